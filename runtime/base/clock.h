@@ -1,0 +1,22 @@
+/* clock: time and randomness, reached only through here, so that tests and replays can own them.
+ *
+ * The picks' own generators (select/) are the exception: they are seeded from clock_random. */
+#pragma once
+
+#include <stdint.h>
+
+int64_t clock_now_ns(void);  /* monotonic; for intervals and deadlines */
+int64_t clock_wall_us(void); /* Unix time in microseconds; for people, leases on disk, versions */
+uint64_t clock_random(void); /* 64 uniform bits; any thread */
+
+/* Uniform in [0, 1). */
+double clock_random_unit(void);
+
+/* Replaces the source of all four; NULL restores the real one. Before threads start, tests only. */
+struct clock_source {
+  int64_t (*now_ns)(void *arg);
+  int64_t (*wall_us)(void *arg);
+  uint64_t (*random)(void *arg);
+  void *arg;
+};
+void clock_use(const struct clock_source *source);

@@ -1,0 +1,78 @@
+/* catalog writer: the agent's side of the shared file. One writer a file, held by `flock` on
+ * RUN_DIR/lock; control thread only. Readers need nothing of it: see reader.h and LAYOUT.md. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct catalog_writer;
+
+/* Opens RUN_DIR for writing: makes it if missing, takes the lock, builds a new file from the old
+ * one's valid blocks if there is one, renames it into place and tells the old one's readers.
+ * -EBUSY: another agent holds the lock (its pid in *pid when not NULL); -EACCES, -EROFS, -ENOSPC. */
+int catalog_writer_open(const char *run_dir, struct catalog_writer **out, int *pid);
+
+/* Leaves the file in place and valid: readers go on. */
+void catalog_writer_close(struct catalog_writer *w);
+
+/* The largest version given out or taken over so far; `raise` lifts the floor (persisted value). */
+uint64_t catalog_version(const struct catalog_writer *w);
+void catalog_version_raise(struct catalog_writer *w, uint64_t floor);
+
+/* A slot and its generation, an instance's for life. Freed ones rest 60 s. -ENOSPC, -ENOMEM. */
+int catalog_slot_take(struct catalog_writer *w, uint32_t *slot, uint32_t *generation);
+void catalog_slot_free(struct catalog_writer *w, uint32_t slot);
+
+/* What outlives an agent: (service, id) → slot, so that a take-over keeps an instance's slot.
+ * 0 and the slot, now taken, or -ENOENT. */
+int catalog_slot_adopt(struct catalog_writer *w, const char *service, const char *id,
+                       uint32_t *slot, uint32_t *generation);
+
+struct catalog_pair {
+  const char *key, *value;
+};
+struct catalog_port {
+  const char *name;
+  uint16_t port;
+};
+
+/* One endpoint as handed to the writer; everything is copied. */
+struct catalog_endpoint {
+  const char *id, *address, *zone;
+  const char *const *tags;
+  const struct catalog_pair *meta;
+  const struct catalog_port *ports;
+  uint32_t slot, slot_generation;
+  uint16_t port, tag_count, meta_count, port_count;
+  uint16_t tier;
+  uint8_t status; /* 0 passing, 1 warning, 2 critical */
+  double weight;  /* >= 0, finite; 0 is never picked */
+};
+
+/* Publishes one service's snapshot. `balancer` names the algorithm (select.h's table), NULL the
+ * default. `moves_version` is 0 for what nobody should wake for (slow-start ticks and the like).
+ * On success *version is the service's version. -ENOSPC: the file cannot grow (the old snapshot
+ * stays); -EINVAL: unknown balancer. Critical endpoints go after the healthy ones; when none is
+ * healthy the picks fail open and the block says so. */
+struct catalog_snapshot {
+  const char *service;
+  const char *balancer;
+  const struct catalog_endpoint *endpoints;
+  size_t count;
+  int moves_version;
+  int stale; /* the source is unreachable; shown to readers */
+};
+int catalog_publish(struct catalog_writer *w, const struct catalog_snapshot *snapshot,
+                    uint64_t *version);
+
+/* The service ends: later picks say -ENOENT... until it is published again. */
+int catalog_withdraw(struct catalog_writer *w, const char *service);
+
+/* Once a second or so: heartbeat, and blocks and slots that have rested are freed. */
+void catalog_tick(struct catalog_writer *w);
+
+struct catalog_stats {
+  uint64_t publishes, failed_publishes, blocks_resting, bytes_resting;
+  uint64_t file_bytes, bytes_used, services, endpoints, slots;
+};
+void catalog_stats(const struct catalog_writer *w, struct catalog_stats *out);

@@ -1,0 +1,108 @@
+/* perigee.h: ask the perigee agent on this host which endpoint to use next.
+ *
+ *     struct perigee *p;  struct perigee_service *web;  struct perigee_endpoint e;
+ *     perigee_open(&p, NULL);
+ *     perigee_service_open(p, "web", &web);
+ *     if (perigee_pick(web, NULL, &e) == 0) connect_to(e.address, e.port);
+ *
+ * Every function returns 0 or a negative errno, unless it says otherwise. A pick reads shared
+ * memory: no lock, no allocation, no system call (but once after the agent was replaced).
+ *
+ * Caveats. A `struct perigee_service` belongs to one thread; open one a thread. A `struct perigee`
+ * may be shared by threads that only open and close services. A fork is noticed: the child may go
+ * on with the handles it inherited. Picks go on while the agent is stopped, from what it last
+ * knew; `perigee_info` tells how old that is. */
+#ifndef PERIGEE_H
+#define PERIGEE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct perigee;
+struct perigee_service;
+
+enum { PERIGEE_IP4 = 1, PERIGEE_IP6 = 2, PERIGEE_NAME = 3, PERIGEE_UNIX = 4 };
+enum { PERIGEE_PASSING = 0, PERIGEE_WARNING = 1, PERIGEE_CRITICAL = 2 };
+
+/* A copy: it stays what it was whatever happens to the snapshot. */
+struct perigee_endpoint {
+  uint64_t version; /* of the service's snapshot it came from */
+  uint32_t slot, slot_generation;
+  uint32_t index;   /* its row in that snapshot */
+  uint16_t port;    /* host order */
+  uint8_t family;   /* PERIGEE_IP4 ... */
+  uint8_t status;   /* PERIGEE_PASSING ... */
+  float weight;
+  char address[110]; /* text: an address, a name, or a unix socket's path */
+};
+
+enum {
+  PERIGEE_WANT_ID = 1, /* not there yet: reserved */
+};
+
+/* NULL = all defaults. Zero-initialise; later versions add fields at the end. */
+struct perigee_pick_options {
+  uint32_t size;        /* sizeof(struct perigee_pick_options) */
+  uint32_t flags;
+  const char *key;      /* for balancers that hash; NULL = none */
+  size_t key_length;
+  const char *port;     /* a named port; NULL = the default one */
+};
+
+/* `run_dir` NULL: $PERIGEE_RUN_DIR, else the user's runtime directory if a catalog is in it, else
+ * /run/perigee. -ENOENT: no agent ever ran there. -EPERM: the file is neither root's nor one's own.
+ * -EPROTO: not a catalog, damaged, or of a layout this library does not know. */
+int perigee_open(struct perigee **p, const char *run_dir);
+void perigee_close(struct perigee *p); /* after its services */
+
+/* Also for a service that is not there yet: picks say -ENOENT until it is. */
+int perigee_service_open(struct perigee *p, const char *name, struct perigee_service **s);
+void perigee_service_close(struct perigee_service *s);
+
+/* -ENOENT: no such service (yet); -EHOSTUNREACH: it has nothing to pick; -EAGAIN: the writer was
+ * faster three times over, call again; -ENOTUNIQ... is never returned. */
+int perigee_pick(struct perigee_service *s, const struct perigee_pick_options *options,
+                 struct perigee_endpoint *endpoint);
+
+/* Sleeps until the service's version is not `version` any more, or `timeout_ms` is over (-1: for
+ * ever). 0: it moved, see perigee_version; -ETIMEDOUT. Also wakes for a service that appears. */
+int perigee_wait(struct perigee_service *s, uint64_t version, int timeout_ms);
+uint64_t perigee_version(struct perigee_service *s); /* 0: not there */
+
+/* All endpoints of one snapshot, critical ones too: fills up to `room` and returns how many there
+ * are, or a negative errno. */
+int perigee_list(struct perigee_service *s, struct perigee_endpoint *endpoints, int room);
+
+/* The strings of an endpoint: "id", "zone", "tag:0" (the first tag), "meta:KEY", "port:NAME".
+ * Copies with its NUL into `text` and returns the length; -ENOENT; -ENOSPC: `size` is too small;
+ * -ESTALE: the endpoint is no longer in the catalog. */
+int perigee_endpoint_text(struct perigee_service *s, const struct perigee_endpoint *endpoint,
+                          const char *what, char *text, size_t size);
+/* The i-th meta key (0-based), to walk them. Same returns. */
+int perigee_endpoint_meta_key(struct perigee_service *s, const struct perigee_endpoint *endpoint,
+                              int i, char *text, size_t size);
+
+/* The services' names: calls `each` until it returns non-zero; returns what it returned. */
+int perigee_services(struct perigee *p, int (*each)(void *arg, const char *name), void *arg);
+
+struct perigee_info {
+  uint32_t size; /* set it to sizeof(struct perigee_info) before the call */
+  int agent_pid;
+  int agent_alive;         /* its heartbeat is younger than 5 s and its process lives */
+  uint64_t heartbeat_age_ms;
+  uint64_t version;        /* the highest of the catalog */
+  uint32_t services, endpoints;
+  uint64_t bytes;
+};
+int perigee_info(struct perigee *p, struct perigee_info *info);
+
+/* perigee_done (feedback of a call) comes with the load-based balancers; see runtime/README.md. */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

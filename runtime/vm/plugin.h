@@ -1,0 +1,63 @@
+/* plugin: one Lua file that returns a table, in an isolate of its own, and what may be called in
+ * it. An attachment is one use of it: options that passed its schema, and `ctx.state`.
+ * Control thread only. */
+#pragma once
+
+#include "vm/isolate.h"
+
+struct value;
+struct findings;
+struct plugin;
+struct attachment;
+struct call;
+
+/* Where a plugin's file is: DIR/plugins/KIND/NAME.lua for each DIR in order. -ENOENT: the fault
+ * lists the places and suggests the nearest name. `path` is malloc'd. */
+int plugin_find(const char *const *directories, const char *kind, const char *name, char **path,
+                struct fault *f);
+
+/* Loads the file into a fresh isolate: source only (bytecode is refused), the sandbox's globals,
+ * its table checked (kind, summary, options, known fields with suggestions, the kind's functions). */
+int plugin_load(struct vm *vm, const char *kind, const char *name, const char *path,
+                const struct isolate_limits *limits, struct plugin **out, struct fault *f);
+/* Ends its calls (their `done` is called with -ECANCELED) and its isolate. After its attachments. */
+void plugin_free(struct plugin *p);
+
+const char *plugin_name(const struct plugin *p);
+const char *plugin_kind(const struct plugin *p);
+const char *plugin_path(const struct plugin *p);
+const char *plugin_hash(const struct plugin *p); /* sha256 of its source, hex */
+const char *plugin_summary(const struct plugin *p);
+struct isolate *plugin_isolate(const struct plugin *p);
+
+/* Checks `options` (a table; or the main option's plain value, NULL = none) against the plugin's
+ * schema. Findings name file, line and path. 0, -EINVAL with findings, or other errors. */
+int plugin_attach(struct plugin *p, const struct value *options, const char *path,
+                  struct attachment **out, struct findings *findings);
+void attachment_free(struct attachment *a); /* ends its calls first, with -ECANCELED */
+struct plugin *attachment_plugin(const struct attachment *a);
+
+/* The outcome of a call. `status` 0: `results` values are on top of L's stack, to be read under
+ * protection inside `done` only. -EFAULT: raised; -ETIME: killed; -ETIMEDOUT: the deadline passed;
+ * -ENOMEM; -ECANCELED. `f` says where. */
+struct call_result {
+  int status;
+  lua_State *L;
+  int results;
+  const struct fault *fault;
+};
+typedef void (*call_done_fn)(void *arg, const struct call_result *result);
+
+/* Starts the plugin's function `name` as a task: `push` puts its first arguments (the instance...)
+ * on the stack and returns how many; options and ctx follow. `done` is called exactly once, never
+ * from within this call. `deadline_ns` 0 = none, else from now. */
+int attachment_call(struct attachment *a, const char *name,
+                    int (*push)(lua_State *L, void *arg), call_done_fn done, void *arg,
+                    int64_t deadline_ns, struct call **out);
+void call_cancel(struct call *c); /* ends its task; `done` is not called */
+
+/* Values across the border. */
+struct instance;
+void push_value(lua_State *L, const struct value *v);
+int read_value(lua_State *L, int index, struct value **out, struct fault *f); /* depth <= 100 */
+void push_instance(lua_State *L, const struct instance *in); /* a table with instance:url(path) */

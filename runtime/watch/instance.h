@@ -1,0 +1,49 @@
+/* instance: one running copy of a service, as a registry describes it. Immutable once made, one
+ * allocation, counted by references: sets, the embedded registry and the published view share it,
+ * and worker threads read it. Any thread may take and drop references. */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum status { STATUS_PASSING, STATUS_WARNING, STATUS_CRITICAL };
+const char *status_name(enum status s);                   /* "passing" ... */
+int status_parse(const char *word, enum status *out);     /* 0 or -EINVAL */
+
+struct instance_port {
+  const char *name;
+  uint16_t port;
+};
+struct instance_pair {
+  const char *key, *value;
+};
+
+struct instance {
+  _Atomic uint32_t references;
+  uint16_t port; /* the default one; 0 for a unix socket or none */
+  uint16_t port_count, tag_count, meta_count;
+  double weight;  /* finite, >= 0; default 1 */
+  const char *id; /* unique within its service in its registry */
+  const char *service, *address, *zone; /* zone "" = unknown; address: ip, name, or unix path */
+  const struct instance_port *ports;    /* sorted by name */
+  const char *const *tags;              /* in the order given */
+  const struct instance_pair *meta;     /* sorted by key */
+};
+
+/* What instance_new copies from; zero-initialised fields take their defaults (weight: < 0 means
+ * default, so set it). Strings may be NULL for "". */
+struct instance_draft {
+  const char *id, *service, *address, *zone;
+  uint16_t port;
+  double weight;
+  const struct instance_port *ports;
+  const char *const *tags;
+  const struct instance_pair *meta;
+  uint16_t port_count, tag_count, meta_count;
+};
+
+struct instance *instance_new(const struct instance_draft *draft); /* NULL: out of memory */
+struct instance *instance_ref(const struct instance *in);
+void instance_unref(struct instance *in);
+bool instance_equal(const struct instance *a, const struct instance *b);
