@@ -12,7 +12,7 @@ struct buf {
 };
 
 void buf_free(struct buf *b);
-void buf_clear(struct buf *b); /* keeps the memory */
+void buf_clear(struct buf *b);               /* keeps the memory */
 int buf_reserve(struct buf *b, size_t more); /* 0 or -ENOMEM */
 void buf_add(struct buf *b, const void *bytes, size_t length);
 void buf_text(struct buf *b, const char *text);
