@@ -5,37 +5,67 @@
 
 #include "serve/view.h"
 
+#include <stddef.h>
+#include <stdint.h>
 #include <uv.h>
 
 struct server;
 struct fault;
 
+/* `status` 0 or a negative errno, and what to tell the client (NULL: what the errno says). For
+ * do_metrics and do_status the text is the answer. Copied. */
+typedef void (*server_reply)(void *to, int status, const char *text);
+
 /* What a worker asks of the control thread. Implemented by agent/; called on the control thread;
- * `reply` must be called exactly once, on the control thread, then or later. */
+ * `reply` must be called exactly once, on the control thread, then or later, also after
+ * server_stop. What a request hands over is the server's: take references, copy texts.
+ *
+ * A client that was answered finds its own change: replies leave from a uv_prepare of the server's,
+ * just before the loop sleeps, after the view is committed. So publish from anywhere but a
+ * uv_prepare that was started before the server (the last started runs first). */
 struct server_requests {
-  void (*do_register)(void *arg, struct registration *r, void (*reply)(void *to, int status, const char *message), void *to);
-  void (*do_deregister)(void *arg, const char *id, void (*reply)(void *to, int status, const char *message), void *to);
-  void (*do_renew)(void *arg, const char *id, void (*reply)(void *to, int status, const char *message), void *to);
+  void (*do_register)(void *arg, struct registration *r, server_reply reply, void *to);
+  void (*do_deregister)(void *arg, const char *id, server_reply reply, void *to);
+  void (*do_renew)(void *arg, const char *id, server_reply reply, void *to);
   void (*do_check)(void *arg, const char *check_id, enum status s, const char *output,
-                   void (*reply)(void *to, int status, const char *message), void *to);
+                   server_reply reply, void *to);
   /* Prometheus text of what the control thread knows (loop lag, registry, store, vm, catalog). */
-  void (*do_metrics)(void *arg, void (*reply)(void *to, int status, const char *text), void *to);
+  void (*do_metrics)(void *arg, server_reply reply, void *to);
   /* A JSON object for GET /v1/status. */
-  void (*do_status)(void *arg, void (*reply)(void *to, int status, const char *json), void *to);
+  void (*do_status)(void *arg, server_reply reply, void *to);
+};
+
+/* Zero means the default in brackets. */
+struct server_limits {
+  unsigned connections;            /* in all [8192]: the next gets 503 */
+  unsigned connections_per_client; /* of one address [200]: the next gets 429 */
+  uint32_t header_ms;              /* first byte to last header [10000]: 408 */
+  uint32_t body_ms;                /* headers to the body's last byte [30000]: 408 */
+  uint32_t idle_ms;                /* between requests [60000]: closed */
+  uint32_t write_ms;               /* a client that does not read its answer [30000]: closed */
+  size_t head_bytes;               /* request line and headers [16384]: 414 or 431 */
+  size_t body_bytes;               /* [524288]: 413 */
+  size_t output_bytes; /* answered and not yet sent, a connection [262144]: not read on */
 };
 
 struct server_config {
-  const char *http;      /* "127.0.0.1:8500"; NULL = none */
-  const char *run_dir;   /* for the catalog, and the socket RUN_DIR/perigee.sock (0600) */
-  unsigned workers;      /* 1 to 64 */
-  size_t body_limit;     /* default 512 KiB */
-  const char *version;
+  const char *http;    /* "127.0.0.1:8500"; NULL = none; port 0 = any free one */
+  const char *run_dir; /* for the catalog, and the socket RUN_DIR/perigee.sock (0600) */
+  unsigned workers;    /* 1 to 64; 0 = the cores there are, at most 4. At most view_new's */
+  size_t body_limit;   /* limits.body_bytes by its older name; 0 = see there */
+  const char *version; /* perigee's */
+  struct server_limits limits;
 };
 
-/* -EADDRINUSE: the fault says who is on the port, "a Consul agent" when it answers as one. */
+/* Copies the configuration. -EADDRINUSE: the fault says who is on the port, "a Consul agent" when
+ * it answers as one. The view and the requests must outlive `stopped`. */
 int server_start(uv_loop_t *control, const struct server_config *config, struct view *view,
                  const struct server_requests *requests, void *arg, struct server **out,
                  struct fault *f);
-/* Stops listening, answers what is in flight (at most 1 s), joins the threads, calls `stopped`. */
+/* Stops listening, answers what is in flight (at most 1 s), joins the threads, calls `stopped` on
+ * the control thread; the server is gone then. */
 void server_stop(struct server *s, void (*stopped)(void *arg), void *arg);
-void server_ready(struct server *s, bool ready); /* what /readyz says */
+void server_ready(struct server *s, bool ready); /* what /readyz says; control thread */
+uint16_t server_port(const struct server *s);    /* the one listened on; 0 = none */
+/* What `workers` means for this configuration value: call it before view_new. */
+unsigned server_workers(unsigned configured);

@@ -1,52 +1,67 @@
 /* view: what the worker threads answer from besides the catalog: an immutable tree that the control
  * thread publishes by one atomic pointer. A worker enters before it reads and leaves after; what it
  * read is valid in between (and longer for what it takes a reference of). What is replaced is
- * reclaimed when every worker has passed a quiescent point. */
+ * reclaimed when every worker has passed a quiescent point.
+ *
+ * The control thread publishes into a pending tree, which `view_commit` shows to the workers, once
+ * a turn of the loop however much was published: each of the 256 shards is copied at most once a
+ * commit, and nothing else is. The server commits by itself (see server.h). */
 #pragma once
 
 #include "registry/registration.h"
 #include "watch/set.h"
 
+#include <stdint.h>
+
 struct view;
 
-/* One service, immutable, counted by the view. */
+/* One service, immutable. A row has no registration: view_registration finds it by the id, so that
+ * a check's new output republishes one registration and no service. */
 struct view_service {
   const char *name;
   uint64_t version; /* of the catalog's snapshot; X-Consul-Index */
   bool stale;
+  int64_t stale_since_ns; /* clock_now_ns; 0 when not stale */
   uint32_t count;
   struct view_row {
     struct instance *instance;
     enum status status;
-    struct registration_state *state; /* NULL when it is not registered here */
-  } *rows; /* by id */
+  } rows[]; /* by id */
 };
 
 struct view_node { /* this agent's facts; set once */
   char name[256], id[37], address[64], datacenter[64], zone[64];
 };
 
+/* `workers` is how many worker numbers there are, 1 to 64. 0 or negative errno. */
 int view_new(const struct view_node *node, unsigned workers, struct view **out);
-void view_free(struct view *v);
+void view_free(struct view *v); /* after the workers ended */
 
-/* Control thread. */
-int view_publish_service(struct view *v, const struct set_published *what,
-                         const struct registration_state *(*state_of)(void *arg, const char *id),
-                         void *arg);
+/* Control thread. Both copy what they need and take references. 0 or -ENOMEM: then the last
+ * committed state of that service or registration stays. */
+int view_publish_service(struct view *v, const struct set_published *what);
+/* `gone`: its end; otherwise it is new or replaces the one with the same instance id. */
 int view_publish_registration(struct view *v, const struct registration_state *s, bool gone);
-void view_reclaim(struct view *v);
+/* Shows what was published since, and reclaims what no worker can still be reading. Cheap when
+ * there is nothing. */
+void view_commit(struct view *v);
+uint64_t view_resting(const struct view *v); /* replaced, and not yet reclaimed */
 
-/* Worker threads. `worker` is its number. */
+/* Worker threads. `worker` is its number. Not to be nested. */
 struct view_root;
 const struct view_root *view_enter(struct view *v, unsigned worker);
 void view_leave(struct view *v, unsigned worker);
-const struct view_node *view_node(const struct view *v);
-uint64_t view_index(const struct view_root *r); /* the newest version in it */
+const struct view_node *view_node(const struct view *v); /* any thread, always valid */
+uint64_t view_index(const struct view_root *r);          /* the newest version in it, at least 1 */
+uint32_t view_service_count(const struct view_root *r);
+uint32_t view_registration_count(const struct view_root *r);
 const struct view_service *view_service(const struct view_root *r, const char *name);
+/* In no order; both stop when `each` returns non-zero, and return what it returned. */
 int view_each_service(const struct view_root *r,
                       int (*each)(void *arg, const struct view_service *s), void *arg);
 const struct registration_state *view_registration(const struct view_root *r, const char *id);
 int view_each_registration(const struct view_root *r,
                            int (*each)(void *arg, const struct registration_state *s), void *arg);
+/* The registration that has this check, and the check's place in it. */
 const struct registration_state *view_check(const struct view_root *r, const char *check_id,
                                             uint32_t *i);
