@@ -2,7 +2,10 @@
 
 BUILD   ?= build
 VERSION := 0.1.0
-CC      ?= cc
+PREFIX  ?= /usr/local
+export BUILD
+# A recursive make for what was installed a moment ago: pkg-config is asked while this file is read.
+AGAIN = @$(MAKE) --no-print-directory $(if $(findstring j,$(firstword -$(MAKEFLAGS)))$(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 # Each folder of runtime/ with what it may use; the arrows of runtime/README.md.
 USES_base     :=
@@ -23,6 +26,11 @@ PACKAGES := luajit libuv libcurl jansson lmdb openssl libcares
 PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -l:liblua5.1-cjson.so.0
 LLHTTP     := /usr/share/llhttp
+ifneq ($(filter all,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(shell .ci/deps --check build || echo missing),)
+$(error packages are missing)
+endif
+endif
 
 OPT      ?= -O2 -g
 WARN     := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla -Wno-unused-parameter
@@ -34,7 +42,7 @@ endif
 CFLAGS_ALL  = -std=c11 -D_GNU_SOURCE -DPERIGEE_VERSION='"$(VERSION)"' -Iruntime $(PKG_CFLAGS) -I/usr/share/include/llhttp $(OPT) $(WARN) $(HARDEN) $(CFLAGS)
 LDFLAGS_ALL = $(HARDEN) -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS)
 
-all: $(BUILD)/perigee $(BUILD)/libperigee.so $(BUILD)/libperigee.a
+all: $(BUILD)/perigee $(BUILD)/libperigee.so $(BUILD)/libperigee.a ## build perigee, libperigee.so and libperigee.a
 
 define FOLDER_RULES
 SRC_$(1) := $$(wildcard runtime/$(1)/*.c)
@@ -59,6 +67,7 @@ $(BUILD)/perigee: $(call libs-of,cli) $(LLHTTP_OBJ)
 CLIENT_OBJ = $(OBJ_client) $(OBJ_select) $(OBJ_catalog)
 $(BUILD)/libperigee.so: $(CLIENT_OBJ)
 	$(CC) -shared -Wl,-soname,libperigee.so.0 -o $@ $^ $(LDFLAGS_ALL) -lm
+	@ln -sf libperigee.so $(BUILD)/libperigee.so.0
 $(BUILD)/libperigee.a: $(CLIENT_OBJ)
 	@rm -f $@ && ar rcs $@ $^
 
@@ -67,13 +76,121 @@ TESTS := $(patsubst spec/%.c,$(BUILD)/spec/%,$(wildcard spec/*/*_test.c))
 define TEST_RULE
 $(1): spec/$(patsubst $(BUILD)/spec/%,%,$(1)).c $(call libs-of,$(patsubst %/,%,$(dir $(patsubst $(BUILD)/spec/%,%,$(1))))) $(LLHTTP_OBJ)
 	@mkdir -p $$(@D)
-	$$(CC) $$(CFLAGS_ALL) -Ispec -o $$@ $$< -Wl,--start-group $$(filter %.a %.o,$$^) -Wl,--end-group $$(LDFLAGS_ALL) $$(PKG_LIBS) -lcmocka -lm -lpthread
+	$$(CC) $$(CFLAGS_ALL) -Ispec -MMD -MP -MF $$@.d -o $$@ $$< -Wl,--start-group $$(filter %.a %.o,$$^) -Wl,--end-group $$(LDFLAGS_ALL) $$(PKG_LIBS) -lcmocka -lm -lpthread
 endef
 $(foreach t,$(TESTS),$(eval $(call TEST_RULE,$(t))))
 tests: $(TESTS)
 
-clean:
+# examples/NAME/*.c: programs of their own, linked with libperigee as any user's would be.
+EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*/*.c))
+$(BUILD)/examples/%: examples/%.c $(BUILD)/libperigee.so $(LLHTTP_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -Iruntime/client -MMD -MP -MF $@.d -o $@ $< $(LLHTTP_OBJ) -L$(BUILD) -lperigee -Wl,-rpath,'$$ORIGIN/../..' $(LDFLAGS_ALL) -luv
+examples: $(EXAMPLES)
+
+# spec/bench/NAME.c and spec/fuzz/NAME_fuzz.c: linked with the folders that they include from.
+folders-of = $(shell sed -n 's,^.include "\([a-z]*\)/.*,\1,p' $(1) | sort -u)
+libs-for   = $(sort $(foreach f,$(filter $(FOLDERS),$(call folders-of,$(1))),$(call libs-of,$(f))))
+BENCHES := $(patsubst spec/%.c,$(BUILD)/%,$(wildcard spec/bench/*.c))
+FUZZERS := $(patsubst spec/%.c,$(BUILD)/%,$(wildcard spec/fuzz/*_fuzz.c))
+define PROGRAM_RULE
+$(1): spec/$(2).c $(call libs-for,spec/$(2).c) $(LLHTTP_OBJ)
+	@mkdir -p $$(@D)
+	$$(CC) $$(CFLAGS_ALL) -Ispec -MMD -MP -MF $$@.d $(3) -o $$@ $$< -Wl,--start-group $$(filter %.a %.o,$$^) -Wl,--end-group $$(LDFLAGS_ALL) $$(PKG_LIBS) -lm -lpthread
+endef
+$(foreach b,$(BENCHES),$(eval $(call PROGRAM_RULE,$(b),$(b:$(BUILD)/%=%))))
+$(foreach f,$(FUZZERS),$(eval $(call PROGRAM_RULE,$(f),$(f:$(BUILD)/%=%),-fsanitize=fuzzer)))
+benches: $(BENCHES)
+fuzzers: $(FUZZERS)
+
+run: ## the example: an agent, three back ends and a client, until Ctrl-C (FOR=20s: for that long)
+	@.ci/deps build
+	$(AGAIN) all examples
+	@exec $(BUILD)/examples/hello/show $(if $(FOR),--for $(FOR))
+
+test: ## every test; ONLY="catalog vm" runs those whose path holds one of the words
+	@.ci/deps build test
+	$(AGAIN) all examples tests || { echo "0 passed, 1 failed, 0 skipped"; exit 1; }
+	@spec/run $(ONLY)
+
+sanitize: export ASAN_OPTIONS  = detect_leaks=1:detect_stack_use_after_return=1:abort_on_error=1:handle_abort=1
+sanitize: export UBSAN_OPTIONS = print_stacktrace=1:halt_on_error=1
+sanitize: export LSAN_OPTIONS  = suppressions=$(CURDIR)/spec/support/lsan.supp:print_suppressions=0
+sanitize: export SPEC_SLOWER   = 4
+sanitize: ## the same under AddressSanitizer and UndefinedBehaviorSanitizer
+	@$(MAKE) --no-print-directory SANITIZE=address,undefined BUILD=build/asan OPT="-O1 -g" test
+
+# The programs that have threads say so: `spec: threads` near their top.
+THREADED = $(shell grep -ls 'spec: threads' spec/*/*_test.c)
+tsan: export TSAN_OPTIONS = halt_on_error=1:second_deadlock_stack=1
+tsan: export SPEC_SLOWER  = 6
+tsan: ## the tests that have threads, under ThreadSanitizer
+	@.ci/deps build test
+	@$(MAKE) --no-print-directory SANITIZE=thread BUILD=build/tsan OPT="-O1 -g" $(THREADED:spec/%.c=build/tsan/spec/%)
+	@BUILD=build/tsan spec/run $(THREADED)
+
+FUZZ_SECONDS ?= 30
+fuzz: ## each fuzz target for FUZZ_SECONDS (30), from spec/fuzz/corpus
+	@.ci/deps build fuzz
+	@$(MAKE) --no-print-directory CC=clang SANITIZE=fuzzer-no-link,address BUILD=build/fuzz OPT="-O1 -g" fuzzers
+	@spec/fuzz/run $(FUZZ_SECONDS) $(FUZZERS:$(BUILD)/%=build/fuzz/%)
+
+bench: ## measure; the table is also left in build/bench.json
+	@.ci/deps build bench
+	$(AGAIN) all examples benches
+	@spec/bench/run $(BENCHES)
+
+lint: ## formatting, clang-tidy, luacheck, the include arrows, file lengths, exported symbols
+	@.ci/deps build lint
+	$(AGAIN) $(BUILD)/libperigee.so
+	@spec/lint/run
+
+fresh: ## make run and make test in a fresh Debian 12 (needs root and a mirror)
+	@.ci/fresh
+
+deps: ## install what all targets but fuzz, bench and fresh need
+	@.ci/deps build test lint
+
+# What `make install` copies besides the programs: generated here, so that it needs no more rights
+# than the copying does.
+INSTALLED := perigee.1 perigee.pc perigee.service completion/bash completion/zsh completion/fish
+package: all $(addprefix $(BUILD)/package/,$(INSTALLED))
+$(BUILD)/package/perigee.1: $(BUILD)/perigee
+	@mkdir -p $(@D)
+	$< help --man > $@
+$(BUILD)/package/completion/%: $(BUILD)/perigee
+	@mkdir -p $(@D)
+	$< completion $* > $@
+FILL = sed -e 's,@PREFIX@,$(PREFIX),g' -e 's,@VERSION@,$(VERSION),g' $< > $@
+.PHONY: $(BUILD)/package/perigee.pc $(BUILD)/package/perigee.service # PREFIX may differ each time
+$(BUILD)/package/perigee.pc: runtime/client/perigee.pc.in
+	@mkdir -p $(@D)
+	$(FILL)
+$(BUILD)/package/perigee.service: runtime/agent/perigee.service.in
+	@mkdir -p $(@D)
+	$(FILL)
+
+TO = $(DESTDIR)$(PREFIX)
+install: package ## to PREFIX (/usr/local), below DESTDIR
+	install -D $(BUILD)/perigee $(TO)/bin/perigee
+	install -D $(BUILD)/libperigee.so $(TO)/lib/libperigee.so.$(VERSION)
+	ln -sf libperigee.so.$(VERSION) $(TO)/lib/libperigee.so.0
+	ln -sf libperigee.so.0 $(TO)/lib/libperigee.so
+	install -D -m 644 $(BUILD)/libperigee.a $(TO)/lib/libperigee.a
+	install -D -m 644 runtime/client/perigee.h $(TO)/include/perigee.h
+	install -D -m 644 $(BUILD)/package/perigee.pc $(TO)/lib/pkgconfig/perigee.pc
+	install -D -m 644 $(BUILD)/package/perigee.service $(TO)/lib/systemd/system/perigee.service
+	install -D -m 644 $(BUILD)/package/perigee.1 $(TO)/share/man/man1/perigee.1
+	install -D -m 644 $(BUILD)/package/completion/bash $(TO)/share/bash-completion/completions/perigee
+	install -D -m 644 $(BUILD)/package/completion/zsh $(TO)/share/zsh/site-functions/_perigee
+	install -D -m 644 $(BUILD)/package/completion/fish $(TO)/share/fish/vendor_completions.d/perigee.fish
+	find plugins lua -name '*.lua' -exec install -D -m 644 {} $(TO)/share/perigee/{} \;
+
+clean: ## remove $(BUILD)
 	rm -rf $(BUILD)
 
--include $(foreach f,$(FOLDERS),$(OBJ_$(f):.o=.d))
-.PHONY: all tests clean
+help: ## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile | expand -t 18
+
+-include $(foreach f,$(FOLDERS),$(OBJ_$(f):.o=.d)) $(addsuffix .d,$(TESTS) $(EXAMPLES) $(BENCHES) $(FUZZERS))
+.PHONY: all tests examples benches fuzzers package run test sanitize tsan fuzz bench lint fresh deps install clean help

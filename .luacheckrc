@@ -1,0 +1,10 @@
+std = "luajit"
+max_line_length = 130
+codes = true
+exclude_files = { "build" }
+
+-- What the host gives a plugin (plugins/README.md) and a configuration (DESIGN's `env`, `file`, `host`).
+files["plugins"] = { read_globals = { "perigee" } }
+files["lua"] = { read_globals = { "perigee" } }
+files["examples/**/perigee.lua"] = { read_globals = { "env", "file", "host" } }
+files["spec/**/*_spec.lua"] = { std = "+busted" }

@@ -1,0 +1,214 @@
+-- perigee: what specs of the whole program need: commands with their output and exit code, an agent
+-- in a scratch run directory on a free port, and waiting for conditions. Whatever a spec started
+-- ends with it: helper.lua calls `cleanup` at the end, and the kernel does when busted dies.
+
+local process = require("spec.support.process")
+local ffi = require("ffi")
+local cjson = require("cjson")
+
+ffi.cdef([[
+struct sockaddr_in_t { uint16_t family, port; uint32_t address; char zero[8]; };
+int socket(int domain, int type, int protocol);
+int bind(int fd, const struct sockaddr_in_t *address, unsigned length);
+int getsockname(int fd, struct sockaddr_in_t *address, unsigned *length);
+int listen(int fd, int backlog);
+]])
+
+local perigee = { build = os.getenv("BUILD") or "build", slower = tonumber(os.getenv("SPEC_SLOWER") or "") or 1 }
+local started, scratches, files = {}, {}, 0
+
+-- A directory of this spec's own, removed at the end.
+function perigee.scratch()
+  local path = process.scratch()
+  table.insert(scratches, path)
+  return path
+end
+
+local function output_file()
+  if not perigee.output then
+    perigee.output = perigee.scratch()
+  end
+  files = files + 1
+  return string.format("%s/%d", perigee.output, files)
+end
+
+-- Starts a command that goes on; see process.spawn for options. Its output: p:stdout(), p:stderr().
+function perigee.spawn(argv, options)
+  local all = { out = output_file(), err = output_file() }
+  for key, value in pairs(options or {}) do
+    all[key] = value
+  end
+  local p = process.spawn(argv, all)
+  table.insert(started, p)
+  return p
+end
+
+-- Runs a command to its end: { code, signal, out, err }. Fails when it takes longer than
+-- options.timeout (default 30 s). options.stdin is a text.
+function perigee.run(argv, options)
+  options = options or {}
+  if options.stdin then
+    options.input = output_file()
+    perigee.write(options.input, options.stdin)
+  end
+  local p = perigee.spawn(argv, options)
+  local limit = (options.timeout or 30) * perigee.slower
+  local code, signal, late = p:wait(limit)
+  p:kill()
+  if late then
+    error(string.format("%s did not end in %d s\n%s%s", table.concat(argv, " "), limit, p:stdout(), p:stderr()), 2)
+  end
+  return { code = code, signal = signal, out = p:stdout(), err = p:stderr() }
+end
+
+function perigee.write(path, text)
+  local f = assert(io.open(path, "wb"))
+  f:write(text)
+  f:close()
+end
+
+perigee.read = process.read
+
+-- Calls `condition` until it returns a true value, and returns that. After `seconds` (default 15)
+-- it fails with `what`, and with what the condition said last (its second value).
+function perigee.wait_for(what, condition, seconds)
+  local limit = (seconds or 15) * perigee.slower
+  local deadline = process.now() + limit
+  local said
+  while true do
+    local value
+    value, said = condition()
+    if value then
+      return value
+    end
+    if process.now() > deadline then
+      error(string.format("waited %g s for %s%s", limit, what, said and "; last: " .. tostring(said) or ""), 2)
+    end
+    process.nap(0.01)
+  end
+end
+
+-- A TCP port on 127.0.0.1 that nobody had a moment ago.
+function perigee.free_port()
+  local C = ffi.C
+  local fd = C.socket(2, 1, 0)
+  local address = ffi.new("struct sockaddr_in_t", { family = 2, address = 0x0100007f })
+  local length = ffi.new("unsigned[1]", ffi.sizeof(address))
+  assert(C.bind(fd, address, length[0]) == 0 and C.getsockname(fd, address, length) == 0)
+  C.close(fd)
+  return bit.bor(bit.rshift(address.port, 8), bit.band(bit.lshift(address.port, 8), 0xff00))
+end
+
+-- One HTTP request by curl: { status, headers (names in lower case), body, json() }, or nil and
+-- curl's message. options: method, body, headers, timeout.
+function perigee.http(url, options)
+  options = options or {}
+  local argv = { "curl", "-sS", "-i", "--max-time", tostring((options.timeout or 10) * perigee.slower), "--noproxy", "*",
+    "-X", options.method or "GET" }
+  for _, header in ipairs(options.headers or {}) do
+    table.insert(argv, "-H")
+    table.insert(argv, header)
+  end
+  if options.body then
+    local path = output_file()
+    perigee.write(path, options.body)
+    table.insert(argv, "--data-binary")
+    table.insert(argv, "@" .. path)
+  end
+  table.insert(argv, url)
+  local result = perigee.run(argv)
+  if result.code ~= 0 then
+    return nil, result.err
+  end
+  local head, body = result.out:match("^(.-)\r\n\r\n(.*)$")
+  while head and head:match("^HTTP/%S+ 1%d%d") do
+    head, body = body:match("^(.-)\r\n\r\n(.*)$")
+  end
+  local response = { status = tonumber(head:match("^HTTP/%S+ (%d+)")), headers = {}, body = body }
+  for name, value in head:gmatch("\r\n([^:\r\n]+):%s*([^\r\n]*)") do
+    response.headers[name:lower()] = value
+  end
+  function response.json()
+    return cjson.decode(response.body)
+  end
+  return response
+end
+
+local Agent = {}
+Agent.__index = Agent
+
+-- Starts an agent and waits until it is ready. options: config (the Lua file's text; default
+-- `return {}`), run_dir, data_dir, port, arguments (more words), env.
+function perigee.agent(options)
+  options = options or {}
+  local agent = setmetatable({ options = options }, Agent)
+  agent.home = perigee.scratch()
+  agent.run_dir = options.run_dir or agent.home .. "/run"
+  agent.data_dir = options.data_dir or agent.home .. "/data"
+  agent.port = options.port or perigee.free_port()
+  agent.url = "http://127.0.0.1:" .. agent.port
+  agent.config = agent.home .. "/perigee.lua"
+  perigee.write(agent.config, options.config or "return {}\n")
+  agent:start()
+  return agent
+end
+
+function Agent:start()
+  local argv = { perigee.build .. "/perigee", "run", "-c", self.config, "--http", "127.0.0.1:" .. self.port, "--run-dir",
+    self.run_dir, "--data-dir", self.data_dir }
+  for _, word in ipairs(self.options.arguments or {}) do
+    table.insert(argv, word)
+  end
+  self.process = perigee.spawn(argv, { env = self.options.env })
+  perigee.wait_for("the agent to be ready", function()
+    self.process:poll()
+    if self.process.done then
+      error("the agent ended: " .. self:log(), 0)
+    end
+    local response, message = self:get("/readyz")
+    return response and response.status == 200, response and response.body or message
+  end, 20)
+end
+
+function Agent:log()
+  return self.process:stderr()
+end
+
+function Agent:get(path, options)
+  return perigee.http(self.url .. path, options)
+end
+
+function Agent:put(path, body, options)
+  options = options or {}
+  options.method, options.body = "PUT", body
+  return perigee.http(self.url .. path, options)
+end
+
+-- A perigee command against this agent's run directory.
+function Agent:command(...)
+  return perigee.run({ perigee.build .. "/perigee", ... }, { env = { PERIGEE_RUN_DIR = self.run_dir } })
+end
+
+-- Politely (SIGTERM): its exit code. `kill` is kill -9.
+function Agent:stop()
+  self.process:signal(process.signal.TERM)
+  local code, signal, late = self.process:wait(15 * perigee.slower)
+  self.process:kill()
+  return code, signal or late
+end
+
+function Agent:kill()
+  self.process:kill()
+end
+
+function perigee.cleanup()
+  for _, p in ipairs(started) do
+    p:kill()
+  end
+  for _, path in ipairs(scratches) do
+    os.execute("rm -rf '" .. path .. "'")
+  end
+  started, scratches, perigee.output = {}, {}, nil
+end
+
+return perigee
