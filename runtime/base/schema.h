@@ -1,42 +1,47 @@
 /* schema: what a table of options may hold, and the one check for all of them: the configuration,
- * and each plugin's `options`. Short forms as DESIGN.md has them: `name = "string"`,
- * `{ "number", 0.5, min = 0, max = 1 }`, `"secret"`, `"duration"`, lists, nested tables; no default
- * = required. */
+ * and each plugin's `options`. Immutable once made; any thread may check with it.
+ *
+ * A declaration is a table of named options, each in one of these forms:
+ *
+ *     "string"                                  no default = required
+ *     { "number", 0.5, min = 0, max = 1 }       type, default, bounds (inclusive)
+ *     { "integer", 8, min = 1 }                 a number without a fraction
+ *     "boolean"
+ *     { "duration", "2s", min = "100ms" }       Go's text → a number of seconds
+ *     { "size", "16MiB" }                       text or bytes → a number of bytes
+ *     "address"                                 "127.0.0.1:80", "[::1]:80", ":80"
+ *     "secret"                                  text, { file = "..." } or { env = "..." } → text
+ *     { "choice", "GET", of = { "GET", "PUT" } }
+ *     { "list", of = FORM, single = true }      `single`: a lone value stands for a list of one
+ *     { "map", of = FORM }                      free keys
+ *     { host = "string", port = "integer" }     a nested table; as { "table", of = { ... } } too
+ *     "any"                                     kept as it is
+ *
+ * In every form with braces: `optional = true` (may be absent, and then is), `main = true` (a plain
+ * value in place of the whole table is this option's), `off = true` (false is accepted, and kept),
+ * `about = "..."` (for people). For text and lists `min` and `max` bound the length. A nested table
+ * that is absent is checked as an empty one, so that its defaults appear. Unknown keys are refused,
+ * with the nearest known one suggested. */
 #pragma once
+
+#include "base/findings.h"
+#include "base/text.h"
 
 #include <stddef.h>
 
 struct value;
-struct buf;
-struct schema; /* immutable once made; one owner */
-
-/* From a value in the short forms (what a plugin's `options` is, or a literal in C made with
- * schema_parse of Lua text is not needed: config/ builds its own with value_*). */
 struct fault;
+struct schema; /* one owner */
+
+/* From a declaration as above, whoever built it: a plugin's `options` as read from its Lua state,
+ * or config's own, which is Lua text as well. NULL or an empty table: no option is known. -EINVAL:
+ * the fault names the option, with file and line if the declaration has places. */
 int schema_new(const struct value *declaration, struct schema **out, struct fault *f);
 void schema_free(struct schema *s);
 
-/* One finding. `path` is like `services.web.check.interval`. */
-struct finding {
-  char *path, *file;
-  int line;
-  char *text; /* what was found, what was expected, and "did you mean ...?" */
-};
-struct findings {
-  struct finding *items;
-  size_t count;
-};
-void findings_add(struct findings *all, const struct value *where, const char *path,
-                  const char *format, ...) __attribute__((format(printf, 4, 5)));
-void findings_free(struct findings *all);
-/* One line each: `FILE:LINE: PATH: TEXT`. */
-void findings_print(const struct findings *all, struct buf *out);
-
-/* Checks `options` whole, adds every finding, and returns in `*out` a new value with defaults filled
- * in and durations as numbers of seconds (NULL when there were findings). Returns the number of
- * findings added. */
+/* Checks `options` whole, adds every finding with `path` before the option's own ("" = none), and
+ * returns in `*out` a new value with defaults filled in (NULL when there were findings). NULL
+ * options are an empty table; what is no table is the main option: the one marked so, or else the
+ * only one that is required. Returns the number of findings, at least 1 when memory ran out. */
 size_t schema_check(const struct schema *s, const struct value *options, const char *path,
                     struct findings *all, struct value **out);
-
-/* The known word nearest to `word` by edit distance, or NULL when none is near. */
-const char *nearest_word(const char *word, const char *const *known, size_t count);

@@ -18,13 +18,22 @@ struct value *value_nil(void);
 struct value *value_boolean(bool b);
 struct value *value_number(double n);
 struct value *value_text(const char *text, size_t length); /* copies; may hold NUL bytes */
+/* Text that is never shown: JSON has "(secret)" for it, and its memory is wiped. */
+struct value *value_secret(const char *text, size_t length);
+bool value_is_secret(const struct value *v);
 struct value *value_table(void);
 
-/* While building only. A table has named fields, in the order they were set, and a list part
- * (1, 2, ...). Both take `v` over. 0 or -ENOMEM. Setting a field again replaces it. */
+/* Every constructor returns NULL when there is no memory; value_set and value_append then say
+ * -ENOMEM, so that a caller may check once. Depth is what the builder allows: readers of foreign
+ * data stop at 100, since these functions recurse.
+ *
+ * While building only. A table has named fields, in the order they were set, and a list part
+ * (1, 2, ...). Both take `v` over, also when they fail: 0, -ENOMEM (also for a NULL `v`), -EINVAL
+ * (not a table). Setting a field again replaces it. */
 int value_set(struct value *table, const char *key, struct value *v);
 int value_append(struct value *table, struct value *v);
-/* Where it was written; `file` is copied once and shared. Line 0 = unknown. */
+/* Where it was written, also while building only. `file` is copied once for the whole process.
+ * Line 0 = unknown. */
 void value_place(struct value *v, const char *file, int line);
 
 struct value *value_ref(const struct value *v);
@@ -46,4 +55,5 @@ const char *value_file(const struct value *v); /* "" when unknown */
 int value_line(const struct value *v);
 
 bool value_equal(const struct value *a, const struct value *b); /* places do not count */
+/* A table with only a list part is an array, any other an object (its list part as "1", "2"...). */
 void value_to_json(const struct value *v, struct buf *out);

@@ -1,0 +1,439 @@
+/* Values against rules. Every mistake becomes a finding; what is right is copied with its defaults.
+ * Recursion is as deep as the declaration, never as deep as the value. */
+#include "base/buf.h"
+#include "base/fault.h"
+#include "base/schema_rule.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Where in the tree a check is: a chain on the C stack, written out only for a finding. */
+struct spot {
+  const struct spot *up; /* NULL at the root, whose name is the caller's path */
+  const char *name;      /* NULL: an item of a list */
+  size_t index;          /* 1-based, as Lua counts */
+};
+
+struct checking {
+  struct findings *all;
+  int failed; /* out of memory */
+};
+
+static bool is_identifier(const char *name) {
+  static const char letters[] = "_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+  return *name && !(*name >= '0' && *name <= '9') && name[strspn(name, letters)] == 0;
+}
+
+static void write_path(const struct spot *at, struct buf *out) {
+  if (!at->up) {
+    buf_text(out, at->name);
+    return;
+  }
+  write_path(at->up, out);
+  if (!at->name)
+    buf_format(out, "[%zu]", at->index);
+  else if (is_identifier(at->name))
+    buf_format(out, "%s%s", out->length ? "." : "", at->name);
+  else
+    buf_format(out, "[\"%s\"]", at->name);
+}
+
+static void find(struct checking *c, const struct value *where, const struct spot *at,
+                 const char *format, ...) __attribute__((format(printf, 4, 5)));
+static void find(struct checking *c, const struct value *where, const struct spot *at,
+                 const char *format, ...) {
+  struct buf path = {0};
+  write_path(at, &path);
+  char line[600];
+  va_list ap;
+  va_start(ap, format);
+  vsnprintf(line, sizeof line, format, ap);
+  va_end(ap);
+  findings_add(c->all, where, path.data, "%s", line);
+  buf_free(&path);
+}
+
+/* What was found, in a few words; never more of a text than helps. */
+static const char *describe(const struct value *v, char *out, size_t size) {
+  switch (value_kind(v)) {
+  case VALUE_NIL:
+    return "nothing";
+  case VALUE_BOOLEAN:
+    return value_as_boolean(v, false) ? "true" : "false";
+  case VALUE_NUMBER:
+    snprintf(out, size, "the number %.14g", value_as_number(v, 0));
+    return out;
+  case VALUE_TEXT:
+    snprintf(out, size, value_text_length(v) > 40 ? "the text \"%.40s...\"" : "the text \"%.40s\"",
+             value_as_text(v, ""));
+    for (char *p = out; *p; p++)
+      if ((unsigned char)*p < ' ')
+        *p = ' ';
+    return out;
+  case VALUE_TABLE:
+    break;
+  }
+  return value_length(v) ? "a list" : "a table";
+}
+
+/* "a number from 0 to 1": what a rule expects, for people. */
+static void expect(const struct rule *r, struct buf *out) {
+  static const char *const words[] = {
+      [RULE_STRING] = "a string",
+      [RULE_NUMBER] = "a number",
+      [RULE_INTEGER] = "a whole number",
+      [RULE_BOOLEAN] = "true or false",
+      [RULE_DURATION] = "a duration like \"2s\"",
+      [RULE_SIZE] = "a size like \"16MiB\"",
+      [RULE_ADDRESS] = "an address like \"127.0.0.1:80\"",
+      [RULE_SECRET] = "text, { file = \"...\" } or { env = \"...\" }",
+      [RULE_CHOICE] = "one of ",
+      [RULE_LIST] = "a list",
+      [RULE_MAP] = "a table",
+      [RULE_TABLE] = "a table",
+      [RULE_ANY] = "a value",
+  };
+  static const char *const units[] = {
+      [RULE_STRING] = " bytes", [RULE_DURATION] = " s", [RULE_LIST] = " items", [RULE_ANY] = ""};
+  buf_text(out, words[r->type]);
+  for (size_t i = 0; i < value_length(r->choices); i++)
+    buf_format(out, "%s\"%s\"", i ? ", " : "", value_as_text(value_at(r->choices, i), ""));
+  const char *unit = units[r->type] ? units[r->type] : "";
+  if (r->has_min && r->has_max)
+    buf_format(out, " from %.14g to %.14g%s", r->min, r->max, unit);
+  else if (r->has_min)
+    buf_format(out, " of at least %.14g%s", r->min, unit);
+  else if (r->has_max)
+    buf_format(out, " of at most %.14g%s", r->max, unit);
+  if (r->off)
+    buf_text(out, " (or false: off)");
+}
+
+static void mismatch(struct checking *c, const struct rule *r, const struct value *where,
+                     const struct value *found, const struct spot *at) {
+  char words[120];
+  struct buf expected = {0};
+  expect(r, &expected);
+  if (found)
+    find(c, where, at, "expected %s, found %s", expected.data ? expected.data : "",
+         describe(found, words, sizeof words));
+  else
+    find(c, where, at, "missing: expected %s", expected.data ? expected.data : "");
+  buf_free(&expected);
+}
+
+static struct value *placed(struct checking *c, struct value *made, const struct value *as) {
+  if (!made)
+    c->failed = 1;
+  else if (as)
+    value_place(made, value_file(as), value_line(as));
+  return made;
+}
+
+static bool in_bounds(const struct rule *r, double n) {
+  return !(r->has_min && n < r->min) && !(r->has_max && n > r->max);
+}
+
+static struct value *check_number(struct checking *c, const struct rule *r, const struct value *v,
+                                  const struct spot *at) {
+  double n = value_as_number(v, NAN);
+  if (isfinite(n) && in_bounds(r, n) && (r->type != RULE_INTEGER || floor(n) == n))
+    return value_ref(v);
+  mismatch(c, r, v, v, at);
+  return NULL;
+}
+
+/* Durations and sizes: text with a unit → a number. */
+static struct value *check_quantity(struct checking *c, const struct rule *r, const struct value *v,
+                                    const struct spot *at) {
+  struct fault f = {0};
+  double n = NAN;
+  if (value_kind(v) == VALUE_TEXT && r->type == RULE_DURATION) {
+    int64_t ns;
+    if (duration_parse(value_as_text(v, ""), &ns, &f) == 0)
+      n = (double)ns / 1e9;
+  } else if (value_kind(v) == VALUE_TEXT) {
+    uint64_t bytes;
+    if (size_parse(value_as_text(v, ""), &bytes, &f) == 0)
+      n = (double)bytes;
+  } else if (value_kind(v) == VALUE_NUMBER && r->type == RULE_SIZE && value_as_number(v, -1) >= 0 &&
+             floor(value_as_number(v, 0)) == value_as_number(v, 0)) {
+    n = value_as_number(v, 0);
+  }
+  if (!isnan(n) && in_bounds(r, n))
+    return placed(c, value_number(n), v);
+  if (*f.text)
+    find(c, v, at, "%s", f.text);
+  else if (value_kind(v) == VALUE_NUMBER && r->type == RULE_DURATION)
+    find(c, v, at, "a duration has a unit: write \"%.14gs\" for seconds", value_as_number(v, 0));
+  else
+    mismatch(c, r, v, v, at);
+  return NULL;
+}
+
+static struct value *check_choice(struct checking *c, const struct rule *r, const struct value *v,
+                                  const struct spot *at) {
+  for (size_t i = 0; i < value_length(r->choices); i++)
+    if (value_equal(value_at(r->choices, i), v))
+      return value_ref(v);
+  mismatch(c, r, v, v, at);
+  return NULL;
+}
+
+static struct value *check_address(struct checking *c, const struct rule *r, const struct value *v,
+                                   const struct spot *at) {
+  struct fault f = {0};
+  char host[256];
+  uint16_t port;
+  if (value_kind(v) == VALUE_TEXT &&
+      !address_parse(value_as_text(v, ""), host, sizeof host, &port, &f))
+    return value_ref(v);
+  if (*f.text)
+    find(c, v, at, "%s", f.text);
+  else
+    mismatch(c, r, v, v, at);
+  return NULL;
+}
+
+enum { SECRET_MAX = 65536 };
+
+/* A file's text without the newline at its end. A relative name is beside the file that says so. */
+static struct value *read_secret_file(const struct value *where, const char *name,
+                                      struct fault *f) {
+  char path[4096];
+  const char *base = value_file(where), *slash = strrchr(base, '/');
+  int dir = *name != '/' && slash ? (int)(slash - base) + 1 : 0;
+  if (snprintf(path, sizeof path, "%.*s%s", dir, base, name) >= (int)sizeof path) {
+    fault_set(f, -ENAMETOOLONG, "the file's name is too long");
+    return NULL;
+  }
+  char text[SECRET_MAX + 1];
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text);
+  if (n < 0 || n > SECRET_MAX)
+    fault_set(f, -EINVAL, "cannot read %.300s: %s", path,
+              n < 0 ? strerror(errno) : "larger than 64 KiB");
+  if (fd >= 0)
+    close(fd);
+  if (n < 0 || n > SECRET_MAX)
+    return NULL;
+  if (n && text[n - 1] == '\n')
+    n--;
+  struct value *secret = value_secret(text, (size_t)n);
+  explicit_bzero(text, sizeof text);
+  return secret;
+}
+
+static struct value *check_secret(struct checking *c, const struct rule *r, const struct value *v,
+                                  const struct spot *at) {
+  if (value_kind(v) == VALUE_TEXT)
+    return placed(c, value_secret(value_as_text(v, ""), value_text_length(v)), v);
+  const char *key = NULL, *name = NULL;
+  if (value_fields(v) == 1 && !value_length(v))
+    name = value_as_text(value_field(v, 0, &key), NULL);
+  struct fault f = {0};
+  if (name && strcmp(key, "file") == 0) {
+    struct value *secret = read_secret_file(v, name, &f);
+    if (!secret && *f.text)
+      find(c, v, at, "%s", f.text);
+    else
+      placed(c, secret, v);
+    return secret;
+  }
+  if (name && strcmp(key, "env") == 0) {
+    const char *text = getenv(name);
+    if (text)
+      return placed(c, value_secret(text, strlen(text)), v);
+    find(c, v, at, "the environment variable %.200s is not set", name);
+    return NULL;
+  }
+  mismatch(c, r, v, v, at); /* describes a table, never a secret's text */
+  return NULL;
+}
+
+static struct value *check(struct checking *c, const struct rule *r, const struct value *v,
+                           const struct spot *at);
+
+static struct value *check_list(struct checking *c, const struct rule *r, const struct value *v,
+                                const struct spot *at) {
+  bool is_list = value_kind(v) == VALUE_TABLE && !value_fields(v);
+  struct value *out = placed(c, value_table(), v);
+  if (!is_list && r->single) {
+    struct value *only = check(c, r->of, v, at);
+    if (only)
+      c->failed |= value_append(out, only) < 0;
+    return out;
+  }
+  if (!is_list || !in_bounds(r, (double)value_length(v))) {
+    mismatch(c, r, v, v, at);
+    return out;
+  }
+  for (size_t i = 0; i < value_length(v); i++) {
+    struct value *item = check(c, r->of, value_at(v, i), &(struct spot){at, NULL, i + 1});
+    if (item)
+      c->failed |= value_append(out, item) < 0;
+  }
+  return out;
+}
+
+static struct value *check_map(struct checking *c, const struct rule *r, const struct value *v,
+                               const struct spot *at) {
+  struct value *out = placed(c, value_table(), v);
+  if (value_kind(v) != VALUE_TABLE) {
+    mismatch(c, r, v, v, at);
+    return out;
+  }
+  if (value_length(v))
+    find(c, value_at(v, 0), &(struct spot){at, NULL, 1}, "each entry has a name: NAME = ...");
+  for (size_t i = 0; i < value_fields(v); i++) {
+    const char *key;
+    const struct value *field = value_field(v, i, &key);
+    struct value *item = check(c, r->of, field, &(struct spot){at, key, 0});
+    if (item)
+      c->failed |= value_set(out, key, item) < 0;
+  }
+  return out;
+}
+
+static void refuse_unknown(struct checking *c, const struct rule *r, const struct value *v,
+                           const struct spot *at) {
+  if (value_length(v))
+    find(c, value_at(v, 0), &(struct spot){at, NULL, 1}, "each entry has a name: NAME = ...");
+  for (size_t i = 0; i < value_fields(v); i++) {
+    const char *key;
+    const struct value *field = value_field(v, i, &key);
+    size_t known = 0;
+    while (known < r->count && strcmp(r->names[known], key) != 0)
+      known++;
+    if (known < r->count)
+      continue;
+    const char *near = nearest_word(key, r->names, r->count);
+    struct buf names = {0};
+    for (size_t n = 0; n < r->count; n++)
+      buf_format(&names, "%s%s", n ? ", " : "", r->names[n]);
+    if (near)
+      find(c, field, &(struct spot){at, key, 0}, "unknown key; did you mean \"%s\"?", near);
+    else if (r->count)
+      find(c, field, &(struct spot){at, key, 0}, "unknown key; known are %s",
+           names.data ? names.data : "");
+    else
+      find(c, field, &(struct spot){at, key, 0}, "unknown key; there are no options");
+    buf_free(&names);
+  }
+}
+
+static void check_field(struct checking *c, const struct rule *r, const char *name,
+                        const struct value *table, struct value *out, const struct spot *at) {
+  struct spot here = {at, name, 0};
+  const struct value *v = value_get(table, name);
+  if (value_kind(v) == VALUE_NIL)
+    v = r->fallback;
+  struct value *made = NULL;
+  if (v)
+    made = check(c, r, v, &here);
+  else if (r->type == RULE_TABLE && !r->optional) {
+    struct value *empty = placed(c, value_table(), table);
+    made = check(c, r, empty, &here);
+    value_unref(empty);
+  } else if (!r->optional)
+    mismatch(c, r, table, NULL, &here);
+  if (made)
+    c->failed |= value_set(out, name, made) < 0;
+}
+
+/* Whether `v` stands for the main option: it is no table, or a list where that takes a list. */
+static bool is_main(const struct rule *main, const struct value *v) {
+  if (value_kind(v) == VALUE_NIL)
+    return false;
+  if (value_kind(v) != VALUE_TABLE)
+    return true;
+  return main && main->type == RULE_LIST && value_length(v) && !value_fields(v);
+}
+
+static struct value *check_table(struct checking *c, const struct rule *r, const struct value *v,
+                                 const struct spot *at) {
+  const char *main_name = NULL;
+  const struct rule *main = rule_main(r, &main_name);
+  struct value *whole = NULL;
+  if (is_main(main, v)) {
+    if (!main) {
+      mismatch(c, r, v, v, at);
+      return NULL;
+    }
+    whole = placed(c, value_table(), v);
+    c->failed |= value_set(whole, main_name, value_ref(v)) < 0;
+    v = whole;
+  }
+  struct value *out = placed(c, value_table(), v);
+  refuse_unknown(c, r, v, at);
+  for (size_t i = 0; i < r->count; i++)
+    check_field(c, &r->of[i], r->names[i], v, out, at);
+  value_unref(whole);
+  return out;
+}
+
+static struct value *check(struct checking *c, const struct rule *r, const struct value *v,
+                           const struct spot *at) {
+  if (r->off && value_kind(v) == VALUE_BOOLEAN && !value_as_boolean(v, true))
+    return value_ref(v);
+  switch (r->type) {
+  case RULE_STRING:
+    if (value_kind(v) == VALUE_TEXT && in_bounds(r, (double)value_text_length(v)) &&
+        strlen(value_as_text(v, "")) == value_text_length(v))
+      return value_ref(v);
+    break;
+  case RULE_NUMBER:
+  case RULE_INTEGER:
+    return check_number(c, r, v, at);
+  case RULE_BOOLEAN:
+    if (value_kind(v) == VALUE_BOOLEAN)
+      return value_ref(v);
+    break;
+  case RULE_DURATION:
+  case RULE_SIZE:
+    return check_quantity(c, r, v, at);
+  case RULE_ADDRESS:
+    return check_address(c, r, v, at);
+  case RULE_SECRET:
+    return check_secret(c, r, v, at);
+  case RULE_CHOICE:
+    return check_choice(c, r, v, at);
+  case RULE_LIST:
+    return check_list(c, r, v, at);
+  case RULE_MAP:
+    return check_map(c, r, v, at);
+  case RULE_TABLE:
+    return check_table(c, r, v, at);
+  case RULE_ANY:
+    return value_ref(v);
+  }
+  mismatch(c, r, v, v, at);
+  return NULL;
+}
+
+size_t rule_check(const struct rule *r, const struct value *v, const char *path,
+                  struct findings *all, struct value **out) {
+  struct checking c = {.all = all};
+  size_t before = all->count;
+  *out = check(&c, r, v, &(struct spot){.name = path ? path : ""});
+  size_t added = all->count - before;
+  if (added == 0 && (c.failed || all->failed || !*out)) {
+    all->failed = 1;
+    added = 1;
+  }
+  if (added) {
+    value_unref(*out);
+    *out = NULL;
+  }
+  return added;
+}
+
+size_t schema_check(const struct schema *s, const struct value *options, const char *path,
+                    struct findings *all, struct value **out) {
+  return rule_check(&s->root, options, path, all, out);
+}

@@ -1,0 +1,45 @@
+/* schema_rule: one option's rule, as schema.c reads it and schema_check.c applies it. Internal to
+ * base/. */
+#pragma once
+
+#include "base/schema.h"
+#include "base/value.h"
+
+enum rule_type {
+  RULE_STRING,
+  RULE_NUMBER,
+  RULE_INTEGER,
+  RULE_BOOLEAN,
+  RULE_DURATION,
+  RULE_SIZE,
+  RULE_ADDRESS,
+  RULE_SECRET,
+  RULE_CHOICE,
+  RULE_LIST,
+  RULE_MAP,
+  RULE_TABLE,
+  RULE_ANY,
+};
+
+struct rule {
+  enum rule_type type;
+  bool optional, main, off, single, has_min, has_max;
+  double min, max;        /* durations in seconds; lengths for text and lists */
+  struct value *fallback; /* the default as declared; NULL = none */
+  struct value *choices;  /* RULE_CHOICE: a list of text */
+  struct rule *of;        /* RULE_LIST, RULE_MAP: of each item; RULE_TABLE: of each field */
+  const char **names;     /* RULE_TABLE: its fields; the same order as `of` */
+  size_t count;           /* RULE_TABLE: how many fields */
+};
+
+struct schema {
+  struct rule root;          /* RULE_TABLE */
+  struct value *declaration; /* owns the names */
+};
+
+/* The option that a plain value stands for, or NULL. */
+const struct rule *rule_main(const struct rule *table, const char **name);
+
+/* Checks one value by one rule, without a path: schema_new uses it for defaults and bounds. */
+size_t rule_check(const struct rule *r, const struct value *v, const char *path,
+                  struct findings *all, struct value **out);
