@@ -54,6 +54,11 @@ static void rule_clear(struct rule *r) {
 
 static int read_rule(const struct value *form, struct rule *r, const struct spot *at);
 
+static int compare_names(const void *a, const void *b) {
+  return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Sorted by name: a Lua table has no order, and findings should come in the same one each time. */
 static int read_fields(const struct value *form, struct rule *r, struct fault *f) {
   size_t count = value_fields(form);
   r->type = RULE_TABLE;
@@ -63,8 +68,11 @@ static int read_fields(const struct value *form, struct rule *r, struct fault *f
   r->names = calloc(count, sizeof *r->names);
   if (!r->of || !r->names)
     return fault_set(f, -ENOMEM, "out of memory");
+  for (size_t i = 0; i < count; i++)
+    value_field(form, i, &r->names[i]);
+  qsort(r->names, count, sizeof *r->names, compare_names);
   for (size_t i = 0; i < count; i++) {
-    const struct value *option = value_field(form, i, &r->names[i]);
+    const struct value *option = value_get(form, r->names[i]);
     struct spot at = {option, r->names[i], f};
     r->count = i + 1; /* so that a half-read one is cleared too */
     int status = read_rule(option, &r->of[i], &at);

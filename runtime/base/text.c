@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -171,7 +172,7 @@ static int edit_distance(const char *a, const char *b) {
   int n = (int)strlen(a), m = (int)strlen(b);
   int row[3][WORD_MAX + 1]; /* the one being made, the last, the one before it */
   if (n > WORD_MAX || m > WORD_MAX)
-    return WORD_MAX;
+    return INT_MAX;
   for (int j = 0; j <= m; j++)
     row[0][j] = j;
   for (int i = 1; i <= n; i++) {
