@@ -7,9 +7,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct fault;
+
 enum status { STATUS_PASSING, STATUS_WARNING, STATUS_CRITICAL };
-const char *status_name(enum status s);                   /* "passing" ... */
-int status_parse(const char *word, enum status *out);     /* 0 or -EINVAL */
+const char *status_name(enum status s);               /* "passing" ... */
+int status_parse(const char *word, enum status *out); /* 0 or -EINVAL */
 
 struct instance_port {
   const char *name;
@@ -23,8 +25,8 @@ struct instance {
   _Atomic uint32_t references;
   uint16_t port; /* the default one; 0 for a unix socket or none */
   uint16_t port_count, tag_count, meta_count;
-  double weight;  /* finite, >= 0; default 1 */
-  const char *id; /* unique within its service in its registry */
+  double weight;                        /* finite, >= 0; default 1 */
+  const char *id;                       /* unique within its service in its registry */
   const char *service, *address, *zone; /* zone "" = unknown; address: ip, name, or unix path */
   const struct instance_port *ports;    /* sorted by name */
   const char *const *tags;              /* in the order given */
@@ -43,7 +45,14 @@ struct instance_draft {
   uint16_t port_count, tag_count, meta_count;
 };
 
-struct instance *instance_new(const struct instance_draft *draft); /* NULL: out of memory */
+/* Copies everything; the caller holds the one reference. NULL: out of memory. */
+struct instance *instance_new(const struct instance_draft *draft);
 struct instance *instance_ref(const struct instance *in);
 void instance_unref(struct instance *in);
 bool instance_equal(const struct instance *a, const struct instance *b);
+
+/* Whether it can be an endpoint: 0, or -EINVAL and `f` says what is wrong, for whoever registers.
+ * Id and service are names (text.h), the address is not empty, a unix path has no port, named ports
+ * are not 0 and named once, meta keys not empty and there once, the weight finite and not negative.
+ * A default port of 0 is allowed: a service may have none (Consul's clients register such). */
+int instance_check(const struct instance *in, struct fault *f);

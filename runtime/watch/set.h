@@ -19,47 +19,71 @@ struct set_row {
   struct instance *instance;
   enum status status;
   uint32_t slot, slot_generation; /* of the catalog, for the instance's life */
+  uint32_t flags;                 /* rows.h's own */
 };
 
 /* Told after a snapshot was published (or the service ended: count 0 and `gone`). Rows are the
- * set's, sorted by id, valid during the call; take references to keep instances. */
+ * set's, sorted by id, valid during the call; take references to keep instances. It may change
+ * sets: that is for the next flush. */
 struct set_published {
   const char *service;
   uint64_t version;
   const struct set_row *rows;
   size_t count;
   bool gone, stale;
-  int64_t stale_since_ns;
+  int64_t stale_since_ns; /* clock_now_ns; 0 when not stale */
 };
 typedef void (*sets_published_fn)(void *arg, const struct set_published *what);
 
 struct sets *sets_new(struct catalog_writer *writer, sets_published_fn published, void *arg);
+/* What is published stays in the catalog for its readers. */
 void sets_free(struct sets *all);
 
-struct set *sets_open(struct sets *all, const char *service); /* made when new; NULL: no memory */
+/* Made when new, and counted: the last of as many set_close as sets_open ends the service. One
+ * source a service: two that both `set_replace` would undo each other. NULL: no memory, or the name
+ * is none (text.h). A new set publishes nothing until something is known of it. */
+struct set *sets_open(struct sets *all, const char *service);
 struct set *sets_find(struct sets *all, const char *service);
-/* The service ends: its endpoints leave the catalog at the next flush, then the set is freed. */
+/* When it was the last: the endpoints leave the catalog at the next flush, then the set is freed
+ * (opened again before that, it goes on with what it has). */
 void set_close(struct set *s);
 
 const char *set_service(const struct set *s);
 size_t set_count(const struct set *s);
-const struct set_row *set_rows(const struct set *s); /* by id; valid until the set changes */
+const struct set_row *set_rows(struct set *s); /* by id; valid until the set changes */
 
-/* All take a reference of their own. The same facts again change nothing. 0 or negative errno. */
+/* All take a reference of their own. The same facts again change nothing. 0 or negative errno, then
+ * nothing has changed: -EINVAL (instance_check says why), -ENOMEM, and as noted. */
 int set_put(struct set *s, const struct instance *in, enum status status);
-int set_remove(struct set *s, const char *id); /* -ENOENT */
-int set_status(struct set *s, const char *id, enum status status);
+int set_remove(struct set *s, const char *id);                     /* -ENOENT */
+int set_status(struct set *s, const char *id, enum status status); /* -ENOENT */
+/* All there is, in any order: who is not in it has left, none is a known emptiness. `statuses`
+ * NULL: all passing. -EEXIST: an id is there twice. Cheapest when sorted by id (strcmp). */
 int set_replace(struct set *s, struct instance *const *instances, const enum status *statuses,
                 size_t count);
 
 /* The balancer's name and options, as in the configuration: a value that is "name", { "name", ... }
- * or a list of stages. NULL = default. Takes a reference. */
+ * or a list of stages, whose last is the algorithm. NULL = default. Takes a reference. -EINVAL: no
+ * such balancer; the old one stays. */
 int set_balancer(struct set *s, const struct value *balancer, struct fault *f);
 
 /* Stale: its source cannot be reached; what is known stays. */
 void set_stale(struct set *s, bool stale);
 
-/* Publishes what changed; the number of snapshots published. Called once a turn, after I/O. */
+/* Publishes what changed; the number of snapshots published. Called once a turn, after I/O. What
+ * cannot be published (-ENOSPC: the file cannot grow) is tried again by the first flush that is at
+ * least a second later; picks go on from the old snapshot. Logged once, until it succeeds again. */
 size_t sets_flush(struct sets *all);
+/* Whether another flush, now, has something to do. Those that wait for their second do not count:
+ * whoever calls sets_flush at least once a second meets them. */
 bool sets_dirty(const struct sets *all);
 size_t sets_count(const struct sets *all);
+
+struct sets_stats {
+  uint64_t services, endpoints, passing, warning, critical; /* as last published */
+  uint64_t stale, waiting;    /* services that are; that could not be published yet */
+  uint64_t fail_open;         /* services with endpoints and none healthy: picks take any */
+  uint64_t fail_open_events;  /* how often a service became that */
+  uint64_t published, failed; /* snapshots, and attempts that failed */
+};
+void sets_stats(const struct sets *all, struct sets_stats *out);

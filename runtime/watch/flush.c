@@ -1,0 +1,243 @@
+#include "watch/set_inside.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { RETRY_NS = 1000000000 };
+
+static int scratch_reserve(void **array, size_t *room, size_t need, size_t size) {
+  if (need <= *room)
+    return 0;
+  void *grown = realloc(*array, need * 2 * size);
+  if (!grown)
+    return -ENOMEM;
+  *array = grown;
+  *room = need * 2;
+  return 0;
+}
+
+static int slots_take(struct set *s) {
+  struct catalog_writer *w = s->all->writer;
+  for (uint32_t i = 0; i < s->rows.count; i++) {
+    struct set_row *row = &s->rows.items[i];
+    if (row->flags & ROW_SLOT)
+      continue;
+    int rc =
+        catalog_slot_adopt(w, s->service, row->instance->id, &row->slot, &row->slot_generation);
+    if (rc == -ENOENT)
+      rc = catalog_slot_take(w, &row->slot, &row->slot_generation);
+    if (rc)
+      return rc;
+    row->flags |= ROW_SLOT;
+  }
+  return 0;
+}
+
+/* Slots of what has left: only when no published snapshot names them any more. */
+static void slots_free(struct set *s) {
+  for (uint32_t i = 0; i < s->rows.freed_count; i++)
+    catalog_slot_free(s->all->writer, s->rows.freed[i]);
+  s->rows.freed_count = 0;
+}
+
+static struct catalog_endpoint endpoint_of(struct sets *all, const struct set_row *row,
+                                           size_t *pairs, size_t *ports) {
+  const struct instance *in = row->instance;
+  struct catalog_endpoint e = {.id = in->id,
+                               .address = in->address,
+                               .zone = in->zone,
+                               .tags = in->tags,
+                               .meta = all->pairs + *pairs,
+                               .ports = all->ports + *ports,
+                               .slot = row->slot,
+                               .slot_generation = row->slot_generation,
+                               .port = in->port,
+                               .tag_count = in->tag_count,
+                               .meta_count = in->meta_count,
+                               .port_count = in->port_count,
+                               .status = (uint8_t)row->status,
+                               .weight = in->weight};
+  for (int i = 0; i < in->meta_count; i++)
+    all->pairs[(*pairs)++] = (struct catalog_pair){in->meta[i].key, in->meta[i].value};
+  for (int i = 0; i < in->port_count; i++)
+    all->ports[(*ports)++] = (struct catalog_port){in->ports[i].name, in->ports[i].port};
+  return e;
+}
+
+static int endpoints_build(struct set *s, struct set_tally *tally) {
+  struct sets *all = s->all;
+  size_t pairs = 0, ports = 0;
+  for (uint32_t i = 0; i < s->rows.count; i++) {
+    pairs += s->rows.items[i].instance->meta_count;
+    ports += s->rows.items[i].instance->port_count;
+  }
+  if (scratch_reserve((void **)&all->endpoints, &all->endpoints_room, s->rows.count,
+                      sizeof *all->endpoints) != 0 ||
+      scratch_reserve((void **)&all->pairs, &all->pairs_room, pairs, sizeof *all->pairs) != 0 ||
+      scratch_reserve((void **)&all->ports, &all->ports_room, ports, sizeof *all->ports) != 0)
+    return -ENOMEM;
+  pairs = ports = 0;
+  for (uint32_t i = 0; i < s->rows.count; i++) {
+    const struct set_row *row = &s->rows.items[i];
+    all->endpoints[i] = endpoint_of(all, row, &pairs, &ports);
+    tally->passing += row->status == STATUS_PASSING;
+    tally->warning += row->status == STATUS_WARNING;
+    tally->critical += row->status == STATUS_CRITICAL;
+  }
+  return 0;
+}
+
+static bool fails_open(const struct set_tally *t) {
+  return t->critical > 0 && t->passing + t->warning == 0;
+}
+
+static void tally_replace(struct set *s, const struct set_tally *now) {
+  struct sets_stats *st = &s->all->stats;
+  const struct set_tally *was = &s->tally;
+  st->passing += now->passing - was->passing;
+  st->warning += now->warning - was->warning;
+  st->critical += now->critical - was->critical;
+  st->endpoints = st->passing + st->warning + st->critical;
+  if (fails_open(now) && !fails_open(was)) {
+    st->fail_open++;
+    st->fail_open_events++;
+    log_warn("no healthy endpoint: picks take any", LOG_S("service", s->service),
+             LOG_I("critical", now->critical));
+  } else if (!fails_open(now) && fails_open(was)) {
+    st->fail_open--;
+    log_info("picks no longer fail open", LOG_S("service", s->service),
+             LOG_I("healthy", now->passing + now->warning));
+  }
+  s->tally = *now;
+}
+
+static void announce(struct set *s, bool gone) {
+  if (!s->all->published)
+    return;
+  struct set_published what = {.service = s->service,
+                               .version = s->version,
+                               .rows = gone ? NULL : s->rows.items,
+                               .count = gone ? 0 : s->rows.count,
+                               .gone = gone,
+                               .stale = s->stale,
+                               .stale_since_ns = s->stale_since_ns};
+  s->all->published(s->all->arg, &what);
+}
+
+static int publish(struct set *s) {
+  struct set_tally tally = {0};
+  rows_tidy(&s->rows);
+  int rc = slots_take(s);
+  if (rc == 0)
+    rc = endpoints_build(s, &tally);
+  if (rc)
+    return rc;
+  struct catalog_snapshot snapshot = {.service = s->service,
+                                      .balancer = s->algorithm,
+                                      .endpoints = s->all->endpoints,
+                                      .count = s->rows.count,
+                                      .moves_version = s->moved || !s->in_catalog,
+                                      .stale = s->stale};
+  rc = catalog_publish(s->all->writer, &snapshot, &s->version);
+  if (rc)
+    return rc;
+  s->in_catalog = true;
+  s->moved = false;
+  slots_free(s);
+  tally_replace(s, &tally);
+  s->all->stats.published++;
+  return 0;
+}
+
+static int withdraw(struct set *s) {
+  int rc = s->in_catalog ? catalog_withdraw(s->all->writer, s->service) : 0;
+  if (rc)
+    return rc;
+  slots_free(s);
+  for (uint32_t i = 0; i < s->rows.count; i++)
+    if (s->rows.items[i].flags & ROW_SLOT)
+      catalog_slot_free(s->all->writer, s->rows.items[i].slot);
+  tally_replace(s, &(struct set_tally){0});
+  return 0;
+}
+
+static void failed(struct set *s, int rc) {
+  struct sets *all = s->all;
+  if (s->retry_ns == 0)
+    log_error("cannot publish; picks go on from the last snapshot", LOG_S("service", s->service),
+              LOG_S("error", strerror(-rc)));
+  s->retry_ns = clock_now_ns() + RETRY_NS;
+  s->next_dirty = all->waiting;
+  all->waiting = s;
+  all->stats.failed++;
+  all->stats.waiting++;
+}
+
+/* Those whose second is over join the dirty ones again. */
+static void waiting_collect(struct sets *all) {
+  if (!all->waiting)
+    return;
+  int64_t now = clock_now_ns();
+  struct set *still = NULL;
+  for (struct set *s = all->waiting, *next; s; s = next) {
+    next = s->next_dirty;
+    struct set **list = s->retry_ns <= now ? &all->dirty : &still;
+    s->next_dirty = *list;
+    *list = s;
+    all->stats.waiting -= s->retry_ns <= now;
+  }
+  all->waiting = still;
+}
+
+static bool flush_one(struct set *s) {
+  struct sets *all = s->all;
+  bool ends = s->opens == 0;
+  int rc = ends ? withdraw(s) : publish(s);
+  if (rc) {
+    failed(s, rc);
+    return false;
+  }
+  if (s->retry_ns)
+    log_info("published again", LOG_S("service", s->service));
+  s->retry_ns = 0;
+  s->dirty = false;
+  bool told = s->in_catalog;
+  if (ends)
+    table_remove(&all->table, s);
+  if (told)
+    announce(s, ends);
+  if (ends)
+    set_free(s);
+  return told;
+}
+
+size_t sets_flush(struct sets *all) {
+  size_t published = 0;
+  waiting_collect(all);
+  struct set *list = all->dirty; /* what a listener changes is for the next flush */
+  all->dirty = NULL;
+  for (struct set *s = list, *next; s; s = next) {
+    next = s->next_dirty;
+    published += flush_one(s);
+  }
+  return published;
+}
+
+bool sets_dirty(const struct sets *all) {
+  return all->dirty != NULL;
+}
+
+size_t sets_count(const struct sets *all) {
+  return all->table.count;
+}
+
+void sets_stats(const struct sets *all, struct sets_stats *out) {
+  *out = all->stats;
+  out->services = all->table.count;
+  for (uint32_t i = 0; i < all->table.count; i++)
+    out->stale += ((const struct set *)all->table.items[i])->stale;
+}

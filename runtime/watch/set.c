@@ -1,0 +1,171 @@
+#include "watch/set.h"
+
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/text.h"
+#include "base/value.h"
+#include "watch/set_inside.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *service_of(const void *item) {
+  return ((const struct set *)item)->service;
+}
+
+struct sets *sets_new(struct catalog_writer *writer, sets_published_fn published, void *arg) {
+  struct sets *all = calloc(1, sizeof *all);
+  if (all) {
+    all->writer = writer;
+    all->published = published;
+    all->arg = arg;
+    all->table.key = service_of;
+  }
+  return all;
+}
+
+void set_free(struct set *s) {
+  rows_free(&s->rows);
+  value_unref(s->balancer);
+  free(s);
+}
+
+void sets_free(struct sets *all) {
+  if (!all)
+    return;
+  for (uint32_t i = 0; i < all->table.count; i++)
+    set_free(all->table.items[i]);
+  table_free(&all->table);
+  free(all->endpoints);
+  free(all->pairs);
+  free(all->ports);
+  free(all);
+}
+
+struct set *sets_find(struct sets *all, const char *service) {
+  return table_find(&all->table, service);
+}
+
+struct set *sets_open(struct sets *all, const char *service) {
+  size_t length = strlen(service);
+  if (!name_valid(service, length))
+    return NULL;
+  struct set *s = sets_find(all, service);
+  if (!s) {
+    s = calloc(1, sizeof *s + length + 1);
+    if (!s)
+      return NULL;
+    s->all = all;
+    memcpy(s->service, service, length + 1);
+    if (table_add(&all->table, s) != 0) {
+      free(s);
+      return NULL;
+    }
+  }
+  s->opens++;
+  return s;
+}
+
+/* `moved`: membership, status or facts, which move the service's version. */
+static void set_changed(struct set *s, bool moved) {
+  s->moved |= moved;
+  if (s->dirty)
+    return;
+  s->dirty = true;
+  s->next_dirty = s->all->dirty;
+  s->all->dirty = s;
+}
+
+void set_close(struct set *s) {
+  if (--s->opens == 0)
+    set_changed(s, true);
+}
+
+const char *set_service(const struct set *s) {
+  return s->service;
+}
+
+size_t set_count(const struct set *s) {
+  return s->rows.count - s->rows.holes;
+}
+
+const struct set_row *set_rows(struct set *s) {
+  rows_tidy(&s->rows);
+  return s->rows.items;
+}
+
+static int set_apply(struct set *s, int changed) {
+  if (changed > 0)
+    set_changed(s, true);
+  return changed < 0 ? changed : 0;
+}
+
+int set_put(struct set *s, const struct instance *in, enum status status) {
+  int rc = instance_check(in, NULL);
+  return rc ? rc : set_apply(s, rows_put(&s->rows, in, status));
+}
+
+int set_remove(struct set *s, const char *id) {
+  return set_apply(s, rows_remove(&s->rows, id));
+}
+
+int set_status(struct set *s, const char *id, enum status status) {
+  return set_apply(s, rows_status(&s->rows, id, status));
+}
+
+int set_replace(struct set *s, struct instance *const *instances, const enum status *statuses,
+                size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    int rc = instance_check(instances[i], NULL);
+    if (rc)
+      return rc;
+  }
+  int changed = rows_replace(&s->rows, instances, statuses, count);
+  if (changed == 0 && !s->in_catalog)
+    changed = 1; /* that a service has no endpoints is news, the first time */
+  return set_apply(s, changed);
+}
+
+/* The algorithm's name: "name", { "name", ... }, or the last stage of a list of such. */
+static const char *algorithm_name(const struct value *v) {
+  if (value_kind(v) != VALUE_TABLE)
+    return value_as_text(v, NULL);
+  size_t length = value_length(v);
+  if (length == 0)
+    return NULL;
+  const struct value *first = value_at(v, 0), *last = value_at(v, length - 1);
+  if (length == 1 && value_kind(first) == VALUE_TEXT)
+    return value_as_text(first, NULL);
+  return value_kind(last) == VALUE_TABLE ? value_as_text(value_at(last, 0), NULL)
+                                         : value_as_text(last, NULL);
+}
+
+int set_balancer(struct set *s, const struct value *balancer, struct fault *f) {
+  const char *name = NULL;
+  if (value_kind(balancer) != VALUE_NIL) {
+    name = algorithm_name(balancer);
+    if (!name)
+      return fault_set(f, -EINVAL,
+                       "service %s: a balancer is a name, { name, options } or a list of these",
+                       s->service);
+  }
+  if (!value_equal(s->balancer, balancer)) {
+    struct value *old = s->balancer;
+    s->balancer = balancer ? value_ref(balancer) : NULL;
+    value_unref(old);
+    if (s->in_catalog)
+      set_changed(s, false);
+  }
+  s->algorithm = s->balancer ? algorithm_name(s->balancer) : NULL;
+  return 0;
+}
+
+void set_stale(struct set *s, bool stale) {
+  if (s->stale == stale)
+    return;
+  s->stale = stale;
+  s->stale_since_ns = stale ? clock_now_ns() : 0;
+  if (s->in_catalog)
+    set_changed(s, false);
+}
