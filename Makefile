@@ -81,11 +81,14 @@ endef
 $(foreach t,$(TESTS),$(eval $(call TEST_RULE,$(t))))
 tests: $(TESTS)
 
-# examples/NAME/*.c: programs of their own, linked with libperigee as any user's would be.
-EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*/*.c))
-$(BUILD)/examples/%: examples/%.c $(BUILD)/libperigee.so $(LLHTTP_OBJ)
-	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -Iruntime/client -MMD -MP -MF $@.d -o $@ $< $(LLHTTP_OBJ) -L$(BUILD) -lperigee -Wl,-rpath,'$$ORIGIN/../..' $(LDFLAGS_ALL) -luv
+# examples/NAME/PROGRAM.c, or PROGRAM/*.c: linked with libperigee as any user's program would be.
+EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*/*.c)) $(patsubst %/,$(BUILD)/%,$(dir $(wildcard examples/*/*/main.c)))
+define EXAMPLE_RULE
+$(1): $$(or $$(wildcard $(2).c),$$(wildcard $(2)/*.[ch])) runtime/client/perigee.h $(BUILD)/libperigee.so $(LLHTTP_OBJ)
+	@mkdir -p $$(@D)
+	$$(CC) $$(CFLAGS_ALL) -Iruntime/client -o $$@ $$(filter %.c %.o,$$^) -L$(BUILD) -lperigee -Wl,-rpath,'$$$$ORIGIN/../..' $$(LDFLAGS_ALL) -luv -lm
+endef
+$(foreach e,$(EXAMPLES),$(eval $(call EXAMPLE_RULE,$(e),$(e:$(BUILD)/%=%))))
 examples: $(EXAMPLES)
 
 # spec/bench/NAME.c and spec/fuzz/NAME_fuzz.c: linked with the folders that they include from.
@@ -145,6 +148,9 @@ lint: ## formatting, clang-tidy, luacheck, the include arrows, file lengths, exp
 	$(AGAIN) $(BUILD)/libperigee.so
 	@spec/lint/run
 
+print-cflags: # for clang-tidy, which wants a compiler's own arguments
+	$(info $(CFLAGS_ALL))@:
+
 fresh: ## make run and make test in a fresh Debian 12 (needs root and a mirror)
 	@.ci/fresh
 
@@ -192,5 +198,5 @@ clean: ## remove $(BUILD)
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile | expand -t 18
 
--include $(foreach f,$(FOLDERS),$(OBJ_$(f):.o=.d)) $(addsuffix .d,$(TESTS) $(EXAMPLES) $(BENCHES) $(FUZZERS))
-.PHONY: all tests examples benches fuzzers package run test sanitize tsan fuzz bench lint fresh deps install clean help
+-include $(foreach f,$(FOLDERS),$(OBJ_$(f):.o=.d)) $(addsuffix .d,$(TESTS) $(BENCHES) $(FUZZERS))
+.PHONY: all tests examples benches fuzzers package run test sanitize tsan fuzz bench lint print-cflags fresh deps install clean help

@@ -28,8 +28,8 @@ describe("spec/run", function()
   -- A tree of its own with the machinery in it, and the given files.
   local function run_in(files)
     local top = perigee.scratch()
-    os.execute(string.format("mkdir -p %s/spec/t %s/build/spec/t && cp -r spec/run spec/support %s/spec/ && rm %s/spec/support/*_spec.lua",
-      top, top, top, top))
+    os.execute(string.format("mkdir -p %s/spec/t %s/build/spec/t", top, top))
+    os.execute(string.format("cp -r spec/run spec/support %s/spec && rm %s/spec/support/*_spec.lua", top, top))
     for path, text in pairs(files) do
       perigee.write(top .. "/" .. path, text)
       os.execute("chmod +x " .. top .. "/" .. path)
