@@ -88,15 +88,35 @@ function perigee.wait_for(what, condition, seconds)
   end
 end
 
+local function bound(port)
+  local fd = ffi.C.socket(2, 1, 0)
+  local number = bit.bor(bit.rshift(port, 8), bit.band(bit.lshift(port, 8), 0xff00))
+  local address = ffi.new("struct sockaddr_in_t", { family = 2, port = number, address = 0x0100007f })
+  local length = ffi.new("unsigned[1]", ffi.sizeof(address))
+  if ffi.C.bind(fd, address, length[0]) ~= 0 or ffi.C.getsockname(fd, address, length) ~= 0 then
+    ffi.C.close(fd)
+    return nil
+  end
+  return fd, bit.bor(bit.rshift(address.port, 8), bit.band(bit.lshift(address.port, 8), 0xff00))
+end
+
 -- A TCP port on 127.0.0.1 that nobody had a moment ago.
 function perigee.free_port()
-  local C = ffi.C
-  local fd = C.socket(2, 1, 0)
-  local address = ffi.new("struct sockaddr_in_t", { family = 2, address = 0x0100007f })
-  local length = ffi.new("unsigned[1]", ffi.sizeof(address))
-  assert(C.bind(fd, address, length[0]) == 0 and C.getsockname(fd, address, length) == 0)
-  C.close(fd)
-  return bit.bor(bit.rshift(address.port, 8), bit.band(bit.lshift(address.port, 8), 0xff00))
+  local fd, port = bound(0)
+  ffi.C.close(fd)
+  return port
+end
+
+-- Listens on a port of 127.0.0.1 without ever answering, until `unlisten`. nil: it is taken.
+function perigee.listen(port)
+  local fd = bound(port)
+  return fd and ffi.C.listen(fd, 8) == 0 and fd or nil
+end
+
+function perigee.unlisten(fd)
+  if fd then
+    ffi.C.close(fd)
+  end
 end
 
 -- One HTTP request by curl: { status, headers (names in lower case), body, json() }, or nil and

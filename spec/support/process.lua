@@ -170,6 +170,11 @@ function Process:stderr()
   return process.read(self.err)
 end
 
+-- kill -9 of this process alone, not of its group.
+function process.kill_one(pid)
+  C.kill(pid, process.signal.KILL)
+end
+
 -- Once nothing of ours runs any more: waits a moment for adopted children that are ending, ends the
 -- rest, and returns how many those were.
 function process.end_orphans()
