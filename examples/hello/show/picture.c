@@ -65,11 +65,17 @@ bool picture_is_live(const struct show *s) {
   return s->picture->live;
 }
 
-static void paint(const struct picture *p, const char *colour, const char *text) {
+static void paint_times(const struct picture *p, const char *colour, const char *text, int times) {
   if (p->colour)
-    printf("\33[%sm%s\33[0m", colour, text);
-  else
+    printf("\33[%sm", colour);
+  for (int i = 0; i < times; i++)
     fputs(text, stdout);
+  if (p->colour)
+    fputs("\33[0m", stdout);
+}
+
+static void paint(const struct picture *p, const char *colour, const char *text) {
+  paint_times(p, colour, text, 1);
 }
 
 static void erase(struct picture *p) {
@@ -104,14 +110,8 @@ static double share_of(const struct calls *c, int i) {
 
 static void draw_bar(const struct picture *p, double share) {
   int full = (int)lround(share * BAR);
-  char text[BAR * 3 + 1] = "";
-  for (int i = 0; i < full; i++)
-    strcat(text, "█");
-  paint(p, "36", text);
-  text[0] = '\0';
-  for (int i = full; i < BAR; i++)
-    strcat(text, "·");
-  paint(p, "2", text);
+  paint_times(p, "36", "█", full);
+  paint_times(p, "2", "·", BAR - full);
 }
 
 static void draw_name(const struct picture *p, enum look look, const char *name,
