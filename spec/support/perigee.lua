@@ -158,7 +158,7 @@ local Agent = {}
 Agent.__index = Agent
 
 -- Starts an agent and waits until it is ready. options: config (the Lua file's text; default
--- `return {}`), run_dir, data_dir, port, arguments (more words), env.
+-- `return {}`) or config_file, run_dir, data_dir, port, arguments (more words), env.
 function perigee.agent(options)
   options = options or {}
   local agent = setmetatable({ options = options }, Agent)
@@ -167,8 +167,10 @@ function perigee.agent(options)
   agent.data_dir = options.data_dir or agent.home .. "/data"
   agent.port = options.port or perigee.free_port()
   agent.url = "http://127.0.0.1:" .. agent.port
-  agent.config = agent.home .. "/perigee.lua"
-  perigee.write(agent.config, options.config or "return {}\n")
+  agent.config = options.config_file or agent.home .. "/perigee.lua"
+  if not options.config_file then
+    perigee.write(agent.config, options.config or "return {}\n")
+  end
   agent:start()
   return agent
 end

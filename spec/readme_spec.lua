@@ -1,0 +1,103 @@
+-- README.md tells the truth: each of its blocks is run, in the order of the page. A block of a kind
+-- that this spec does not know fails it.
+local perigee = require("spec.support.perigee")
+
+-- { kind = "sh", file = nil or a name, text, line } for each fenced block with a kind.
+local function blocks_of(path)
+  local blocks, block, number = {}, nil, 0
+  for line in io.lines(path) do
+    number = number + 1
+    local kind, file = line:match("^```(%w+)%s*(%S*)$")
+    if block and line == "```" then
+      table.insert(blocks, block)
+      block = nil
+    elseif block then
+      block.text = block.text .. line .. "\n"
+    elseif line == "```" then
+      block = { kind = "picture", text = "", line = number }
+    elseif kind then
+      block = { kind = kind, file = file ~= "" and file or nil, text = "", line = number }
+    end
+  end
+  assert(not block, "README.md: a block is not closed")
+  return blocks
+end
+
+describe("README.md", function()
+  local top = io.popen("pwd"):read("*l")
+  local blocks = blocks_of("README.md")
+  local home, agent, backend
+
+  setup(function()
+    home = perigee.scratch()
+    local port = perigee.free_port()
+    os.execute("mkdir -p " .. home .. "/plugins/check")
+    for _, block in ipairs(blocks) do
+      if block.file then
+        perigee.write(home .. "/" .. block.file, (block.text:gsub("8081", tostring(port))))
+      end
+    end
+    backend = perigee.spawn({ perigee.build .. "/examples/hello/backend", "web-1", tostring(port) })
+    agent = perigee.agent({ config_file = home .. "/perigee.lua" })
+  end)
+
+  -- The words of the page mean this build, this agent and this port.
+  local function run(command)
+    local build = perigee.build:sub(1, 1) == "/" and perigee.build or top .. "/" .. perigee.build
+    command = command:gsub("127%.0%.0%.1:8500", "127.0.0.1:" .. agent.port):gsub("^curl ", "curl -sS --fail-with-body ")
+    command = command:gsub("^cc (.*)$", function(words)
+      return ("cc -o pick -I%s/runtime/client -L%s -Wl,-rpath,%s %s"):format(top, build, build, words)
+    end)
+    return perigee.run({ "sh", "-c", command }, {
+      dir = home,
+      env = { PATH = build .. ":" .. os.getenv("PATH"), PERIGEE_RUN_DIR = agent.run_dir, HOME = home },
+    })
+  end
+
+  it("names files of the tree only", function()
+    for target in perigee.read("README.md"):gmatch("%]%(([^)]+)%)") do
+      assert.equal(0, os.execute("test -e " .. target), target)
+    end
+  end)
+
+  it("has a check plugin that does its work", function()
+    assert.is_nil(select(2, backend:poll()))
+    perigee.wait_for("the check to pass", function()
+      local response = agent:get("/v1/health/service/web?passing")
+      return response and #response.json() == 1, response and response.body
+    end)
+    assert.matches("found it", agent:get("/v1/agent/checks").body)
+  end)
+
+  for _, block in ipairs(blocks) do
+    if block.kind == "sh" then
+      for command in block.text:gmatch("[^\n]+") do
+        it("line " .. block.line .. ": " .. command, function()
+          if command:match("^make ") then
+            -- They run this very suite, or longer than it: examples/hello_spec.lua and `make fresh` run them.
+            assert.equal(0, perigee.run({ "sh", "-c", command:gsub("^make", "make -n") .. " >/dev/null" }).code)
+          elseif command:match("^perigee run ") then
+            assert.is_nil(agent.process:poll()) -- it is what runs since the setup
+          else
+            local r = run(command)
+            assert.equal(0, r.code, r.out .. r.err)
+          end
+        end)
+      end
+    elseif block.kind == "c" then
+      it("line " .. block.line .. ": " .. block.file, function()
+        local r = run("cc " .. block.file .. " -lperigee && ./pick")
+        assert.equal(0, r.code, r.err)
+        assert.matches("^127%.0%.0%.1:%d+\n$", r.out)
+      end)
+    end
+  end
+
+  it("has no block that is not run or looked at", function()
+    local known = { sh = true, lua = true, c = true, picture = true }
+    for _, block in ipairs(blocks) do
+      assert.is_true(known[block.kind], "line " .. block.line)
+      assert.is_true(block.kind ~= "lua" or block.file ~= nil, "line " .. block.line)
+    end
+  end)
+end)
