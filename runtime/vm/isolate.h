@@ -15,31 +15,49 @@ struct io;
 
 struct isolate_limits {
   size_t memory_soft, memory_hard; /* bytes; defaults 8 and 16 MiB. Soft: collect; hard: ERRMEM */
-  int64_t turn_ns;                 /* longest run without yielding, then killed; default 100 ms */
-  uint32_t log_lines_per_s;        /* default 100 */
-  uint32_t max_tasks;              /* default 10,000 */
+  int64_t turn_ns; /* CPU time of one run without waiting, then killed; default 100 ms, to 10 ms */
+  uint32_t log_lines_per_s; /* default 100 */
+  uint32_t max_tasks;       /* default 10,000 */
 };
 
-struct vm; /* what all isolates of a loop share: the loop, io, paths of lua/ and plugins/ */
+struct value;
+struct vm; /* what all isolates of a loop share: the loop, io, the library's source, the turn's
+              watch */
 struct vm_config {
   uv_loop_t *loop;
   struct io *io;
   const char *library; /* the directory that holds lua/ */
+  const struct value
+      *host; /* becomes ctx.host: name, zone, ...; a reference is taken; may be NULL */
 };
-int vm_new(const struct vm_config *config, struct vm **out);
+/* One a thread, on the loop's thread. -ENOENT: the library is not where `config` says. */
+int vm_new(const struct vm_config *config, struct vm **out, struct fault *f);
+/* After its isolates. Its memory is given back by the loop's close callbacks. */
 void vm_free(struct vm *vm);
+uv_loop_t *vm_loop(const struct vm *vm);
+struct io *vm_io(const struct vm *vm);
+
+/* What all its isolates hold together: for metrics, and for the specs that look for leaks. */
+struct vm_stats {
+  size_t isolates, memory, tasks, handles;
+  uint64_t turns, killed, errors, log_suppressed; /* of ended isolates too */
+};
+void vm_stats(const struct vm *vm, struct vm_stats *out);
 
 int isolate_new(struct vm *vm, const char *name, const struct isolate_limits *limits,
                 struct isolate **out, struct fault *f);
 /* May be called from inside one of its own callbacks: it ends when the stack has unwound. Handles'
  * memory is given back by the loop's close callbacks. */
 void isolate_free(struct isolate *iso);
+/* The isolate that `L` belongs to; never NULL in a binding. */
+struct isolate *isolate_of(lua_State *L);
 const char *isolate_name(const struct isolate *iso);
 struct vm *isolate_vm(const struct isolate *iso);
 bool isolate_dead(const struct isolate *iso); /* a panic or an exhausted reserve; only free it */
 
 /* The one way into Lua: runs `body` protected, with the turn's limit armed and errors turned into
- * `f` with a traceback. 0 or negative errno (-ENOMEM, -ETIME: killed, -EFAULT: raised). */
+ * `f` with who called whom. `body` returns 0 or a negative errno, which is returned (it fills `f`
+ * itself then); else -ENOMEM, -ETIME: killed, -EFAULT: raised. */
 int isolate_enter(struct isolate *iso, int (*body)(lua_State *L, void *arg), void *arg,
                   struct fault *f);
 

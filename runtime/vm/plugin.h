@@ -17,10 +17,12 @@ int plugin_find(const char *const *directories, const char *kind, const char *na
                 struct fault *f);
 
 /* Loads the file into a fresh isolate: source only (bytecode is refused), the sandbox's globals,
- * its table checked (kind, summary, options, known fields with suggestions, the kind's functions). */
+ * its table checked (kind, summary, options, known fields with suggestions, the kind's functions).
+ */
 int plugin_load(struct vm *vm, const char *kind, const char *name, const char *path,
                 const struct isolate_limits *limits, struct plugin **out, struct fault *f);
-/* Ends its calls (their `done` is called with -ECANCELED) and its isolate. After its attachments. */
+/* Ends its calls (their `done` is called with -ECANCELED) and its isolate. After its attachments.
+ */
 void plugin_free(struct plugin *p);
 
 const char *plugin_name(const struct plugin *p);
@@ -51,9 +53,8 @@ typedef void (*call_done_fn)(void *arg, const struct call_result *result);
 /* Starts the plugin's function `name` as a task: `push` puts its first arguments (the instance...)
  * on the stack and returns how many; options and ctx follow. `done` is called exactly once, never
  * from within this call. `deadline_ns` 0 = none, else from now. */
-int attachment_call(struct attachment *a, const char *name,
-                    int (*push)(lua_State *L, void *arg), call_done_fn done, void *arg,
-                    int64_t deadline_ns, struct call **out);
+int attachment_call(struct attachment *a, const char *name, int (*push)(lua_State *L, void *arg),
+                    call_done_fn done, void *arg, int64_t deadline_ns, struct call **out);
 void call_cancel(struct call *c); /* ends its task; `done` is not called */
 
 /* Values across the border. */

@@ -1,0 +1,64 @@
+-- Coroutines that a plugin makes: a call that waits for the host goes through them to the task.
+--
+--   task ──resume──► coroutine ──perigee.sleep──► yields HOST
+--   task ◄── pass ◄──────────────────────────────────┘   the task yields HOST in turn; when it is
+--   task ── pass ──► coroutine goes on                   woken, what it is given goes down again
+local _, host = ...
+
+local create, resume, yield = coroutine.create, coroutine.resume, coroutine.yield
+local status, running = coroutine.status, coroutine.running
+local HOST, outermost = host.HOST, host.outermost
+local error, type = error, type
+
+-- Those that wait for the host: only the task may go on with them.
+local waiting = setmetatable({}, { __mode = "k" })
+
+local function pass(co, ok, first, ...)
+  if ok and first == HOST then
+    waiting[co] = true
+    return pass(co, resume(co, yield(HOST)))
+  end
+  waiting[co] = nil
+  return ok, first, ...
+end
+
+local function raise(ok, first, ...)
+  if not ok then
+    error(first, 0)
+  end
+  return first, ...
+end
+
+local function go_on(co, ...)
+  if waiting[co] then
+    return false, "cannot resume a coroutine that waits for the host"
+  end
+  return pass(co, resume(co, ...))
+end
+
+coroutine = {
+  create = create,
+  running = running,
+  resume = go_on,
+
+  wrap = function(fn)
+    local co = create(fn)
+    return function(...)
+      return raise(go_on(co, ...))
+    end
+  end,
+
+  yield = function(...)
+    if outermost() then
+      error("coroutine.yield: this is the task itself, not a coroutine that the plugin made", 2)
+    end
+    return yield(...)
+  end,
+
+  status = function(co)
+    if type(co) == "thread" and waiting[co] then
+      return "normal"
+    end
+    return status(co)
+  end,
+}

@@ -1,0 +1,137 @@
+/* inside: what the files of vm/ share and nobody else sees. Control thread only, but for the words
+ * of `struct turn` that the signal handler of turn.c reads. */
+#pragma once
+
+#include "base/fault.h"
+#include "vm/isolate.h"
+#include "vm/task.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdbool.h>
+
+struct value;
+
+/* turn: one uninterrupted run of Lua. Turns nest when a callback of one isolate enters another. */
+struct turn {
+  lua_State *L;
+  struct turn *outer;
+  volatile sig_atomic_t ticks, allowed; /* of TURN_TICK_NS of this thread's CPU time */
+  volatile sig_atomic_t hooked;
+};
+enum { TURN_TICK_NS = 10 * 1000 * 1000 };
+int turn_watch_start(struct fault *f); /* counts this thread's CPU time; one user a thread */
+void turn_watch_stop(void);
+void turn_begin(struct turn *turn, struct isolate *iso);
+/* True when the turn was killed. */
+bool turn_end(struct turn *turn, struct isolate *iso);
+
+struct library_chunk {
+  const char *name; /* lua/perigee/NAME.lua */
+  char *source;
+  size_t length;
+};
+extern const char *const library_names[]; /* vm.c; NULL ends it */
+
+struct vm {
+  uv_loop_t *loop;
+  struct io *io;
+  struct value *host;
+  struct library_chunk *library;
+  uv_idle_t idle; /* runs while `ready` is not empty */
+  struct task *ready, **ready_tail;
+  size_t isolates, memory;
+  struct vm_stats ended; /* counters of isolates that are gone; sums only */
+  struct isolate *first;
+};
+
+struct isolate {
+  struct isolate *next, **link;
+  struct vm *vm;
+  char *name;
+  lua_State *L; /* the main one: host work only, never a plugin's waiting code */
+  struct isolate_limits limits;
+  size_t memory, memory_peak, collect_at;
+  size_t lifted;   /* bytes allowed over the hard limit just now (memory.c) */
+  unsigned in_lua; /* plugin code is running: the hard limit holds */
+  bool refuse;     /* a killed turn: every allocation fails, which no handler sees */
+  bool killed, dead, ending, closing;
+  char where[200]; /* where the killed code was */
+  unsigned depth;  /* host frames that still use the isolate; freed at 0 when `ending` */
+  jmp_buf *fence;
+  struct task *tasks, *running;
+  unsigned settling; /* ended tasks are being told of: who that wakes is queued */
+  struct handle *handles;
+  size_t task_count, handle_count;
+  uint64_t turns, kills, errors, log_suppressed;
+  double log_tokens; /* bind_log.c's bucket */
+  int64_t log_refilled_ns;
+  uint64_t log_unreported;
+  int ref_body, ref_explain, ref_udata,
+      ref_read;      /* functions made once, so that a protected call allocates nothing */
+  char callers[250]; /* who called what raised last, for the fault */
+};
+
+/* vm.c: has tasks_run called in the loop's next turn. */
+void vm_wake(struct vm *vm);
+
+/* memory.c */
+void *memory_account(void *isolate, void *p, size_t old_size, size_t new_size);
+void memory_settle(struct isolate *iso); /* after a turn: collects over the soft limit */
+
+/* isolate.c */
+void isolate_hold(struct isolate *iso);
+void isolate_release(struct isolate *iso); /* may free it */
+/* Fills `f` for what lies on top of L after it failed with `status`; returns f's errno. */
+int isolate_explain(struct isolate *iso, lua_State *L, int status, bool killed, struct fault *f);
+/* lua_resume behind the fence, as a turn; *killed: the turn's limit ended it. */
+int isolate_resume(struct isolate *iso, lua_State *L, int arguments, bool *killed);
+/* lua_pcall of plugin code from host code: the plugin's memory limit holds during the call. */
+int isolate_pcall(lua_State *L, int arguments, int results, int handler);
+
+/* Fill a fresh state; run protected. */
+void sandbox_open(lua_State *L); /* sandbox.c */
+void library_open(lua_State *L); /* library.c */
+
+/* task.c: beside task.h. A task is counted by references: one while it lives, one for each watch,
+ * one for its udata. Its results stay on its stack for as long as it is there. */
+struct task_start {
+  struct task *parent; /* ends it when it ends; NULL: the host's own */
+  int64_t deadline_ns; /* 0: none, else from now */
+};
+/* Makes a task of the function and its `arguments` on top of L, which it pops; it runs in the
+ * loop's next turn. Raises for memory. NULL, with nothing popped: too many tasks. */
+struct task *task_spawn(lua_State *L, int arguments, const struct task_start *start);
+/* Ends it, with its children. One that is running ends when it comes back to the loop. */
+void task_end(struct task *t, int status, const char *text);
+bool task_ended(const struct task *t);
+/* Of an ended one: 0, or negative errno with words. */
+int task_status(const struct task *t, const char **text);
+lua_State *task_stack(const struct task *t); /* all on it are its results, when its status is 0 */
+struct task *task_running(lua_State *L);
+bool task_outermost(lua_State *L); /* L is the running task itself, not a coroutine it made */
+struct task *task_ref(struct task *t);
+void task_unref(struct task *t);
+void tasks_end(struct isolate *iso);
+void tasks_run(struct vm *vm); /* those that are ready now, each once */
+
+/* Who wants to know of a task's end. Its owner frees it; `ended` is called once, unwatched. */
+struct task_watch {
+  struct task_watch *next, **link;
+  struct task *task;
+  void (*ended)(struct task_watch *w, struct task *t);
+};
+void task_watch(struct task *t, struct task_watch *w);
+void task_unwatch(struct task_watch *w); /* idempotent */
+
+extern const char
+    task_host_yield; /* its address is what a wait yields; see lua/perigee/coroutine.lua */
+
+/* handle.c */
+void handles_end(struct isolate *iso);
+int handle_udata(lua_State *L); /* a lua_CFunction, for isolate.c to keep */
+
+int border_read(lua_State *L); /* border.c: a lua_CFunction, for isolate.c to keep */
+
+/* bind_log.c: tells how many lines were left out, if any. */
+void log_settle(struct isolate *iso);

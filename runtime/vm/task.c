@@ -1,0 +1,356 @@
+#include "base/log.h"
+#include "vm/inside.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct task_wait {
+  struct task *task;
+  void *operation;
+  task_cancel_fn cancel;
+  bool active;
+};
+
+struct deadline {
+  uv_timer_t timer;
+  struct task *task;
+  int64_t ns;
+};
+
+struct task {
+  struct task *next, **link; /* the isolate's list, while it lives */
+  struct isolate *isolate;   /* NULL once that has ended */
+  lua_State *L;
+  int ref; /* keeps L */
+  unsigned references;
+  enum { TASK_READY, TASK_RUNNING, TASK_WAITING, TASK_ENDED } state;
+  bool ending;   /* to end when it comes back: `status` and `text` are set */
+  int arguments; /* on L's top, for its next resumption */
+  struct task_wait wait;
+  struct task *children, *sibling, **sibling_link;
+  struct task_watch *watches;
+  struct deadline *deadline;
+  struct task *ready_next;
+  int status;
+  char *text;
+};
+
+const char task_host_yield = 0;
+
+struct task *task_running(lua_State *L) {
+  return isolate_of(L)->running;
+}
+
+bool task_outermost(lua_State *L) {
+  struct task *t = task_running(L);
+  return t && t->L == L;
+}
+
+bool task_ended(const struct task *t) {
+  return t->state == TASK_ENDED;
+}
+
+int task_status(const struct task *t, const char **text) {
+  *text = t->text ? t->text : "";
+  return t->status;
+}
+
+lua_State *task_stack(const struct task *t) {
+  return t->L;
+}
+
+struct task *task_ref(struct task *t) {
+  t->references++;
+  return t;
+}
+
+void task_unref(struct task *t) {
+  if (--t->references > 0)
+    return;
+  if (t->isolate && !t->isolate->closing)
+    luaL_unref(t->isolate->L, LUA_REGISTRYINDEX, t->ref);
+  free(t->text);
+  free(t);
+}
+
+void task_watch(struct task *t, struct task_watch *w) {
+  w->task = task_ref(t);
+  w->next = t->watches;
+  w->link = &t->watches;
+  if (w->next)
+    w->next->link = &w->next;
+  t->watches = w;
+}
+
+static void watch_unlink(struct task_watch *w) {
+  *w->link = w->next;
+  if (w->next)
+    w->next->link = w->link;
+  w->task = NULL;
+}
+
+void task_unwatch(struct task_watch *w) {
+  struct task *t = w->task;
+  if (!t)
+    return;
+  watch_unlink(w);
+  task_unref(t);
+}
+
+static void sibling_unlink(struct task *t) {
+  if (!t->sibling_link)
+    return;
+  *t->sibling_link = t->sibling;
+  if (t->sibling)
+    t->sibling->sibling_link = t->sibling_link;
+  t->sibling_link = NULL;
+}
+
+static void deadline_closed(uv_handle_t *timer) {
+  free(timer->data);
+}
+
+static void deadline_stop(struct task *t) {
+  if (!t->deadline)
+    return;
+  uv_close((uv_handle_t *)&t->deadline->timer, deadline_closed);
+  t->deadline = NULL;
+}
+
+static void on_deadline(uv_timer_t *timer) {
+  struct deadline *d = timer->data;
+  struct task *t = d->task;
+  struct isolate *iso = t->isolate;
+  char text[80];
+  snprintf(text, sizeof text, "its deadline of %g s has passed", (double)d->ns / 1e9);
+  isolate_hold(iso);
+  task_end(t, -ETIMEDOUT, text);
+  isolate_release(iso);
+}
+
+static int deadline_start(struct task *t, int64_t ns) {
+  struct deadline *d = calloc(1, sizeof *d);
+  if (!d)
+    return -ENOMEM;
+  d->task = t;
+  d->ns = ns;
+  d->timer.data = d;
+  uv_timer_init(t->isolate->vm->loop, &d->timer);
+  uv_timer_start(&d->timer, on_deadline, (uint64_t)(ns + 999999) / 1000000, 0);
+  t->deadline = d;
+  return 0;
+}
+
+static void wait_cancel(struct task *t) {
+  if (!t->wait.active)
+    return;
+  t->wait.active = false;
+  t->wait.cancel(t->wait.operation);
+}
+
+static void task_settle(struct task *t, int status, const char *text) {
+  t->status = status;
+  free(t->text);
+  t->text = text ? strdup(text) : NULL;
+}
+
+/* The one end of a task, whatever it was. */
+static void task_finish(struct task *t) {
+  struct task_watch *w;
+  wait_cancel(t);
+  t->state = TASK_ENDED;
+  *t->link = t->next;
+  if (t->next)
+    t->next->link = t->link;
+  t->isolate->task_count--;
+  sibling_unlink(t);
+  deadline_stop(t);
+  while (t->children) {
+    struct task *child = t->children;
+    sibling_unlink(child);
+    task_end(child, -ECANCELED, "the task that started it has ended");
+  }
+  if (!t->watches && t->status < 0 && t->status != -ECANCELED)
+    log_warn("a task failed and nobody waits for it", LOG_S("plugin", t->isolate->name),
+             LOG_S("error", t->text));
+  t->isolate->settling++;
+  while ((w = t->watches)) {
+    watch_unlink(w);
+    w->ended(w, t);
+    t->references--; /* the watch's; that of the living task is still there */
+  }
+  t->isolate->settling--;
+  task_unref(t);
+}
+
+void task_end(struct task *t, int status, const char *text) {
+  if (t->state == TASK_ENDED || t->ending)
+    return;
+  task_settle(t, status, text);
+  if (t->state == TASK_RUNNING)
+    t->ending = true; /* its stack is in use */
+  else
+    task_finish(t);
+}
+
+void tasks_end(struct isolate *iso) {
+  while (iso->tasks) {
+    struct task *t = task_ref(iso->tasks);
+    task_end(t, -ECANCELED, "its isolate has ended");
+    task_unref(t);
+  }
+}
+
+static void task_queue(struct task *t) {
+  struct vm *vm = t->isolate->vm;
+  t->state = TASK_READY;
+  t->ready_next = NULL;
+  *vm->ready_tail = task_ref(t);
+  vm->ready_tail = &t->ready_next;
+  vm_wake(vm);
+}
+
+static void task_run(struct task *t) {
+  struct isolate *iso = t->isolate;
+  struct fault fault = {0};
+  bool killed;
+  if (iso->dead || iso->ending) {
+    task_end(t, -ECANCELED, "its isolate has ended");
+    return;
+  }
+  isolate_hold(iso);
+  task_ref(t);
+  t->state = TASK_RUNNING;
+  struct task *outer = iso->running;
+  iso->running = t;
+  int arguments = t->arguments;
+  t->arguments = 0;
+  int status = isolate_resume(iso, t->L, arguments, &killed);
+  iso->running = outer;
+  t->state = TASK_WAITING;
+  if (t->ending) {
+    task_finish(t);
+  } else if (status == LUA_YIELD && !killed && t->wait.active) {
+    lua_settop(t->L, 0);
+  } else if (status == 0 && !killed) {
+    task_end(t, 0, NULL);
+  } else if (status == LUA_YIELD && !killed) {
+    task_end(t, -EFAULT, "coroutine.yield in the task itself");
+  } else {
+    isolate_explain(iso, t->L, status, killed, &fault);
+    task_end(t, fault.code, fault.text);
+  }
+  task_unref(t);
+  isolate_release(iso);
+}
+
+void tasks_run(struct vm *vm) {
+  struct task *t = vm->ready, *next;
+  vm->ready = NULL;
+  vm->ready_tail = &vm->ready;
+  for (; t; t = next) {
+    next = t->ready_next;
+    if (t->state == TASK_READY)
+      task_run(t);
+    task_unref(t);
+  }
+}
+
+struct task *task_spawn(lua_State *L, int arguments, const struct task_start *start) {
+  struct isolate *iso = isolate_of(L);
+  if (iso->task_count >= iso->limits.max_tasks)
+    return NULL;
+  lua_State *thread = lua_newthread(L);
+  int ref = luaL_ref(L, LUA_REGISTRYINDEX);
+  struct task *t = calloc(1, sizeof *t);
+  if (t) {
+    t->isolate = iso;
+    t->references = 1;
+  }
+  if (!t || (start->deadline_ns > 0 && deadline_start(t, start->deadline_ns) != 0)) {
+    free(t);
+    luaL_unref(L, LUA_REGISTRYINDEX, ref);
+    luaL_error(L, "out of memory");
+    return NULL;
+  }
+  t->L = thread;
+  t->ref = ref;
+  t->wait.task = t;
+  t->arguments = arguments;
+  t->next = iso->tasks;
+  t->link = &iso->tasks;
+  if (t->next)
+    t->next->link = &t->next;
+  iso->tasks = t;
+  iso->task_count++;
+  if (start->parent) {
+    t->sibling = start->parent->children;
+    t->sibling_link = &start->parent->children;
+    if (t->sibling)
+      t->sibling->sibling_link = &t->sibling;
+    start->parent->children = t;
+  }
+  lua_xmove(L, thread, arguments + 1);
+  task_queue(t);
+  return t;
+}
+
+bool task_can_wait(lua_State *L) {
+  return task_running(L) && lua_isyieldable(L);
+}
+
+int task_wait(lua_State *L, void *operation, task_cancel_fn cancel, struct task_wait **out) {
+  struct task *t = task_running(L);
+  if (!task_can_wait(L)) {
+    cancel(operation);
+    return luaL_error(L, t ? "cannot wait inside a sort, a metamethod or another C function"
+                           : "cannot wait while the plugin's file is loading");
+  }
+  wait_cancel(t); /* of a coroutine that failed to yield through its maker, and was caught */
+  t->wait.operation = operation;
+  t->wait.cancel = cancel;
+  t->wait.active = true;
+  *out = &t->wait;
+  lua_pushlightuserdata(L, (void *)&task_host_yield);
+  return lua_yield(L, 1);
+}
+
+struct delivery {
+  lua_State *to;
+  task_push_fn push;
+  void *arg;
+  int count;
+  const struct fault *fault;
+};
+
+static int deliver(lua_State *L, void *arg) {
+  struct delivery *d = arg;
+  d->count = d->fault ? push_error(L, d->fault->code, "%s", d->fault->text) : d->push(L, d->arg);
+  if (d->count > TASK_VALUES_MAX)
+    return luaL_error(L, "%d values for a task that waits: at most %d", d->count, TASK_VALUES_MAX);
+  lua_xmove(L, d->to, d->count);
+  return 0;
+}
+
+void task_wake(struct task_wait *w, task_push_fn push, void *arg) {
+  struct task *t = w->task;
+  struct isolate *iso = t->isolate;
+  struct fault fault;
+  struct delivery d = {.to = t->L, .push = push, .arg = arg};
+  isolate_hold(iso);
+  w->active = false;
+  if (push && isolate_enter(iso, deliver, &d, &fault) != 0) {
+    d.fault = &fault;
+    if (isolate_enter(iso, deliver, &d, NULL) != 0)
+      d.count = 0;
+  }
+  t->arguments = d.count;
+  if (iso->running || iso->settling)
+    task_queue(t); /* woken by another task of the isolate: after it, not on its stack */
+  else
+    task_run(t);
+  isolate_release(iso);
+}

@@ -1,0 +1,119 @@
+/* vm: what the isolates of one loop share, and the queue of their tasks that are ready to run. */
+#include "base/buf.h"
+#include "base/value.h"
+#include "vm/inside.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+const char *const library_names[] = {"coroutine", "task", "instance", NULL};
+
+static int library_read(const char *directory, const char *name, struct library_chunk *chunk,
+                        struct fault *f) {
+  struct buf path = {0}, text = {0};
+  buf_format(&path, "%s/lua/perigee/%s.lua", directory, name);
+  if (path.failed)
+    return fault_set(f, -ENOMEM, "out of memory");
+  int fd = open(path.data, O_RDONLY | O_CLOEXEC);
+  ssize_t n = fd < 0 ? -1 : 0;
+  while (fd >= 0 && buf_reserve(&text, 4096) == 0 &&
+         (n = read(fd, text.data + text.length, 4096)) > 0)
+    text.length += (size_t)n;
+  int code = n < 0 ? fault_set(f, -errno, "%s: %s", path.data, strerror(errno)) : 0;
+  if (fd >= 0)
+    close(fd);
+  buf_free(&path);
+  *chunk = (struct library_chunk){name, text.data, text.length};
+  return code;
+}
+
+static void library_free(struct vm *vm) {
+  for (size_t i = 0; vm->library && library_names[i]; i++)
+    free(vm->library[i].source);
+  free(vm->library);
+}
+
+static int library_load(struct vm *vm, const char *directory, struct fault *f) {
+  size_t count = sizeof library_names / sizeof *library_names;
+  vm->library = calloc(count, sizeof *vm->library);
+  if (!vm->library)
+    return fault_set(f, -ENOMEM, "out of memory");
+  for (size_t i = 0; library_names[i]; i++) {
+    int code = library_read(directory, library_names[i], &vm->library[i], f);
+    if (code != 0)
+      return code;
+  }
+  return 0;
+}
+
+static void on_idle(uv_idle_t *idle) {
+  struct vm *vm = idle->data;
+  tasks_run(vm);
+  if (!vm->ready)
+    uv_idle_stop(idle);
+}
+
+void vm_wake(struct vm *vm) {
+  uv_idle_start(&vm->idle, on_idle);
+}
+
+int vm_new(const struct vm_config *config, struct vm **out, struct fault *f) {
+  struct vm *vm = calloc(1, sizeof *vm);
+  if (!vm)
+    return fault_set(f, -ENOMEM, "out of memory");
+  vm->loop = config->loop;
+  vm->io = config->io;
+  vm->ready_tail = &vm->ready;
+  int code = library_load(vm, config->library, f);
+  if (code == 0)
+    code = turn_watch_start(f);
+  if (code != 0) {
+    library_free(vm);
+    free(vm);
+    return code;
+  }
+  vm->host = config->host ? value_ref(config->host) : NULL;
+  vm->idle.data = vm;
+  uv_idle_init(vm->loop, &vm->idle);
+  *out = vm;
+  return 0;
+}
+
+static void on_closed(uv_handle_t *idle) {
+  free(idle->data);
+}
+
+void vm_free(struct vm *vm) {
+  if (!vm)
+    return;
+  turn_watch_stop();
+  library_free(vm);
+  value_unref(vm->host);
+  uv_close((uv_handle_t *)&vm->idle, on_closed);
+}
+
+uv_loop_t *vm_loop(const struct vm *vm) {
+  return vm->loop;
+}
+
+struct io *vm_io(const struct vm *vm) {
+  return vm->io;
+}
+
+void vm_stats(const struct vm *vm, struct vm_stats *out) {
+  *out = vm->ended;
+  out->isolates = vm->isolates;
+  out->memory = vm->memory;
+  for (const struct isolate *iso = vm->first; iso; iso = iso->next) {
+    out->tasks += iso->task_count;
+    out->handles += iso->handle_count;
+    out->turns += iso->turns;
+    out->killed += iso->kills;
+    out->errors += iso->errors;
+    out->log_suppressed += iso->log_suppressed;
+  }
+}
