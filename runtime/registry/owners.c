@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,15 +63,11 @@ int owner_start_time(int pid, uint64_t *start) {
   size_t length = fread(text, 1, sizeof text - 1, file);
   fclose(file);
   text[length] = '\0';
-  /* Its name, in parentheses, may hold anything; the state (field 3) follows the last one. */
+  /* Field 2, its name in parentheses, may hold anything; the rest is words after single spaces. */
   const char *p = strrchr(text, ')');
-  char state;
-  if (!p || sscanf(p + 1,
-                   " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
-                   "%" SCNu64,
-                   &state, start) != 2)
-    return -ESRCH;
-  return state == 'Z' || state == 'X' ? -ESRCH : 0;
+  for (int field = 2; p && field < 22; field++)
+    p = strchr(p + 1, ' ');
+  return p && sscanf(p, "%" SCNu64, start) == 1 ? 0 : -ESRCH;
 }
 
 static void on_closed(uv_handle_t *handle) {
@@ -90,8 +87,7 @@ static void owner_end(struct owner *o) {
 static void on_exit_of(uv_poll_t *poll, int status, int events) {
   struct owner *o = poll->data;
   uv_poll_stop(poll);
-  /* Out of the table first: who ties again while it is told of the death must not find it. The last
-   * tie to go closes the handle. */
+  table_remove(&o->all->table, o); /* who ties again when told must not find it */
   while (o->ties) {
     struct owner_tie *tie = o->ties;
     void (*died)(struct owner_tie *) = tie->died;
@@ -105,18 +101,20 @@ static int owner_new(struct owners *all, int pid, uint64_t start, const char *ke
   int fd = (int)syscall(SYS_pidfd_open, pid, 0);
   if (fd < 0)
     return errno == EINVAL ? -ESRCH : -errno;
-  uint64_t now;
-  int rc = owner_start_time(pid, &now); /* after the open: it is the one that the fd is of */
-  struct owner *o = rc == 0 && now == start ? calloc(1, sizeof *o) : NULL;
+  /* After the open, so that it is this one's start time; readable: it has exited. */
+  uint64_t found;
+  struct pollfd exited = {.fd = fd, .events = POLLIN};
+  bool lives = owner_start_time(pid, &found) == 0 && found == start && poll(&exited, 1, 0) == 0;
+  struct owner *o = lives ? calloc(1, sizeof *o) : NULL;
   if (!o) {
     close(fd);
-    return rc == 0 && now == start ? -ENOMEM : -ESRCH;
+    return lives ? -ENOMEM : -ESRCH;
   }
   o->all = all;
   o->fd = fd;
   o->poll.data = o;
   snprintf(o->key, sizeof o->key, "%s", key);
-  rc = uv_poll_init(all->loop, &o->poll, fd);
+  int rc = uv_poll_init(all->loop, &o->poll, fd);
   if (rc) {
     close(fd);
     free(o);

@@ -19,18 +19,27 @@ void *table_find(const struct table *t, const char *key) {
   return at == INDEX_NONE ? NULL : t->items[at];
 }
 
-int table_add(struct table *t, void *item) {
-  if (table_find(t, t->key(item)))
-    return -EEXIST;
-  if (t->count == t->capacity) {
-    uint32_t room = t->capacity ? t->capacity * 2 : 8;
+int table_reserve(struct table *t, uint32_t more) {
+  uint64_t need = (uint64_t)t->count + more;
+  if (need > UINT32_MAX / 2)
+    return -ENOMEM;
+  if (need > t->capacity) {
+    uint32_t room = (uint32_t)need + t->capacity / 2 + 4;
     void **grown = realloc(t->items, room * sizeof *grown);
     if (!grown)
       return -ENOMEM;
     t->items = grown;
     t->capacity = room;
   }
-  int rc = index_add(&t->index, t->key(item), t->count);
+  return index_reserve(&t->index, (uint32_t)need);
+}
+
+int table_add(struct table *t, void *item) {
+  if (table_find(t, t->key(item)))
+    return -EEXIST;
+  int rc = table_reserve(t, 1);
+  if (rc == 0)
+    rc = index_add(&t->index, t->key(item), t->count);
   if (rc == 0)
     t->items[t->count++] = item;
   return rc;

@@ -13,6 +13,7 @@ struct table {
 
 void table_free(struct table *t);
 void *table_find(const struct table *t, const char *key); /* NULL: not there */
+int table_reserve(struct table *t, uint32_t more);        /* then adding these cannot fail */
 int table_add(struct table *t, void *item);               /* 0, -EEXIST or -ENOMEM */
 /* Takes it out; the last item takes its place in `items`. Nothing happens when it is not there. */
 void table_remove(struct table *t, const void *item);
