@@ -45,3 +45,8 @@ void schema_free(struct schema *s);
  * only one that is required. Returns the number of findings, at least 1 when memory ran out. */
 size_t schema_check(const struct schema *s, const struct value *options, const char *path,
                     struct findings *all, struct value **out);
+
+/* The same, but what passed is in `*out` even when there were findings, without what did not: for a
+ * caller that has more to check, so that everything is told at once. */
+size_t schema_check_partly(const struct schema *s, const struct value *options, const char *path,
+                           struct findings *all, struct value **out);

@@ -416,8 +416,9 @@ static struct value *check(struct checking *c, const struct rule *r, const struc
   return NULL;
 }
 
-size_t rule_check(const struct rule *r, const struct value *v, const char *path,
-                  struct findings *all, struct value **out) {
+/* The number of findings; what passed is in `*out` even then. */
+static size_t check_root(const struct rule *r, const struct value *v, const char *path,
+                         struct findings *all, struct value **out) {
   struct checking c = {.all = all};
   size_t before = all->count;
   *out = check(&c, r, v, &(struct spot){.name = path ? path : ""});
@@ -426,6 +427,12 @@ size_t rule_check(const struct rule *r, const struct value *v, const char *path,
     all->failed = 1;
     added = 1;
   }
+  return added;
+}
+
+size_t rule_check(const struct rule *r, const struct value *v, const char *path,
+                  struct findings *all, struct value **out) {
+  size_t added = check_root(r, v, path, all, out);
   if (added) {
     value_unref(*out);
     *out = NULL;
@@ -436,4 +443,9 @@ size_t rule_check(const struct rule *r, const struct value *v, const char *path,
 size_t schema_check(const struct schema *s, const struct value *options, const char *path,
                     struct findings *all, struct value **out) {
   return rule_check(&s->root, options, path, all, out);
+}
+
+size_t schema_check_partly(const struct schema *s, const struct value *options, const char *path,
+                           struct findings *all, struct value **out) {
+  return check_root(&s->root, options, path, all, out);
 }

@@ -1,38 +1,51 @@
 /* config: the Lua file that returns a table → a checked, plain structure. Nothing is changed by
- * loading; every error is found at once, each with file, line, path and what was expected. */
+ * loading; every error is found at once, each with file, line, path and what was expected.
+ * Main thread; what is loaded has one owner and is not edited.
+ *
+ * What plugins must judge (a check's options, a balancer's name) is checked by agent/, which can
+ * run them; all else is checked here. */
 #pragma once
 
+#include "base/log.h"
 #include "base/schema.h"
 #include "registry/registration.h"
 
 struct config_watch {
-  char *service, *target;
-  struct value *balancer; /* "name", { "name", ... } or a list of stages; NULL = default */
+  char *service, *target;       /* a target that target_parse accepts */
+  struct value *balancer;       /* "name", { "name", ... } or a list of stages; NULL = default */
+  const struct value *declared; /* the watch as written, for findings about it; of config->root */
 };
 
 struct config {
   char *file; /* as given; NULL when there was none */
   char *node, *zone, *datacenter;
-  char *http, *dns; /* NULL: off */
+  char *http, *dns; /* NULL: off. `dns` is checked, and not served yet */
   char *run_dir, *data_dir;
+  char *library; /* the directory that holds lua/ and plugins/, as they ship */
   char hash[65]; /* sha256 of every file read, in order; hex */
-  bool reload_auto, leave_on_stop;
-  unsigned workers;
-  struct registration **services;
+  bool leave_on_stop;
+  unsigned workers; /* 0: the server's default */
+  enum log_level log_level;
+  bool log_json;
+  struct registration **services; /* ORIGIN_CONFIGURATION, all in the embedded registry */
   size_t service_count;
   struct config_watch *watches;
   size_t watch_count;
-  struct value *registries, *plugins, *root; /* checked, as written with defaults */
-  char **plugin_directories;   /* holding plugins/KIND/NAME.lua: beside the file, /etc/perigee, what ships */
+  struct value *root; /* all of it, checked, with defaults */
+  /* DIR/plugins/KIND/NAME.lua is looked for in each: beside the file, /etc/perigee, the library.
+   * Ends with NULL. */
+  char **plugin_directories;
   size_t plugin_directory_count;
 };
 
 struct config_options { /* what the command line overrides; NULL or false = as the file says */
-  const char *file, *http, *dns, *run_dir, *data_dir;
-  bool dev, leave;
+  const char *file;
+  const char *http, *dns; /* an address, or "off" */
+  const char *run_dir, *data_dir, *log_level;
+  bool leave;
 };
 
-/* 0, or -EINVAL with findings (unreadable file, Lua error, or mistakes in the table). */
+/* 0, or -EINVAL with findings, sorted (unreadable file, Lua error, or mistakes in the table). */
 int config_load(const struct config_options *options, struct config **out,
                 struct findings *findings);
 void config_free(struct config *c);

@@ -1,0 +1,321 @@
+#include "config/places.h"
+
+#include "config/lexer.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Deeper tables take the place of what holds them. The reader of values stops at the same depth. */
+enum { DEPTH_MAX = 100 };
+
+/* A part of a table, or a variable. Nodes live as long as the places. */
+struct place_node {
+  struct place_node *next; /* of the same parent */
+  struct place_node *first, *last;
+  const struct place_node *same_as; /* its value is that variable's */
+  struct place_node *older;         /* of all nodes, to free them */
+  size_t index;                     /* 1-based in a list; 0: named */
+  int line;
+  char key[];
+};
+
+struct places {
+  struct place_node *newest;
+  struct place_node *variables; /* a node whose children are the file's variables */
+  struct place_node *root;      /* what the last return at the file's own level gives */
+  int failed;
+};
+
+struct parser {
+  struct lexer lx;
+  struct token token; /* the current one */
+  struct places *places;
+  int depth;
+};
+
+static struct place_node *node_new(struct places *p, const char *key, size_t length) {
+  struct place_node *n = calloc(1, sizeof *n + length + 1);
+  if (!n) {
+    p->failed = 1;
+    return NULL;
+  }
+  if (length)
+    memcpy(n->key, key, length);
+  n->older = p->newest;
+  return p->newest = n;
+}
+
+static struct place_node *find_field(const struct place_node *of, const char *key, size_t length) {
+  for (struct place_node *n = of ? of->first : NULL; n; n = n->next)
+    if (!n->index && strlen(n->key) == length && memcmp(n->key, key, length) == 0)
+      return n;
+  return NULL;
+}
+
+static struct place_node *add_child(struct places *p, struct place_node *to, const char *key,
+                                    size_t length) {
+  struct place_node *n = to ? node_new(p, key, length) : NULL;
+  if (!n)
+    return NULL;
+  if (to->last)
+    to->last->next = n;
+  else
+    to->first = n;
+  return to->last = n;
+}
+
+static struct place_node *field_of(struct places *p, struct place_node *of,
+                                   const struct token *key) {
+  struct place_node *n = find_field(of, key->start, key->length);
+  return n ? n : add_child(p, of, key->start, key->length);
+}
+
+static void advance(struct parser *ps) {
+  ps->token = lexer_next(&ps->lx);
+}
+
+static struct token look_ahead(const struct parser *ps) {
+  struct lexer copy = ps->lx;
+  return lexer_next(&copy);
+}
+
+static bool at(const struct parser *ps, const char *word) {
+  return token_is(&ps->token, word);
+}
+
+/* Whether a token opens or closes a block or bracket. `for` and `while` open with their `do`. */
+static int nesting(const struct token *t) {
+  static const char *const open[] = {"{", "(", "[", "function", "do", "if", "repeat"};
+  static const char *const close[] = {"}", ")", "]", "end", "until"};
+  for (size_t i = 0; i < sizeof open / sizeof *open; i++)
+    if (token_is(t, open[i]))
+      return 1;
+  for (size_t i = 0; i < sizeof close / sizeof *close; i++)
+    if (token_is(t, close[i]))
+      return -1;
+  return 0;
+}
+
+/* To the `,`, `;` or `}` that ends an entry of a table. */
+static void skip_entry(struct parser *ps) {
+  int depth = 0;
+  while (ps->token.kind != TOKEN_END) {
+    if (depth == 0 && (at(ps, ",") || at(ps, ";") || at(ps, "}")))
+      return;
+    depth += nesting(&ps->token);
+    advance(ps);
+  }
+}
+
+/* From an opening bracket to after its closing one. */
+static void skip_brackets(struct parser *ps) {
+  int depth = 0;
+  do {
+    depth += nesting(&ps->token);
+    advance(ps);
+  } while (depth > 0 && ps->token.kind != TOKEN_END);
+}
+
+static void read_table(struct parser *ps, struct place_node *into);
+
+/* A value: a table is read into `into`; a variable alone makes `into` the same as it. The rest of a
+ * longer expression is left to the caller. */
+static void read_expression(struct parser *ps, struct place_node *into) {
+  if (into)
+    into->first = into->last = NULL, into->same_as = NULL;
+  if (at(ps, "{")) {
+    read_table(ps, into);
+  } else if (ps->token.kind == TOKEN_NAME) {
+    struct token next = look_ahead(ps);
+    bool alone = next.kind == TOKEN_NAME || next.kind == TOKEN_END || token_is(&next, ",") ||
+                 token_is(&next, ";") || token_is(&next, "}");
+    if (alone && into)
+      into->same_as = find_field(ps->places->variables, ps->token.start, ps->token.length);
+    if (nesting(&ps->token) == 0)
+      advance(ps);
+  }
+}
+
+/* [ "key" ] or [ 3 ] before a `=`; anything else in the brackets is unknown until it runs. */
+static struct place_node *read_bracket_key(struct parser *ps, struct place_node *into, int line) {
+  struct place_node *child = NULL;
+  struct token key = look_ahead(ps);
+  struct lexer after = ps->lx;
+  lexer_next(&after);
+  struct token closing = lexer_next(&after), equals = lexer_next(&after);
+  if (token_is(&closing, "]") && token_is(&equals, "=")) {
+    if (key.kind == TOKEN_TEXT)
+      child = field_of(ps->places, into, &key);
+    else if (key.kind == TOKEN_NUMBER && (child = add_child(ps->places, into, NULL, 0)))
+      child->index = strtoul(key.start, NULL, 10);
+  }
+  if (child)
+    child->line = line;
+  skip_brackets(ps);
+  if (at(ps, "="))
+    advance(ps);
+  return child;
+}
+
+static void read_entry(struct parser *ps, struct place_node *into, size_t *index) {
+  struct token next = look_ahead(ps);
+  struct place_node *child;
+  int line = ps->token.line;
+  if (ps->token.kind == TOKEN_NAME && token_is(&next, "=")) {
+    child = field_of(ps->places, into, &ps->token);
+    advance(ps);
+    advance(ps);
+  } else if (at(ps, "[")) {
+    child = read_bracket_key(ps, into, line);
+  } else {
+    child = add_child(ps->places, into, NULL, 0);
+    if (child)
+      child->index = ++*index;
+  }
+  if (child)
+    child->line = line;
+  read_expression(ps, child);
+  skip_entry(ps);
+}
+
+static void read_table(struct parser *ps, struct place_node *into) {
+  if (ps->depth >= DEPTH_MAX) {
+    skip_brackets(ps);
+    return;
+  }
+  ps->depth++;
+  advance(ps);
+  size_t index = 0;
+  while (ps->token.kind != TOKEN_END && !at(ps, "}")) {
+    read_entry(ps, into, &index);
+    if (at(ps, ",") || at(ps, ";"))
+      advance(ps);
+  }
+  advance(ps);
+  ps->depth--;
+}
+
+/* NAME, NAME.field, NAME["field"], ... before a `=`: the node that is assigned to, or NULL. */
+static struct place_node *read_variable(struct parser *ps) {
+  struct place_node *n = field_of(ps->places, ps->places->variables, &ps->token);
+  int line = ps->token.line;
+  advance(ps);
+  while (at(ps, ".") || at(ps, "[")) {
+    /* What is set in one variable is seen in those that are the same. */
+    if (n && n->same_as)
+      n = (struct place_node *)n->same_as;
+    if (at(ps, "[")) {
+      struct token key = look_ahead(ps);
+      bool literal = key.kind == TOKEN_TEXT;
+      skip_brackets(ps);
+      n = literal && n ? field_of(ps->places, n, &key) : NULL;
+    } else {
+      advance(ps);
+      if (ps->token.kind != TOKEN_NAME)
+        return NULL;
+      n = n ? field_of(ps->places, n, &ps->token) : NULL;
+      advance(ps);
+    }
+    if (n && !n->line)
+      n->line = line;
+  }
+  if (!at(ps, "="))
+    return NULL;
+  advance(ps);
+  if (n)
+    n->line = line;
+  return n;
+}
+
+static void read_return(struct parser *ps) {
+  struct place_node *root = node_new(ps->places, NULL, 0);
+  if (!root)
+    return;
+  root->line = ps->token.line;
+  advance(ps);
+  read_expression(ps, root);
+  ps->places->root = root;
+}
+
+static bool begins_name(const struct token *t) {
+  static const char *const reserved[] = {"and",   "break", "do",       "else",   "elseif", "end",
+                                         "false", "for",   "function", "if",     "in",     "local",
+                                         "nil",   "not",   "or",       "repeat", "return", "then",
+                                         "true",  "until", "while"};
+  if (t->kind != TOKEN_NAME)
+    return false;
+  for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
+    if (token_is(t, reserved[i]))
+      return false;
+  return true;
+}
+
+static void read_file(struct parser *ps) {
+  int blocks = 0;
+  while (ps->token.kind != TOKEN_END && !ps->places->failed) {
+    if (at(ps, "return") && blocks == 0) {
+      read_return(ps);
+    } else if (begins_name(&ps->token)) {
+      struct place_node *n = read_variable(ps);
+      if (n)
+        read_expression(ps, n);
+    } else if (at(ps, "{") || at(ps, "(") || at(ps, "[")) {
+      skip_brackets(ps);
+    } else {
+      blocks += nesting(&ps->token);
+      advance(ps);
+    }
+  }
+}
+
+struct places *places_read(const char *source, size_t length) {
+  struct places *p = calloc(1, sizeof *p);
+  if (!p)
+    return NULL;
+  p->variables = node_new(p, NULL, 0);
+  struct parser ps = {.places = p};
+  lexer_begin(&ps.lx, source, length);
+  advance(&ps);
+  read_file(&ps);
+  if (p->failed) {
+    places_free(p);
+    return NULL;
+  }
+  return p;
+}
+
+void places_free(struct places *p) {
+  while (p && p->newest) {
+    struct place_node *n = p->newest;
+    p->newest = n->older;
+    free(n);
+  }
+  free(p);
+}
+
+/* Variables may be the same as each other in a circle (a = b; b = a): a few steps are enough. */
+static const struct place_node *resolve(const struct place_node *n) {
+  for (int i = 0; n && n->same_as && i < 16; i++)
+    n = n->same_as;
+  return n;
+}
+
+static struct place below(struct place at, const struct place_node *child) {
+  return child ? (struct place){resolve(child), child->line} : (struct place){NULL, at.line};
+}
+
+struct place places_root(const struct places *p) {
+  return below((struct place){NULL, 1}, p->root);
+}
+
+struct place place_field(struct place at, const char *key) {
+  return below(at, find_field(at.node, key, strlen(key)));
+}
+
+struct place place_item(struct place at, size_t i) {
+  const struct place_node *n = at.node ? at.node->first : NULL;
+  while (n && n->index != i)
+    n = n->next;
+  return below(at, n);
+}
