@@ -1,0 +1,209 @@
+#include "io/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "io/inside.h"
+
+struct file_job {
+  uv_work_t work;
+  struct io *io;
+  file_fn done; /* NULL once cancelled; the loop's thread only */
+  void *arg;
+  void (*run)(struct file_job *job); /* in the pool: touches nothing above */
+  size_t limit;
+  struct file_result result;
+  struct buf content;
+  char path[];
+};
+
+static const char *type_name(mode_t mode) {
+  switch (mode & S_IFMT) {
+  case S_IFREG:
+    return "file";
+  case S_IFDIR:
+    return "directory";
+  case S_IFLNK:
+    return "link";
+  case S_IFSOCK:
+    return "socket";
+  case S_IFIFO:
+    return "fifo";
+  case S_IFBLK:
+  case S_IFCHR:
+    return "device";
+  default:
+    return "unknown";
+  }
+}
+
+static void fill_stat(struct file_result *result, const struct stat *st) {
+  result->type = type_name(st->st_mode);
+  result->size = (uint64_t)st->st_size;
+  result->inode = (uint64_t)st->st_ino;
+  result->modified_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+  result->mode = st->st_mode & 07777;
+}
+
+/* To the end, not to st_size: files of /proc say 0, and files grow. */
+static int read_whole(int fd, size_t limit, struct buf *out) {
+  for (;;) {
+    if (buf_reserve(out, 64 * 1024) < 0)
+      return -ENOMEM;
+    ssize_t n = read(fd, out->data + out->length, 64 * 1024);
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n < 0)
+      return -errno;
+    out->length += (size_t)n;
+    out->data[out->length] = '\0';
+    if (out->length > limit)
+      return -EFBIG;
+    if (n == 0)
+      return 0;
+  }
+}
+
+static int run_read_at(struct file_job *job, int fd) {
+  struct stat st;
+  if (fstat(fd, &st) < 0)
+    return -errno;
+  if (!S_ISREG(st.st_mode))
+    return S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
+  fill_stat(&job->result, &st);
+  int rc = read_whole(fd, job->limit, &job->content);
+  job->result.data = job->content.data;
+  job->result.length = job->content.length;
+  return rc;
+}
+
+static void run_read(struct file_job *job) {
+  int fd = open(job->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  if (fd < 0) {
+    job->result.status = -errno;
+    return;
+  }
+  job->result.status = run_read_at(job, fd);
+  close(fd);
+}
+
+static void run_stat(struct file_job *job) {
+  struct stat st;
+  if (stat(job->path, &st) < 0)
+    job->result.status = -errno;
+  else
+    fill_stat(&job->result, &st);
+}
+
+static int entry_compare(const void *a, const void *b) {
+  return strcmp(((const struct file_entry *)a)->name, ((const struct file_entry *)b)->name);
+}
+
+static int list_add(struct file_job *job, const struct dirent *found) {
+  struct file_result *result = &job->result;
+  if (strcmp(found->d_name, ".") == 0 || strcmp(found->d_name, "..") == 0)
+    return 0;
+  if (result->count == FILE_LIST_LIMIT)
+    return -EFBIG;
+  if (result->count % 256 == 0) {
+    struct file_entry *more =
+        realloc((void *)result->entries, (result->count + 256) * sizeof *result->entries);
+    if (!more)
+      return -ENOMEM;
+    result->entries = more;
+  }
+  char *name = strdup(found->d_name);
+  if (!name)
+    return -ENOMEM;
+  ((struct file_entry *)result->entries)[result->count++] =
+      (struct file_entry){name, type_name(DTTOIF(found->d_type))};
+  return 0;
+}
+
+static void run_list(struct file_job *job) {
+  DIR *directory = opendir(job->path);
+  if (!directory) {
+    job->result.status = -errno;
+    return;
+  }
+  int rc = 0;
+  while (rc == 0) {
+    errno = 0;
+    const struct dirent *found = readdir(directory);
+    if (!found) {
+      rc = -errno;
+      break;
+    }
+    rc = list_add(job, found);
+  }
+  closedir(directory);
+  job->result.status = rc;
+  if (job->result.count)
+    qsort((void *)job->result.entries, job->result.count, sizeof *job->result.entries,
+          entry_compare);
+}
+
+static void job_run(uv_work_t *work) {
+  struct file_job *job = work->data;
+  job->run(job);
+}
+
+static void job_over(uv_work_t *work, int status) {
+  struct file_job *job = work->data;
+  struct io *io = job->io;
+  if (job->done)
+    job->done(job->arg, &job->result);
+  for (size_t i = 0; i < job->result.count; i++)
+    free((char *)job->result.entries[i].name);
+  free((void *)job->result.entries);
+  buf_free(&job->content);
+  free(job);
+  io_drop(io);
+}
+
+static int job_start(struct io *io, const char *path, size_t limit,
+                     void (*run)(struct file_job *job), file_fn done, void *arg,
+                     struct file_job **out) {
+  struct file_job *job = calloc(1, sizeof *job + strlen(path) + 1);
+  if (!job)
+    return -ENOMEM;
+  job->work.data = job;
+  job->io = io;
+  job->done = done;
+  job->arg = arg;
+  job->run = run;
+  job->limit = limit ? limit : FILE_READ_LIMIT;
+  strcpy(job->path, path);
+  int rc = uv_queue_work(io->loop, &job->work, job_run, job_over);
+  if (rc < 0) {
+    free(job);
+    return rc;
+  }
+  io_hold(io);
+  *out = job;
+  return 0;
+}
+
+int file_read(struct io *io, const char *path, size_t limit, file_fn done, void *arg,
+              struct file_job **out) {
+  return job_start(io, path, limit, run_read, done, arg, out);
+}
+
+int file_stat(struct io *io, const char *path, file_fn done, void *arg, struct file_job **out) {
+  return job_start(io, path, 0, run_stat, done, arg, out);
+}
+
+int file_list(struct io *io, const char *path, file_fn done, void *arg, struct file_job **out) {
+  return job_start(io, path, 0, run_list, done, arg, out);
+}
+
+void file_cancel(struct file_job *job) {
+  job->done = NULL;
+  uv_cancel((uv_req_t *)&job->work); /* still queued: over at once; running: when it ends */
+}

@@ -1,0 +1,86 @@
+/* srv: the SRV records of a DNS answer. c-ares 1.18 parses them too, but drops their TTLs. */
+#include <ares.h>
+#include <arpa/nameser.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "io/resolver.h"
+
+struct reader {
+  const unsigned char *message, *at, *end;
+  int length;
+};
+
+static unsigned read_u16(const unsigned char *p) {
+  return (unsigned)p[0] << 8 | p[1];
+}
+
+static uint32_t read_u32(const unsigned char *p) {
+  return (uint32_t)read_u16(p) << 16 | read_u16(p + 2);
+}
+
+/* Reads a name at `at`, copies it to `out` when not NULL, and returns the bytes it took there. */
+static int read_name(const struct reader *r, const unsigned char *at, char *out, size_t size) {
+  char *name;
+  long taken;
+  if (ares_expand_name(at, r->message, r->length, &name, &taken) != ARES_SUCCESS)
+    return -EREMOTEIO;
+  if (out)
+    snprintf(out, size, "%s", name);
+  ares_free_string(name);
+  return (int)taken;
+}
+
+/* Steps over one record, and fills `record` when it is an SRV: 1. 0 for another type. */
+static int read_record(struct reader *r, struct resolve_record *record) {
+  int taken = read_name(r, r->at, NULL, 0);
+  if (taken < 0 || r->end - r->at - taken < NS_RRFIXEDSZ)
+    return -EREMOTEIO;
+  const unsigned char *fixed = r->at + taken, *data = fixed + NS_RRFIXEDSZ;
+  unsigned type = read_u16(fixed), size = read_u16(fixed + 8);
+  if (r->end - data < (long)size)
+    return -EREMOTEIO;
+  r->at = data + size;
+  if (type != ns_t_srv)
+    return 0;
+  if (size < 7 || read_name(r, data + 6, record->target, sizeof record->target) < 0)
+    return -EREMOTEIO;
+  record->ttl = read_u32(fixed + 4);
+  record->priority = (uint16_t)read_u16(data);
+  record->weight = (uint16_t)read_u16(data + 2);
+  record->port = (uint16_t)read_u16(data + 4);
+  return 1;
+}
+
+struct answer *srv_parse(const unsigned char *message, int length) {
+  if (length < NS_HFIXEDSZ)
+    return answer_new(-EREMOTEIO, 0);
+  struct reader r = {message, message + NS_HFIXEDSZ, message + length, length};
+  unsigned questions = read_u16(message + 4), answers = read_u16(message + 6);
+  for (unsigned i = 0; i < questions; i++) {
+    int taken = read_name(&r, r.at, NULL, 0);
+    if (taken < 0 || r.end - r.at - taken < NS_QFIXEDSZ)
+      return answer_new(-EREMOTEIO, 0);
+    r.at += taken + NS_QFIXEDSZ;
+  }
+  /* A record takes at least 11 bytes: a count that cannot be true does not get its memory. */
+  if (answers > (unsigned)length / 11)
+    return answer_new(-EREMOTEIO, 0);
+  struct answer *a = answer_new(0, answers);
+  if (!a)
+    return NULL;
+  size_t n = 0;
+  for (unsigned i = 0; i < answers; i++) {
+    int rc = read_record(&r, &a->records[n]);
+    if (rc < 0) {
+      answer_unref(a);
+      return answer_new(rc, 0);
+    }
+    n += (size_t)rc;
+  }
+  a->public.count = n;
+  if (n == 0)
+    a->public.status = -ENOENT;
+  return a;
+}
