@@ -6,5 +6,7 @@ exclude_files = { "build" }
 -- What the host gives a plugin (plugins/README.md) and a configuration (DESIGN's `env`, `file`, `host`).
 files["plugins"] = { read_globals = { "perigee" } }
 files["lua"] = { read_globals = { "perigee" } }
+-- What plugins see as `coroutine` is made here.
+files["lua/perigee/coroutine.lua"] = { globals = { "coroutine" } }
 files["examples/**/perigee.lua"] = { read_globals = { "env", "file", "host" } }
 files["spec/**/*_spec.lua"] = { std = "+busted" }

@@ -42,6 +42,9 @@ endif
 CFLAGS_ALL  = -std=c11 -D_GNU_SOURCE -DPERIGEE_VERSION='"$(VERSION)"' -Iruntime $(PKG_CFLAGS) -I/usr/share/include/llhttp $(OPT) $(WARN) $(HARDEN) $(CFLAGS)
 LDFLAGS_ALL = $(HARDEN) -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS)
 
+# One short line a step; V=1 shows the commands.
+say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2);)
+
 all: $(BUILD)/perigee $(BUILD)/libperigee.so $(BUILD)/libperigee.a ## build perigee, libperigee.so and libperigee.a
 
 define FOLDER_RULES
@@ -55,28 +58,29 @@ libs-of = $(foreach f,$(1) $(USES_$(1)),$(BUILD)/obj/lib$(f).a)
 
 $(BUILD)/obj/%.o: runtime/%.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
+	$(call say,cc,$<) $(CC) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
 $(BUILD)/obj/llhttp/%.o: $(LLHTTP)/%.c
 	@mkdir -p $(@D)
-	$(CC) -std=c11 $(OPT) -I/usr/share/include/llhttp $(HARDEN) -w -c $< -o $@
+	$(call say,cc,$<) $(CC) -std=c11 $(OPT) -I/usr/share/include/llhttp $(HARDEN) -w -c $< -o $@
 LLHTTP_OBJ := $(patsubst %,$(BUILD)/obj/llhttp/%.o,api http llhttp)
 
 $(BUILD)/perigee: $(call libs-of,cli) $(LLHTTP_OBJ)
-	$(CC) -o $@ -Wl,--start-group $^ -Wl,--end-group $(LDFLAGS_ALL) $(PKG_LIBS) -lm -lpthread
+	$(call say,link,$@) $(CC) -o $@ -Wl,--start-group $^ -Wl,--end-group $(LDFLAGS_ALL) $(PKG_LIBS) -lm -lpthread
 
-CLIENT_OBJ = $(OBJ_client) $(OBJ_select) $(OBJ_catalog)
-$(BUILD)/libperigee.so: $(CLIENT_OBJ)
-	$(CC) -shared -Wl,-soname,libperigee.so.0 -o $@ $^ $(LDFLAGS_ALL) -lm
+# Of select/ and catalog/ only what client/ reaches: no writer in a client.
+CLIENT_PARTS = $(OBJ_client) $(BUILD)/obj/libselect.a $(BUILD)/obj/libcatalog.a
+$(BUILD)/libperigee.so: $(CLIENT_PARTS)
+	$(call say,link,$@) $(CC) -shared -Wl,-soname,libperigee.so.0 -o $@ $^ $(LDFLAGS_ALL) -lm
 	@ln -sf libperigee.so $(BUILD)/libperigee.so.0
-$(BUILD)/libperigee.a: $(CLIENT_OBJ)
-	@rm -f $@ && ar rcs $@ $^
+$(BUILD)/libperigee.a: $(CLIENT_PARTS)
+	$(call say,link,$@) $(LD) -r -o $(BUILD)/obj/perigee.o $^ && objcopy --localize-hidden $(BUILD)/obj/perigee.o && rm -f $@ && ar rcs $@ $(BUILD)/obj/perigee.o
 
 # spec/FOLDER/NAME_test.c: one cmocka program each, linked with runtime/FOLDER and what that uses.
 TESTS := $(patsubst spec/%.c,$(BUILD)/spec/%,$(wildcard spec/*/*_test.c))
 define TEST_RULE
 $(1): spec/$(patsubst $(BUILD)/spec/%,%,$(1)).c $(call libs-of,$(patsubst %/,%,$(dir $(patsubst $(BUILD)/spec/%,%,$(1))))) $(LLHTTP_OBJ)
 	@mkdir -p $$(@D)
-	$$(CC) $$(CFLAGS_ALL) -Ispec -MMD -MP -MF $$@.d -o $$@ $$< -Wl,--start-group $$(filter %.a %.o,$$^) -Wl,--end-group $$(LDFLAGS_ALL) $$(PKG_LIBS) -lcmocka -lm -lpthread
+	$$(call say,link,$$@) $$(CC) $$(CFLAGS_ALL) -Ispec -MMD -MP -MF $$@.d -o $$@ $$< -Wl,--start-group $$(filter %.a %.o,$$^) -Wl,--end-group $$(LDFLAGS_ALL) $$(PKG_LIBS) -lcmocka -lm -lpthread
 endef
 $(foreach t,$(TESTS),$(eval $(call TEST_RULE,$(t))))
 tests: $(TESTS)
@@ -86,7 +90,7 @@ EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*/*.c)) $(patsubst %/,
 define EXAMPLE_RULE
 $(1): $$(or $$(wildcard $(2).c),$$(wildcard $(2)/*.[ch])) runtime/client/perigee.h $(BUILD)/libperigee.so $(LLHTTP_OBJ)
 	@mkdir -p $$(@D)
-	$$(CC) $$(CFLAGS_ALL) -Iruntime/client -o $$@ $$(filter %.c %.o,$$^) -L$(BUILD) -lperigee -Wl,-rpath,'$$$$ORIGIN/../..' $$(LDFLAGS_ALL) -luv -lm
+	$$(call say,link,$$@) $$(CC) $$(CFLAGS_ALL) -Iruntime/client -o $$@ $$(filter %.c %.o,$$^) -L$(BUILD) -lperigee -Wl,-rpath,'$$$$ORIGIN/../..' $$(LDFLAGS_ALL) -luv -lm
 endef
 $(foreach e,$(EXAMPLES),$(eval $(call EXAMPLE_RULE,$(e),$(e:$(BUILD)/%=%))))
 examples: $(EXAMPLES)
@@ -99,7 +103,7 @@ FUZZERS := $(patsubst spec/%.c,$(BUILD)/%,$(wildcard spec/fuzz/*_fuzz.c))
 define PROGRAM_RULE
 $(1): spec/$(2).c $(call libs-for,spec/$(2).c) $(LLHTTP_OBJ)
 	@mkdir -p $$(@D)
-	$$(CC) $$(CFLAGS_ALL) -Ispec -MMD -MP -MF $$@.d $(3) -o $$@ $$< -Wl,--start-group $$(filter %.a %.o,$$^) -Wl,--end-group $$(LDFLAGS_ALL) $$(PKG_LIBS) -lm -lpthread
+	$$(call say,link,$$@) $$(CC) $$(CFLAGS_ALL) -Ispec -MMD -MP -MF $$@.d $(3) -o $$@ $$< -Wl,--start-group $$(filter %.a %.o,$$^) -Wl,--end-group $$(LDFLAGS_ALL) $$(PKG_LIBS) -lm -lpthread
 endef
 $(foreach b,$(BENCHES),$(eval $(call PROGRAM_RULE,$(b),$(b:$(BUILD)/%=%))))
 $(foreach f,$(FUZZERS),$(eval $(call PROGRAM_RULE,$(f),$(f:$(BUILD)/%=%),-fsanitize=fuzzer)))
