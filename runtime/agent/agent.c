@@ -1,0 +1,337 @@
+#include "agent/agent.h"
+
+#include "agent/checks.h"
+#include "agent/lag.h"
+#include "agent/node.h"
+#include "agent/parts.h"
+#include "agent/plugins.h"
+#include "agent/requests.h"
+#include "agent/watches.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/log.h"
+#include "base/value.h"
+#include "catalog/writer.h"
+#include "config/config.h"
+#include "io/io.h"
+#include "registry/embedded.h"
+#include "registry/store.h"
+#include "vm/isolate.h"
+#include "watch/set.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- what the parts tell each other ---- */
+
+static void on_published(void *arg, const struct set_published *what) {
+  struct agent *a = arg;
+  if (view_publish_service(a->view, what) != 0)
+    log_error("view not updated: out of memory", LOG_S("service", what->service));
+  watches_published(a->watches, what);
+}
+
+static void on_changed(void *arg, const struct registration_state *state, bool gone) {
+  struct agent *a = arg;
+  if (view_publish_registration(a->view, state, gone) != 0)
+    log_error("view not updated: out of memory",
+              LOG_S("instance", state->registration->instance->id));
+  watches_local(a->watches, state, gone);
+}
+
+static void on_check_start(void *arg, uint64_t handle, const struct registration *r, uint32_t i) {
+  struct agent *a = arg;
+  checks_start(a->checks, handle, r, i);
+}
+
+static void on_check_stop(void *arg, uint64_t handle) {
+  struct agent *a = arg;
+  checks_stop(a->checks, handle);
+}
+
+static const struct embedded_events registry_events = {
+    .changed = on_changed, .check_start = on_check_start, .check_stop = on_check_stop};
+
+/* ---- the turn, and the second ---- */
+
+static void flush_again(uv_idle_t *idle) {
+  (void)idle; /* its being active keeps the next poll from sleeping */
+}
+
+/* At the end of each turn, before the loop sleeps: all that the turn changed becomes visible. What
+ * a flush itself changed (a watch that follows another) is published by the next turn, at once. */
+static void on_turn(uv_prepare_t *prepare) {
+  struct agent *a = prepare->data;
+  size_t published = sets_flush(a->sets);
+  if (published && sets_dirty(a->sets))
+    uv_idle_start(&a->again, flush_again);
+  else
+    uv_idle_stop(&a->again);
+}
+
+static void save_version(struct agent *a) {
+  uint64_t version = catalog_version(a->catalog);
+  if (version == a->version_saved)
+    return;
+  a->version_saved = version;
+  store_put(a->store, "meta", "version", &version, sizeof version, NULL, NULL);
+}
+
+static int read_version(void *arg, const char *key, const void *value, size_t length) {
+  struct agent *a = arg;
+  uint64_t version;
+  if (strcmp(key, "version") == 0 && length == sizeof version) {
+    memcpy(&version, value, sizeof version);
+    catalog_version_raise(a->catalog, version);
+  }
+  return 0;
+}
+
+static void on_tick(uv_timer_t *timer) {
+  struct agent *a = timer->data;
+  catalog_tick(a->catalog);
+  save_version(a);
+}
+
+/* ---- stopping ---- */
+
+static void on_store_closed(void *arg) {
+  struct agent *a = arg;
+  uv_stop(&a->loop);
+}
+
+static void on_server_stopped(void *arg) {
+  struct agent *a = arg;
+  a->server = NULL;
+  save_version(a);
+  store_close(a->store, on_store_closed, a);
+}
+
+/* A plain stop keeps every registration: the catalog stays valid, and the next agent takes up what
+ * the store holds. --leave takes them back first. */
+static void agent_stop(struct agent *a) {
+  if (a->stops++ > 0)
+    _exit(130); /* asked twice: at once; the catalog and the store are whole at any moment */
+  log_info("stopping", LOG_I("registrations", embedded_count(a->embedded)));
+  if (a->config->leave_on_stop) {
+    embedded_leave(a->embedded);
+    sets_flush(a->sets);
+  }
+  server_stop(a->server, on_server_stopped, a);
+}
+
+static void on_stop_signal(uv_signal_t *signal, int number) {
+  (void)number;
+  agent_stop(signal->data);
+}
+
+/* ---- starting ---- */
+
+static int fail(const char *what, const struct fault *f) {
+  log_error(what, LOG_S("error", f->text));
+  return 1;
+}
+
+static int open_catalog(struct agent *a) {
+  struct fault f = {0};
+  int pid = 0;
+  int r = catalog_writer_open(a->config->run_dir, &a->catalog, &pid);
+  if (r == 0)
+    return 0;
+  if (r == -EBUSY)
+    fault_set(&f, r,
+              "another agent (pid %d) runs on %s: stop it, or give this one its own --run-dir", pid,
+              a->config->run_dir);
+  else if (r == -ENOSPC)
+    fault_set(&f, r,
+              "no room for the catalog in %s: it takes 4 MiB at least; free some, or choose "
+              "another --run-dir",
+              a->config->run_dir);
+  else
+    fault_set(&f, r, "cannot write in the run directory %s: %s; choose another with --run-dir",
+              a->config->run_dir, strerror(-r));
+  return fail("cannot start", &f);
+}
+
+static int open_store(struct agent *a) {
+  struct fault f = {0};
+  if (store_open(&a->loop, a->config->data_dir, &a->store, &f) == 0)
+    return 0;
+  log_warn("nothing is kept over a restart: the data directory cannot be used",
+           LOG_S("data_dir", a->config->data_dir), LOG_S("error", f.text));
+  return store_open(&a->loop, NULL, &a->store, &f) == 0 ? 0 : fail("cannot start", &f);
+}
+
+static int make_parts(struct agent *a) {
+  struct config *c = a->config;
+  struct fault f = {.text = "out of memory"};
+  struct view_node node = {0};
+  node_describe(c, &node);
+  if (open_catalog(a) != 0 || open_store(a) != 0)
+    return 1;
+  store_each(a->store, "meta", read_version, a);
+  a->sets = sets_new(a->catalog, on_published, a);
+  a->checks = checks_new(&a->loop, a->plugins);
+  a->lag = lag_new(&a->loop);
+  a->watches = a->sets ? watches_new(&a->loop, a->sets, a->plugins) : NULL;
+  if (!a->watches || !a->checks || !a->lag ||
+      view_new(&node, server_workers(c->workers), &a->view) != 0 ||
+      embedded_new(&a->loop, a->store, &registry_events, a, &a->embedded) != 0)
+    return fail("cannot start", &f);
+  checks_report_to(a->checks, a->embedded);
+  return 0;
+}
+
+static int start_serving(struct agent *a) {
+  struct fault f = {0};
+  struct server_config config = {.http = a->config->http,
+                                 .run_dir = a->config->run_dir,
+                                 .workers = server_workers(a->config->workers),
+                                 .version = PERIGEE_VERSION};
+  if (server_start(&a->loop, &config, a->view, &agent_requests, a, &a->server, &f) != 0)
+    return fail("cannot start", &f);
+  return 0;
+}
+
+/* The watches first: they say whose sets the registry feeds. Then the store, then the configured
+ * services, which replace what the store had under their ids. */
+static int apply_configuration(struct agent *a) {
+  struct fault f = {0};
+  if (watches_configure(a->watches, a->config, &f) != 0)
+    return fail("cannot start", &f);
+  int r = embedded_restore(a->embedded);
+  if (r != 0) {
+    fault_set(&f, r, "cannot read back %s: %s", a->config->data_dir, strerror(-r));
+    return fail("cannot start", &f);
+  }
+  r = embedded_configure(a->embedded, a->config->services, a->config->service_count);
+  if (r != 0) {
+    fault_set(&f, r, "cannot register the configured services: %s", strerror(-r));
+    return fail("cannot start", &f);
+  }
+  return 0;
+}
+
+/* Before the parts: what end_loop closes must have been made. */
+static void make_handles(struct agent *a) {
+  uv_prepare_init(&a->loop, &a->turn);
+  uv_timer_init(&a->loop, &a->tick);
+  uv_idle_init(&a->loop, &a->again);
+  uv_signal_init(&a->loop, &a->terminate);
+  uv_signal_init(&a->loop, &a->interrupt);
+  a->turn.data = a->tick.data = a->again.data = a->terminate.data = a->interrupt.data = a;
+}
+
+/* The turn's end is started last, so it runs before the server's own prepare handle, which commits
+ * the view and lets replies leave: whoever was answered finds his change published. */
+static void start_handles(struct agent *a) {
+  uv_timer_start(&a->tick, on_tick, 1000, 1000);
+  uv_signal_start(&a->terminate, on_stop_signal, SIGTERM);
+  uv_signal_start(&a->interrupt, on_stop_signal, SIGINT);
+  uv_prepare_start(&a->turn, on_turn);
+}
+
+/* Every finding at once, before anything is touched. */
+static int verify(struct agent *a) {
+  struct findings findings = {0};
+  size_t n = checks_verify(a->plugins, a->config, &findings);
+  n += watches_verify(a->plugins, a->config, &findings);
+  if (n) {
+    struct buf text = {0};
+    findings_print(&findings, &text);
+    fputs(text.data ? text.data : "", stderr);
+    buf_free(&text);
+  }
+  findings_free(&findings);
+  return n ? 1 : 0;
+}
+
+static void announce(const struct agent *a) {
+  const struct config *c = a->config;
+  log_info("perigee " PERIGEE_VERSION, LOG_S("node", c->node), LOG_S("http", c->http),
+           LOG_S("run_dir", c->run_dir), LOG_S("data_dir", c->data_dir),
+           LOG_S("config", c->file ? c->file : "none"), LOG_I("services", c->service_count),
+           LOG_I("registrations", embedded_count(a->embedded)), LOG_I("pid", getpid()));
+}
+
+static int agent_start(struct agent *a) {
+  int r = make_parts(a);
+  if (r == 0)
+    r = start_serving(a);
+  if (r == 0)
+    r = apply_configuration(a);
+  if (r != 0)
+    return r;
+  start_handles(a);
+  sets_flush(a->sets);
+  server_ready(a->server, true);
+  announce(a);
+  return 0;
+}
+
+/* Ends the parts in the reverse order of their making. What a part still has on the loop (handles
+ * that are closing) goes with the last turns. */
+static void end_parts(struct agent *a) {
+  watches_free(a->watches);
+  embedded_free(a->embedded);
+  checks_free(a->checks);
+  plugins_free(a->plugins);
+  vm_free(a->vm);
+  io_free(a->io);
+  lag_free(a->lag);
+  sets_free(a->sets);
+  view_free(a->view);
+  if (a->catalog)
+    catalog_writer_close(a->catalog);
+}
+
+static void end_loop(struct agent *a) {
+  uv_handle_t *own[] = {(uv_handle_t *)&a->turn, (uv_handle_t *)&a->tick, (uv_handle_t *)&a->again,
+                        (uv_handle_t *)&a->terminate, (uv_handle_t *)&a->interrupt};
+  for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+    uv_close(own[i], NULL);
+  uv_run(&a->loop, UV_RUN_DEFAULT);
+  int r = uv_loop_close(&a->loop);
+  if (r != 0)
+    log_error("handles are left on the loop", LOG_S("error", uv_strerror(r)));
+}
+
+/* What Lua needs, which the configuration's last checks need before anything is touched. */
+static int make_lua(struct agent *a) {
+  struct fault f = {.text = "out of memory"};
+  if (io_new(&a->loop, &a->io) != 0)
+    return fail("cannot start", &f);
+  struct value *host = node_facts(a->config);
+  const struct vm_config vm = {
+      .loop = &a->loop, .io = a->io, .library = a->config->library, .host = host};
+  int r = vm_new(&vm, &a->vm, &f);
+  value_unref(host);
+  if (r != 0)
+    return fail("cannot start", &f);
+  a->plugins = plugins_new(a->vm, a->config);
+  return a->plugins ? 0 : fail("cannot start", &f);
+}
+
+int agent_run(struct config *config) {
+  struct agent a = {.config = config, .started_us = clock_wall_us()};
+  signal(SIGPIPE, SIG_IGN);
+  uv_loop_init(&a.loop);
+  make_handles(&a);
+  a.exit_code = make_lua(&a);
+  if (a.exit_code == 0)
+    a.exit_code = verify(&a);
+  if (a.exit_code == 0)
+    a.exit_code = agent_start(&a);
+  if (a.exit_code == 0)
+    uv_run(&a.loop, UV_RUN_DEFAULT);
+  end_parts(&a);
+  end_loop(&a);
+  config_free(config);
+  return a.exit_code;
+}

@@ -1,0 +1,182 @@
+#include "agent/metrics.h"
+
+#include "agent/checks.h"
+#include "agent/lag.h"
+#include "agent/parts.h"
+#include "agent/plugins.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "catalog/writer.h"
+#include "config/config.h"
+#include "registry/embedded.h"
+#include "registry/store.h"
+#include "watch/set.h"
+
+#include <unistd.h>
+
+static void family(struct buf *out, const char *name, const char *type, const char *help) {
+  buf_format(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void gauge(struct buf *out, const char *name, const char *help, double value) {
+  family(out, name, "gauge", help);
+  buf_format(out, "%s %.17g\n", name, value);
+}
+
+static void counter(struct buf *out, const char *name, const char *help, uint64_t value) {
+  family(out, name, "counter", help);
+  buf_format(out, "%s %llu\n", name, (unsigned long long)value);
+}
+
+static void catalog_metrics(struct agent *a, struct buf *out) {
+  struct catalog_stats s;
+  catalog_stats(a->catalog, &s);
+  counter(out, "perigee_catalog_publishes_total", "Snapshots published.", s.publishes);
+  counter(out, "perigee_catalog_failed_publishes_total",
+          "Snapshots that found no room; the one before stayed.", s.failed_publishes);
+  gauge(out, "perigee_catalog_bytes", "Size of the shared file.", (double)s.file_bytes);
+  gauge(out, "perigee_catalog_used_bytes", "Of these, in use.", (double)s.bytes_used);
+  gauge(out, "perigee_catalog_resting_bytes", "Blocks that wait for slow readers.",
+        (double)s.bytes_resting);
+  gauge(out, "perigee_services", "Services in the catalog.", (double)s.services);
+  gauge(out, "perigee_endpoints", "Endpoints in the catalog.", (double)s.endpoints);
+  gauge(out, "perigee_catalog_version", "The newest version.", (double)catalog_version(a->catalog));
+}
+
+static void registry_metrics(struct agent *a, struct buf *out) {
+  struct embedded_stats s;
+  embedded_stats(a->embedded, &s);
+  gauge(out, "perigee_registrations", "Instances registered here.", (double)s.registrations);
+  gauge(out, "perigee_leases", "Of these, held by a lease.", (double)s.leases);
+  counter(out, "perigee_leases_expired_total", "Leases that ran out.", s.expired);
+  counter(out, "perigee_status_changes_total", "Changes of an instance's status.",
+          s.status_changes);
+  family(out, "perigee_instances", "gauge", "Instances registered here, by status.");
+  buf_format(out, "perigee_instances{status=\"passing\"} %llu\n", (unsigned long long)s.passing);
+  buf_format(out, "perigee_instances{status=\"warning\"} %llu\n", (unsigned long long)s.warning);
+  buf_format(out, "perigee_instances{status=\"critical\"} %llu\n", (unsigned long long)s.critical);
+
+  struct store_stats d;
+  store_stats(a->store, &d);
+  counter(out, "perigee_store_commits_total", "Transactions synced to the disk.", d.commits);
+  counter(out, "perigee_store_failures_total", "Changes that the disk refused.", d.failures);
+  gauge(out, "perigee_store_queue", "Changes not yet durable.", (double)d.queue);
+  gauge(out, "perigee_store_last_commit_seconds", "How long the last commit took.",
+        (double)d.last_commit_ns / 1e9);
+  gauge(out, "perigee_store_in_memory", "1 when nothing is kept over a restart.", d.in_memory);
+}
+
+static void check_metrics(struct agent *a, struct buf *out) {
+  struct checks_stats s;
+  checks_stats(a->checks, &s);
+  gauge(out, "perigee_checks_running", "Checks that this agent runs.", (double)s.running);
+  counter(out, "perigee_check_runs_total", "Runs that ended.", s.runs);
+  counter(out, "perigee_check_timeouts_total", "Runs that hit their deadline.", s.timeouts);
+  counter(out, "perigee_check_plugin_faults_total",
+          "Runs in which the plugin raised or was killed; the last status stayed.",
+          s.plugin_faults);
+}
+
+struct plugin_rows {
+  struct buf *out;
+  const char *metric;
+  double (*value)(const struct isolate_stats *s);
+};
+
+static void plugin_row(void *arg, struct plugin *p) {
+  const struct plugin_rows *rows = arg;
+  struct isolate_stats s;
+  isolate_stats(plugin_isolate(p), &s);
+  buf_format(rows->out, "%s{kind=\"%s\",plugin=\"%s\"} %.17g\n", rows->metric, plugin_kind(p),
+             plugin_name(p), rows->value(&s));
+}
+
+static double memory_of(const struct isolate_stats *s) {
+  return (double)s->memory;
+}
+static double tasks_of(const struct isolate_stats *s) {
+  return (double)s->tasks;
+}
+static double killed_of(const struct isolate_stats *s) {
+  return (double)s->killed;
+}
+static double errors_of(const struct isolate_stats *s) {
+  return (double)s->errors;
+}
+static double suppressed_of(const struct isolate_stats *s) {
+  return (double)s->log_suppressed;
+}
+
+static void plugin_metrics(struct agent *a, struct buf *out) {
+  static const struct {
+    const char *name, *type, *help;
+    double (*value)(const struct isolate_stats *s);
+  } metrics[] = {
+      {"perigee_plugin_memory_bytes", "gauge", "What the isolate holds.", memory_of},
+      {"perigee_plugin_tasks", "gauge", "Tasks alive.", tasks_of},
+      {"perigee_plugin_killed_total", "counter", "Turns cut off at the limit.", killed_of},
+      {"perigee_plugin_errors_total", "counter", "Errors raised.", errors_of},
+      {"perigee_plugin_log_suppressed_total", "counter", "Log lines over the rate.", suppressed_of},
+  };
+  for (size_t i = 0; i < sizeof metrics / sizeof *metrics; i++) {
+    family(out, metrics[i].name, metrics[i].type, metrics[i].help);
+    struct plugin_rows rows = {.out = out, .metric = metrics[i].name, .value = metrics[i].value};
+    plugins_each(a->plugins, plugin_row, &rows);
+  }
+}
+
+void agent_metrics(struct agent *a, struct buf *out) {
+  family(out, "perigee_info", "gauge", "What runs here.");
+  buf_text(out, "perigee_info{version=\"" PERIGEE_VERSION "\",config_hash=\"");
+  buf_format(out, "%s\"} 1\n", a->config->hash);
+  gauge(out, "perigee_start_time_seconds", "Unix time at which the agent started.",
+        (double)a->started_us / 1e6);
+  catalog_metrics(a, out);
+  registry_metrics(a, out);
+  check_metrics(a, out);
+  plugin_metrics(a, out);
+  lag_metrics(a->lag, out);
+}
+
+static void member_text(struct buf *out, const char *key, const char *text) {
+  buf_format(out, ",\"%s\":", key);
+  if (text)
+    buf_json_text(out, text);
+  else
+    buf_text(out, "null");
+}
+
+static void member_number(struct buf *out, const char *key, double n) {
+  buf_format(out, ",\"%s\":", key);
+  buf_json_number(out, n);
+}
+
+void agent_status(struct agent *a, struct buf *out) {
+  struct catalog_stats c;
+  struct embedded_stats e;
+  struct store_stats d;
+  catalog_stats(a->catalog, &c);
+  embedded_stats(a->embedded, &e);
+  store_stats(a->store, &d);
+  buf_text(out, "{\"version\":\"" PERIGEE_VERSION "\"");
+  member_number(out, "pid", getpid());
+  member_text(out, "node", a->config->node);
+  member_text(out, "zone", a->config->zone);
+  member_text(out, "datacenter", a->config->datacenter);
+  member_number(out, "uptime_seconds", (double)(clock_wall_us() - a->started_us) / 1e6);
+  member_text(out, "config", a->config->file);
+  member_text(out, "config_hash", a->config->hash);
+  member_text(out, "http", a->config->http);
+  member_text(out, "run_dir", a->config->run_dir);
+  member_text(out, "data_dir", d.in_memory ? NULL : a->config->data_dir);
+  member_number(out, "services", (double)c.services);
+  member_number(out, "endpoints", (double)c.endpoints);
+  member_number(out, "catalog_version", (double)catalog_version(a->catalog));
+  member_number(out, "registrations", (double)e.registrations);
+  member_number(out, "passing", (double)e.passing);
+  member_number(out, "warning", (double)e.warning);
+  member_number(out, "critical", (double)e.critical);
+  member_number(out, "store_queue", (double)d.queue);
+  member_number(out, "loop_lag_worst_seconds", lag_worst_seconds(a->lag));
+  buf_char(out, '}');
+}

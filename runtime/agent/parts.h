@@ -1,0 +1,32 @@
+/* parts: everything the agent is made of, for the files of agent/ only. agent.c makes them in this
+ * order and ends them in the reverse one. Control thread only. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+struct agent {
+  uv_loop_t loop;
+  struct config *config;
+  struct catalog_writer *catalog;
+  struct store *store;
+  struct sets *sets;
+  struct view *view;
+  struct io *io;
+  struct vm *vm;
+  struct plugins *plugins;
+  struct checks *checks;
+  struct embedded *embedded;
+  struct watches *watches;
+  struct server *server;
+  struct lag *lag;
+  uv_prepare_t turn; /* publishes what the turn changed, before the loop sleeps */
+  uv_timer_t tick;   /* once a second: heartbeat, resting blocks, the persisted version */
+  uv_idle_t again;   /* keeps the loop from sleeping while a flush left something to flush */
+  uv_signal_t terminate, interrupt, hangup;
+  uint64_t version_saved;
+  int64_t started_us;
+  unsigned stops; /* how often it was told to stop */
+  int exit_code;
+};

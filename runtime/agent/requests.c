@@ -1,0 +1,64 @@
+#include "agent/requests.h"
+
+#include "agent/metrics.h"
+#include "agent/parts.h"
+#include "base/buf.h"
+#include "registry/embedded.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+typedef void (*reply_fn)(void *to, int status, const char *text);
+
+/* The registry answers through the same two values, so its `done` is the reply itself; what it
+ * refuses at once is answered here. */
+static void answer_refusal(int r, reply_fn reply, void *to) {
+  if (r != 0)
+    reply(to, r, NULL);
+}
+
+static void do_register(void *arg, struct registration *r, reply_fn reply, void *to) {
+  struct agent *a = arg;
+  answer_refusal(embedded_register(a->embedded, r, reply, to), reply, to);
+}
+
+static void do_deregister(void *arg, const char *id, reply_fn reply, void *to) {
+  struct agent *a = arg;
+  answer_refusal(embedded_deregister(a->embedded, id, reply, to), reply, to);
+}
+
+static void do_renew(void *arg, const char *id, reply_fn reply, void *to) {
+  struct agent *a = arg;
+  answer_refusal(embedded_renew(a->embedded, id, reply, to), reply, to);
+}
+
+static void do_check(void *arg, const char *check_id, enum status s, const char *output,
+                     reply_fn reply, void *to) {
+  struct agent *a = arg;
+  answer_refusal(embedded_check_update(a->embedded, check_id, s, output, reply, to), reply, to);
+}
+
+static void answer_text(struct agent *a, void (*write)(struct agent *a, struct buf *out),
+                        reply_fn reply, void *to) {
+  struct buf text = {0};
+  write(a, &text);
+  reply(to, text.failed ? -ENOMEM : 0, text.data);
+  buf_free(&text);
+}
+
+static void do_metrics(void *arg, reply_fn reply, void *to) {
+  answer_text(arg, agent_metrics, reply, to);
+}
+
+static void do_status(void *arg, reply_fn reply, void *to) {
+  answer_text(arg, agent_status, reply, to);
+}
+
+const struct server_requests agent_requests = {
+    .do_register = do_register,
+    .do_deregister = do_deregister,
+    .do_renew = do_renew,
+    .do_check = do_check,
+    .do_metrics = do_metrics,
+    .do_status = do_status,
+};
