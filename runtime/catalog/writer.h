@@ -9,7 +9,8 @@ struct catalog_writer;
 
 /* Opens RUN_DIR for writing: makes it if missing, takes the lock, builds a new file from the old
  * one's valid blocks if there is one, renames it into place and tells the old one's readers.
- * -EBUSY: another agent holds the lock (its pid in *pid when not NULL); -EACCES, -EROFS, -ENOSPC. */
+ * -EBUSY: another agent holds the lock (its pid in *pid when not NULL); -EACCES, -EROFS, -ENOSPC.
+ */
 int catalog_writer_open(const char *run_dir, struct catalog_writer **out, int *pid);
 
 /* Leaves the file in place and valid: readers go on. */
@@ -50,10 +51,12 @@ struct catalog_endpoint {
 };
 
 /* Publishes one service's snapshot. `balancer` names the algorithm (select.h's table), NULL the
- * default. `moves_version` is 0 for what nobody should wake for (slow-start ticks and the like).
- * On success *version is the service's version. -ENOSPC: the file cannot grow (the old snapshot
- * stays); -EINVAL: unknown balancer. Critical endpoints go after the healthy ones; when none is
- * healthy the picks fail open and the block says so. */
+ * default. `service` is 1 to 255 bytes. `moves_version` is 0 for what nobody should wake for
+ * (slow-start ticks and the like). On success *version is the service's version. -ENOSPC: the file
+ * cannot grow (the old snapshot stays); -EINVAL: unknown balancer, a weight that is negative or not
+ * finite, no address, a name, an address or zone longer than 255 bytes, another text longer than
+ * 65,535. Critical endpoints go after the healthy ones; when none is healthy the picks fail open
+ * and the block says so. */
 struct catalog_snapshot {
   const char *service;
   const char *balancer;
@@ -65,8 +68,20 @@ struct catalog_snapshot {
 int catalog_publish(struct catalog_writer *w, const struct catalog_snapshot *snapshot,
                     uint64_t *version);
 
-/* The service ends: later picks say -ENOENT... until it is published again. */
+/* The service ends: later picks say -ENOENT, until it is published again. -ENOENT: it is not
+ * published. */
 int catalog_withdraw(struct catalog_writer *w, const char *service);
+
+/* When the service may be published again without keeping slow readers from ever finishing: ten
+ * times its last build time after the last publication. CLOCK_MONOTONIC, ns; 0 = at once. Advice:
+ * who publishes sooner costs readers a retry, never a wrong answer. */
+int64_t catalog_publish_at(const struct catalog_writer *w, const char *service);
+
+/* The services that are still what the writer before had published: calls `each` until it returns
+ * non-zero; returns what it returned. `each` may not publish or withdraw. Those that nobody
+ * publishes any more are to be withdrawn. */
+int catalog_inherited(const struct catalog_writer *w, int (*each)(void *arg, const char *service),
+                      void *arg);
 
 /* Once a second or so: heartbeat, and blocks and slots that have rested are freed. */
 void catalog_tick(struct catalog_writer *w);

@@ -9,9 +9,10 @@
  * memory: no lock, no allocation, no system call (but once after the agent was replaced).
  *
  * Caveats. A `struct perigee_service` belongs to one thread; open one a thread. A `struct perigee`
- * may be shared by threads that only open and close services. A fork is noticed: the child may go
- * on with the handles it inherited. Picks go on while the agent is stopped, from what it last
- * knew; `perigee_info` tells how old that is. */
+ * may be shared by threads. A fork is noticed: the child may go on with the handles it inherited.
+ * Picks go on while the agent is stopped, from what it last knew; `perigee_info` tells how old that
+ * is. Who deletes the run directory under a running agent leaves the processes that only pick with
+ * what they had; those that wait notice within a second. */
 #ifndef PERIGEE_H
 #define PERIGEE_H
 
@@ -20,6 +21,10 @@
 
 #ifdef __cplusplus
 extern "C" {
+#endif
+
+#ifndef PERIGEE_API
+#define PERIGEE_API __attribute__((visibility("default")))
 #endif
 
 struct perigee;
@@ -31,74 +36,107 @@ enum { PERIGEE_PASSING = 0, PERIGEE_WARNING = 1, PERIGEE_CRITICAL = 2 };
 /* A copy: it stays what it was whatever happens to the snapshot. */
 struct perigee_endpoint {
   uint64_t version; /* of the service's snapshot it came from */
-  uint32_t slot, slot_generation;
-  uint32_t index;   /* its row in that snapshot */
-  uint16_t port;    /* host order */
-  uint8_t family;   /* PERIGEE_IP4 ... */
-  uint8_t status;   /* PERIGEE_PASSING ... */
+  uint32_t slot,
+      slot_generation; /* which instance it is, for the agent's life and the next one's */
+  uint16_t port;       /* host order; 0: none */
+  uint8_t family;      /* PERIGEE_IP4 ... */
+  uint8_t status;      /* PERIGEE_PASSING ... */
   float weight;
-  char address[110]; /* text: an address, a name, or a unix socket's path */
-};
-
-enum {
-  PERIGEE_WANT_ID = 1, /* not there yet: reserved */
+  uint32_t index; /* its row in that snapshot */
+  uint32_t address_length;
+  char address[256]; /* text: an address, a name, or a unix socket's path */
 };
 
 /* NULL = all defaults. Zero-initialise; later versions add fields at the end. */
 struct perigee_pick_options {
-  uint32_t size;        /* sizeof(struct perigee_pick_options) */
-  uint32_t flags;
-  const char *key;      /* for balancers that hash; NULL = none */
+  uint32_t size;   /* sizeof(struct perigee_pick_options) */
+  uint32_t flags;  /* 0 */
+  const char *key; /* for balancers that hash; NULL = none */
   size_t key_length;
-  const char *port;     /* a named port; NULL = the default one */
+  const char *port; /* a named port; NULL = the default one */
 };
 
-/* `run_dir` NULL: $PERIGEE_RUN_DIR, else the user's runtime directory if a catalog is in it, else
- * /run/perigee. -ENOENT: no agent ever ran there. -EPERM: the file is neither root's nor one's own.
- * -EPROTO: not a catalog, damaged, or of a layout this library does not know. */
-int perigee_open(struct perigee **p, const char *run_dir);
-void perigee_close(struct perigee *p); /* after its services */
+/* `run_dir` NULL: what perigee_run_dir says. -ENOENT: no agent ever ran there. -EPERM: the file is
+ * neither root's nor one's own. -EPROTO: not a catalog, damaged, or of a layout that this library
+ * does not know. */
+PERIGEE_API int perigee_open(struct perigee **p, const char *run_dir);
+PERIGEE_API void perigee_close(struct perigee *p); /* after its services; NULL is allowed */
 
-/* Also for a service that is not there yet: picks say -ENOENT until it is. */
-int perigee_service_open(struct perigee *p, const char *name, struct perigee_service **s);
-void perigee_service_close(struct perigee_service *s);
+/* $PERIGEE_RUN_DIR, else $XDG_RUNTIME_DIR/perigee or /tmp/perigee-UID if a catalog is in it, else
+ * /run/perigee. -ENAMETOOLONG: `size` is too small. */
+PERIGEE_API int perigee_run_dir(char *path, size_t size);
 
-/* -ENOENT: no such service (yet); -EHOSTUNREACH: it has nothing to pick; -EAGAIN: the writer was
- * faster three times over, call again; -ENOTUNIQ... is never returned. */
-int perigee_pick(struct perigee_service *s, const struct perigee_pick_options *options,
-                 struct perigee_endpoint *endpoint);
+/* Also for a service that is not there yet: picks say -ENOENT until it is. -EINVAL: the name is
+ * empty or longer than 255 bytes. */
+PERIGEE_API int perigee_service_open(struct perigee *p, const char *name,
+                                     struct perigee_service **s);
+PERIGEE_API void perigee_service_close(struct perigee_service *s); /* NULL is allowed */
+
+/* Chooses the next endpoint. -ENOENT: no such service (yet); -EHOSTUNREACH: it has nothing to pick;
+ * -EAGAIN: the writer was faster three times over, call again; -ENXIO: the endpoint that was chosen
+ * has no port of the name asked for; -EPROTO: the file is damaged. Nothing else; *endpoint is
+ * undefined after a failure. */
+PERIGEE_API int perigee_pick(struct perigee_service *s, const struct perigee_pick_options *options,
+                             struct perigee_endpoint *endpoint);
+
+/* The same, with the endpoint's id in the same read of shared memory: cheaper than asking for it
+ * afterwards, and never that of another snapshot. At most `size` bytes with the NUL are written;
+ * -ENOSPC when it did not fit. Padding up to the next multiple of 8 may be overwritten. */
+PERIGEE_API int perigee_pick_id(struct perigee_service *s,
+                                const struct perigee_pick_options *options,
+                                struct perigee_endpoint *endpoint, char *id, size_t size);
 
 /* Sleeps until the service's version is not `version` any more, or `timeout_ms` is over (-1: for
- * ever). 0: it moved, see perigee_version; -ETIMEDOUT. Also wakes for a service that appears. */
-int perigee_wait(struct perigee_service *s, uint64_t version, int timeout_ms);
-uint64_t perigee_version(struct perigee_service *s); /* 0: not there */
+ * ever). 0: it moved, see perigee_version; -ETIMEDOUT; -EINTR: a signal came. Also wakes for a
+ * service that appears or ends. */
+PERIGEE_API int perigee_wait(struct perigee_service *s, uint64_t version, int timeout_ms);
+PERIGEE_API uint64_t perigee_version(struct perigee_service *s); /* 0: not there */
 
 /* All endpoints of one snapshot, critical ones too: fills up to `room` and returns how many there
- * are, or a negative errno. */
-int perigee_list(struct perigee_service *s, struct perigee_endpoint *endpoints, int room);
+ * are, or -ENOENT, -EAGAIN, -EPROTO. Those that picks choose among come first. */
+PERIGEE_API int perigee_list(struct perigee_service *s, struct perigee_endpoint *endpoints,
+                             int room);
 
-/* The strings of an endpoint: "id", "zone", "tag:0" (the first tag), "meta:KEY", "port:NAME".
- * Copies with its NUL into `text` and returns the length; -ENOENT; -ENOSPC: `size` is too small;
- * -ESTALE: the endpoint is no longer in the catalog. */
-int perigee_endpoint_text(struct perigee_service *s, const struct perigee_endpoint *endpoint,
-                          const char *what, char *text, size_t size);
+/* The strings of an endpoint: "id", "zone", "tag:0" (the first tag), "meta:KEY", "port:NAME" (a
+ * number in decimal). Copies with its NUL into `text` and returns the length; -ENOENT: it has none
+ * of that; -EINVAL: none of these words; -ENOSPC: `size` is too small; -ESTALE: the endpoint is no
+ * longer in the catalog; -EAGAIN and -EPROTO as perigee_pick. The endpoint is looked for by its
+ * slot in the snapshot that is current now. */
+PERIGEE_API int perigee_endpoint_text(struct perigee_service *s,
+                                      const struct perigee_endpoint *endpoint, const char *what,
+                                      char *text, size_t size);
 /* The i-th meta key (0-based), to walk them. Same returns. */
-int perigee_endpoint_meta_key(struct perigee_service *s, const struct perigee_endpoint *endpoint,
-                              int i, char *text, size_t size);
+PERIGEE_API int perigee_endpoint_meta_key(struct perigee_service *s,
+                                          const struct perigee_endpoint *endpoint, int i,
+                                          char *text, size_t size);
+
+struct perigee_service_info {
+  uint32_t size; /* set it to sizeof(struct perigee_service_info) before the call */
+  uint32_t endpoints, healthy;
+  uint32_t pickable; /* what picks choose among */
+  int fail_open;     /* none is healthy: picks choose among the critical ones */
+  int stale;         /* its source cannot be reached; this is what was last known */
+  uint64_t version;
+  uint64_t published_us; /* Unix time */
+  char balancer[32];
+};
+/* -ENOENT, -EAGAIN, -EPROTO as perigee_pick; -EINVAL: `size` is not set. */
+PERIGEE_API int perigee_service_info(struct perigee_service *s, struct perigee_service_info *info);
 
 /* The services' names: calls `each` until it returns non-zero; returns what it returned. */
-int perigee_services(struct perigee *p, int (*each)(void *arg, const char *name), void *arg);
+PERIGEE_API int perigee_services(struct perigee *p, int (*each)(void *arg, const char *name),
+                                 void *arg);
 
 struct perigee_info {
   uint32_t size; /* set it to sizeof(struct perigee_info) before the call */
   int agent_pid;
-  int agent_alive;         /* its heartbeat is younger than 5 s and its process lives */
+  int agent_alive; /* its heartbeat is younger than 5 s and its process lives */
   uint64_t heartbeat_age_ms;
-  uint64_t version;        /* the highest of the catalog */
+  uint64_t version; /* the highest of the catalog */
   uint32_t services, endpoints;
   uint64_t bytes;
 };
-int perigee_info(struct perigee *p, struct perigee_info *info);
+PERIGEE_API int perigee_info(struct perigee *p, struct perigee_info *info);
 
 /* perigee_done (feedback of a call) comes with the load-based balancers; see runtime/README.md. */
 

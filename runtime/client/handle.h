@@ -1,0 +1,72 @@
+/* The library's handles, for the files that implement perigee.h. */
+#pragma once
+
+#include "catalog/reader.h"
+#include "client/perigee.h"
+#include "select/select.h"
+
+#include <pthread.h>
+
+#define CLIENT_NEVER 1ull /* a `current` word that no file has: granule 1 is a map */
+
+/* A mapped file, shared by the handles that use it; unmapped when the last one has let go. */
+struct mapping {
+  struct catalog_map map;
+  uint32_t references; /* under the lock of its perigee */
+};
+
+/* One page of its own that a fork empties in the child (MADV_WIPEONFORK). The lock lives here
+ * because all zeroes is an unlocked one: a lock that another thread held at the fork would stay
+ * held in the child for ever. */
+struct fork_page {
+  uint32_t mark; /* 0: this is a child that has not been noticed yet */
+  pthread_mutex_t lock;
+};
+
+struct perigee {
+  struct fork_page *page;
+  uint32_t forks; /* noticed; under the lock */
+  struct mapping *mapping;
+  int64_t looked_ns; /* when a newer file was last looked for in vain; under the lock */
+  char path[];       /* of the catalog's file */
+};
+
+struct perigee_service {
+  /* What a pick reads. */
+  const struct catalog_entry *entry; /* of the mapping; &client_absent when it has none */
+  uint64_t current;                  /* that `view` was made from; CLIENT_NEVER = none */
+  const uint32_t *fork_mark;
+  uint32_t (*pick)(struct select_state *state, const struct catalog_view *v, const void *key,
+                   size_t key_length);
+  struct select_state state;
+  struct catalog_view view;
+  /* The rest. */
+  struct perigee *perigee;
+  struct mapping *mapping; /* a reference */
+  uint32_t directory_word; /* when the name was last looked up in vain */
+  uint32_t forks;          /* the perigee's, when the state was seeded */
+  uint32_t name_length;
+  char name[CATALOG_NAME_MAX + 1];
+};
+
+extern const struct catalog_entry client_absent; /* withdrawn for ever */
+
+/* A perigee on a file that is mapped already; for a spec that must have reader and writer on one
+ * mapping. Takes `map` over. */
+int client_open_map(struct perigee **p, struct catalog_map map, const char *path);
+
+/* Marks the page in a child, once. */
+void client_notice_fork(struct perigee *p);
+/* The newest file's mapping, with a reference: maps the path again when the file of `old` (may be
+ * NULL) was retired or outgrew its mapping, or when `look` asks to compare it with the path. */
+struct mapping *client_mapping(struct perigee *p, const struct mapping *old, bool look);
+void client_mapping_release(struct perigee *p, struct mapping *m);
+
+/* Brings the handle's view up to date. 0, -ENOENT, -EAGAIN, -EPROTO. */
+int client_refresh(struct perigee_service *s);
+/* Compares the file with the path, which is a system call, and moves on to a newer one. */
+void client_look(struct perigee_service *s);
+/* The entry, found if it is there; its `current` may be anything. */
+void client_find(struct perigee_service *s);
+
+int64_t client_now_ns(void);

@@ -1,0 +1,126 @@
+/* The pick. What it costs is measured by spec/bench/pick.c; look there before changing a line. */
+#include "client/handle.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum { TRIES = 3, TWO_WORDS = 16 };
+
+_Static_assert(offsetof(struct perigee_endpoint, port) - offsetof(struct perigee_endpoint, slot) ==
+                   offsetof(struct catalog_row, port),
+               "the row's first two words are copied as they are");
+
+#define COPY_WORD(to, word) memcpy((to), &(uint64_t){word}, sizeof(uint64_t))
+
+/* An address that does not fit into two words. */
+static void copy_address(const struct catalog_view *v, uint32_t row, struct perigee_endpoint *e) {
+  struct catalog_text text = catalog_view_address(v, row);
+  catalog_view_copy(v, text, e->address);
+  e->address[text.length] = 0; /* at most 255 */
+  e->address_length = text.length;
+}
+
+static int copy_id(const struct catalog_view *v, uint32_t at, char *id, size_t size) {
+  if (at % 8 || (uint64_t)at + 8 > v->bytes)
+    return -EPROTO;
+  union {
+    uint64_t word;
+    struct catalog_detail detail;
+  } u = {catalog_load64(v->block + at)};
+  size_t length = u.detail.id_length, words = length / 8 + 1;
+  const uint64_t *from = (const uint64_t *)(v->block + at + 8);
+  if (at + 8 + words * 8 > v->bytes)
+    return -EPROTO;
+  if (length >= size)
+    return -ENOSPC;
+  if (words * 8 <= size) {
+    for (size_t i = 0; i < words; i++)
+      COPY_WORD(id + i * 8, catalog_load64(&from[i]));
+  } else {
+    for (size_t i = 0; i + 1 < words; i++)
+      COPY_WORD(id + i * 8, catalog_load64(&from[i]));
+    memcpy(id + length / 8 * 8, &(uint64_t){catalog_load64(&from[words - 1])}, length % 8);
+  }
+  id[length] = 0;
+  return 0;
+}
+
+static int copy_port(const struct catalog_view *v, uint32_t row, const char *name,
+                     struct perigee_endpoint *e) {
+  int port = catalog_view_port(v, row, name, strlen(name));
+  if (port < 0)
+    return -ENXIO;
+  e->port = (uint16_t)port;
+  return 0;
+}
+
+/* From the handle's view, which may be out of date. -EAGAIN: it was. */
+static inline __attribute__((always_inline)) int
+try_pick(struct perigee_service *s, const struct perigee_pick_options *options,
+         struct perigee_endpoint *e, char *id, size_t size) {
+  const struct catalog_view *v = &s->view;
+  int r = 0;
+  uint32_t row =
+      s->pick(&s->state, v, options ? options->key : NULL, options ? options->key_length : 0);
+  if (__builtin_expect(row >= v->count, 0))
+    return !catalog_view_holds(v) ? -EAGAIN : v->pickable ? -EPROTO : -EHOSTUNREACH;
+  struct catalog_row_words words = catalog_view_row(v, row);
+  e->version = v->version;
+  COPY_WORD(&e->slot, words.slot);
+  COPY_WORD(&e->port, words.port);
+  e->index = row;
+  if (__builtin_expect(words.address_length < TWO_WORDS, 1)) {
+    const uint64_t *address = (const uint64_t *)v->rows[row].address;
+    COPY_WORD(e->address, catalog_load64(address));
+    COPY_WORD(e->address + 8, catalog_load64(address + 1));
+    e->address[words.address_length] = 0;
+    e->address_length = words.address_length;
+  } else {
+    copy_address(v, row, e);
+  }
+  if (id)
+    r = copy_id(v, words.detail, id, size);
+  if (r == 0 && options && options->port)
+    r = copy_port(v, row, options->port, e);
+  return __builtin_expect(catalog_view_holds(v), 1) ? r : -EAGAIN;
+}
+
+static __attribute__((noinline, cold)) int pick_anew(struct perigee_service *s,
+                                                     const struct perigee_pick_options *options,
+                                                     struct perigee_endpoint *e, char *id,
+                                                     size_t size) {
+  for (int i = 0; i < TRIES; i++) {
+    int r = client_refresh(s);
+    if (r == 0)
+      r = try_pick(s, options, e, id, size);
+    if (r != -EAGAIN)
+      return r;
+    s->current = CLIENT_NEVER; /* the epoch moved on: only a new view can be better */
+  }
+  return -EAGAIN;
+}
+
+static inline __attribute__((always_inline)) int pick(struct perigee_service *s,
+                                                      const struct perigee_pick_options *options,
+                                                      struct perigee_endpoint *e, char *id,
+                                                      size_t size) {
+  uint64_t current = atomic_load_explicit(&s->entry->current, memory_order_acquire);
+  if (__builtin_expect(current == s->current && *s->fork_mark, 1)) {
+    int r = try_pick(s, options, e, id, size);
+    if (__builtin_expect(r != -EAGAIN, 1))
+      return r;
+  }
+  return pick_anew(s, options, e, id, size);
+}
+
+int perigee_pick(struct perigee_service *s, const struct perigee_pick_options *options,
+                 struct perigee_endpoint *endpoint) {
+  if (__builtin_expect(options == NULL, 1))
+    return pick(s, NULL, endpoint, NULL, 0);
+  return pick(s, options, endpoint, NULL, 0);
+}
+
+int perigee_pick_id(struct perigee_service *s, const struct perigee_pick_options *options,
+                    struct perigee_endpoint *endpoint, char *id, size_t size) {
+  return pick(s, options, endpoint, id, size);
+}

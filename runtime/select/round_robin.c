@@ -1,0 +1,16 @@
+/* Round robin: the rows of order[] in turn, each handle from a random one on, so that a thousand
+ * processes that start together do not all begin with the same endpoint. Weights do not matter,
+ * except that what has none is never picked. */
+#include "select/select.h"
+
+static uint32_t pick(struct select_state *state, const struct catalog_view *v, const void *key,
+                     size_t key_length) {
+  uint32_t at = state->cursor;
+  if (__builtin_expect(at >= v->cycle, 0))
+    at %= v->cycle; /* the first pick, or the snapshot became smaller, or a cycle is over */
+  state->cursor = at + 1;
+  return catalog_load32(&v->order[at]);
+}
+
+const struct select_balancer select_round_robin = {
+    .name = "round_robin", .number = 1, .build = select_order_rows, .pick = pick};
