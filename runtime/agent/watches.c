@@ -7,7 +7,7 @@
 #include "base/value.h"
 #include "config/config.h"
 #include "config/target.h"
-#include "select/select.h"
+#include "watch/balancer.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -80,7 +80,8 @@ static void verify_one(struct plugins *plugins, const struct config_watch *from,
                        struct findings *findings) {
   char path[600];
   struct fault f;
-  if (balancer_check(from->balancer, &f) != 0) {
+  const char *balancer;
+  if (balancer_parse(from->balancer, &balancer, &f) != 0) {
     snprintf(path, sizeof path, "watches.%s.balancer", from->service);
     findings_add(findings, value_get(from->declared, "balancer"), path, "%s", f.text);
   }
