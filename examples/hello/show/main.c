@@ -39,12 +39,12 @@ static int read_arguments(struct show *s, int argc, char **argv) {
   return 0;
 }
 
-/* A line of a back end or of the agent: only what is wrong is worth a line of the show. */
+/* Of the agent's log, and of what the back ends say, only what is wrong is worth a line here. */
 static void actor_spoke(struct show *s, struct actor *a, char *line) {
+  bool usual = strstr(line, " listens on ") || strstr(line, "level=info");
   if (a == &s->client)
     story_call(s, a, line);
-  else if (strstr(line, "level=warn") || strstr(line, "level=error") || strstr(line, "cannot") ||
-           (a != &s->agent && !strstr(line, " listens on ")))
+  else if (!usual)
     picture_event(s, "%s says: %s", a->name, line);
 }
 

@@ -164,24 +164,6 @@ struct actor *stage_actor(struct show *s, int i) {
   return i == BACKENDS ? &s->agent : i == BACKENDS + 1 ? &s->client : NULL;
 }
 
-void stage_reap(struct show *s) {
-  int status;
-  pid_t pid;
-  while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-    struct actor *a;
-    for (int i = 0; (a = stage_actor(s, i)) != NULL; i++) {
-      if (a->pid != pid)
-        continue;
-      a->pid = 0;
-      if (WIFSIGNALED(status))
-        picture_event(s, "%s (pid %d) is dead: signal %d", a->name, (int)pid, WTERMSIG(status));
-      else
-        picture_event(s, "%s (pid %d) ended with exit code %d", a->name, (int)pid,
-                      WEXITSTATUS(status));
-    }
-  }
-}
-
 void stage_read(struct show *s, struct actor *a,
                 void (*line)(struct show *, struct actor *, char *)) {
   ssize_t n;
@@ -202,6 +184,34 @@ void stage_read(struct show *s, struct actor *a,
   if (n == 0) {
     close(a->output);
     a->output = -1;
+  }
+}
+
+static void last_words(struct show *s, struct actor *a, char *line) {
+  picture_event(s, "%s said: %s", a->name, line);
+}
+
+/* How one of ours ended. What nobody killed has a reason, and that is in its last lines. */
+static void ended(struct show *s, struct actor *a, int status) {
+  if (WIFSIGNALED(status)) {
+    picture_event(s, "%s (pid %d) is dead: signal %d", a->name, (int)a->pid, WTERMSIG(status));
+  } else {
+    if (a->output >= 0)
+      stage_read(s, a, last_words);
+    picture_event(s, "%s (pid %d) ended with exit code %d", a->name, (int)a->pid,
+                  WEXITSTATUS(status));
+  }
+  a->pid = 0;
+}
+
+void stage_reap(struct show *s) {
+  int status;
+  pid_t pid;
+  while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+    struct actor *a;
+    for (int i = 0; (a = stage_actor(s, i)) != NULL; i++)
+      if (a->pid == pid)
+        ended(s, a, status);
   }
 }
 
