@@ -4,7 +4,8 @@ local perigee = require("spec.support.perigee")
 
 local stand_ins = {
   -- Everything asked for is installed but what MISSING names.
-  ["dpkg-query"] = 'for p; do case $p in -*) ;; *" "*) ;; *) case " $MISSING " in *" $p "*) ;; *) echo "installed $p" ;; esac ;; esac; done',
+  ["dpkg-query"] = [[shift 3
+    for p; do case " $MISSING " in *" $p "*) ;; *) echo "installed $p" ;; esac; done]],
   ["apt-get"] = 'echo "$*" >>"$LOG"; case "$*" in *--simulate*) [ -n "$STALE" ] && exit 100 ;; esac; exit 0',
   id = 'echo "$FAKE_UID"',
   sudo = 'echo sudo >>"$LOG"; exec "$@"',

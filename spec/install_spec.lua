@@ -1,0 +1,79 @@
+-- spec: timeout 300
+-- `make install`: what it leaves is whole, and works from where it was put, without this tree.
+local perigee = require("spec.support.perigee")
+
+describe("make install", function()
+  local root
+
+  setup(function()
+    root = perigee.scratch()
+    local r = perigee.run({ "make", "install", "DESTDIR=" .. root, "PREFIX=/usr" }, { timeout = 240 })
+    assert.equal(0, r.code, r.out .. r.err)
+  end)
+
+  local function installed(path)
+    return perigee.read(root .. "/usr/" .. path)
+  end
+
+  it("puts each file in its place", function()
+    local all = perigee.run({ "sh", "-c", "cd " .. root .. "/usr && find . ! -type d | sed 's,^./,,' | sort" }).out
+    for _, path in ipairs({
+      "bin/perigee", "include/perigee.h", "lib/libperigee.a", "lib/libperigee.so", "lib/libperigee.so.0",
+      "lib/pkgconfig/perigee.pc", "lib/systemd/system/perigee.service", "share/man/man1/perigee.1",
+      "share/bash-completion/completions/perigee", "share/zsh/site-functions/_perigee",
+      "share/fish/vendor_completions.d/perigee.fish", "share/perigee/plugins/check/http.lua",
+    }) do
+      assert.is_truthy(("\n" .. all):find("\n" .. path .. "\n", 1, true), path .. " in\n" .. all)
+      assert.is_true(#installed(path) > 0, path .. " is empty")
+    end
+  end)
+
+  it("fills in where it is", function()
+    assert.matches("\nLibs: .*%-lperigee\n", installed("lib/pkgconfig/perigee.pc"))
+    assert.matches("^prefix=/usr\n", installed("lib/pkgconfig/perigee.pc"))
+    assert.matches("/usr/bin/perigee run", installed("lib/systemd/system/perigee.service"))
+    assert.matches("%.TH", installed("share/man/man1/perigee.1"))
+    for _, path in ipairs({ "lib/pkgconfig/perigee.pc", "lib/systemd/system/perigee.service" }) do
+      assert.is_nil(installed(path):find("@", 1, true), path)
+    end
+  end)
+
+  it("has a library that needs libc alone, by its soname", function()
+    local dynamic = perigee.run({ "readelf", "-d", root .. "/usr/lib/libperigee.so" }).out
+    assert.matches("SONAME.-%[libperigee%.so%.0%]", dynamic)
+    for needed in dynamic:gmatch("%(NEEDED%).-%[([^%]]+)%]") do
+      -- The sanitizers' own libraries are there under `make sanitize`.
+      assert.is_true(needed == "libc.so.6" or needed:match("^ld%-linux") ~= nil or needed:match("^lib[aut]b?san") ~= nil, needed)
+    end
+  end)
+
+  for _, kind in ipairs({ "shared", "static" }) do
+    it("builds a " .. kind .. " client by pkg-config", function()
+      if os.getenv("SPEC_SLOWER") then
+        pending("a client without sanitizers cannot link a library with them")
+      end
+      local source, program = root .. "/client.c", root .. "/client-" .. kind
+      perigee.write(source, [[
+        #include <perigee.h>
+        #include <errno.h>
+        int main(void) {
+          struct perigee *p;
+          return perigee_open(&p, "/nonexistent") == -ENOENT ? 0 : 1;
+        }
+      ]])
+      local r = perigee.run({ "sh", "-c", ([[
+        export PKG_CONFIG_PATH=$0/usr/lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$0
+        cc %s -Werror -o $2 $1 $(pkg-config --cflags --libs %s perigee) -Wl,-rpath,$0/usr/lib && $2
+      ]]):format(kind == "static" and "-static" or "", kind == "static" and "--static" or ""), root, source, program })
+      assert.equal(0, r.code, r.err)
+    end)
+  end
+
+  it("runs from there, with the plugins that ship", function()
+    perigee.write(root .. "/perigee.lua", 'return { services = { web = { port = 1, check = { http = "/" } } } }\n')
+    local r = perigee.run({ root .. "/usr/bin/perigee", "check", root .. "/perigee.lua" }, { dir = "/" })
+    assert.equal(0, r.code, r.out .. r.err)
+    local version = perigee.run({ root .. "/usr/bin/perigee", "--version" }).out
+    assert.is_truthy(version:find(perigee.read("Makefile"):match("\nVERSION := (%S+)"), 1, true), version)
+  end)
+end)
