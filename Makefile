@@ -5,7 +5,7 @@ VERSION := 0.1.0
 PREFIX  ?= /usr/local
 export BUILD
 # A recursive make for what was installed a moment ago: pkg-config is asked while this file is read.
-AGAIN = @$(MAKE) --no-print-directory $(if $(findstring j,$(firstword -$(MAKEFLAGS)))$(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+AGAIN = @$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 # Each folder of runtime/ with what it may use; the arrows of runtime/README.md.
 USES_base     :=
@@ -75,10 +75,15 @@ $(BUILD)/libperigee.so: $(CLIENT_PARTS)
 $(BUILD)/libperigee.a: $(CLIENT_PARTS)
 	$(call say,link,$@) $(LD) -r -o $(BUILD)/obj/perigee.o $^ && objcopy --localize-hidden $(BUILD)/obj/perigee.o && rm -f $@ && ar rcs $@ $(BUILD)/obj/perigee.o
 
-# spec/FOLDER/NAME_test.c: one cmocka program each, linked with runtime/FOLDER and what that uses.
+# The libraries of the folders that a program includes from.
+folders-of = $(shell sed -n 's,^.include "\([a-z]*\)/.*,\1,p' $(1) | sort -u)
+libs-for   = $(sort $(foreach f,$(filter $(FOLDERS),$(call folders-of,$(1))),$(call libs-of,$(f))))
+
+# spec/FOLDER/NAME_test.c: one cmocka program each, linked with runtime/FOLDER and what that uses,
+# and with the folders that it includes from.
 TESTS := $(patsubst spec/%.c,$(BUILD)/spec/%,$(wildcard spec/*/*_test.c))
 define TEST_RULE
-$(1): spec/$(patsubst $(BUILD)/spec/%,%,$(1)).c $(call libs-of,$(patsubst %/,%,$(dir $(patsubst $(BUILD)/spec/%,%,$(1))))) $(LLHTTP_OBJ)
+$(1): spec/$(patsubst $(BUILD)/spec/%,%,$(1)).c $(sort $(call libs-of,$(patsubst %/,%,$(dir $(patsubst $(BUILD)/spec/%,%,$(1))))) $(call libs-for,spec/$(patsubst $(BUILD)/spec/%,%,$(1)).c)) $(LLHTTP_OBJ)
 	@mkdir -p $$(@D)
 	$$(call say,link,$$@) $$(CC) $$(CFLAGS_ALL) -Ispec -MMD -MP -MF $$@.d -o $$@ $$< -Wl,--start-group $$(filter %.a %.o,$$^) -Wl,--end-group $$(LDFLAGS_ALL) $$(PKG_LIBS) -lcmocka -lm -lpthread
 endef
@@ -96,8 +101,6 @@ $(foreach e,$(EXAMPLES),$(eval $(call EXAMPLE_RULE,$(e),$(e:$(BUILD)/%=%))))
 examples: $(EXAMPLES)
 
 # spec/bench/NAME.c and spec/fuzz/NAME_fuzz.c: linked with the folders that they include from.
-folders-of = $(shell sed -n 's,^.include "\([a-z]*\)/.*,\1,p' $(1) | sort -u)
-libs-for   = $(sort $(foreach f,$(filter $(FOLDERS),$(call folders-of,$(1))),$(call libs-of,$(f))))
 BENCHES := $(patsubst spec/%.c,$(BUILD)/%,$(wildcard spec/bench/*.c))
 FUZZERS := $(patsubst spec/%.c,$(BUILD)/%,$(wildcard spec/fuzz/*_fuzz.c))
 define PROGRAM_RULE
