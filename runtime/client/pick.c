@@ -12,41 +12,54 @@ _Static_assert(offsetof(struct perigee_endpoint, port) - offsetof(struct perigee
 
 #define COPY_WORD(to, word) memcpy((to), &(uint64_t){word}, sizeof(uint64_t))
 
-/* An address that does not fit into two words. */
-static void copy_address(const struct catalog_view *v, uint32_t row, struct perigee_endpoint *e) {
+/* An address that does not fit into two words. Out of line, as all that is rare here: a pick saves
+ * only the registers that it needs itself. */
+static __attribute__((noinline)) void copy_address(const struct catalog_view *v, uint32_t row,
+                                                   struct perigee_endpoint *e) {
   struct catalog_text text = catalog_view_address(v, row);
   catalog_view_copy(v, text, e->address);
   e->address[text.length] = 0; /* at most 255 */
   e->address_length = text.length;
 }
 
-static int copy_id(const struct catalog_view *v, uint32_t at, char *id, size_t size) {
+/* An id for which there is no room in whole words. */
+static __attribute__((noinline)) int copy_id_tight(const uint64_t *from, size_t length, char *id,
+                                                   size_t size) {
+  if (length >= size)
+    return -ENOSPC;
+  for (size_t at = 0; at < length; at += 8) {
+    uint64_t word = catalog_load64(from++);
+    memcpy(id + at, &word, length - at < 8 ? length - at : 8);
+  }
+  id[length] = 0;
+  return 0;
+}
+
+static inline int copy_id(const struct catalog_view *v, uint32_t at, char *id, size_t size) {
   if (at % 8 || (uint64_t)at + 8 > v->bytes)
     return -EPROTO;
   union {
     uint64_t word;
     struct catalog_detail detail;
   } u = {catalog_load64(v->block + at)};
-  size_t length = u.detail.id_length, words = length / 8 + 1;
+  size_t length = u.detail.id_length, padded = (length + 8) & ~(size_t)7, i = 0;
   const uint64_t *from = (const uint64_t *)(v->block + at + 8);
-  if (at + 8 + words * 8 > v->bytes)
+  if (at + 8 + padded > v->bytes)
     return -EPROTO;
-  if (length >= size)
-    return -ENOSPC;
-  if (words * 8 <= size) {
-    for (size_t i = 0; i < words; i++)
-      COPY_WORD(id + i * 8, catalog_load64(&from[i]));
-  } else {
-    for (size_t i = 0; i + 1 < words; i++)
-      COPY_WORD(id + i * 8, catalog_load64(&from[i]));
-    memcpy(id + length / 8 * 8, &(uint64_t){catalog_load64(&from[words - 1])}, length % 8);
+  if (padded > size)
+    return copy_id_tight(from, length, id, size);
+  for (; i + 16 <= padded; i += 16, from += 2) {
+    COPY_WORD(id + i, catalog_load64(from));
+    COPY_WORD(id + i + 8, catalog_load64(from + 1));
   }
+  if (i < padded)
+    COPY_WORD(id + i, catalog_load64(from));
   id[length] = 0;
   return 0;
 }
 
-static int copy_port(const struct catalog_view *v, uint32_t row, const char *name,
-                     struct perigee_endpoint *e) {
+static __attribute__((noinline)) int copy_port(const struct catalog_view *v, uint32_t row,
+                                               const char *name, struct perigee_endpoint *e) {
   int port = catalog_view_port(v, row, name, strlen(name));
   if (port < 0)
     return -ENXIO;
@@ -113,14 +126,22 @@ static inline __attribute__((always_inline)) int pick(struct perigee_service *s,
   return pick_anew(s, options, e, id, size);
 }
 
+static __attribute__((noinline)) int pick_with(struct perigee_service *s,
+                                               const struct perigee_pick_options *options,
+                                               struct perigee_endpoint *e, char *id, size_t size) {
+  return pick(s, options, e, id, size);
+}
+
 int perigee_pick(struct perigee_service *s, const struct perigee_pick_options *options,
                  struct perigee_endpoint *endpoint) {
-  if (__builtin_expect(options == NULL, 1))
-    return pick(s, NULL, endpoint, NULL, 0);
-  return pick(s, options, endpoint, NULL, 0);
+  if (__builtin_expect(options != NULL, 0))
+    return pick_with(s, options, endpoint, NULL, 0);
+  return pick(s, NULL, endpoint, NULL, 0);
 }
 
 int perigee_pick_id(struct perigee_service *s, const struct perigee_pick_options *options,
                     struct perigee_endpoint *endpoint, char *id, size_t size) {
-  return pick(s, options, endpoint, id, size);
+  if (__builtin_expect(options != NULL || size == 0, 0))
+    return size ? pick_with(s, options, endpoint, id, size) : -ENOSPC;
+  return pick(s, NULL, endpoint, id, size);
 }
