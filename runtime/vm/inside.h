@@ -36,6 +36,7 @@ extern const char *const library_names[]; /* vm.c; NULL ends it */
 struct vm {
   uv_loop_t *loop;
   struct io *io;
+  char *directory; /* that holds lua/ and plugins/ */
   struct value *host;
   struct library_chunk *library;
   uv_idle_t idle; /* runs while `ready` is not empty */
@@ -59,7 +60,7 @@ struct isolate {
   char where[200]; /* where the killed code was */
   unsigned depth;  /* host frames that still use the isolate; freed at 0 when `ending` */
   jmp_buf *fence;
-  struct task *tasks, *running;
+  struct task *tasks, *ended, *running;
   unsigned settling; /* ended tasks are being told of: who that wakes is queued */
   struct handle *handles;
   size_t task_count, handle_count;
@@ -126,6 +127,23 @@ void task_unwatch(struct task_watch *w); /* idempotent */
 
 extern const char
     task_host_yield; /* its address is what a wait yields; see lua/perigee/coroutine.lua */
+
+/* plugin.c, for attachment.c */
+struct schema;
+struct plugin {
+  struct isolate *isolate;
+  char *kind, *name, *path, *summary;
+  char hash[65];
+  double every;
+  struct schema *schema;
+  int ref; /* its table */
+};
+/* Pushes the plugin's function `name`, "a.b" for one in a table; false, and nil: there is none. */
+bool plugin_push_function(lua_State *L, const struct plugin *p, const char *name);
+
+/* declaration.c: checks the table on top of L, which a plugin's file returned, and fills p. Runs
+ * protected. 0, or negative errno and `f` names file and line. */
+int declaration_read(lua_State *L, struct plugin *p, const char *source, struct fault *f);
 
 /* handle.c */
 void handles_end(struct isolate *iso);

@@ -105,7 +105,7 @@ static int run_entry(struct isolate *iso, void *arg) {
 
 int isolate_enter(struct isolate *iso, int (*body)(lua_State *L, void *arg), void *arg,
                   struct fault *f) {
-  if (iso->dead || iso->closing)
+  if (iso->dead || iso->ending)
     return fault_set(f, -ECANCELED, "%s: its isolate has ended", iso->name);
   struct entry e = {body, arg, 0};
   bool killed;

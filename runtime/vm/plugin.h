@@ -31,6 +31,10 @@ const char *plugin_path(const struct plugin *p);
 const char *plugin_hash(const struct plugin *p); /* sha256 of its source, hex */
 const char *plugin_summary(const struct plugin *p);
 struct isolate *plugin_isolate(const struct plugin *p);
+double plugin_every(const struct plugin *p); /* seconds; 0: the plugin does not say */
+/* Whether it has this function of its kind: "run", "watch", "on.status", ... A check without "run"
+ * is one that declares `passive = true`: the host waits to be told. */
+bool plugin_provides(const struct plugin *p, const char *function);
 
 /* Checks `options` (a table; or the main option's plain value, NULL = none) against the plugin's
  * schema. Findings name file, line and path. 0, -EINVAL with findings, or other errors. */
@@ -38,10 +42,15 @@ int plugin_attach(struct plugin *p, const struct value *options, const char *pat
                   struct attachment **out, struct findings *findings);
 void attachment_free(struct attachment *a); /* ends its calls first, with -ECANCELED */
 struct plugin *attachment_plugin(const struct attachment *a);
+/* The options as checked, with defaults; the attachment's. */
+const struct value *attachment_options(const struct attachment *a);
+/* What ctx.service says from now on, and service= in the lines of ctx.log. 0 or negative errno. */
+int attachment_service(struct attachment *a, const char *service);
 
-/* The outcome of a call. `status` 0: `results` values are on top of L's stack, to be read under
- * protection inside `done` only. -EFAULT: raised; -ETIME: killed; -ETIMEDOUT: the deadline passed;
- * -ENOMEM; -ECANCELED. `f` says where. */
+/* The outcome of a call. `status` 0: `results` values are on top of L's stack, to be read inside
+ * `done` only, by what cannot raise: lua_type, lua_toboolean, lua_tonumber, lua_tolstring of a
+ * string, read_value. -EFAULT: raised; -ETIME: killed; -ETIMEDOUT: the deadline passed; -ENOMEM;
+ * -ECANCELED. `fault` says where; never NULL. */
 struct call_result {
   int status;
   lua_State *L;
@@ -52,13 +61,18 @@ typedef void (*call_done_fn)(void *arg, const struct call_result *result);
 
 /* Starts the plugin's function `name` as a task: `push` puts its first arguments (the instance...)
  * on the stack and returns how many; options and ctx follow. `done` is called exactly once, never
- * from within this call. `deadline_ns` 0 = none, else from now. */
+ * from within this call: the task begins in the loop's next turn. `deadline_ns` 0 = none, else from
+ * now. -ENOSYS: the plugin has no such function; -ENOMEM; -EAGAIN: too many tasks; -ECANCELED: its
+ * isolate has ended. `*out` is valid until `done` or call_cancel; `out` may be NULL. */
 int attachment_call(struct attachment *a, const char *name, int (*push)(lua_State *L, void *arg),
                     call_done_fn done, void *arg, int64_t deadline_ns, struct call **out);
 void call_cancel(struct call *c); /* ends its task; `done` is not called */
 
-/* Values across the border. */
+/* Values across the border; what cannot be plain data is -EINVAL. push_value and push_instance
+ * raise for memory: call them under protection. read_value never raises; depth <= 100. */
 struct instance;
 void push_value(lua_State *L, const struct value *v);
-int read_value(lua_State *L, int index, struct value **out, struct fault *f); /* depth <= 100 */
-void push_instance(lua_State *L, const struct instance *in); /* a table with instance:url(path) */
+int read_value(lua_State *L, int index, struct value **out, struct fault *f);
+/* A table: id, service, address, zone, port (nil if none), ports, tags, meta, weight, and the
+ * methods of lua/perigee/instance.lua. */
+void push_instance(lua_State *L, const struct instance *in);

@@ -21,7 +21,7 @@ struct deadline {
 };
 
 struct task {
-  struct task *next, **link; /* the isolate's list, while it lives */
+  struct task *next, **link; /* the isolate's: of those that live, or of those that ended */
   struct isolate *isolate;   /* NULL once that has ended */
   lua_State *L;
   int ref; /* keeps L */
@@ -67,11 +67,27 @@ struct task *task_ref(struct task *t) {
   return t;
 }
 
+static void task_list(struct task *t, struct task **list) {
+  t->next = *list;
+  t->link = list;
+  if (t->next)
+    t->next->link = &t->next;
+  *list = t;
+}
+
+static void task_unlist(struct task *t) {
+  *t->link = t->next;
+  if (t->next)
+    t->next->link = t->link;
+}
+
 void task_unref(struct task *t) {
   if (--t->references > 0)
     return;
-  if (t->isolate && !t->isolate->closing)
+  if (t->isolate) {
+    task_unlist(t);
     luaL_unref(t->isolate->L, LUA_REGISTRYINDEX, t->ref);
+  }
   free(t->text);
   free(t);
 }
@@ -162,9 +178,8 @@ static void task_finish(struct task *t) {
   struct task_watch *w;
   wait_cancel(t);
   t->state = TASK_ENDED;
-  *t->link = t->next;
-  if (t->next)
-    t->next->link = t->link;
+  task_unlist(t);
+  task_list(t, &t->isolate->ended);
   t->isolate->task_count--;
   sibling_unlink(t);
   deadline_stop(t);
@@ -196,11 +211,15 @@ void task_end(struct task *t, int status, const char *text) {
     task_finish(t);
 }
 
+/* What is still referred to afterwards (by a queue, a watch or a udata) has no stack any more. */
 void tasks_end(struct isolate *iso) {
-  while (iso->tasks) {
-    struct task *t = task_ref(iso->tasks);
-    task_end(t, -ECANCELED, "its isolate has ended");
-    task_unref(t);
+  while (iso->tasks)
+    task_end(iso->tasks, -ECANCELED, "its isolate has ended");
+  while (iso->ended) {
+    struct task *t = iso->ended;
+    task_unlist(t);
+    t->isolate = NULL;
+    t->L = NULL;
   }
 }
 
@@ -252,7 +271,7 @@ void tasks_run(struct vm *vm) {
   vm->ready = NULL;
   vm->ready_tail = &vm->ready;
   for (; t; t = next) {
-    next = t->ready_next;
+    next = t->ready_next; /* a task that waits again and is woken is queued anew */
     if (t->state == TASK_READY)
       task_run(t);
     task_unref(t);
@@ -280,11 +299,7 @@ struct task *task_spawn(lua_State *L, int arguments, const struct task_start *st
   t->ref = ref;
   t->wait.task = t;
   t->arguments = arguments;
-  t->next = iso->tasks;
-  t->link = &iso->tasks;
-  if (t->next)
-    t->next->link = &t->next;
-  iso->tasks = t;
+  task_list(t, &iso->tasks);
   iso->task_count++;
   if (start->parent) {
     t->sibling = start->parent->children;

@@ -35,6 +35,7 @@ static void library_free(struct vm *vm) {
   for (size_t i = 0; vm->library && library_names[i]; i++)
     free(vm->library[i].source);
   free(vm->library);
+  free(vm->directory);
 }
 
 static int library_load(struct vm *vm, const char *directory, struct fault *f) {
@@ -68,7 +69,9 @@ int vm_new(const struct vm_config *config, struct vm **out, struct fault *f) {
   vm->loop = config->loop;
   vm->io = config->io;
   vm->ready_tail = &vm->ready;
-  int code = library_load(vm, config->library, f);
+  vm->directory = strdup(config->library);
+  int code =
+      vm->directory ? library_load(vm, config->library, f) : fault_set(f, -ENOMEM, "out of memory");
   if (code == 0)
     code = turn_watch_start(f);
   if (code != 0) {
