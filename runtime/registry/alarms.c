@@ -8,18 +8,24 @@ void alarms_free(struct alarms *all) {
   *all = (struct alarms){0};
 }
 
-int alarms_reserve(struct alarms *all, uint32_t more) {
-  uint64_t need = (uint64_t)all->count + more;
-  if (need <= all->capacity)
-    return 0;
-  if (need > UINT32_MAX / 2)
+int alarms_join(struct alarms *all, uint32_t more) {
+  uint64_t need = (uint64_t)all->members + more;
+  if (need > UINT32_MAX / 4)
     return -ENOMEM;
-  struct alarm **grown = realloc(all->heap, need * 2 * sizeof(struct alarm *));
-  if (!grown)
-    return -ENOMEM;
-  all->heap = grown;
-  all->capacity = (uint32_t)need * 2;
+  if (need > all->capacity) {
+    uint32_t room = (uint32_t)need + all->capacity / 2 + 4;
+    struct alarm **grown = realloc(all->heap, room * sizeof(struct alarm *));
+    if (!grown)
+      return -ENOMEM;
+    all->heap = grown;
+    all->capacity = room;
+  }
+  all->members = (uint32_t)need;
   return 0;
+}
+
+void alarms_leave(struct alarms *all, uint32_t less) {
+  all->members -= less;
 }
 
 static void put(struct alarms *all, uint32_t at, struct alarm *a) {

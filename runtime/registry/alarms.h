@@ -15,14 +15,15 @@ struct alarm {
 struct alarms { /* zero-initialised is empty */
   struct alarm **heap;
   uint32_t count, capacity;
-  uint64_t moves; /* heap places written, ever: what the work is */
+  uint32_t members; /* alarms that exist, set or not: there is room for all of them */
+  uint64_t moves;   /* heap places written, ever: what the work is */
 };
 
 void alarms_free(struct alarms *all);
-/* Makes room for `more` alarms beyond those set, so that setting them cannot fail. 0 or -ENOMEM. */
-int alarms_reserve(struct alarms *all, uint32_t more);
-/* Sets or moves it. Room must have been reserved when it is not set yet. */
-void alarm_set(struct alarms *all, struct alarm *a, int64_t due_ns);
+/* `more` alarms exist from now on: setting them cannot fail. 0 or -ENOMEM. */
+int alarms_join(struct alarms *all, uint32_t more);
+void alarms_leave(struct alarms *all, uint32_t less);                /* after clearing them */
+void alarm_set(struct alarms *all, struct alarm *a, int64_t due_ns); /* or moves it */
 void alarm_clear(struct alarms *all, struct alarm *a);
 static inline bool alarm_is_set(const struct alarm *a) {
   return a->position != 0;

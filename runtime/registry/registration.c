@@ -102,8 +102,10 @@ static int check_definition_check(const struct registration *r, uint32_t i, stru
   if (check_is_ttl(c) ? c->ttl_ns <= 0 : c->interval_ns <= 0)
     return fault_set(f, -EINVAL, "check %s: its %s must be more than 0", c->id,
                      check_is_ttl(c) ? "ttl" : "interval");
-  if (c->interval_ns < 0 || c->timeout_ns < 0 || c->ttl_ns < 0 || c->deregister_after_ns < 0)
-    return fault_set(f, -EINVAL, "check %s: a duration is negative", c->id);
+  const int64_t durations[] = {c->interval_ns, c->timeout_ns, c->ttl_ns, c->deregister_after_ns};
+  for (size_t j = 0; j < sizeof durations / sizeof *durations; j++)
+    if (durations[j] < 0 || durations[j] > REGISTRATION_LEASE_MAX_MS * 1000000)
+      return fault_set(f, -EINVAL, "check %s: a duration is 0 to 365 days", c->id);
   for (uint32_t j = 0; j < i; j++)
     if (strcmp(r->checks[j].id, c->id) == 0)
       return fault_set(f, -EINVAL, "check %s: the id is there twice", c->id);

@@ -2,8 +2,10 @@
 
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/schema.h"
 #include "base/text.h"
 #include "base/value.h"
+#include "select/select.h"
 #include "watch/set_inside.h"
 
 #include <errno.h>
@@ -141,23 +143,33 @@ static const char *algorithm_name(const struct value *v) {
                                          : value_as_text(last, NULL);
 }
 
+int balancer_check(const struct value *balancer, struct fault *f) {
+  if (value_kind(balancer) == VALUE_NIL)
+    return 0;
+  const char *name = algorithm_name(balancer);
+  if (!name)
+    return fault_set(f, -EINVAL, "a balancer is a name, { name, options } or a list of these");
+  if (select_by_name(name))
+    return 0;
+  const char *known[32];
+  size_t count = 0;
+  for (const struct select_balancer *b; count < 32 && (b = select_at((unsigned)count)); count++)
+    known[count] = b->name;
+  const char *near = nearest_word(name, known, count);
+  return fault_set(f, -EINVAL, "there is no balancer %s%s%s%s", name, near ? ": did you mean " : "",
+                   near ? near : "", near ? "?" : "");
+}
+
 int set_balancer(struct set *s, const struct value *balancer, struct fault *f) {
-  const char *name = NULL;
-  if (value_kind(balancer) != VALUE_NIL) {
-    name = algorithm_name(balancer);
-    if (!name)
-      return fault_set(f, -EINVAL,
-                       "service %s: a balancer is a name, { name, options } or a list of these",
-                       s->service);
-  }
-  if (!value_equal(s->balancer, balancer)) {
-    struct value *old = s->balancer;
-    s->balancer = balancer ? value_ref(balancer) : NULL;
-    value_unref(old);
-    if (s->in_catalog)
-      set_changed(s, false);
-  }
-  s->algorithm = s->balancer ? algorithm_name(s->balancer) : NULL;
+  int rc = balancer_check(balancer, f);
+  if (rc || value_equal(s->balancer, balancer))
+    return rc;
+  struct value *old = s->balancer;
+  s->balancer = balancer ? value_ref(balancer) : NULL;
+  s->algorithm = balancer ? algorithm_name(s->balancer) : NULL;
+  value_unref(old);
+  if (s->in_catalog)
+    set_changed(s, false);
   return 0;
 }
 

@@ -66,6 +66,7 @@ int set_replace(struct set *s, struct instance *const *instances, const enum sta
  * or a list of stages, whose last is the algorithm. NULL = default. Takes a reference. -EINVAL: no
  * such balancer; the old one stays. */
 int set_balancer(struct set *s, const struct value *balancer, struct fault *f);
+int balancer_check(const struct value *balancer, struct fault *f); /* the same, only asking */
 
 /* Stale: its source cannot be reached; what is known stays. */
 void set_stale(struct set *s, bool stale);
