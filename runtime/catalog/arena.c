@@ -108,6 +108,9 @@ static int grow(struct arena *a, uint32_t need) {
   if ((r = map_file(a, size)) < 0)
     return r;
   memset(used + old / 64, 0, steps * (CATALOG_STEP_GRANULES / 8));
+  if (old) /* a file that grows is about to be filled: one call is cheaper than 1024 faults */
+    madvise(a->base + (uint64_t)old * CATALOG_GRANULE, (size_t)steps * CATALOG_STEP,
+            MADV_POPULATE_WRITE);
   a->granules = (uint32_t)(size / CATALOG_GRANULE);
   uint32_t epochs = old ? old : CATALOG_FIRST_GRANULE, *chunks = arena_at(a, CATALOG_EPOCHS);
   mark(a, old, epochs - old + steps, true);

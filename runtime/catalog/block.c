@@ -61,20 +61,25 @@ static int sort_rows(struct block_draft *d, const struct catalog_snapshot *s, ui
   return 0;
 }
 
-/* `length` more bytes, not initialised; their offset in *at. */
-static int extend(struct block_draft *d, size_t length, uint32_t *at) {
+static __attribute__((noinline)) int make_room(struct block_draft *d, size_t length) {
+  size_t room = d->room ? d->room : CATALOG_GRANULE;
   if (length > BYTES_MAX - d->length)
     return -E2BIG;
-  if (d->length + length > d->room) {
-    size_t room = d->room ? d->room : CATALOG_GRANULE;
-    while (room < d->length + length)
-      room *= 2;
-    unsigned char *bytes = realloc(d->bytes, room);
-    if (!bytes)
-      return -ENOMEM;
-    d->bytes = bytes;
-    d->room = room;
-  }
+  while (room < d->length + length)
+    room *= 2;
+  unsigned char *bytes = realloc(d->bytes, room);
+  if (!bytes)
+    return -ENOMEM;
+  d->bytes = bytes;
+  d->room = room;
+  return 0;
+}
+
+/* `length` more bytes, not initialised; their offset in *at. */
+static inline int extend(struct block_draft *d, size_t length, uint32_t *at) {
+  int r = length > d->room - d->length ? make_room(d, length) : 0;
+  if (r < 0)
+    return r;
   *at = (uint32_t)d->length;
   d->length += length;
   return 0;
@@ -167,19 +172,21 @@ static int put_detail(struct block_draft *d, const struct catalog_endpoint *e, u
 
 /* By its form: what is neither an address of one of the two families nor a path is a name. */
 static enum catalog_family family_of(const char *address) {
-  bool colon = false, number = true, hex = true;
-  if (address[0] == '/' || address[0] == '@')
+  const char *c = address;
+  bool colon = false;
+  if (*c == '/' || *c == '@')
     return CATALOG_UNIX;
-  for (const char *c = address; *c && *c != '%'; c++) {
-    bool digit = (*c >= '0' && *c <= '9') || *c == '.',
-         letter = (*c | 32) >= 'a' && (*c | 32) <= 'f';
+  while ((*c >= '0' && *c <= '9') || *c == '.')
+    c++;
+  if (!*c)
+    return CATALOG_IP4;
+  for (c = address; *c && *c != '%'; c++) { /* behind the % is a zone */
+    bool hex = (*c >= '0' && *c <= '9') || ((*c | 32) >= 'a' && (*c | 32) <= 'f');
     colon = colon || *c == ':';
-    number = number && digit;
-    hex = hex && (digit || letter || *c == ':');
+    if (!hex && *c != ':' && *c != '.')
+      return CATALOG_HOST;
   }
-  if (colon && hex)
-    return CATALOG_IP6;
-  return number ? CATALOG_IP4 : CATALOG_HOST;
+  return colon ? CATALOG_IP6 : CATALOG_HOST;
 }
 
 static int put_row(struct block_draft *d, const struct catalog_endpoint *e, uint32_t at) {
