@@ -1,0 +1,17 @@
+/* answer: how a handler answers an exchange. Exactly one of these, once, or exchange_ask. */
+#pragma once
+
+#include "serve/exchange.h"
+
+/* An empty buffer to write a body into; valid until the handler returns. */
+struct buf *answer_body(struct exchange *x);
+/* What was written into it, as JSON; indented when ?pretty was asked for. */
+void answer_json(struct exchange *x, int status);
+void answer_bytes(struct exchange *x, int status, const char *type, const char *body,
+                  size_t length);
+/* A sentence, as text/plain. */
+void answer_text(struct exchange *x, int status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void answer_empty(struct exchange *x, int status);
+/* What a negative errno of the control thread means to an HTTP client; `text` may be NULL. */
+void answer_errno(struct exchange *x, int error, const char *text);

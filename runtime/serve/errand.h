@@ -1,0 +1,39 @@
+/* errand: a question that a worker's handler asks the control thread, and its answer. One owner at
+ * a time: the worker makes it, the control thread answers it, the worker finishes and frees it. */
+#pragma once
+
+#include "registry/registration.h"
+#include "serve/mailbox.h"
+
+struct exchange;
+
+enum errand_kind {
+  ERRAND_REGISTER,
+  ERRAND_DEREGISTER,
+  ERRAND_RENEW,
+  ERRAND_CHECK,
+  ERRAND_METRICS,
+  ERRAND_STATUS,
+};
+
+struct errand {
+  struct letter letter;
+  enum errand_kind kind;
+  void *worker;     /* to whom the answer goes */
+  void *connection; /* who waits for it; NULL once that has gone. Worker thread only */
+  /* the question */
+  struct registration *registration; /* a reference */
+  char *id;                          /* of an instance or a check; owned */
+  enum status status;
+  char *output; /* owned */
+  /* the answer */
+  int result; /* 0 or a negative errno */
+  char *text; /* owned; may be NULL */
+  /* Writes the HTTP answer. Worker thread, inside the view. */
+  void (*finish)(struct exchange *x, const struct errand *e);
+};
+
+/* `id` and `output` are copied when not NULL. NULL: out of memory. */
+struct errand *errand_new(enum errand_kind kind, const char *id, const char *output,
+                          void (*finish)(struct exchange *x, const struct errand *e));
+void errand_free(struct errand *e);

@@ -1,0 +1,182 @@
+#include "serve/exchange.h"
+
+#include "base/clock.h"
+#include "serve/answer.h"
+#include "serve/consul_query.h"
+#include "serve/router.h"
+
+#include <errno.h>
+#include <llhttp.h>
+#include <string.h>
+#include <time.h>
+
+void site_free(struct site *site) {
+  buf_free(&site->body);
+  buf_free(&site->text);
+}
+
+void site_clock(struct site *site, uint64_t now_ms) {
+  int64_t second = (int64_t)(now_ms / 1000);
+  if (second == site->date_second)
+    return;
+  site->date_second = second;
+  time_t wall = (time_t)(clock_wall_us() / 1000000);
+  struct tm tm;
+  gmtime_r(&wall, &tm);
+  site->date_length =
+      strftime(site->date, sizeof site->date, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &tm);
+}
+
+/* "http://host/path" may be asked of any server: only the path matters here. */
+static void target_strip_authority(const char **target, size_t *length) {
+  static const char scheme[] = "http://";
+  size_t n = sizeof scheme - 1;
+  if (*length < n || memcmp(*target, scheme, n) != 0)
+    return;
+  const char *slash = memchr(*target + n, '/', *length - n);
+  if (!slash)
+    return;
+  *length -= (size_t)(slash - *target);
+  *target = slash;
+}
+
+/* Decodes the path's rest and the query into the site's text. False: it has been answered. */
+static bool request_decode(struct exchange *x, const char *rest, size_t rest_length,
+                           const char *query, size_t query_length) {
+  struct site *site = x->site;
+  buf_clear(&site->text);
+  site->params.count = 0;
+  x->name = "";
+  if (rest_length == 0 && query_length == 0)
+    return true;
+  if (buf_reserve(&site->text, rest_length + query_length + 2) != 0) {
+    answer_errno(x, -ENOMEM, NULL);
+    return false;
+  }
+  char *name = site->text.data, *q = name + rest_length + 1;
+  memcpy(name, rest, rest_length);
+  if (query_length)
+    memcpy(q, query, query_length);
+  long n = percent_decode(name, rest_length, false);
+  if (n < 0) {
+    answer_text(x, 400, "The path has a bad percent-encoding, or a zero byte.");
+    return false;
+  }
+  x->name = name;
+  x->name_length = (size_t)n;
+  int r = params_parse(&site->params, q, query_length);
+  if (r == -E2BIG)
+    answer_text(x, 400, "The query has more than %d parameters.", PARAMS_MAX);
+  else if (r != 0)
+    answer_text(x, 400, "The query has a bad percent-encoding, or a zero byte.");
+  return r == 0;
+}
+
+/* OPTIONS first, as Consul has it. */
+static const char *allow_text(unsigned methods) {
+  switch (methods) {
+  case METHOD_GET:
+    return "OPTIONS,GET";
+  case METHOD_PUT:
+    return "OPTIONS,PUT";
+  default:
+    return "OPTIONS,GET,PUT,POST,DELETE";
+  }
+}
+
+static void answer_no_route(struct exchange *x, unsigned allowed) {
+  if (!allowed) {
+    answer_text(x, 404, "Invalid URL path: not a recognized HTTP API endpoint");
+    return;
+  }
+  x->allow = allow_text(allowed);
+  if (x->method == HTTP_OPTIONS)
+    answer_empty(x, 200);
+  else
+    answer_text(x, 405, "method %s not allowed", llhttp_method_name((llhttp_method_t)x->method));
+}
+
+static void exchange_handle(struct exchange *x) {
+  const char *target = x->target;
+  size_t length = x->target_length, rest;
+  target_strip_authority(&target, &length);
+  const char *query = memchr(target, '?', length);
+  size_t path_length = query ? (size_t)(query - target) : length;
+  size_t query_length = query ? length - path_length - 1 : 0;
+
+  unsigned allowed;
+  x->route = route_find(x->method, target, path_length, &allowed, &rest);
+  if (!x->route) {
+    answer_no_route(x, allowed);
+    return;
+  }
+  if ((x->route->flags & ROUTE_OPERATOR) && !x->operator) {
+    answer_text(x, 403,
+                "This operates the agent: ask it over the unix socket in its run directory.");
+    return;
+  }
+  if (!request_decode(x, target + rest, path_length - rest, query ? query + 1 : "", query_length))
+    return;
+  x->pretty = exchange_param(x, "pretty") != NULL;
+  if ((x->route->flags & ROUTE_READ) && !consul_query_check(x))
+    return;
+  x->route->handle(x);
+}
+
+static void exchange_count(struct exchange *x) {
+  if (x->status)
+    counters_request(x->site->counters, route_number(x->route), x->status,
+                     clock_now_ns() - x->began_ns);
+}
+
+void exchange_run(struct exchange *x) {
+  x->began_ns = clock_now_ns();
+  x->status = 0;
+  x->route = NULL;
+  x->errand = NULL;
+  x->name = "";
+  x->name_length = 0;
+  x->index = x->content_hash = 0;
+  x->known_leader = true;
+  x->stale_allowed = x->pretty = false;
+  x->allow = NULL;
+  x->root = view_enter(x->site->view, x->site->worker);
+  exchange_handle(x);
+  view_leave(x->site->view, x->site->worker);
+  x->root = NULL;
+  exchange_count(x);
+}
+
+void exchange_resume(struct exchange *x, const struct errand *e) {
+  x->errand = NULL;
+  x->root = view_enter(x->site->view, x->site->worker);
+  e->finish(x, e);
+  view_leave(x->site->view, x->site->worker);
+  x->root = NULL;
+  exchange_count(x);
+}
+
+void exchange_refuse(struct exchange *x, int status, const char *text) {
+  x->began_ns = clock_now_ns();
+  x->route = NULL;
+  x->index = x->content_hash = 0;
+  x->allow = NULL;
+  x->keep_alive = false;
+  x->method = HTTP_GET;
+  answer_text(x, status, "%s", text);
+  exchange_count(x);
+}
+
+const char *exchange_param(const struct exchange *x, const char *key) {
+  return params_get(&x->site->params, key);
+}
+
+void exchange_ask(struct exchange *x, struct errand *e) {
+  if (!e) {
+    answer_errno(x, -ENOMEM, NULL);
+    return;
+  }
+  e->worker = x->site->owner;
+  x->errand = e;
+  x->site->ask(x->site, e);
+}

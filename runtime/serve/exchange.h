@@ -1,0 +1,81 @@
+/* exchange: one request and its answer, and the site that handlers work at. No sockets here: a
+ * connection, or a fuzzer, fills in the request, runs it, and sends what is in `out`.
+ * Worker thread only. */
+#pragma once
+
+#include "base/buf.h"
+#include "serve/counters.h"
+#include "serve/errand.h"
+#include "serve/params.h"
+#include "serve/view.h"
+
+#include <stdatomic.h>
+
+struct picks;
+struct exchange;
+
+/* What a worker's handlers have at hand. One a worker. */
+struct site {
+  struct view *view;
+  unsigned worker; /* its number in the view */
+  struct picks *picks;
+  const char *version;
+  const atomic_bool *ready;
+  struct counters *counters;           /* this worker's */
+  const struct counters *all_counters; /* every worker's, for /metrics */
+  unsigned all_count;
+  void *owner;                                      /* goes into errand.worker */
+  void (*ask)(struct site *site, struct errand *e); /* takes it over */
+  struct buf body, text; /* scratch: the answer being written; names and queries being decoded */
+  struct params params;  /* of the request being handled */
+  char date[48];         /* "Date: ...\r\n" */
+  size_t date_length;
+  int64_t date_second; /* of the loop's time; begins at -1 */
+};
+
+struct exchange {
+  struct site *site;
+  /* the request */
+  uint8_t method;          /* llhttp's */
+  bool keep_alive, http10; /* http10: asked in HTTP/1.0 */
+  bool operator;           /* came over a listener that may operate the agent */
+  const char *target;      /* path and query as they came; not terminated */
+  size_t target_length;
+  const struct buf *request_body;
+  /* while it is handled */
+  const struct route *route; /* NULL: none */
+  const struct view_root *root;
+  const char *name; /* what the pattern's '*' took, decoded; else "" */
+  size_t name_length;
+  struct errand *errand; /* asked and not yet answered */
+  int64_t began_ns;
+  /* what the answer's headers say */
+  uint64_t index;        /* X-Consul-Index and its kin, when not 0 */
+  uint64_t content_hash; /* X-Consul-Contenthash, when not 0 */
+  bool known_leader;     /* false: what is answered is stale */
+  bool stale_allowed;    /* the client said ?stale */
+  bool pretty;
+  const char *allow; /* the Allow header, when not NULL */
+  /* the answer */
+  struct buf *out; /* it is appended here, headers and all */
+  int status;      /* 0 until it is answered */
+};
+
+/* 0 or -ENOMEM. Counters and pointers are the caller's to fill in before. */
+void site_free(struct site *site);
+/* The Date header follows the loop's time, in milliseconds; once per request. */
+void site_clock(struct site *site, uint64_t now_ms);
+
+/* Finds the route and runs its handler. Afterwards it is answered (`status`), or `errand` waits for
+ * the control thread; then exchange_resume answers it. */
+void exchange_run(struct exchange *x);
+void exchange_resume(struct exchange *x, const struct errand *e); /* frees nothing */
+/* A request that could not be read. Counted under no route. */
+void exchange_refuse(struct exchange *x, int status, const char *text);
+
+/* --- for handlers --- */
+
+/* NULL: not there. */
+const char *exchange_param(const struct exchange *x, const char *key);
+/* Sends `e` off with the exchange's leave; NULL answers 503 out of memory. */
+void exchange_ask(struct exchange *x, struct errand *e);

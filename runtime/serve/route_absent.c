@@ -1,0 +1,20 @@
+/* What Consul has and perigee has not: said plainly, never answered as if it were empty. */
+#include "serve/routes.h"
+
+#include "serve/answer.h"
+
+/* Readers of configuration look for keys and live with there being none. */
+void kv_get(struct exchange *x) {
+  x->index = 1;
+  answer_empty(x, 404);
+}
+
+void acl_any(struct exchange *x) {
+  answer_text(x, 401, "ACL support disabled");
+}
+
+void absent_any(struct exchange *x) {
+  answer_text(x, 501,
+              "perigee does not do this: it registers, checks and finds services. Ask a Consul "
+              "server for what needs one.");
+}

@@ -1,0 +1,161 @@
+/* GET /v1/pick/SERVICE: one endpoint, by the service's balancer, from the shared catalog. */
+#include "serve/routes.h"
+
+#include "base/text.h"
+#include "serve/answer.h"
+#include "serve/picks.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { TRIES = 4, TEXT_BYTES = 65536 }; /* of a catalog that changes; of its longest string */
+
+static const char *const status_words[] = {"passing", "warning", "critical"};
+
+/* One string of the endpoint, as JSON; "" when it has none. */
+static int add_text(struct buf *out, struct perigee_service *s, const struct perigee_endpoint *e,
+                    const char *what) {
+  char text[TEXT_BYTES];
+  int n = perigee_endpoint_text(s, e, what, text, sizeof text);
+  if (n < 0 && n != -ENOENT)
+    return n;
+  buf_json_bytes(out, text, n < 0 ? 0 : (size_t)n);
+  return 0;
+}
+
+static int add_tags(struct buf *out, struct perigee_service *s, const struct perigee_endpoint *e) {
+  char text[TEXT_BYTES], what[24];
+  buf_char(out, '[');
+  for (int i = 0;; i++) {
+    snprintf(what, sizeof what, "tag:%d", i);
+    int n = perigee_endpoint_text(s, e, what, text, sizeof text);
+    if (n == -ENOENT)
+      break;
+    if (n < 0)
+      return n;
+    if (i)
+      buf_char(out, ',');
+    buf_json_bytes(out, text, (size_t)n);
+  }
+  buf_char(out, ']');
+  return 0;
+}
+
+static int add_meta(struct buf *out, struct perigee_service *s, const struct perigee_endpoint *e) {
+  static const char meta[] = "meta:";
+  const size_t prefix = sizeof meta - 1;
+  char what[TEXT_BYTES];
+  memcpy(what, meta, prefix);
+  buf_char(out, '{');
+  for (int i = 0;; i++) {
+    int n = perigee_endpoint_meta_key(s, e, i, what + prefix, sizeof what - prefix);
+    if (n == -ENOENT)
+      break;
+    if (n < 0)
+      return n;
+    if (i)
+      buf_char(out, ',');
+    buf_json_bytes(out, what + prefix, (size_t)n);
+    buf_char(out, ':');
+    n = add_text(out, s, e, what);
+    if (n < 0)
+      return n;
+  }
+  buf_char(out, '}');
+  return 0;
+}
+
+/* 0, or -ESTALE: the endpoint left the catalog while its strings were fetched. */
+static int add_endpoint(struct buf *out, const char *service, struct perigee_service *s,
+                        const struct perigee_endpoint *e) {
+  buf_text(out, "{\"service\":");
+  buf_json_text(out, service);
+  buf_text(out, ",\"id\":");
+  int r = add_text(out, s, e, "id");
+  if (r < 0)
+    return r;
+  buf_text(out, ",\"address\":");
+  buf_json_text(out, e->address);
+  buf_text(out, ",\"port\":");
+  buf_integer(out, e->port);
+  buf_text(out, ",\"version\":");
+  buf_integer(out, (int64_t)e->version);
+  buf_text(out, ",\"zone\":");
+  if ((r = add_text(out, s, e, "zone")) < 0)
+    return r;
+  buf_text(out, ",\"weight\":");
+  if (e->weight == (float)(int)e->weight)
+    buf_integer(out, (int)e->weight);
+  else
+    buf_json_number(out, (double)e->weight);
+  buf_text(out, ",\"status\":\"");
+  buf_text(out, e->status < 3 ? status_words[e->status] : "critical");
+  buf_text(out, "\",\"tags\":");
+  if ((r = add_tags(out, s, e)) < 0)
+    return r;
+  buf_text(out, ",\"meta\":");
+  if ((r = add_meta(out, s, e)) < 0)
+    return r;
+  buf_char(out, '}');
+  return 0;
+}
+
+static void answer_failure(struct exchange *x, int r, const char *port) {
+  switch (r) {
+  case -ENOENT:
+    answer_text(x, 404,
+                "No service \"%.255s\" is known here: register it, or configure a watch for it. "
+                "GET /v1/services lists what is.\n",
+                x->name);
+    break;
+  case -EHOSTUNREACH:
+    answer_text(x, 503,
+                "Service \"%.255s\" has no endpoint to pick%s%s: GET /v1/services/%.255s shows "
+                "what is known of it.\n",
+                x->name, port ? " with a port named " : "", port ? port : "", x->name);
+    break;
+  default:
+    answer_text(x, 503, "The catalog cannot be read (%s): see GET /readyz, and try again.\n",
+                strerror(-r));
+  }
+}
+
+static int pick_once(struct exchange *x, const struct perigee_pick_options *options,
+                     struct buf *body) {
+  struct perigee_service *s;
+  struct perigee_endpoint e;
+  int r = picks_service(x->site->picks, x->name, &s);
+  if (r != 0)
+    return r == -ENOENT ? -ENODATA : r; /* no catalog is not the same as no service */
+  r = perigee_pick(s, options, &e);
+  if (r == -ENOENT)
+    picks_forget(x->site->picks, x->name);
+  if (r != 0)
+    return r;
+  buf_clear(body);
+  return add_endpoint(body, x->name, s, &e);
+}
+
+void pick_get(struct exchange *x) {
+  if (!name_valid(x->name, x->name_length)) {
+    answer_text(x, 400,
+                "GET /v1/pick/SERVICE needs a service's name, of 1 to 255 bytes of UTF-8 "
+                "without control characters.\n");
+    return;
+  }
+  struct perigee_pick_options options = {.size = sizeof options};
+  options.key = exchange_param(x, "key");
+  options.key_length = options.key ? strlen(options.key) : 0;
+  options.port = exchange_param(x, "port");
+  struct buf *body = answer_body(x);
+  int r = -EAGAIN;
+  for (int i = 0; i < TRIES && (r == -EAGAIN || r == -ESTALE); i++)
+    r = pick_once(x, &options, body);
+  if (r != 0) {
+    answer_failure(x, r, options.port);
+    return;
+  }
+  answer_json(x, 200);
+  counter_add(x->site->counters, COUNTER_PICKS, 1);
+}

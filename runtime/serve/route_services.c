@@ -1,0 +1,116 @@
+/* GET /v1/services, /v1/services/SERVICE: what perigee knows, in its own words. */
+#include "serve/routes.h"
+
+#include "serve/answer.h"
+#include "serve/view_sorted.h"
+
+#include <stdlib.h>
+
+static void add_counts(struct buf *out, const struct view_service *s) {
+  uint32_t counts[3] = {0};
+  for (uint32_t i = 0; i < s->count; i++)
+    counts[s->rows[i].status]++;
+  buf_text(out, "\"name\":");
+  buf_json_text(out, s->name);
+  buf_text(out, ",\"version\":");
+  buf_integer(out, (int64_t)s->version);
+  buf_text(out, s->stale ? ",\"stale\":true" : ",\"stale\":false");
+  buf_format(out, ",\"count\":%u,\"passing\":%u,\"warning\":%u,\"critical\":%u", s->count,
+             counts[STATUS_PASSING], counts[STATUS_WARNING], counts[STATUS_CRITICAL]);
+}
+
+void services_get(struct exchange *x) {
+  size_t count;
+  const struct view_service **all = services_sorted(x->root, &count);
+  if (!all) {
+    answer_text(x, 503, "Out of memory.");
+    return;
+  }
+  struct buf *out = answer_body(x);
+  buf_char(out, '[');
+  for (size_t i = 0; i < count; i++) {
+    buf_text(out, i ? ",{" : "{");
+    add_counts(out, all[i]);
+    buf_char(out, '}');
+  }
+  buf_char(out, ']');
+  free(all);
+  answer_json(x, 200);
+}
+
+static void add_ports(struct buf *out, const struct instance *in) {
+  buf_char(out, '{');
+  for (unsigned i = 0; i < in->port_count; i++) {
+    if (i)
+      buf_char(out, ',');
+    buf_json_text(out, in->ports[i].name);
+    buf_char(out, ':');
+    buf_integer(out, in->ports[i].port);
+  }
+  buf_char(out, '}');
+}
+
+static void add_tags(struct buf *out, const struct instance *in) {
+  buf_char(out, '[');
+  for (unsigned i = 0; i < in->tag_count; i++) {
+    if (i)
+      buf_char(out, ',');
+    buf_json_text(out, in->tags[i]);
+  }
+  buf_char(out, ']');
+}
+
+static void add_meta(struct buf *out, const struct instance *in) {
+  buf_char(out, '{');
+  for (unsigned i = 0; i < in->meta_count; i++) {
+    if (i)
+      buf_char(out, ',');
+    buf_json_text(out, in->meta[i].key);
+    buf_char(out, ':');
+    buf_json_text(out, in->meta[i].value);
+  }
+  buf_char(out, '}');
+}
+
+static void add_row(struct buf *out, const struct view_row *row) {
+  const struct instance *in = row->instance;
+  buf_text(out, "{\"id\":");
+  buf_json_text(out, in->id);
+  buf_text(out, ",\"address\":");
+  buf_json_text(out, in->address);
+  buf_format(out, ",\"port\":%u,\"ports\":", in->port);
+  add_ports(out, in);
+  buf_text(out, ",\"zone\":");
+  buf_json_text(out, in->zone);
+  buf_text(out, ",\"weight\":");
+  buf_json_number(out, in->weight);
+  buf_text(out, ",\"status\":");
+  buf_json_text(out, status_name(row->status));
+  buf_text(out, ",\"tags\":");
+  add_tags(out, in);
+  buf_text(out, ",\"meta\":");
+  add_meta(out, in);
+  buf_char(out, '}');
+}
+
+void service_get(struct exchange *x) {
+  const struct view_service *s = view_service(x->root, x->name);
+  if (!s) {
+    answer_text(x, 404,
+                "No service \"%.255s\" is known here: register it, or configure a watch for it. "
+                "GET /v1/services lists what is.\n",
+                x->name);
+    return;
+  }
+  struct buf *out = answer_body(x);
+  buf_char(out, '{');
+  add_counts(out, s);
+  buf_text(out, ",\"endpoints\":[");
+  for (uint32_t i = 0; i < s->count; i++) {
+    if (i)
+      buf_char(out, ',');
+    add_row(out, &s->rows[i]);
+  }
+  buf_text(out, "]}");
+  answer_json(x, 200);
+}

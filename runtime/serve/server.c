@@ -1,0 +1,417 @@
+#include "serve/server.h"
+
+#include "base/fault.h"
+#include "base/log.h"
+#include "serve/listen.h"
+#include "serve/picks.h"
+#include "serve/worker.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { WORKERS_MAX = 64, WORKERS_DEFAULT = 4, PICKS_ROOM = 1024 };
+
+/* Errands go through four hands. A worker posts one to `control`; `on_letter` asks the agent; the
+ * agent's reply puts it into `replied`; and once the loop has passed both a prepare and a check, by
+ * which the agent has flushed its sets, the view is committed and it returns to the worker. */
+struct server {
+  struct commons commons;
+  struct mailbox control;
+  uv_prepare_t prepare;
+  uv_check_t check;
+  uv_idle_t idle; /* active while replies wait: the loop does not sleep on them */
+  uv_loop_t *loop;
+  struct view *view;
+  const struct server_requests *requests;
+  void *arg;
+  struct errand_list {
+    struct letter *first, *last;
+  } replied, sealed; /* sealed: a prepare has passed */
+  unsigned asked;    /* errands with the agent; the server's memory stays for their replies */
+  struct counters *counters;
+  char *run_dir, *version, socket_path[300];
+  uint16_t port;
+  struct worker **workers;
+  unsigned worker_count, opened, started;
+  _Atomic unsigned ended; /* of the started ones; their threads count */
+  unsigned closing;       /* handles of ours whose close callback is to come */
+  bool stopping, stopped;
+  void (*on_stopped)(void *arg);
+  void *on_stopped_arg;
+};
+
+/* --- errands: the control thread's side --- */
+
+static void list_add(struct errand_list *list, struct letter *l) {
+  l->next = NULL;
+  if (list->last)
+    list->last->next = l;
+  else
+    list->first = l;
+  list->last = l;
+}
+
+static struct letter *list_take(struct errand_list *list) {
+  struct letter *l = list->first;
+  if (l && !(list->first = l->next))
+    list->last = NULL;
+  return l;
+}
+
+static void on_idle(uv_idle_t *idle) {
+  (void)idle;
+}
+
+static struct server *server_of(struct errand *e) {
+  struct worker *w = e->worker;
+  return w->commons->arg;
+}
+
+static void server_free(struct server *s);
+static void server_close(struct server *s);
+
+static void on_reply(void *to, int status, const char *text) {
+  struct errand *e = to;
+  struct server *s = server_of(e);
+  e->result = status;
+  if (text && !(e->text = strdup(text)) && status == 0)
+    e->result = -ENOMEM;
+  s->asked--;
+  if (s->stopped) { /* nobody waits for it any more */
+    errand_free(e);
+    if (s->asked == 0)
+      server_free(s);
+    return;
+  }
+  list_add(&s->replied, &e->letter);
+  uv_idle_start(&s->idle, on_idle);
+}
+
+static void on_prepare(uv_prepare_t *prepare) {
+  struct server *s = prepare->data;
+  struct letter *l;
+  while ((l = list_take(&s->replied)))
+    list_add(&s->sealed, l);
+}
+
+/* Hands the sealed replies to their workers. */
+static void replies_send(struct server *s) {
+  struct letter *l;
+  while ((l = list_take(&s->sealed))) {
+    struct worker *w = ((struct errand *)l)->worker;
+    if (!mailbox_post(&w->inbox, l))
+      errand_free((struct errand *)l);
+  }
+}
+
+static void on_check(uv_check_t *check) {
+  struct server *s = check->data;
+  if (!s->sealed.first)
+    return;
+  view_commit(s->view);
+  replies_send(s);
+  if (!s->replied.first)
+    uv_idle_stop(&s->idle);
+}
+
+static void on_letter(void *arg, struct letter *letter) {
+  struct server *s = arg;
+  struct errand *e = (struct errand *)letter;
+  if (!e) { /* woken: the last worker may have ended */
+    if (s->stopping && !s->closing && atomic_load(&s->ended) == s->started)
+      server_close(s);
+    return;
+  }
+  if (s->closing) { /* nobody waits for it any more */
+    errand_free(e);
+    return;
+  }
+  s->asked++;
+  const struct server_requests *r = s->requests;
+  switch (e->kind) {
+  case ERRAND_REGISTER:
+    r->do_register(s->arg, e->registration, on_reply, e);
+    break;
+  case ERRAND_DEREGISTER:
+    r->do_deregister(s->arg, e->id, on_reply, e);
+    break;
+  case ERRAND_RENEW:
+    r->do_renew(s->arg, e->id, on_reply, e);
+    break;
+  case ERRAND_CHECK:
+    r->do_check(s->arg, e->id, e->status, e->output, on_reply, e);
+    break;
+  case ERRAND_METRICS:
+    r->do_metrics(s->arg, on_reply, e);
+    break;
+  case ERRAND_STATUS:
+    r->do_status(s->arg, on_reply, e);
+    break;
+  }
+}
+
+/* --- the end --- */
+
+static void server_free_memory(struct server *s) {
+  for (unsigned i = 0; s->workers && i < s->worker_count; i++)
+    free(s->workers[i]);
+  free(s->workers);
+  counters_free(s->counters);
+  clients_free(s->commons.clients);
+  free(s->run_dir);
+  free(s->version);
+  free(s);
+}
+
+static void server_free(struct server *s) {
+  mailbox_free(&s->control);
+  server_free_memory(s);
+}
+
+static void server_handle_closed(struct server *s) {
+  if (--s->closing > 0)
+    return;
+  s->stopped = true;
+  void (*stopped)(void *arg) = s->on_stopped;
+  void *arg = s->on_stopped_arg;
+  if (s->asked == 0)
+    server_free(s);
+  if (stopped)
+    stopped(arg);
+}
+
+static void on_handle_closed(uv_handle_t *handle) {
+  server_handle_closed(handle->data);
+}
+
+static void on_control_closed(uv_handle_t *bell) {
+  struct mailbox *control = bell->data;
+  server_handle_closed(control->arg);
+}
+
+/* All threads have ended, or none was started. */
+static void server_close(struct server *s) {
+  s->closing = 4;
+  for (unsigned i = 0; i < s->opened; i++)
+    worker_close(s->workers[i], i < s->started);
+  if (*s->socket_path)
+    unlink(s->socket_path);
+  on_prepare(&s->prepare);
+  replies_send(s); /* which frees them, as the inboxes are closed */
+  mailbox_close(&s->control, on_control_closed);
+  uv_close((uv_handle_t *)&s->prepare, on_handle_closed);
+  uv_close((uv_handle_t *)&s->check, on_handle_closed);
+  uv_close((uv_handle_t *)&s->idle, on_handle_closed);
+}
+
+void server_stop(struct server *s, void (*stopped)(void *arg), void *arg) {
+  s->on_stopped = stopped;
+  s->on_stopped_arg = arg;
+  s->stopping = true;
+  atomic_store(&s->commons.ready, false);
+  for (unsigned i = 0; i < s->started; i++)
+    worker_stop(s->workers[i]);
+  if (s->started == 0)
+    server_close(s);
+}
+
+/* On the worker's thread. */
+static void on_worker_ended(void *arg, struct worker *w) {
+  (void)w;
+  struct server *s = arg;
+  atomic_fetch_add(&s->ended, 1);
+  mailbox_wake(&s->control);
+}
+
+/* --- the beginning --- */
+
+unsigned server_workers(unsigned configured) {
+  if (configured == 0) {
+    configured = uv_available_parallelism();
+    if (configured > WORKERS_DEFAULT)
+      configured = WORKERS_DEFAULT;
+  }
+  return configured < 1 ? 1 : configured > WORKERS_MAX ? WORKERS_MAX : configured;
+}
+
+static struct server_limits limits_of(const struct server_config *config) {
+  struct server_limits l = config->limits;
+  if (!l.body_bytes)
+    l.body_bytes = config->body_limit;
+  const struct server_limits standard = {.connections = 8192,
+                                         .connections_per_client = 200,
+                                         .header_ms = 10000,
+                                         .body_ms = 30000,
+                                         .idle_ms = 60000,
+                                         .write_ms = 30000,
+                                         .head_bytes = 16384,
+                                         .body_bytes = 524288,
+                                         .output_bytes = 262144};
+#define STANDARD(field)                                                                            \
+  if (!l.field)                                                                                    \
+  l.field = standard.field
+  STANDARD(connections);
+  STANDARD(connections_per_client);
+  STANDARD(header_ms);
+  STANDARD(body_ms);
+  STANDARD(idle_ms);
+  STANDARD(write_ms);
+  STANDARD(head_bytes);
+  STANDARD(body_bytes);
+  STANDARD(output_bytes);
+#undef STANDARD
+  return l;
+}
+
+/* Everything that needs only memory. NULL: there is none. */
+static struct server *server_new(const struct server_config *config, struct view *view) {
+  struct server *s = calloc(1, sizeof *s);
+  if (!s)
+    return NULL;
+  s->worker_count = server_workers(config->workers);
+  s->view = view;
+  s->commons.limits = limits_of(config);
+  s->commons.clients = clients_new();
+  s->commons.control = &s->control;
+  s->commons.ended = on_worker_ended;
+  s->commons.arg = s;
+  s->counters = counters_new(s->worker_count);
+  s->run_dir = strdup(config->run_dir);
+  s->version = strdup(config->version ? config->version : "");
+  s->workers = calloc(s->worker_count, sizeof *s->workers);
+  bool whole = s->commons.clients && s->counters && s->run_dir && s->version && s->workers;
+  for (unsigned i = 0; whole && i < s->worker_count; i++)
+    whole = (s->workers[i] = calloc(1, sizeof *s->workers[i])) != NULL;
+  if (whole)
+    return s;
+  server_free_memory(s);
+  return NULL;
+}
+
+static int worker_fill(struct server *s, unsigned number) {
+  struct worker *w = s->workers[number];
+  int r = worker_open(w, &s->commons);
+  if (r != 0)
+    return r;
+  struct site *site = &w->site;
+  site->view = s->view;
+  site->worker = number;
+  site->version = s->version;
+  site->counters = counters_of(s->counters, number);
+  site->all_counters = s->counters;
+  site->all_count = s->worker_count;
+  site->picks = picks_new(s->run_dir, PICKS_ROOM);
+  s->opened++;
+  return site->picks ? 0 : -ENOMEM;
+}
+
+/* The sockets, before anything is on the loop: what usually fails, fails here. */
+struct sockets {
+  int tcp[WORKERS_MAX], local;
+  unsigned tcp_count;
+};
+
+static int sockets_open(struct server *s, const struct server_config *config, struct sockets *out,
+                        struct fault *f) {
+  int r = 0;
+  out->local = -1;
+  if (config->http) {
+    r = listen_tcp(config->http, out->tcp, s->worker_count, &s->port, f);
+    out->tcp_count = r == 0 ? s->worker_count : 0;
+  }
+  if (r == 0) {
+    snprintf(s->socket_path, sizeof s->socket_path, "%.250s/perigee.sock", config->run_dir);
+    r = listen_unix(s->socket_path, &out->local, f);
+  }
+  if (r != 0)
+    s->socket_path[0] = 0;
+  return r;
+}
+
+static void sockets_close(struct sockets *all) {
+  for (unsigned i = 0; i < all->tcp_count; i++)
+    if (all->tcp[i] >= 0)
+      close(all->tcp[i]);
+  if (all->local >= 0)
+    close(all->local);
+}
+
+static int take(int *fd) {
+  int taken = *fd;
+  *fd = -1;
+  return taken;
+}
+
+/* The workers, and what they listen on; then their threads, once nothing more can fail. */
+static int workers_start(struct server *s, struct sockets *sockets) {
+  int r = 0;
+  for (unsigned i = 0; r == 0 && i < s->worker_count; i++) {
+    r = worker_fill(s, i);
+    if (r == 0 && i < sockets->tcp_count)
+      r = worker_listen(s->workers[i], take(&sockets->tcp[i]), false, false);
+  }
+  if (r == 0)
+    r = worker_listen(s->workers[0], take(&sockets->local), true, true);
+  for (unsigned i = 0; r == 0 && i < s->worker_count; i++) {
+    r = worker_start(s->workers[i]);
+    s->started += r == 0;
+  }
+  return r;
+}
+
+static void turns_start(struct server *s) {
+  uv_prepare_init(s->loop, &s->prepare);
+  uv_check_init(s->loop, &s->check);
+  uv_idle_init(s->loop, &s->idle);
+  s->prepare.data = s->check.data = s->idle.data = s;
+  uv_prepare_start(&s->prepare, on_prepare);
+  uv_check_start(&s->check, on_check);
+  uv_unref((uv_handle_t *)&s->prepare);
+  uv_unref((uv_handle_t *)&s->check);
+}
+
+int server_start(uv_loop_t *control, const struct server_config *config, struct view *view,
+                 const struct server_requests *requests, void *arg, struct server **out,
+                 struct fault *f) {
+  struct sockets sockets = {0};
+  struct server *s = server_new(config, view);
+  if (!s)
+    return fault_set(f, -ENOMEM, "out of memory");
+  s->loop = control;
+  s->requests = requests;
+  s->arg = arg;
+  int r = sockets_open(s, config, &sockets, f);
+  if (r == 0 && (r = mailbox_open(&s->control, control, on_letter, s)) != 0)
+    fault_set(f, r, "cannot start the HTTP server: %s.", strerror(-r));
+  if (r != 0) {
+    sockets_close(&sockets);
+    if (*s->socket_path)
+      unlink(s->socket_path);
+    server_free_memory(s);
+    return r;
+  }
+  turns_start(s);
+  view_commit(view);
+  r = workers_start(s, &sockets);
+  if (r != 0) {
+    fault_set(f, r, "cannot start the HTTP server's workers: %s.", strerror(-r));
+    sockets_close(&sockets);
+    server_stop(s, NULL, NULL);
+    return r;
+  }
+  log_info("http server started", LOG_S("address", config->http), LOG_I("port", s->port),
+           LOG_S("socket", s->socket_path), LOG_I("workers", s->worker_count));
+  *out = s;
+  return 0;
+}
+
+void server_ready(struct server *s, bool ready) {
+  atomic_store_explicit(&s->commons.ready, ready, memory_order_release);
+}
+
+uint16_t server_port(const struct server *s) {
+  return s->port;
+}

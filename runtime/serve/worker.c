@@ -1,0 +1,131 @@
+#include "serve/worker.h"
+
+#include "serve/connection.h"
+#include "serve/picks.h"
+
+#include <string.h>
+#include <unistd.h>
+
+enum { BACKLOG = 1024, STOP_MS = 1000 };
+
+static void on_listener_ready(uv_stream_t *stream, int status) {
+  if (status == 0)
+    connection_accept(stream->data);
+}
+
+/* With the last connection goes what keeps the loop running. */
+static void worker_settle(struct worker *w) {
+  if (!w->draining || w->connection_count > 0 || uv_is_closing((uv_handle_t *)&w->grace))
+    return;
+  uv_close((uv_handle_t *)&w->grace, NULL);
+  deadlines_close(&w->deadlines);
+  mailbox_close(&w->inbox, NULL);
+}
+
+void worker_connection_gone(struct worker *w) {
+  w->connection_count--;
+  for (unsigned i = 0; i < w->listener_count && !w->draining; i++)
+    if (w->listeners[i].waiting)
+      connection_accept(&w->listeners[i]);
+  worker_settle(w);
+}
+
+static void on_grace_over(uv_timer_t *timer) {
+  connections_close(timer->data);
+}
+
+static void worker_drain(struct worker *w) {
+  w->draining = true;
+  for (unsigned i = 0; i < w->listener_count; i++)
+    uv_close(&w->listeners[i].uv.handle, NULL);
+  uv_timer_start(&w->grace, on_grace_over, STOP_MS, 0);
+  connections_drain(w);
+  worker_settle(w);
+}
+
+static void on_letter(void *arg, struct letter *letter) {
+  struct worker *w = arg;
+  if (letter)
+    connection_answered((struct errand *)letter);
+  else if (!w->draining && atomic_load(&w->stopping))
+    worker_drain(w);
+}
+
+static void worker_ask(struct site *site, struct errand *e) {
+  struct worker *w = site->owner;
+  mailbox_post(w->commons->control, &e->letter); /* open for as long as a worker runs */
+}
+
+int worker_open(struct worker *w, struct commons *commons) {
+  const struct server_limits *l = &commons->limits;
+  const uint32_t spans[DEADLINE_KINDS] = {[DEADLINE_IDLE] = l->idle_ms,
+                                          [DEADLINE_HEADER] = l->header_ms,
+                                          [DEADLINE_BODY] = l->body_ms,
+                                          [DEADLINE_WRITE] = l->write_ms,
+                                          [DEADLINE_LINGER] = 2000};
+  w->commons = commons;
+  w->site.owner = w;
+  w->site.ask = worker_ask;
+  w->site.date_second = -1;
+  w->site.ready = &commons->ready;
+  int r = uv_loop_init(&w->loop);
+  if (r != 0)
+    return r;
+  r = mailbox_open(&w->inbox, &w->loop, on_letter, w);
+  if (r != 0) {
+    uv_loop_close(&w->loop);
+    return r;
+  }
+  uv_timer_init(&w->loop, &w->grace);
+  w->grace.data = w;
+  deadlines_open(&w->deadlines, &w->loop, spans, connection_expired);
+  return 0;
+}
+
+int worker_listen(struct worker *w, int fd, bool unix_socket, bool operator) {
+  struct listener *l = &w->listeners[w->listener_count];
+  l->worker = w;
+  l->unix_socket = unix_socket;
+  l->operator= operator;
+  int r = unix_socket ? uv_pipe_init(&w->loop, &l->uv.pipe, 0) : uv_tcp_init(&w->loop, &l->uv.tcp);
+  if (r != 0) {
+    close(fd);
+    return r;
+  }
+  w->listener_count++;
+  l->uv.handle.data = l;
+  r = unix_socket ? uv_pipe_open(&l->uv.pipe, fd) : uv_tcp_open(&l->uv.tcp, fd);
+  if (r != 0) {
+    close(fd);
+    return r;
+  }
+  return uv_listen(&l->uv.stream, BACKLOG, on_listener_ready);
+}
+
+static void worker_run(void *arg) {
+  struct worker *w = arg;
+  uv_run(&w->loop, UV_RUN_DEFAULT);
+  w->commons->ended(w->commons->arg, w);
+}
+
+int worker_start(struct worker *w) {
+  return uv_thread_create(&w->thread, worker_run, w);
+}
+
+void worker_stop(struct worker *w) {
+  atomic_store(&w->stopping, true);
+  mailbox_wake(&w->inbox);
+}
+
+void worker_close(struct worker *w, bool started) {
+  if (started) {
+    uv_thread_join(&w->thread);
+  } else {
+    worker_drain(w);
+    uv_run(&w->loop, UV_RUN_DEFAULT);
+  }
+  uv_loop_close(&w->loop);
+  mailbox_free(&w->inbox);
+  picks_free(w->site.picks);
+  site_free(&w->site);
+}

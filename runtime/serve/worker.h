@@ -1,0 +1,68 @@
+/* worker: one thread of the server: a loop, its listeners, its connections, and the site that its
+ * handlers work at. Started and stopped by the control thread; all else is its own thread's. */
+#pragma once
+
+#include "serve/clients.h"
+#include "serve/deadline.h"
+#include "serve/exchange.h"
+#include "serve/mailbox.h"
+#include "serve/server.h"
+
+struct worker;
+struct connection;
+
+/* What all workers share. */
+struct commons {
+  struct server_limits limits; /* no zeroes */
+  struct clients *clients;
+  _Atomic unsigned connections; /* of all workers */
+  atomic_bool ready;
+  struct mailbox *control;                    /* where errands go */
+  void (*ended)(void *arg, struct worker *w); /* on the worker's thread, as its last act */
+  void *arg;
+};
+
+enum { INPUT_BYTES = 65536, LISTENERS_MAX = 2 };
+
+struct listener {
+  union {
+    uv_handle_t handle;
+    uv_stream_t stream;
+    uv_tcp_t tcp;
+    uv_pipe_t pipe;
+  } uv;
+  struct worker *worker;
+  bool unix_socket;
+  bool operator; /* what comes in here may operate the agent */
+  bool waiting;  /* libuv holds a connection that there was no memory to take */
+};
+
+struct worker {
+  struct site site;
+  struct commons *commons;
+  uv_loop_t loop;
+  uv_thread_t thread;
+  struct mailbox inbox; /* answered errands; woken without a letter: stop */
+  atomic_bool stopping;
+  bool draining; /* it has seen `stopping` */
+  uv_timer_t grace;
+  struct deadlines deadlines;
+  struct listener listeners[LISTENERS_MAX];
+  unsigned listener_count;
+  struct connection *connections; /* all open ones */
+  unsigned connection_count;
+  unsigned refused_count;  /* of those, the ones being told that they are too many */
+  char input[INPUT_BYTES]; /* what one read returns; used up before the next */
+};
+
+/* Makes a worker that is not running; its site's fields are the caller's to fill in. */
+int worker_open(struct worker *w, struct commons *commons);
+/* Before it starts: `fd` is bound, not listening; the worker's from here on, also on failure. */
+int worker_listen(struct worker *w, int fd, bool unix_socket, bool operator);
+int worker_start(struct worker *w);
+void worker_stop(struct worker *w); /* any thread: ends soon, at most 1 s */
+/* After `ended` (joins the thread), or instead of a start. */
+void worker_close(struct worker *w, bool started);
+
+/* For connections. */
+void worker_connection_gone(struct worker *w);
