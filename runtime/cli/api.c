@@ -1,0 +1,116 @@
+#include "cli/api.h"
+
+#include "client/perigee.h"
+
+#include <ctype.h>
+#include <curl/curl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { TIMEOUT_MS = 30000, ANSWER_MAX = 64 << 20 };
+
+void api_escape(struct buf *path, const char *part) {
+  for (; *part; part++)
+    if (isalnum((unsigned char)*part) || strchr("-._~", *part))
+      buf_char(path, *part);
+    else
+      buf_format(path, "%%%02X", (unsigned char)*part);
+}
+
+/* The same order as perigee_open's, with the socket in the catalog's place. */
+char *api_run_dir(const struct arguments *a) {
+  const char *said = arguments_option(a, "run-dir"), *user = getenv("XDG_RUNTIME_DIR");
+  char own[4096], probe[4200];
+  if (!said)
+    said = getenv("PERIGEE_RUN_DIR");
+  if (said && *said)
+    return strdup(said);
+  if (user && *user) {
+    snprintf(own, sizeof own, "%s/perigee", user);
+    snprintf(probe, sizeof probe, "%s/perigee.sock", own);
+    if (access(probe, F_OK) == 0)
+      return strdup(own);
+  }
+  if (geteuid() == 0 || access("/run/perigee/perigee.sock", F_OK) == 0)
+    return strdup("/run/perigee");
+  if (user && *user)
+    return strdup(own);
+  snprintf(own, sizeof own, "/tmp/perigee-%u", (unsigned)geteuid());
+  return strdup(own);
+}
+
+static size_t take_answer(char *bytes, size_t size, size_t count, void *to) {
+  struct buf *answer = to;
+  if (answer->length + size * count > ANSWER_MAX)
+    return 0;
+  buf_add(answer, bytes, size * count);
+  return answer->failed ? 0 : size * count;
+}
+
+/* What is known of an agent that does not answer, from the catalog that it left. */
+static int no_agent(const struct arguments *a, const char *dir, const char *why) {
+  struct perigee *p;
+  struct perigee_info info = {.size = sizeof info};
+  if (perigee_open(&p, dir) != 0)
+    return complain(a, EXIT_FAILED,
+                    "no agent runs in %s (%s): `perigee run` starts one, --run-dir names another "
+                    "directory",
+                    dir, why);
+  int status = perigee_info(p, &info);
+  perigee_close(p);
+  if (status == 0 && info.agent_alive)
+    return complain(a, EXIT_FAILED, "the agent in %s (pid %d) does not answer: %s", dir,
+                    info.agent_pid, why);
+  return complain(a, EXIT_FAILED,
+                  "no agent runs in %s (%s); picks go on from what it last knew: %u service%s, "
+                  "%llu s old",
+                  dir, why, info.services, info.services == 1 ? "" : "s",
+                  (unsigned long long)info.heartbeat_age_ms / 1000);
+}
+
+static int judge(const struct arguments *a, long code, struct buf *answer) {
+  if (code >= 200 && code < 300)
+    return EXIT_DONE;
+  while (answer->length && isspace((unsigned char)answer->data[answer->length - 1]))
+    answer->data[--answer->length] = 0;
+  if (answer->length)
+    return complain(a, EXIT_FAILED, "%s", answer->data);
+  return complain(a, EXIT_FAILED, "the agent answered with HTTP status %ld", code);
+}
+
+int api_call(const struct arguments *a, const char *method, const char *path,
+             const struct buf *body, struct buf *answer) {
+  char *dir = api_run_dir(a);
+  struct buf socket = {0}, url = {0};
+  buf_format(&socket, "%s/perigee.sock", dir ? dir : "");
+  buf_format(&url, "http://perigee%s", path);
+  CURL *curl = curl_easy_init();
+  int status;
+  long code = 0;
+  if (!curl || !dir || socket.failed || url.failed) {
+    status = complain(a, EXIT_FAILED, "out of memory");
+  } else {
+    curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, socket.data);
+    curl_easy_setopt(curl, CURLOPT_URL, url.data);
+    curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
+    curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)TIMEOUT_MS);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_answer);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
+    if (body) {
+      curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body->data ? body->data : "");
+      curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body->length);
+    }
+    CURLcode done = curl_easy_perform(curl);
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &code);
+    status = done == CURLE_OK ? judge(a, code, answer) : no_agent(a, dir, curl_easy_strerror(done));
+  }
+  curl_easy_cleanup(curl);
+  buf_free(&socket);
+  buf_free(&url);
+  free(dir);
+  return status;
+}

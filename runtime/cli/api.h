@@ -1,0 +1,18 @@
+/* api: asks the running agent over its socket, RUN_DIR/perigee.sock, in HTTP. */
+#pragma once
+
+#include "base/buf.h"
+#include "cli/arguments.h"
+
+/* `path` begins with a slash, its parts escaped already. `body` NULL: none. The answer's body is in
+ * `answer`. EXIT_DONE on 2xx; else EXIT_FAILED after a sentence: the agent's own where it gave one,
+ * or that no agent runs. */
+int api_call(const struct arguments *a, const char *method, const char *path,
+             const struct buf *body, struct buf *answer);
+
+/* Adds a part of a path, percent-encoded. */
+void api_escape(struct buf *path, const char *part);
+
+/* Where the agent's socket is looked for: --run-dir, $PERIGEE_RUN_DIR, else the first of the
+ * default directories in which there is one. Malloc'd. */
+char *api_run_dir(const struct arguments *a);

@@ -1,0 +1,70 @@
+#include "cli/api.h"
+#include "cli/output.h"
+
+#include <jansson.h>
+#include <string.h>
+
+/* "catalog_version" → "catalog version". */
+static void write_name(struct buf *out, const char *key) {
+  for (; *key; key++)
+    buf_char(out, *key == '_' ? ' ' : *key);
+}
+
+static void write_value(struct buf *out, const json_t *v) {
+  if (json_is_string(v))
+    buf_text(out, json_string_value(v));
+  else if (json_is_integer(v))
+    buf_integer(out, json_integer_value(v));
+  else if (json_is_real(v))
+    buf_format(out, "%.3f", json_real_value(v));
+  else
+    buf_text(out, json_is_true(v) ? "yes" : json_is_false(v) ? "no" : "-");
+}
+
+static int write_status(const struct arguments *a, const struct buf *answer, struct buf *out) {
+  json_error_t error;
+  json_t *json = json_loadb(answer->data ? answer->data : "", answer->length, 0, &error), *v;
+  const char *key;
+  size_t widest = 0;
+  if (!json_is_object(json)) {
+    json_decref(json);
+    return complain(a, EXIT_FAILED, "the agent's answer is not what was expected");
+  }
+  json_object_foreach(json, key, v) widest = strlen(key) > widest ? strlen(key) : widest;
+  json_object_foreach(json, key, v) {
+    buf_text(out, output_color("dim"));
+    write_name(out, key);
+    buf_format(out, "%s%*s", output_color("off"), (int)(widest - strlen(key) + 2), "");
+    write_value(out, v);
+    buf_char(out, '\n');
+  }
+  json_decref(json);
+  return 0;
+}
+
+static int run(const struct arguments *a) {
+  struct buf answer = {0}, out = {0};
+  int status = api_call(a, "GET", "/v1/status", NULL, &answer);
+  if (!status && arguments_flag(a, "json"))
+    buf_format(&out, "%s%s", answer.data ? answer.data : "",
+               answer.length && answer.data[answer.length - 1] == '\n' ? "" : "\n");
+  else if (!status)
+    status = write_status(a, &answer, &out);
+  output_write(&out);
+  buf_free(&answer);
+  buf_free(&out);
+  return status;
+}
+
+const struct command command_status = {
+    .name = "status",
+    .arguments = "",
+    .summary = "Show what the running agent says of itself",
+    .about = "It ends with 1 when no agent runs, and says what the catalog still holds then.",
+    .examples =
+        (const struct example[]){
+            {"perigee status --json | jq .uptime_seconds", "one figure, for a script"}, {0}},
+    .complete = "",
+    .json = true,
+    .run = run,
+};
