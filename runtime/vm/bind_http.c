@@ -1,0 +1,421 @@
+/* perigee.http: get, put, post, delete (url, options), request(method, url, options): a response
+ * { status, reason, headers, body, url }, whose headers are found in any case. A status other than
+ * 2xx and 304 is an error with the code "HTTP_503" and the response as fourth value, unless
+ * `any_status`. For the options see http_options.h.
+ *
+ * With `stream` the body comes by response:read([timeout]), a piece at a time, nil at the end; and
+ * response:close(). open(method, url, options) is a request whose body is written as it comes:
+ * request:write(text), then request:response(). */
+#include <ctype.h>
+#include <errno.h>
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fault.h"
+#include "vm/bind_io.h"
+#include "vm/bindings.h"
+#include "vm/http_options.h"
+
+/* exchange: one request and its response. It belongs to the task that waits for its response, or to
+ * Lua as a handle: `open`'s from the start, a stream's from its response on. */
+struct exchange {
+  struct handle handle;
+  bool held; /* by Lua */
+  struct fetch *fetch;
+  struct task_wait *asker, *reader, *writer;
+  bool any_status, stream;
+  enum { EXCHANGE_ASKED, EXCHANGE_ANSWERED, EXCHANGE_TOLD } state;
+  int error;
+  const struct fetch_response *response;
+  char method[16];
+};
+
+static void exchange_free(struct exchange *x) {
+  fetch_close(x->fetch);
+  free(x);
+}
+
+static int push_closed(lua_State *L, void *arg) {
+  return push_error(L, -ECANCELED, "another task closed the exchange");
+}
+
+static void exchange_close(struct handle *h) {
+  struct exchange *x = (struct exchange *)h;
+  struct task_wait *waits[] = {x->asker, x->reader, x->writer};
+  handle_gone(h);
+  exchange_free(x);
+  for (size_t i = 0; i < sizeof waits / sizeof *waits; i++)
+    if (waits[i])
+      task_wake(waits[i], push_closed, NULL);
+}
+
+/* ---- the response ---- */
+
+/* headers[name], in any case: the table has lower-case names. */
+static int header_get(lua_State *L) {
+  size_t length;
+  luaL_Buffer b;
+  luaL_checktype(L, 1, LUA_TTABLE);
+  if (lua_type(L, 2) != LUA_TSTRING)
+    return 0;
+  const char *name = lua_tolstring(L, 2, &length);
+  luaL_buffinit(L, &b);
+  for (size_t i = 0; i < length; i++)
+    luaL_addchar(&b, (char)tolower((unsigned char)name[i]));
+  luaL_pushresult(&b);
+  lua_rawget(L, 1);
+  return 1;
+}
+
+static void push_lower(lua_State *L, const char *name) {
+  char lower[128];
+  size_t i = 0;
+  for (; name[i] && i < sizeof lower - 1; i++)
+    lower[i] = (char)tolower((unsigned char)name[i]);
+  if (name[i])
+    lua_pushstring(L, name); /* longer than any that one asks for */
+  else
+    lua_pushlstring(L, lower, i);
+}
+
+/* By lower-case names; those that came more than once are joined with ", ". */
+static void push_headers(lua_State *L, const struct fetch_response *r) {
+  lua_createtable(L, 0, (int)r->header_count);
+  for (size_t i = 0; i < r->header_count; i++) {
+    push_lower(L, r->headers[i].name);
+    lua_pushvalue(L, -1);
+    lua_rawget(L, -3);
+    if (lua_isnil(L, -1))
+      lua_pushstring(L, r->headers[i].value);
+    else
+      lua_pushfstring(L, "%s, %s", lua_tostring(L, -1), r->headers[i].value);
+    lua_remove(L, -2);
+    lua_rawset(L, -3);
+  }
+  luaL_getmetatable(L, "http headers");
+  lua_setmetatable(L, -2);
+}
+
+static void push_response_table(lua_State *L, const struct exchange *x) {
+  const struct fetch_response *r = x->response;
+  lua_createtable(L, 0, 6);
+  lua_pushinteger(L, r->status);
+  lua_setfield(L, -2, "status");
+  lua_pushstring(L, r->reason);
+  lua_setfield(L, -2, "reason");
+  lua_pushstring(L, r->url);
+  lua_setfield(L, -2, "url");
+  push_headers(L, r);
+  lua_setfield(L, -2, "headers");
+  if (!x->stream) {
+    lua_pushlstring(L, r->body, r->body_length);
+    lua_setfield(L, -2, "body");
+  }
+}
+
+static bool status_good(int status) {
+  return (status >= 200 && status < 300) || status == 304;
+}
+
+static int push_status_error(lua_State *L, const struct exchange *x) {
+  const struct fetch_response *r = x->response;
+  lua_pushnil(L);
+  lua_pushfstring(L, "%s %s: %d %s", x->method, r->url, r->status, r->reason);
+  lua_pushfstring(L, "HTTP_%d", r->status);
+  push_response_table(L, x);
+  return 4;
+}
+
+/* Pushes the exchange's handle, the same one each time: a weak table finds the one there is. */
+static void push_exchange(lua_State *L, struct exchange *x) {
+  if (luaL_newmetatable(L, "http exchanges")) {
+    lua_pushliteral(L, "v");
+    lua_setfield(L, -2, "__mode");
+    lua_pushvalue(L, -1);
+    lua_setmetatable(L, -2);
+  }
+  lua_pushlightuserdata(L, x);
+  if (x->held) {
+    lua_rawget(L, -2);
+  } else {
+    x->held = true;
+    handle_push(L, &x->handle, "exchange", exchange_close);
+    lua_pushvalue(L, -1);
+    lua_insert(L, -3);
+    lua_rawset(L, -4);
+  }
+  lua_remove(L, -2);
+}
+
+struct telling {
+  struct exchange *exchange;
+  bool kept; /* Lua has it: it may be gone when task_wake returns */
+};
+
+static int push_outcome(lua_State *L, void *arg) {
+  struct telling *telling = arg;
+  struct exchange *x = telling->exchange;
+  if (x->error < 0) {
+    const struct fault *fault = fetch_fault(x->fetch);
+    return push_error(L, x->error, "%s", fault ? fault->text : uv_strerror(x->error));
+  }
+  if (!x->any_status && !status_good(x->response->status))
+    return push_status_error(L, x);
+  push_response_table(L, x);
+  if (!x->stream)
+    return 1;
+  telling->kept = true; /* also when what follows raises: the collector has it then */
+  push_exchange(L, x);
+  lua_setfield(L, -2, "exchange");
+  luaL_getmetatable(L, "http stream");
+  lua_setmetatable(L, -2);
+  return 1;
+}
+
+/* Tells the asker, who is the owner until Lua is. */
+static void exchange_tell(struct exchange *x) {
+  struct telling telling = {x, x->held};
+  struct task_wait *w = x->asker;
+  x->asker = NULL;
+  x->state = EXCHANGE_TOLD;
+  task_wake(w, push_outcome, &telling);
+  if (!telling.kept)
+    exchange_free(x);
+}
+
+static void on_response(void *arg, int error, const struct fetch_response *response,
+                        const struct fault *fault) {
+  struct exchange *x = arg;
+  x->state = EXCHANGE_ANSWERED;
+  x->error = error;
+  x->response = response;
+  if (x->asker)
+    exchange_tell(x);
+}
+
+static void ask_cancel(void *operation) {
+  struct exchange *x = operation;
+  x->asker = NULL;
+  if (!x->held)
+    exchange_free(x);
+}
+
+/* ---- asking ---- */
+
+/* NULL with three values pushed where it cannot start. */
+static struct exchange *exchange_start(lua_State *L, const char *method, const char *url, int index,
+                                       bool send) {
+  struct http_options options;
+  struct fault fault;
+  lua_settop(L, index);
+  http_options_read(L, index, method, url, send, &options);
+  wait_check(L);
+  struct exchange *x = calloc(1, sizeof *x);
+  if (!x) {
+    push_error(L, -ENOMEM, "out of memory");
+    return NULL;
+  }
+  x->any_status = options.any_status;
+  x->stream = options.fetch.stream;
+  strncpy(x->method, method, sizeof x->method - 1);
+  int rc = fetch_start(io_of(L), &options.fetch, on_response, x, &x->fetch, &fault);
+  if (rc < 0) {
+    free(x);
+    push_error(L, rc, "%s", fault.text);
+    return NULL;
+  }
+  return x;
+}
+
+static int ask(lua_State *L, const char *method, const char *url, int index) {
+  struct exchange *x = exchange_start(L, method, url, index, false);
+  return x ? task_wait(L, x, ask_cancel, &x->asker) : 3;
+}
+
+static int get_call(lua_State *L) {
+  return ask(L, "GET", luaL_checkstring(L, 1), 2);
+}
+
+static int put_call(lua_State *L) {
+  return ask(L, "PUT", luaL_checkstring(L, 1), 2);
+}
+
+static int post_call(lua_State *L) {
+  return ask(L, "POST", luaL_checkstring(L, 1), 2);
+}
+
+static int delete_call(lua_State *L) {
+  return ask(L, "DELETE", luaL_checkstring(L, 1), 2);
+}
+
+static int request_call(lua_State *L) {
+  return ask(L, luaL_checkstring(L, 1), luaL_checkstring(L, 2), 3);
+}
+
+static int open_call(lua_State *L) {
+  const char *method = luaL_checkstring(L, 1), *url = luaL_checkstring(L, 2);
+  struct exchange *x = exchange_start(L, method, url, 3, true);
+  if (!x)
+    return 3;
+  push_exchange(L, x);
+  return 1;
+}
+
+/* ---- what is read and written piece by piece ---- */
+
+static struct exchange *check_exchange(lua_State *L, int index) {
+  return (struct exchange *)handle_check(L, index, "exchange");
+}
+
+struct piece {
+  struct exchange *exchange;
+  ssize_t n;
+  const char *data;
+};
+
+static int push_piece(lua_State *L, void *arg) {
+  const struct piece *p = arg;
+  if (p->n < 0) {
+    const struct fault *fault = fetch_fault(p->exchange->fetch);
+    return push_error(L, (int)p->n, "%s", fault ? fault->text : uv_strerror((int)p->n));
+  }
+  if (p->n == 0)
+    lua_pushnil(L);
+  else
+    lua_pushlstring(L, p->data, (size_t)p->n);
+  return 1;
+}
+
+static void on_piece(void *arg, ssize_t n, const char *data) {
+  struct exchange *x = arg;
+  struct task_wait *w = x->reader;
+  x->reader = NULL;
+  task_wake(w, push_piece, &(struct piece){x, n, data});
+}
+
+static void read_cancel(void *operation) {
+  struct exchange *x = operation;
+  x->reader = NULL;
+  fetch_read_cancel(x->fetch);
+}
+
+/* response:read([timeout]) */
+static int stream_read(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 2);
+  lua_getfield(L, 1, "exchange");
+  struct exchange *x = check_exchange(L, 3);
+  uint64_t timeout = argument_ms(L, 2, 0);
+  wait_check(L);
+  keep_while_waiting(L, 3);
+  int rc = fetch_read(x->fetch, timeout, on_piece, x);
+  if (rc < 0)
+    return push_error(L, rc, "%s",
+                      rc == -EBUSY ? "another task reads this response" : uv_strerror(rc));
+  return task_wait(L, x, read_cancel, &x->reader);
+}
+
+static int stream_close(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_getfield(L, 1, "exchange");
+  struct handle **udata = luaL_checkudata(L, -1, "exchange");
+  if (*udata)
+    handle_close(*udata);
+  return 0;
+}
+
+static int push_written(lua_State *L, void *arg) {
+  int status = *(int *)arg;
+  if (status < 0)
+    return push_error(L, status, "the server has ended the exchange: ask for its response");
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+static void on_written(void *arg, int status) {
+  struct exchange *x = arg;
+  struct task_wait *w = x->writer;
+  x->writer = NULL;
+  task_wake(w, push_written, &status);
+}
+
+static void write_cancel(void *operation) {
+  struct exchange *x = operation;
+  x->writer = NULL;
+  fetch_write_cancel(x->fetch);
+}
+
+/* request:write(text): true once it is on its way */
+static int request_write(lua_State *L) {
+  struct exchange *x = check_exchange(L, 1);
+  size_t length;
+  const char *text = luaL_checklstring(L, 2, &length);
+  wait_check(L);
+  keep_while_waiting(L, 1);
+  int rc = fetch_write(x->fetch, text, length, on_written, x);
+  if (rc == -EPIPE)
+    return push_written(L, &rc);
+  if (rc < 0)
+    return push_error(
+        L, rc, "%s", rc == -EBUSY ? "another task writes this request" : "the request is complete");
+  return task_wait(L, x, write_cancel, &x->writer);
+}
+
+/* request:response(): the body is complete; waits for what comes of it. Once. */
+static int request_response(lua_State *L) {
+  struct exchange *x = check_exchange(L, 1);
+  if (x->state == EXCHANGE_TOLD)
+    return push_error(L, -EINVAL, "its response was taken already");
+  if (x->asker)
+    return push_error(L, -EBUSY, "another task waits for this response");
+  if (x->state == EXCHANGE_ANSWERED) { /* before the body was complete */
+    x->state = EXCHANGE_TOLD;
+    return push_outcome(L, &(struct telling){x, true});
+  }
+  wait_check(L);
+  keep_while_waiting(L, 1);
+  fetch_finish(x->fetch);
+  return task_wait(L, x, ask_cancel, &x->asker);
+}
+
+/* Makes a metatable whose __index is on top, which it pops. */
+static void push_metatable(lua_State *L, const char *name) {
+  luaL_newmetatable(L, name);
+  lua_insert(L, -2);
+  lua_setfield(L, -2, "__index");
+  lua_pushstring(L, name);
+  lua_setfield(L, -2, "__metatable");
+  lua_pop(L, 1);
+}
+
+/* Keeps perigee.NAMESPACE's function for http_options.c: what a plugin does to its `perigee` does
+ * not change what http does. */
+static void keep_function(lua_State *L, lua_CFunction open, const char *name, const char *kept) {
+  lua_pushcfunction(L, open);
+  lua_call(L, 0, 1);
+  lua_getfield(L, -1, name);
+  lua_setfield(L, LUA_REGISTRYINDEX, kept);
+  lua_pop(L, 1);
+}
+
+int open_http(lua_State *L) {
+  static const struct luaL_Reg functions[] = {
+      {"get", get_call},         {"put", put_call},   {"post", post_call}, {"delete", delete_call},
+      {"request", request_call}, {"open", open_call}, {NULL, NULL}};
+  static const struct luaL_Reg stream[] = {
+      {"read", stream_read}, {"close", stream_close}, {NULL, NULL}};
+  static const struct luaL_Reg request[] = {
+      {"write", request_write}, {"response", request_response}, {NULL, NULL}};
+  keep_function(L, open_url, "query", "http query");
+  keep_function(L, open_json, "encode", "http json");
+  lua_pushcfunction(L, header_get);
+  push_metatable(L, "http headers");
+  lua_newtable(L);
+  luaL_register(L, NULL, stream);
+  push_metatable(L, "http stream");
+  handle_type(L, "exchange", request);
+  lua_newtable(L);
+  luaL_register(L, NULL, functions);
+  return 1;
+}

@@ -1,0 +1,140 @@
+/* perigee.process.run { "program", "argument", ..., timeout, stdin, env, cwd, output_limit }:
+ * { code, signal, stdout, stderr, timed_out, truncated }; `signal` only where one ended it.
+ *
+ * `env` is the whole environment of the child, but that it has the agent's PATH unless it says
+ * otherwise; without `env` the child has the agent's own. */
+#include <errno.h>
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "io/process.h"
+#include "vm/bind_io.h"
+#include "vm/bindings.h"
+
+enum { TIMEOUT_MS = 30000, ARGUMENTS_MAX = 1000, OUTPUT_MAX = 8 * 1024 * 1024 };
+
+struct run {
+  struct process *process;
+  struct task_wait *wait;
+};
+
+static int push_result(lua_State *L, void *arg) {
+  const struct process_result *r = arg;
+  lua_createtable(L, 0, 6);
+  lua_pushinteger(L, r->code);
+  lua_setfield(L, -2, "code");
+  if (r->signal) {
+    lua_pushinteger(L, r->signal);
+    lua_setfield(L, -2, "signal");
+  }
+  lua_pushlstring(L, r->out, r->out_length);
+  lua_setfield(L, -2, "stdout");
+  lua_pushlstring(L, r->err, r->err_length);
+  lua_setfield(L, -2, "stderr");
+  lua_pushboolean(L, r->timed_out);
+  lua_setfield(L, -2, "timed_out");
+  lua_pushboolean(L, r->truncated);
+  lua_setfield(L, -2, "truncated");
+  return 1;
+}
+
+static void on_exit_of(void *arg, const struct process_result *result) {
+  struct run *run = arg;
+  task_wake(run->wait, push_result, (void *)result);
+  free(run);
+}
+
+static void run_cancel(void *operation) {
+  struct run *run = operation;
+  process_cancel(run->process);
+  free(run);
+}
+
+/* The list part of the table at 1, as a C list that the collector owns. */
+static const char **read_args(lua_State *L) {
+  size_t count = lua_objlen(L, 1);
+  if (count == 0 || count > ARGUMENTS_MAX)
+    luaL_error(L, "process.run { program, arguments... }: from 1 to %d texts", ARGUMENTS_MAX);
+  const char **args = lua_newuserdata(L, (count + 1) * sizeof *args);
+  for (size_t i = 0; i < count; i++) {
+    lua_rawgeti(L, 1, (int)i + 1);
+    if (lua_type(L, -1) != LUA_TSTRING)
+      luaL_error(L, "argument %d: text expected, not a %s", (int)i, luaL_typename(L, -1));
+    args[i] = lua_tostring(L, -1);
+    if (strlen(args[i]) != lua_objlen(L, -1))
+      luaL_error(L, "argument %d: text without NUL bytes expected", (int)i);
+    lua_pop(L, 1);
+  }
+  args[count] = NULL;
+  return args;
+}
+
+/* Turns the table on top into "NAME=value" lines, which stay on the stack with their list. */
+static const char **read_env(lua_State *L) {
+  int from = lua_gettop(L), count = 0;
+  lua_newtable(L); /* keeps the lines */
+  int lines = from + 1;
+  lua_getfield(L, from, "PATH");
+  bool has_path = !lua_isnil(L, -1);
+  const char *path = getenv("PATH");
+  lua_pop(L, 1);
+  if (!has_path && path) {
+    lua_pushfstring(L, "PATH=%s", path);
+    lua_rawseti(L, lines, ++count);
+  }
+  lua_pushnil(L);
+  while (lua_next(L, from)) {
+    if (lua_type(L, -2) != LUA_TSTRING || !lua_isstring(L, -1) || strchr(lua_tostring(L, -2), '='))
+      luaL_error(L, "env: { NAME = \"value\" } expected");
+    lua_pushfstring(L, "%s=%s", lua_tostring(L, -2), lua_tostring(L, -1));
+    lua_rawseti(L, lines, ++count);
+    lua_pop(L, 1);
+  }
+  const char **env = lua_newuserdata(L, (size_t)(count + 1) * sizeof *env);
+  for (int i = 0; i < count; i++) {
+    lua_rawgeti(L, lines, i + 1);
+    env[i] = lua_tostring(L, -1);
+    lua_pop(L, 1);
+  }
+  env[count] = NULL;
+  return env;
+}
+
+static int run_call(lua_State *L) {
+  static const char *const known[] = {"timeout", "stdin", "env", "cwd", "output_limit", NULL};
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  options_check(L, 1, known);
+  struct process_options options = {
+      .cwd = option_text(L, 1, "cwd"),
+      .timeout_ms = option_ms(L, 1, "timeout", TIMEOUT_MS),
+      .output_limit = (size_t)option_integer(L, 1, "output_limit", 1, OUTPUT_MAX, PROCESS_OUTPUT),
+      .args = read_args(L),
+  };
+  lua_getfield(L, 1, "env");
+  if (!lua_isnil(L, -1)) {
+    luaL_checktype(L, -1, LUA_TTABLE);
+    options.env = read_env(L);
+  }
+  lua_getfield(L, 1, "stdin");
+  options.input = luaL_optlstring(L, -1, "", &options.input_length);
+  wait_check(L);
+  struct run *run = calloc(1, sizeof *run);
+  if (!run)
+    return push_error(L, -ENOMEM, "out of memory");
+  int rc = process_start(io_of(L), &options, on_exit_of, run, &run->process);
+  if (rc < 0) {
+    free(run);
+    return push_error(L, rc, "%s: %s", options.args[0], uv_strerror(rc));
+  }
+  return task_wait(L, run, run_cancel, &run->wait);
+}
+
+int open_process(lua_State *L) {
+  lua_newtable(L);
+  lua_pushcfunction(L, run_call);
+  lua_setfield(L, -2, "run");
+  return 1;
+}
