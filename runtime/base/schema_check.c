@@ -262,6 +262,9 @@ static struct value *check(struct checking *c, const struct rule *r, const struc
 static struct value *check_list(struct checking *c, const struct rule *r, const struct value *v,
                                 const struct spot *at) {
   bool is_list = value_kind(v) == VALUE_TABLE && !value_fields(v);
+  /* {} is no list of nothing where a lone table may stand: it is that table, with nothing in it. */
+  if (r->single && !value_length(v) && (r->of->type == RULE_TABLE || r->of->type == RULE_MAP))
+    is_list = false;
   struct value *out = placed(c, value_table(), v);
   if (!is_list && r->single) {
     struct value *only = check(c, r->of, v, at);
@@ -440,12 +443,20 @@ size_t rule_check(const struct rule *r, const struct value *v, const char *path,
   return added;
 }
 
+/* `check = { tcp = true }`: true stands for all defaults, unless the main option is a boolean. */
+static const struct value *without_true(const struct schema *s, const struct value *options) {
+  const char *name;
+  const struct rule *main = rule_main(&s->root, &name);
+  bool all_defaults = value_as_boolean(options, false) && !(main && main->type == RULE_BOOLEAN);
+  return all_defaults ? NULL : options;
+}
+
 size_t schema_check(const struct schema *s, const struct value *options, const char *path,
                     struct findings *all, struct value **out) {
-  return rule_check(&s->root, options, path, all, out);
+  return rule_check(&s->root, without_true(s, options), path, all, out);
 }
 
 size_t schema_check_partly(const struct schema *s, const struct value *options, const char *path,
                            struct findings *all, struct value **out) {
-  return check_root(&s->root, options, path, all, out);
+  return check_root(&s->root, without_true(s, options), path, all, out);
 }

@@ -183,6 +183,8 @@ static void main_option(void **state) {
               "{\"n\":1,\"url\":\"x\"}");
   check_gives("{ url = 'string', n = { 'integer', 1 } }", "'x'", "{\"n\":1,\"url\":\"x\"}");
   check_gives("{ all = { 'list', of = 'string' } }", "{ 'x', 'y' }", "{\"all\":[\"x\",\"y\"]}");
+  check_gives("{ a = { 'string', main = true, optional = true } }", "true", "{}");
+  check_gives("{ on = 'boolean' }", "true", "{\"on\":true}");
   check_gives("{ a = 'string', b = 'string' }", "'x'", "expected a table, found the text \"x\"\n");
 }
 
