@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { REST_NS = 1000000000, REST_BYTES = 64 << 20 };
+enum { REST_BYTES = 64 << 20 };
 
 int64_t arena_now_ns(void) {
   struct timespec t;
@@ -180,7 +180,7 @@ static void end_oldest_rest(struct arena *a) {
 }
 
 void arena_reclaim(struct arena *a, int64_t now_ns) {
-  while (a->rest_count && (now_ns - a->rests[a->rest_first].since_ns >= REST_NS ||
+  while (a->rest_count && (now_ns - a->rests[a->rest_first].since_ns >= CATALOG_REST_NS ||
                            a->resting > REST_BYTES / CATALOG_GRANULE))
     end_oldest_rest(a);
 }

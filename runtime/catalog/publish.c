@@ -99,11 +99,11 @@ static int publish(struct catalog_writer *w, const struct catalog_snapshot *snap
     return r;
   if (moves)
     w->version++;
-  *version = head->version;
   writer_switch(w, (uint32_t)entry, granule, w->draft.length, (uint32_t)snapshot->count,
                 moves ? w->version : 0);
   s->published_ns = arena_now_ns();
   s->build_ns = s->published_ns - begun;
+  *version = head->version;
   return 0;
 }
 

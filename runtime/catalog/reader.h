@@ -82,17 +82,14 @@ static inline bool catalog_view_holds(const struct catalog_view *v) {
 struct catalog_text {
   uint32_t at, length;
 };
-enum catalog_text_kind {
-  CATALOG_ID,
-  CATALOG_ZONE,
-  CATALOG_TAG,
-  CATALOG_META_KEY,
-  CATALOG_META_VALUE
-};
+enum catalog_text_kind { CATALOG_ID, CATALOG_ZONE, CATALOG_TAG, CATALOG_META_KEY };
 
 /* The text `i` of a kind of row `row` (0 for id and zone). False: there is none. */
 bool catalog_view_text(const struct catalog_view *v, uint32_t row, enum catalog_text_kind kind,
                        uint32_t i, struct catalog_text *text);
+/* The value of a meta key. False: there is none. */
+bool catalog_view_meta(const struct catalog_view *v, uint32_t row, const char *key, size_t length,
+                       struct catalog_text *value);
 /* The row's address, wherever it is. */
 struct catalog_text catalog_view_address(const struct catalog_view *v, uint32_t row);
 /* The port of a name, 0 to 65535, or -1. */

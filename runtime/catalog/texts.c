@@ -22,7 +22,7 @@ static uint32_t *find_bucket(const struct texts *t, const char *text) {
   }
 }
 
-static int grow(struct texts *t) {
+static int widen(struct texts *t) {
   uint32_t room = t->room ? t->room * 2 : FIRST_ROOM;
   const char **list = realloc(t->list, room * sizeof *list);
   if (!list)
@@ -43,7 +43,7 @@ static int grow(struct texts *t) {
 int32_t texts_number(struct texts *t, const char *text) {
   if (t->count && strcmp(t->list[t->count - 1], text) == 0)
     return (int32_t)t->count - 1; /* rows that follow one another are mostly of one zone */
-  if (t->count == t->room && grow(t) < 0)
+  if (t->count == t->room && widen(t) < 0)
     return -ENOMEM;
   uint32_t *bucket = find_bucket(t, text);
   if (*bucket)

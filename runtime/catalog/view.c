@@ -102,27 +102,57 @@ static bool row_detail(const struct catalog_view *v, uint32_t row, uint64_t *at,
   return true;
 }
 
+/* Where the row's tags begin; the meta pairs follow them. */
+static bool row_texts(const struct catalog_view *v, uint32_t row, struct catalog_detail *detail,
+                      uint64_t *at) {
+  if (!row_detail(v, row, at, detail))
+    return false;
+  *at += sizeof *detail + ((detail->id_length + 8u) & ~7u) + detail->port_count * 4u;
+  return true;
+}
+
+static bool skip_texts(const struct catalog_view *v, uint32_t count, uint64_t *at) {
+  struct catalog_text text;
+  bool found = true;
+  while (found && count--)
+    found = text_at(v, *at, &text, at);
+  return found;
+}
+
 bool catalog_view_text(const struct catalog_view *v, uint32_t row, enum catalog_text_kind kind,
                        uint32_t i, struct catalog_text *text) {
   struct catalog_detail detail;
   uint64_t at;
   if (kind == CATALOG_ZONE)
     return table_text(v, v->zones, v->zone_count, catalog_view_row(v, row).zone, text);
-  if (!row_detail(v, row, &at, &detail))
-    return false;
-  *text = (struct catalog_text){(uint32_t)at + sizeof detail, detail.id_length};
-  if (kind == CATALOG_ID)
+  if (kind == CATALOG_ID) {
+    if (!row_detail(v, row, &at, &detail))
+      return false;
+    *text = (struct catalog_text){(uint32_t)at + sizeof detail, detail.id_length};
     return text_fits(v, *text);
-  at += sizeof detail + ((detail.id_length + 8u) & ~7u) + detail.port_count * 4u;
-  uint32_t skip = i;
-  if (kind != CATALOG_TAG)
-    skip = detail.tag_count + i * 2u + (kind == CATALOG_META_VALUE);
+  }
+  if (!row_texts(v, row, &detail, &at))
+    return false;
   if (i >= (kind == CATALOG_TAG ? detail.tag_count : detail.meta_count))
     return false;
-  bool found = text_at(v, at, text, &at);
-  while (found && skip--)
-    found = text_at(v, at, text, &at);
-  return found;
+  uint32_t before = kind == CATALOG_TAG ? i : detail.tag_count + i * 2u;
+  return skip_texts(v, before, &at) && text_at(v, at, text, NULL);
+}
+
+bool catalog_view_meta(const struct catalog_view *v, uint32_t row, const char *key, size_t length,
+                       struct catalog_text *value) {
+  struct catalog_detail detail;
+  struct catalog_text found;
+  uint64_t at;
+  if (!row_texts(v, row, &detail, &at) || !skip_texts(v, detail.tag_count, &at))
+    return false;
+  for (uint32_t i = 0; i < detail.meta_count; i++) {
+    if (!text_at(v, at, &found, &at) || !text_at(v, at, value, &at))
+      return false;
+    if (catalog_view_equals(v, found, key, length))
+      return true;
+  }
+  return false;
 }
 
 struct catalog_text catalog_view_address(const struct catalog_view *v, uint32_t row) {

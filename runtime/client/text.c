@@ -57,15 +57,6 @@ static bool find_row(const struct catalog_view *v, const struct perigee_endpoint
   return false;
 }
 
-static bool find_meta(const struct catalog_view *v, uint32_t row, const char *key,
-                      struct catalog_text *text) {
-  size_t length = strlen(key);
-  for (uint32_t i = 0; catalog_view_text(v, row, CATALOG_META_KEY, i, text); i++)
-    if (catalog_view_equals(v, *text, key, length))
-      return catalog_view_text(v, row, CATALOG_META_VALUE, i, text);
-  return false;
-}
-
 static int answer(const struct catalog_view *v, uint32_t row, const struct question *q, char *to,
                   size_t size) {
   struct catalog_text text;
@@ -74,7 +65,7 @@ static int answer(const struct catalog_view *v, uint32_t row, const struct quest
     int n = port < 0 ? 0 : snprintf(to, size, "%d", port);
     return port < 0 ? -ENOENT : (size_t)n < size ? n : -ENOSPC;
   }
-  bool found = q->form == ASK_META ? find_meta(v, row, q->name, &text)
+  bool found = q->form == ASK_META ? catalog_view_meta(v, row, q->name, strlen(q->name), &text)
                                    : catalog_view_text(v, row, q->kind, q->i, &text);
   if (!found)
     return -ENOENT;
