@@ -134,6 +134,8 @@ static int status_of(int error) {
   switch (error) {
   case -EINVAL:
   case -EPROTO:
+  case -EEXIST:
+  case -ESRCH:
     return 400;
   case -EACCES:
   case -EPERM:

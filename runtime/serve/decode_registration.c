@@ -2,6 +2,7 @@
 
 #include "base/fault.h"
 #include "base/text.h"
+#include "registry/owners.h"
 #include "serve/decode_check.h"
 #include "serve/field.h"
 #include "serve/view.h"
@@ -19,7 +20,6 @@ enum {
   META_MAX = 64,
   META_KEY_MAX = 128,
   META_VALUE_MAX = 512,
-  ADDRESS_MAX = 109, /* what a struct perigee_endpoint holds */
 };
 
 /* While one body is decoded. Strings belong to `root` or the query. */
@@ -89,7 +89,7 @@ static int read_address(struct decoding *d) {
   if (!in->address || !*in->address)
     in->address = d->asked->node->address;
   if (strcmp(in->address, "0.0.0.0") == 0 || strcmp(in->address, "::") == 0 ||
-      !name_valid(in->address, strlen(in->address)) || strlen(in->address) > ADDRESS_MAX)
+      !name_valid(in->address, strlen(in->address)))
     return wrong(d, "Invalid service address");
   return 0;
 }
@@ -198,26 +198,6 @@ static int read_weights(struct decoding *d) {
   return 0;
 }
 
-/* When the process began, in clock ticks since boot: field 22 of its stat. False: there is none. */
-static bool process_start(int pid, uint64_t *start) {
-  char path[40], line[1024];
-  snprintf(path, sizeof path, "/proc/%d/stat", pid);
-  FILE *file = fopen(path, "re");
-  if (!file)
-    return false;
-  const char *read = fgets(line, sizeof line, file);
-  fclose(file);
-  /* Its name, in parentheses, may hold anything; the last parenthesis ends it. */
-  const char *p = read ? strrchr(line, ')') : NULL;
-  for (int field = 2; p && field < 22; field++)
-    if ((p = strchr(p, ' ')))
-      p++;
-  if (!p)
-    return false;
-  *start = strtoull(p, NULL, 10);
-  return true;
-}
-
 static int read_owner(struct decoding *d, int64_t pid) {
   const char *text = d->asked->owner;
   if (text) {
@@ -230,7 +210,7 @@ static int read_owner(struct decoding *d, int64_t pid) {
   if (pid == 0)
     return 0;
   d->draft.owner_pid = (int)pid;
-  if (process_start((int)pid, &d->draft.owner_start))
+  if (owner_start_time((int)pid, &d->draft.owner_start) == 0)
     return 0;
   fault_set(d->at.f, -EINVAL, "Invalid owner: there is no process %lld here", (long long)pid);
   return 400;

@@ -111,9 +111,15 @@ static void answer_failure(struct exchange *x, int r, const char *port) {
     break;
   case -EHOSTUNREACH:
     answer_text(x, 503,
-                "Service \"%.255s\" has no endpoint to pick%s%s: GET /v1/services/%.255s shows "
-                "what is known of it.\n",
-                x->name, port ? " with a port named " : "", port ? port : "", x->name);
+                "Service \"%.255s\" has no endpoint to pick: GET /v1/services/%.255s shows what "
+                "is known of it.\n",
+                x->name, x->name);
+    break;
+  case -ENXIO:
+    answer_text(x, 404,
+                "The endpoint picked for \"%.255s\" has no port named \"%.255s\": GET "
+                "/v1/services/%.255s shows its ports.\n",
+                x->name, port, x->name);
     break;
   default:
     answer_text(x, 503, "The catalog cannot be read (%s): see GET /readyz, and try again.\n",
