@@ -7,6 +7,7 @@
 #include <lauxlib.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { DEPTH_MAX = 100, VALUES_MAX = 2000000 };
@@ -96,36 +97,55 @@ static void read_item(struct reader *r, lua_State *L, struct value *into, struct
     read_table(r, L, v, at, here);
 }
 
-static void read_field(struct reader *r, lua_State *L, struct value *into, struct place at,
-                       const struct level *here, size_t list_length) {
-  struct level next = {.up = here, .depth = here->depth + 1};
+/* Whether the key under the top is a field's name; what is neither that nor of the list is told. */
+static bool is_name(struct reader *r, lua_State *L, const struct level *here, int line,
+                    size_t list_length) {
   if (lua_type(L, -2) == LUA_TNUMBER) {
     double n = lua_tonumber(L, -2);
-    if (n >= 1 && n <= (double)list_length && floor(n) == n)
-      return; /* read with the list */
     char text[100];
+    if (n >= 1 && n <= (double)list_length && floor(n) == n)
+      return false; /* read with the list */
     snprintf(text, sizeof text, "the index %.14g: a list counts from 1 and has no holes", n);
-    find(r, here, at.line, text);
-    return;
-  }
-  if (lua_type(L, -2) != LUA_TSTRING) {
-    find(r, here, at.line, "a key that is neither a name nor a number");
-    return;
+    find(r, here, line, text);
+    return false;
   }
   size_t length;
-  next.key = lua_tolstring(L, -2, &length);
-  if (strlen(next.key) != length)
-    find(r, here, at.line, "a name with a NUL byte in it");
-  else
-    read_item(r, L, into, place_field(at, next.key), &next);
+  const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tolstring(L, -2, &length) : NULL;
+  if (name && strlen(name) == length)
+    return true;
+  find(r, here, line,
+       name ? "a name with a NUL byte in it" : "a key that is neither a name nor a number");
+  return false;
+}
+
+static int compare_names(const void *a, const void *b) {
+  return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Lua's order changes from run to run: fields are read by name. The table keeps the names alive,
+ * and Lua the list of them, which is left on the stack. */
+static const char **sorted_names(struct reader *r, lua_State *L, const struct level *here, int line,
+                                 size_t list_length, size_t *count) {
+  size_t room = 0;
+  lua_pushnil(L);
+  for (; lua_next(L, -2); lua_pop(L, 1))
+    room++;
+  const char **names = lua_newuserdata(L, (room + 1) * sizeof *names);
+  *count = 0;
+  lua_pushnil(L);
+  for (; lua_next(L, -3); lua_pop(L, 1))
+    if (is_name(r, L, here, line, list_length))
+      names[(*count)++] = lua_tostring(L, -2);
+  qsort(names, *count, sizeof *names, compare_names);
+  return names;
 }
 
 static void read_table(struct reader *r, lua_State *L, struct value *into, struct place at,
                        const struct level *way) {
   struct level here = *way;
   here.table = lua_topointer(L, -1);
-  luaL_checkstack(L, 4, "too deep");
-  size_t length = lua_objlen(L, -1);
+  luaL_checkstack(L, 6, "too deep");
+  size_t length = lua_objlen(L, -1), count;
   for (size_t i = 1; i <= length; i++) {
     struct level next = {.up = &here, .index = i, .depth = here.depth + 1};
     lua_rawgeti(L, -1, (int)i);
@@ -135,11 +155,15 @@ static void read_table(struct reader *r, lua_State *L, struct value *into, struc
       read_item(r, L, into, place_item(at, i), &next);
     lua_pop(L, 1);
   }
-  lua_pushnil(L);
-  while (lua_next(L, -2)) {
-    read_field(r, L, into, at, &here, length);
+  const char **names = sorted_names(r, L, &here, at.line, length, &count);
+  for (size_t i = 0; i < count; i++) {
+    struct level next = {.up = &here, .key = names[i], .depth = here.depth + 1};
+    lua_pushstring(L, names[i]);
+    lua_rawget(L, -3);
+    read_item(r, L, into, place_field(at, names[i]), &next);
     lua_pop(L, 1);
   }
+  lua_pop(L, 1);
 }
 
 void reader_table(struct reader *r, lua_State *L, struct value *into, struct place at) {

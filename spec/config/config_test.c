@@ -330,9 +330,10 @@ static void what_is_no_data(void **state) {
         "[1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1]"
         "[1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1]"
         "[1][1][1][1][1][1][1][1][1][1][1][1][1][1][1]: more than 100 tables inside each other\n");
-  finds("local t = { 1 } for i = 1, 40 do t = { t, t } end return t",
-        "perigee.lua:1: [1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][2][2][1][2]"
-        ": more than two million values\n");
+  finds(
+      "local t = { 1 } for i = 1, 40 do t = { t, t } end return { services = t }",
+      "perigee.lua:1: services[1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][1][2][1][2]"
+      "[1][1][1][2][1][2][2][1][1][1][1][2][1][1][1]: more than two million values\n");
 }
 
 static void errors_in_lua(void **state) {
