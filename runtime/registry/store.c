@@ -338,11 +338,11 @@ struct reading {
 static int read_record(void *arg, const char *key, size_t key_length, const void *value,
                        size_t length) {
   struct reading *r = arg;
-  char name[DISK_KEY_MAX + 1];
+  char name[DISK_KEY_MAX + 1] = "";
   uint32_t sum;
-  memcpy(name, key, key_length);
-  name[key_length] = '\0';
-  if (length >= sizeof sum) {
+  if (key_length <= DISK_KEY_MAX && length >= sizeof sum) {
+    memcpy(name, key, key_length);
+    name[key_length] = '\0';
     length -= sizeof sum;
     memcpy(&sum, (const char *)value + length, sizeof sum);
     if (sum == checksum(key, key_length, value, length))
