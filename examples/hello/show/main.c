@@ -42,10 +42,11 @@ static int read_arguments(struct show *s, int argc, char **argv) {
 /* Of the agent's log, and of what the back ends say, only what is wrong is worth a line here. */
 static void actor_spoke(struct show *s, struct actor *a, char *line) {
   bool usual = strstr(line, " listens on ") || strstr(line, "level=info");
+  const char *event = strstr(line, "event="); /* without the time and the level */
   if (a == &s->client)
     story_call(s, a, line);
   else if (!usual)
-    picture_event(s, "%s says: %s", a->name, line);
+    picture_event(s, "%s says: %s", a->name, event ? event + strlen("event=") : line);
 }
 
 static void key_pressed(struct show *s, char key) {

@@ -165,7 +165,7 @@ void picture_draw(struct show *s) {
   printf("%lu calls went well, %lu tried again, %ld us each\n\n", s->calls.ok, s->calls.failed,
          s->calls.latency_us);
   p->height = 3 + BACKENDS + 1;
-  if (story_ended(s) && p->typing) {
+  if (story_ended(s) && p->typing && !s->over) {
     snprintf(text, sizeof text, "  curl 127.0.0.1:%d/v1/pick/web\n", s->http_port);
     paint(p, "2", text);
     snprintf(text, sizeof text, "  build/perigee pick web --run-dir %s\n", s->run_dir);

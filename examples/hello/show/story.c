@@ -12,7 +12,7 @@ struct story {
   size_t act;
   bool entered;
   double entered_at;
-  struct calls before; /* the calls when the act began, or when `quiet_since` was set */
+  struct calls before; /* the calls when the act began */
   int client_pid;      /* the one client's, for the whole story */
 };
 
@@ -106,7 +106,8 @@ static void kill_agent(struct show *s) {
   stage_kill(&s->agent);
 }
 static bool calls_go_on(struct show *s) {
-  return !s->agent.pid && ok_since(s) > 100 && each_called(s);
+  return !s->agent.pid && ok_since(s) > 100 && each_called(s) &&
+         s->calls.failed == s->story->before.failed;
 }
 static void restart_agent(struct show *s) {
   picture_event(s, "%lu calls went well without an agent. It starts again", ok_since(s));
@@ -178,8 +179,8 @@ void story_tick(struct show *s) {
   if (!t->entered) {
     t->entered = true;
     t->entered_at = now_s();
+    act->enter(s); /* may look back at the act before */
     t->before = s->calls;
-    act->enter(s);
     return;
   }
   double elapsed = now_s() - t->entered_at;
