@@ -45,7 +45,7 @@ void output_write(struct buf *b) {
   buf_clear(b);
 }
 
-void table_add(struct table *t, const char *format, ...) {
+void columns_add(struct columns *t, const char *format, ...) {
   char *cell = NULL;
   va_list ap;
   va_start(ap, format);
@@ -76,7 +76,7 @@ static size_t width(const char *text) {
   return n;
 }
 
-void table_print(struct table *t, struct buf *out) {
+void columns_print(struct columns *t, struct buf *out) {
   bool aligned = output_is_terminal();
   size_t widths[16] = {0};
   for (size_t i = 0; i < t->count; i++)
@@ -101,5 +101,5 @@ void table_print(struct table *t, struct buf *out) {
     free(t->cells[i]);
   free(t->cells);
   out->failed |= t->failed;
-  *t = (struct table){0};
+  *t = (struct columns){0};
 }

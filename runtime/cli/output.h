@@ -16,10 +16,10 @@ void output_write(struct buf *b);
 
 /* Rows of cells, one string each, NULL-terminated rows of `columns`; the first row is the header.
  * On a terminal aligned with the header; else separated by tabs, and without it, for scripts. */
-struct table {
+struct columns {
   size_t columns, count, room;
   char **cells; /* owned */
   int failed;
 };
-void table_add(struct table *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void table_print(struct table *t, struct buf *out); /* and frees it */
+void columns_add(struct columns *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void columns_print(struct columns *t, struct buf *out); /* and frees it */

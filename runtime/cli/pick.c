@@ -18,18 +18,14 @@ static int pick_once(const struct arguments *a, struct perigee_service *s,
 }
 
 static int refuse(const struct arguments *a, struct perigee *p, int status) {
-  const char *name = a->items[0], *port = arguments_option(a, "port");
+  const char *name = a->items[0];
   if (status == -EHOSTUNREACH)
     return complain(a, EXIT_NOTHING, "%s has no endpoint to pick", name);
+  if (status == -ENXIO)
+    return complain(a, EXIT_NOTHING, "%s has no port named \"%s\"", name,
+                    arguments_option(a, "port"));
   if (status != -ENOENT)
     return complain(a, EXIT_FAILED, "cannot pick from %s: %s", name, strerror(-status));
-  struct perigee_service *s;
-  if (port && perigee_service_open(p, name, &s) == 0) {
-    bool there = perigee_version(s) != 0;
-    perigee_service_close(s);
-    if (there)
-      return complain(a, EXIT_NOTHING, "%s has no port named \"%s\"", name, port);
-  }
   return local_no_service(a, p, name);
 }
 

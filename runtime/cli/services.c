@@ -8,7 +8,7 @@
 struct listing {
   const struct arguments *arguments;
   struct perigee *p;
-  struct table table;
+  struct columns table;
   struct buf out; /* JSON */
   size_t count;
   int status; /* negative errno */
@@ -27,11 +27,11 @@ static void write_service(struct listing *l, const char *name, uint64_t version,
                ",\"endpoints\":%d,\"passing\":%u,\"warning\":%u,\"critical\":%u,\"version\":%llu}",
                count, by_status[0], by_status[1], by_status[2], (unsigned long long)version);
   } else {
-    table_add(&l->table, "%s", name);
-    table_add(&l->table, "%d", count);
+    columns_add(&l->table, "%s", name);
+    columns_add(&l->table, "%d", count);
     for (int i = 0; i < 3; i++)
-      table_add(&l->table, "%u", by_status[i]);
-    table_add(&l->table, "%llu", (unsigned long long)version);
+      columns_add(&l->table, "%u", by_status[i]);
+    columns_add(&l->table, "%llu", (unsigned long long)version);
   }
   l->count++;
 }
@@ -60,7 +60,7 @@ static void list_services(struct listing *l) {
                                      "WARNING", "CRITICAL",  "VERSION"};
   l->table.columns = 6;
   for (size_t i = 0; i < l->table.columns; i++)
-    table_add(&l->table, "%s", head[i]);
+    columns_add(&l->table, "%s", head[i]);
   perigee_services(l->p, add_service, l);
 }
 
@@ -69,7 +69,7 @@ static void write_endpoints(struct listing *l, struct perigee_service *s,
   static const char *const head[] = {"ID", "ADDRESS", "STATUS", "WEIGHT", "ZONE"};
   l->table.columns = 5;
   for (size_t i = 0; i < l->table.columns; i++)
-    table_add(&l->table, "%s", head[i]);
+    columns_add(&l->table, "%s", head[i]);
   for (int i = 0; i < count; i++, l->count++) {
     char id[256], zone[256];
     struct buf address = {0};
@@ -82,11 +82,11 @@ static void write_endpoints(struct listing *l, struct perigee_service *s,
     if (perigee_endpoint_text(s, &list[i], "zone", zone, sizeof zone) < 0)
       *zone = 0;
     local_write_address(&list[i], &address);
-    table_add(&l->table, "%s", id);
-    table_add(&l->table, "%s", address.data ? address.data : "");
-    table_add(&l->table, "%s", local_status_name(list[i].status));
-    table_add(&l->table, "%g", (double)list[i].weight);
-    table_add(&l->table, "%s", zone);
+    columns_add(&l->table, "%s", id);
+    columns_add(&l->table, "%s", address.data ? address.data : "");
+    columns_add(&l->table, "%s", local_status_name(list[i].status));
+    columns_add(&l->table, "%g", (double)list[i].weight);
+    columns_add(&l->table, "%s", zone);
     buf_free(&address);
   }
 }
@@ -128,7 +128,7 @@ static int run(const struct arguments *a) {
   if (!json)
     buf_clear(&l.out);
   struct buf none = {0};
-  table_print(&l.table, json ? &none : &l.out);
+  columns_print(&l.table, json ? &none : &l.out);
   if (!status)
     output_write(&l.out);
   buf_free(&none);
