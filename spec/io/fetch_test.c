@@ -1,5 +1,6 @@
 /* What fetch promises, against node's servers on loopback. */
 #include "io/fixture.h"
+#include "io/peer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -463,27 +464,26 @@ static void many_at_once(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_open, fixture_close)
-      TEST(answers),
-      TEST(sends_method_headers_and_body),
-      TEST(refuses_bad_options),
-      TEST(follows_redirects),
-      TEST(redirected_posts),
-      TEST(keeps_credentials_at_home),
-      TEST(limits_the_response),
-      TEST(tells_what_went_wrong),
-      TEST(reuses_connections_unless_fresh),
-      TEST(goes_by_unix_socket_and_ipv6),
-      TEST(verifies_tls),
-      TEST(streams_piece_by_piece),
-      TEST(holds_the_peer_back),
-      TEST(streams_end_in_errors_and_deadlines),
-      TEST(streams_a_request),
-      TEST(closes_at_any_time),
-      TEST(closes_in_its_callback),
-      TEST(a_dead_name_server_blocks_nothing),
-      TEST(names_come_from_the_resolver),
-      TEST(many_at_once),
+      FIXTURE_TEST(answers),
+      FIXTURE_TEST(sends_method_headers_and_body),
+      FIXTURE_TEST(refuses_bad_options),
+      FIXTURE_TEST(follows_redirects),
+      FIXTURE_TEST(redirected_posts),
+      FIXTURE_TEST(keeps_credentials_at_home),
+      FIXTURE_TEST(limits_the_response),
+      FIXTURE_TEST(tells_what_went_wrong),
+      FIXTURE_TEST(reuses_connections_unless_fresh),
+      FIXTURE_TEST(goes_by_unix_socket_and_ipv6),
+      FIXTURE_TEST(verifies_tls),
+      FIXTURE_TEST(streams_piece_by_piece),
+      FIXTURE_TEST(holds_the_peer_back),
+      FIXTURE_TEST(streams_end_in_errors_and_deadlines),
+      FIXTURE_TEST(streams_a_request),
+      FIXTURE_TEST(closes_at_any_time),
+      FIXTURE_TEST(closes_in_its_callback),
+      FIXTURE_TEST(a_dead_name_server_blocks_nothing),
+      FIXTURE_TEST(names_come_from_the_resolver),
+      FIXTURE_TEST(many_at_once),
   };
   if (peer_open(&peer) < 0)
     return 1;

@@ -1,4 +1,4 @@
-/* fixture: a loop with an io on it, waiting with a deadline, and the peers of peer.js. */
+/* fixture: a loop with an io on it, and waiting with a deadline. */
 #pragma once
 
 #include <setjmp.h>
@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "io/io.h"
@@ -63,46 +62,4 @@ static inline int fixture_close(void **state) {
   return rc;
 }
 
-struct peer {
-  char directory[64];
-  pid_t pid;
-  int input;
-  int http, six, https, dns;
-};
-
-static inline int peer_open(struct peer *p) {
-  strcpy(p->directory, "/tmp/perigee-io-XXXXXX");
-  if (!mkdtemp(p->directory))
-    return -1;
-  char command[512];
-  snprintf(command, sizeof command, "sh spec/io/certificates.sh %s", p->directory);
-  int in[2], out[2];
-  if (system(command) != 0 || pipe(in) < 0 || pipe(out) < 0)
-    return -1;
-  p->pid = fork();
-  if (p->pid == 0) {
-    dup2(in[0], 0);
-    dup2(out[1], 1);
-    close(in[1]);
-    close(out[0]);
-    execlp("node", "node", "spec/io/peer.js", p->directory, (char *)NULL);
-    _exit(127);
-  }
-  close(in[0]);
-  close(out[1]);
-  p->input = in[1];
-  FILE *line = fdopen(out[0], "r");
-  int n = fscanf(line, "{\"http\":%d,\"six\":%d,\"https\":%d,\"dns\":%d}", &p->http, &p->six,
-                 &p->https, &p->dns);
-  fclose(line);
-  return n == 4 ? 0 : -1;
-}
-
-static inline void peer_close(struct peer *p) {
-  close(p->input);
-  waitpid(p->pid, NULL, 0);
-  char command[128];
-  snprintf(command, sizeof command, "rm -r %s", p->directory);
-  if (system(command) != 0)
-    fprintf(stderr, "%s is left\n", p->directory);
-}
+#define FIXTURE_TEST(name) cmocka_unit_test_setup_teardown(name, fixture_open, fixture_close)

@@ -71,7 +71,7 @@ names.on('message', (message, from) => {
   asked++;
   let at = 12, labels = [];
   while (message[at]) { labels.push(message.toString('latin1', at + 1, at + 1 + message[at])); at += 1 + message[at]; }
-  const name = labels.join('.'), type = message.readUInt16BE(at + 1), question = message.subarray(12, at + 5);
+  const name = labels.join('.').toLowerCase(), type = message.readUInt16BE(at + 1), question = message.subarray(12, at + 5);
   const record = (rtype, ttl, data) => {
     const head = Buffer.from([0xc0, 12, 0, rtype, 0, 1, 0, 0, 0, ttl, 0, data.length]);
     return Buffer.concat([head, data]);
