@@ -28,6 +28,8 @@ struct value {
     struct {
       struct field *fields;
       struct value **list;
+      uint32_t *index; /* of large tables: slots that hold a field's number + 1, 0 = empty */
+      size_t index_size;
       size_t field_count, field_room, list_count, list_room;
     } table;
   };
@@ -126,17 +128,70 @@ static int make_room(void **items, size_t *room, size_t count, size_t size) {
   return 0;
 }
 
+enum { INDEX_FROM = 16 }; /* fields; a smaller table is searched from end to end */
+
+/* FNV-1a (Fowler, Noll, Vo). */
+static size_t hash_key(const char *key) {
+  uint64_t hash = 14695981039346656037u;
+  for (; *key; key++)
+    hash = (hash ^ (unsigned char)*key) * 1099511628211u;
+  return (size_t)(hash ^ hash >> 32);
+}
+
+/* The field of that name, or NULL. */
+static struct field *find_field(const struct value *t, const char *key) {
+  if (!t->table.index) {
+    for (size_t i = 0; i < t->table.field_count; i++)
+      if (strcmp(t->table.fields[i].key, key) == 0)
+        return &t->table.fields[i];
+    return NULL;
+  }
+  size_t mask = t->table.index_size - 1;
+  for (size_t i = hash_key(key) & mask; t->table.index[i]; i = (i + 1) & mask) {
+    struct field *f = &t->table.fields[t->table.index[i] - 1];
+    if (strcmp(f->key, key) == 0)
+      return f;
+  }
+  return NULL;
+}
+
+static void index_field(struct value *t, size_t number) {
+  size_t mask = t->table.index_size - 1, i = hash_key(t->table.fields[number].key) & mask;
+  while (t->table.index[i])
+    i = (i + 1) & mask;
+  t->table.index[i] = (uint32_t)number + 1;
+}
+
+/* After a field was added: at most half of the slots are used. Without memory for an index the
+ * table is searched from end to end. */
+static void index_last(struct value *t) {
+  size_t count = t->table.field_count;
+  if (count < INDEX_FROM)
+    return;
+  if (t->table.index && count * 2 <= t->table.index_size) {
+    index_field(t, count - 1);
+    return;
+  }
+  free(t->table.index);
+  t->table.index_size = 4 * INDEX_FROM;
+  while (t->table.index_size < count * 4)
+    t->table.index_size *= 2;
+  t->table.index = calloc(t->table.index_size, sizeof *t->table.index);
+  for (size_t i = 0; t->table.index && i < count; i++)
+    index_field(t, i);
+}
+
 int value_set(struct value *t, const char *key, struct value *v) {
   if (!t || t->kind != VALUE_TABLE || !v) {
     value_unref(v);
     return !t || !v ? -ENOMEM : -EINVAL;
   }
-  for (size_t i = 0; i < t->table.field_count; i++)
-    if (strcmp(t->table.fields[i].key, key) == 0) {
-      value_unref(t->table.fields[i].value);
-      t->table.fields[i].value = v;
-      return 0;
-    }
+  struct field *old = find_field(t, key);
+  if (old) {
+    value_unref(old->value);
+    old->value = v;
+    return 0;
+  }
   char *copy = strdup(key);
   if (!copy || make_room((void **)&t->table.fields, &t->table.field_room, t->table.field_count,
                          sizeof *t->table.fields)) {
@@ -145,6 +200,7 @@ int value_set(struct value *t, const char *key, struct value *v) {
     return -ENOMEM;
   }
   t->table.fields[t->table.field_count++] = (struct field){copy, v};
+  index_last(t);
   return 0;
 }
 
@@ -188,6 +244,7 @@ void value_unref(struct value *v) {
     for (size_t i = 0; i < v->table.list_count; i++)
       value_unref(v->table.list[i]);
     free(v->table.fields);
+    free(v->table.index);
     free(v->table.list);
   }
   free(v);
@@ -218,11 +275,8 @@ bool value_is_secret(const struct value *v) {
 }
 
 const struct value *value_get(const struct value *t, const char *key) {
-  if (value_kind(t) == VALUE_TABLE)
-    for (size_t i = 0; i < t->table.field_count; i++)
-      if (strcmp(t->table.fields[i].key, key) == 0)
-        return t->table.fields[i].value;
-  return NULL;
+  const struct field *f = value_kind(t) == VALUE_TABLE ? find_field(t, key) : NULL;
+  return f ? f->value : NULL;
 }
 
 size_t value_length(const struct value *t) {

@@ -9,12 +9,15 @@
 /* Deeper tables take the place of what holds them. The reader of values stops at the same depth. */
 enum { DEPTH_MAX = 100 };
 
-/* A part of a table, or a variable. Nodes live as long as the places. */
+/* A part of a table, or a variable: known by what it is part of, and its key or its index. Nodes
+ * live as long as the places. */
 struct place_node {
-  struct place_node *next; /* of the same parent */
-  struct place_node *first, *last;
-  const struct place_node *same_as; /* its value is that variable's */
+  struct place_node *chain;         /* of the same bucket */
   struct place_node *older;         /* of all nodes, to free them */
+  const struct place_node *part_of; /* NULL: the file's variables */
+  const struct place_node *same_as; /* its value is that variable's */
+  unsigned assigned;                /* how often: parts are of one assignment only */
+  unsigned of_assigned;             /* part_of's, when this was made */
   size_t index;                     /* 1-based in a list; 0: named */
   int line;
   char key[];
@@ -22,8 +25,9 @@ struct place_node {
 
 struct places {
   struct place_node *newest;
-  struct place_node *variables; /* a node whose children are the file's variables */
-  struct place_node *root;      /* what the last return at the file's own level gives */
+  struct place_node **buckets;
+  size_t bucket_count, node_count; /* a power of two */
+  struct place_node *root;         /* what the last return at the file's own level gives */
   int failed;
 };
 
@@ -34,41 +38,97 @@ struct parser {
   int depth;
 };
 
-static struct place_node *node_new(struct places *p, const char *key, size_t length) {
-  struct place_node *n = calloc(1, sizeof *n + length + 1);
-  if (!n) {
-    p->failed = 1;
-    return NULL;
-  }
-  if (length)
-    memcpy(n->key, key, length);
-  n->older = p->newest;
-  return p->newest = n;
+/* What a node is found by. */
+struct name {
+  const struct place_node *part_of;
+  const char *key;
+  size_t length, index;
+};
+
+/* FNV-1a (Fowler, Noll, Vo). */
+static size_t hash_bytes(size_t hash, const void *bytes, size_t length) {
+  for (size_t i = 0; i < length; i++)
+    hash = (hash ^ ((const unsigned char *)bytes)[i]) * (size_t)1099511628211u;
+  return hash;
 }
 
-static struct place_node *find_field(const struct place_node *of, const char *key, size_t length) {
-  for (struct place_node *n = of ? of->first : NULL; n; n = n->next)
-    if (!n->index && strlen(n->key) == length && memcmp(n->key, key, length) == 0)
+static size_t hash_name(const struct name *n) {
+  size_t hash = (size_t)14695981039346656037u;
+  hash = hash_bytes(hash, &n->part_of, sizeof n->part_of);
+  hash = hash_bytes(hash, &n->index, sizeof n->index);
+  return n->length ? hash_bytes(hash, n->key, n->length) : hash;
+}
+
+static struct place_node *find_node(const struct places *p, const struct name *name) {
+  if (!p->bucket_count)
+    return NULL;
+  struct place_node *n = p->buckets[hash_name(name) & (p->bucket_count - 1)];
+  for (; n; n = n->chain)
+    if (n->part_of == name->part_of && n->index == name->index &&
+        (!n->part_of || n->of_assigned == n->part_of->assigned) && strlen(n->key) == name->length &&
+        (!name->length || memcmp(n->key, name->key, name->length) == 0))
       return n;
   return NULL;
 }
 
-static struct place_node *add_child(struct places *p, struct place_node *to, const char *key,
-                                    size_t length) {
-  struct place_node *n = to ? node_new(p, key, length) : NULL;
-  if (!n)
-    return NULL;
-  if (to->last)
-    to->last->next = n;
-  else
-    to->first = n;
-  return to->last = n;
+static void grow_index(struct places *p) {
+  size_t count = p->bucket_count ? p->bucket_count * 2 : 64;
+  struct place_node **buckets = calloc(count, sizeof *buckets);
+  if (!buckets) {
+    p->failed = 1;
+    return;
+  }
+  for (struct place_node *n = p->newest; n; n = n->older) {
+    struct name name = {n->part_of, n->key, strlen(n->key), n->index};
+    struct place_node **bucket = &buckets[hash_name(&name) & (count - 1)];
+    n->chain = *bucket;
+    *bucket = n;
+  }
+  free(p->buckets);
+  p->buckets = buckets;
+  p->bucket_count = count;
 }
 
-static struct place_node *field_of(struct places *p, struct place_node *of,
+static struct place_node *node_new(struct places *p, const struct name *name) {
+  if (p->node_count == p->bucket_count)
+    grow_index(p);
+  struct place_node *n = p->failed ? NULL : calloc(1, sizeof *n + name->length + 1);
+  if (!n) {
+    p->failed = 1;
+    return NULL;
+  }
+  if (name->length)
+    memcpy(n->key, name->key, name->length);
+  /* A key with a NUL byte is cut here, and found by nobody. */
+  n->part_of = name->part_of;
+  n->of_assigned = n->part_of ? n->part_of->assigned : 0;
+  n->index = name->index;
+  struct name stored = {n->part_of, n->key, strlen(n->key), n->index};
+  struct place_node **bucket = &p->buckets[hash_name(&stored) & (p->bucket_count - 1)];
+  n->chain = *bucket;
+  *bucket = n;
+  n->older = p->newest;
+  p->node_count++;
+  return p->newest = n;
+}
+
+/* `of` NULL in the next two: what is above is unknown, and so is this. */
+static struct place_node *field_of(struct places *p, const struct place_node *of,
                                    const struct token *key) {
-  struct place_node *n = find_field(of, key->start, key->length);
-  return n ? n : add_child(p, of, key->start, key->length);
+  struct name name = {of, key->start, key->length, 0};
+  struct place_node *n = of ? find_node(p, &name) : NULL;
+  return n || !of ? n : node_new(p, &name);
+}
+
+static struct place_node *item_of(struct places *p, const struct place_node *of, size_t index) {
+  struct name name = {of, NULL, 0, index};
+  return of && index ? node_new(p, &name) : NULL;
+}
+
+static struct place_node *variable(struct places *p, const struct token *key) {
+  struct name name = {NULL, key->start, key->length, 0};
+  struct place_node *n = find_node(p, &name);
+  return n ? n : node_new(p, &name);
 }
 
 static void advance(struct parser *ps) {
@@ -122,8 +182,10 @@ static void read_table(struct parser *ps, struct place_node *into);
 /* A value: a table is read into `into`; a variable alone makes `into` the same as it. The rest of a
  * longer expression is left to the caller. */
 static void read_expression(struct parser *ps, struct place_node *into) {
-  if (into)
-    into->first = into->last = NULL, into->same_as = NULL;
+  if (into) {
+    into->assigned++;
+    into->same_as = NULL;
+  }
   if (at(ps, "{")) {
     read_table(ps, into);
   } else if (ps->token.kind == TOKEN_NAME) {
@@ -131,7 +193,8 @@ static void read_expression(struct parser *ps, struct place_node *into) {
     bool alone = next.kind == TOKEN_NAME || next.kind == TOKEN_END || token_is(&next, ",") ||
                  token_is(&next, ";") || token_is(&next, "}");
     if (alone && into)
-      into->same_as = find_field(ps->places->variables, ps->token.start, ps->token.length);
+      into->same_as =
+          find_node(ps->places, &(struct name){NULL, ps->token.start, ps->token.length, 0});
     if (nesting(&ps->token) == 0)
       advance(ps);
   }
@@ -147,8 +210,8 @@ static struct place_node *read_bracket_key(struct parser *ps, struct place_node 
   if (token_is(&closing, "]") && token_is(&equals, "=")) {
     if (key.kind == TOKEN_TEXT)
       child = field_of(ps->places, into, &key);
-    else if (key.kind == TOKEN_NUMBER && (child = add_child(ps->places, into, NULL, 0)))
-      child->index = strtoul(key.start, NULL, 10);
+    else if (key.kind == TOKEN_NUMBER)
+      child = item_of(ps->places, into, strtoul(key.start, NULL, 10));
   }
   if (child)
     child->line = line;
@@ -169,9 +232,7 @@ static void read_entry(struct parser *ps, struct place_node *into, size_t *index
   } else if (at(ps, "[")) {
     child = read_bracket_key(ps, into, line);
   } else {
-    child = add_child(ps->places, into, NULL, 0);
-    if (child)
-      child->index = ++*index;
+    child = item_of(ps->places, into, ++*index);
   }
   if (child)
     child->line = line;
@@ -198,7 +259,7 @@ static void read_table(struct parser *ps, struct place_node *into) {
 
 /* NAME, NAME.field, NAME["field"], ... before a `=`: the node that is assigned to, or NULL. */
 static struct place_node *read_variable(struct parser *ps) {
-  struct place_node *n = field_of(ps->places, ps->places->variables, &ps->token);
+  struct place_node *n = variable(ps->places, &ps->token);
   int line = ps->token.line;
   advance(ps);
   while (at(ps, ".") || at(ps, "[")) {
@@ -209,12 +270,12 @@ static struct place_node *read_variable(struct parser *ps) {
       struct token key = look_ahead(ps);
       bool literal = key.kind == TOKEN_TEXT;
       skip_brackets(ps);
-      n = literal && n ? field_of(ps->places, n, &key) : NULL;
+      n = literal ? field_of(ps->places, n, &key) : NULL;
     } else {
       advance(ps);
       if (ps->token.kind != TOKEN_NAME)
         return NULL;
-      n = n ? field_of(ps->places, n, &ps->token) : NULL;
+      n = field_of(ps->places, n, &ps->token);
       advance(ps);
     }
     if (n && !n->line)
@@ -229,7 +290,8 @@ static struct place_node *read_variable(struct parser *ps) {
 }
 
 static void read_return(struct parser *ps) {
-  struct place_node *root = node_new(ps->places, NULL, 0);
+  /* A variable without a name: nothing else finds it. */
+  struct place_node *root = node_new(ps->places, &(struct name){0});
   if (!root)
     return;
   root->line = ps->token.line;
@@ -273,7 +335,6 @@ struct places *places_read(const char *source, size_t length) {
   struct places *p = calloc(1, sizeof *p);
   if (!p)
     return NULL;
-  p->variables = node_new(p, NULL, 0);
   struct parser ps = {.places = p};
   lexer_begin(&ps.lx, source, length);
   advance(&ps);
@@ -291,6 +352,8 @@ void places_free(struct places *p) {
     p->newest = n->older;
     free(n);
   }
+  if (p)
+    free(p->buckets);
   free(p);
 }
 
@@ -301,21 +364,20 @@ static const struct place_node *resolve(const struct place_node *n) {
   return n;
 }
 
-static struct place below(struct place at, const struct place_node *child) {
-  return child ? (struct place){resolve(child), child->line} : (struct place){NULL, at.line};
+static struct place below(const struct places *p, const struct place_node *child, int line) {
+  return (struct place){p, resolve(child), child ? child->line : line};
 }
 
 struct place places_root(const struct places *p) {
-  return below((struct place){NULL, 1}, p->root);
+  return below(p, p->root, 1);
 }
 
 struct place place_field(struct place at, const char *key) {
-  return below(at, find_field(at.node, key, strlen(key)));
+  struct name name = {at.node, key, strlen(key), 0};
+  return below(at.places, at.node ? find_node(at.places, &name) : NULL, at.line);
 }
 
 struct place place_item(struct place at, size_t i) {
-  const struct place_node *n = at.node ? at.node->first : NULL;
-  while (n && n->index != i)
-    n = n->next;
-  return below(at, n);
+  struct name name = {at.node, NULL, 0, i};
+  return below(at.places, at.node ? find_node(at.places, &name) : NULL, at.line);
 }

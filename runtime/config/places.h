@@ -13,6 +13,7 @@ struct place_node;
 
 /* A cursor that goes down the returned table as its reader does. Valid while `places` is. */
 struct place {
+  const struct places *places;
   const struct place_node *node; /* NULL: nothing is known below here */
   int line;                      /* 1-based; that of what holds it where its own is unknown */
 };

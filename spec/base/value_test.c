@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -30,6 +31,26 @@ static void table_keeps_order_and_replaces(void **state) {
   assert_null(value_at(t, 10));
   assert_null(value_get(t, "c"));
   assert_null(value_field(t, 2, &key));
+  value_unref(t);
+}
+
+static void large_tables_find_their_fields(void **state) {
+  struct value *t = value_table();
+  char key[20];
+  for (int i = 0; i < 5000; i++) {
+    snprintf(key, sizeof key, "key-%d", i);
+    assert_int_equal(value_set(t, key, value_number(i)), 0);
+  }
+  for (int i = 0; i < 5000; i += 2) {
+    snprintf(key, sizeof key, "key-%d", i);
+    assert_int_equal(value_set(t, key, value_number(-i)), 0);
+  }
+  assert_int_equal(value_fields(t), 5000);
+  for (int i = 0; i < 5000; i++) {
+    snprintf(key, sizeof key, "key-%d", i);
+    assert_true(value_as_number(value_get(t, key), 0.5) == (i % 2 ? i : -i));
+  }
+  assert_null(value_get(t, "key-5000"));
   value_unref(t);
 }
 
@@ -125,6 +146,7 @@ static void findings_sorted_by_file_and_line(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(table_keeps_order_and_replaces),
+      cmocka_unit_test(large_tables_find_their_fields),
       cmocka_unit_test(misuse_is_an_error_and_leaks_nothing),
       cmocka_unit_test(equality_ignores_order_and_places),
       cmocka_unit_test(places),
