@@ -1,4 +1,4 @@
-/* perigee.sleep(duration): waits. The smallest operation there is: the pattern for all others. */
+/* perigee.sleep(duration): waits, at least a turn of the loop. The smallest operation there is: the pattern for all others. */
 #include "vm/bindings.h"
 #include "vm/task.h"
 
@@ -32,7 +32,10 @@ static int sleep_call(lua_State *L) {
     return luaL_error(L, "out of memory");
   n->timer.data = n;
   uv_timer_init(vm_loop(isolate_vm(isolate_of(L))), &n->timer);
-  uv_timer_start(&n->timer, nap_over, (uint64_t)(ns + 999999) / 1000000, 0);
+  /* A timer of 0 that is started by a timer's callback runs in the same turn: `sleep(0)` in a loop
+   * would hold the loop for ever. */
+  uint64_t ms = ns > 0 ? (uint64_t)(ns + 999999) / 1000000 : 1;
+  uv_timer_start(&n->timer, nap_over, ms, 0);
   return task_wait(L, n, nap_cancel, &n->wait);
 }
 

@@ -123,10 +123,10 @@ static int mistake(const struct reader *r, const char *field, const char *format
                    field ? line_of(r->source, field) : 1, text);
 }
 
-static int refuse_word(const struct reader *r, const char *what, const char *word,
-                       const char *const *known, size_t count) {
+static int refuse_word(const struct reader *r, const char *field, const char *what,
+                       const char *word, const char *const *known, size_t count) {
   const char *near = nearest_word(word, known, count);
-  return mistake(r, word, "%s \"%.100s\" is not known%s%s%s", what, word,
+  return mistake(r, field, "%s \"%.100s\" is not known%s%s%s", what, word,
                  near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
 
@@ -142,7 +142,7 @@ static int read_kind(struct reader *r) {
       r->kind = &kinds[i];
   }
   if (!r->kind)
-    return refuse_word(r, "kind", word, names, KINDS);
+    return refuse_word(r, "kind", "kind", word, names, KINDS);
   if (strcmp(word, r->plugin->kind) != 0)
     return mistake(r, "kind", "a %s plugin, where a %s is wanted", word, r->plugin->kind);
   return 0;
@@ -155,7 +155,7 @@ static int read_events(const struct reader *r, int on) {
     if (lua_type(L, -2) != LUA_TSTRING)
       return mistake(r, "on", "on: events are named");
     if (!listed(lua_tostring(L, -2), events))
-      return refuse_word(r, "event", lua_tostring(L, -2), events, 5);
+      return refuse_word(r, lua_tostring(L, -2), "event", lua_tostring(L, -2), events, 5);
     if (!lua_isfunction(L, -1))
       return mistake(r, lua_tostring(L, -2), "on.%s must be a function", lua_tostring(L, -2));
     lua_pop(L, 1);
@@ -174,7 +174,7 @@ static int check_field(const struct reader *r, const char *name, int value) {
       known[count++] = *k;
     for (const char *const *k = r->kind->fields; *k; k++)
       known[count++] = *k;
-    return refuse_word(r, "field", name, known, count);
+    return refuse_word(r, name, "field", name, known, count);
   }
   if (!listed(name, plain))
     return lua_isfunction(L, value) ? 0 : mistake(r, name, "%s must be a function", name);

@@ -87,8 +87,8 @@ void isolate_release(struct isolate *iso); /* may free it */
 int isolate_explain(struct isolate *iso, lua_State *L, int status, bool killed, struct fault *f);
 /* lua_resume behind the fence, as a turn; *killed: the turn's limit ended it. */
 int isolate_resume(struct isolate *iso, lua_State *L, int arguments, bool *killed);
-/* lua_pcall of plugin code from host code: the plugin's memory limit holds during the call. */
-int isolate_pcall(lua_State *L, int arguments, int results, int handler);
+/* lua_call of plugin code from host code that is protected: the plugin's memory limit holds. */
+void isolate_call(lua_State *L, int arguments, int results);
 
 /* Fill a fresh state; run protected. */
 void sandbox_open(lua_State *L); /* sandbox.c */
@@ -108,7 +108,8 @@ void task_end(struct task *t, int status, const char *text);
 bool task_ended(const struct task *t);
 /* Of an ended one: 0, or negative errno with words. */
 int task_status(const struct task *t, const char **text);
-lua_State *task_stack(const struct task *t); /* all on it are its results, when its status is 0 */
+lua_State *
+task_stack(const struct task *t); /* of one whose status is 0: all on it are its results */
 struct task *task_running(lua_State *L);
 bool task_outermost(lua_State *L); /* L is the running task itself, not a coroutine it made */
 struct task *task_ref(struct task *t);

@@ -134,13 +134,12 @@ int isolate_resume(struct isolate *iso, lua_State *L, int arguments, bool *kille
   return status;
 }
 
-int isolate_pcall(lua_State *L, int arguments, int results, int handler) {
+void isolate_call(lua_State *L, int arguments, int results) {
   struct isolate *iso = isolate_of(L);
-  unsigned before = iso->in_lua;
+  unsigned before = iso->in_lua; /* what raises ends at the fence, which restores it too */
   iso->in_lua = 1;
-  int status = lua_pcall(L, arguments, results, handler);
+  lua_call(L, arguments, results);
   iso->in_lua = before;
-  return status;
 }
 
 int isolate_explain(struct isolate *iso, lua_State *L, int status, bool killed, struct fault *f) {

@@ -64,8 +64,7 @@ static int load_body(lua_State *L, void *arg) {
   lua_pushfstring(L, "@%s", p->path);
   if (luaL_loadbufferx(L, l->source.data, l->source.length, lua_tostring(L, -1), "t") != 0)
     return lua_error(L);
-  if (isolate_pcall(L, 0, 1, 0) != 0)
-    return lua_error(L);
+  isolate_call(L, 0, 1);
   int code = declaration_read(L, p, l->source.data, l->fault);
   if (code == 0)
     p->ref = luaL_ref(L, LUA_REGISTRYINDEX);

@@ -81,12 +81,18 @@ static void task_unlist(struct task *t) {
     t->next->link = t->link;
 }
 
+static void stack_drop(struct task *t) {
+  if (t->L)
+    luaL_unref(t->isolate->L, LUA_REGISTRYINDEX, t->ref);
+  t->L = NULL;
+}
+
 void task_unref(struct task *t) {
   if (--t->references > 0)
     return;
   if (t->isolate) {
     task_unlist(t);
-    luaL_unref(t->isolate->L, LUA_REGISTRYINDEX, t->ref);
+    stack_drop(t);
   }
   free(t->text);
   free(t);
@@ -181,6 +187,8 @@ static void task_finish(struct task *t) {
   task_unlist(t);
   task_list(t, &t->isolate->ended);
   t->isolate->task_count--;
+  if (t->status != 0)
+    stack_drop(t); /* else what it filled its memory with stays until its udata is collected */
   sibling_unlink(t);
   deadline_stop(t);
   while (t->children) {

@@ -6,6 +6,13 @@ static void a_wait_gives_way_and_comes_back(void **state) {
   assert_string_equal(ask(*state, "perigee.sleep('1ms') return 'after'"), "after");
 }
 
+static void sleeping_for_nothing_lets_others_run(void **state) {
+  assert_string_equal(ask(*state,
+                          "local t = perigee.task.spawn(function() perigee.sleep(0) end)\n"
+                          "while t:status() == 'running' do perigee.sleep(0) end return 'done'"),
+                      "done");
+}
+
 static void a_child_is_joined_with_its_results(void **state) {
   assert_string_equal(ask(*state,
                           "local t = perigee.task.spawn(function(a, b) perigee.sleep(0.001) "
@@ -181,6 +188,7 @@ static void a_plugin_may_be_freed_in_its_own_callback(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       FIXTURE_TEST(a_wait_gives_way_and_comes_back),
+      FIXTURE_TEST(sleeping_for_nothing_lets_others_run),
       FIXTURE_TEST(a_child_is_joined_with_its_results),
       FIXTURE_TEST(a_child_that_raises_fails_its_join),
       FIXTURE_TEST(a_deadline_ends_what_is_late),

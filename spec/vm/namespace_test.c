@@ -1,0 +1,204 @@
+/* The plain namespaces of `perigee`. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "fixture.h"
+
+static void json_goes_there_and_back(void **state) {
+  assert_string_equal(
+      ask(*state, "return perigee.json.encode({1, 'a\"\\n', true, perigee.json.null, {b = 1.5}})"),
+      "[1,\"a\\\"\\n\",true,null,{\"b\":1.5}]");
+  assert_string_equal(
+      ask(*state, "return perigee.json.encode(1763759385123456), perigee.json.encode({}),\n"
+                  "perigee.json.encode({a = perigee.json.array()}), perigee.json.encode('\\255')"),
+      "1763759385123456|{}|{\"a\":[]}|\"\xef\xbf\xbd\"");
+  assert_string_equal(ask(*state, "local v = perigee.json.decode('{\"a\":[1,{\"b\":null}]}')\n"
+                                  "return v.a[1], v.a[2].b == perigee.json.null"),
+                      "1|true");
+}
+
+static void json_errors_are_values(void **state) {
+  assert_string_equal(ask(*state, "return perigee.json.decode(nil)"),
+                      "nil|not a text to decode but a nil|EINVAL");
+  assert_non_null(strstr(ask(*state, "return perigee.json.decode('{\"a\":')"), "nil|not JSON: "));
+  assert_non_null(
+      strstr(ask(*state, "return perigee.json.decode(('['):rep(200))"), "nil|not JSON: "));
+  assert_non_null(
+      strstr(ask(*state, "local t = {} t.t = t return perigee.json.encode(t)"), "100 deep|EINVAL"));
+  assert_non_null(
+      strstr(ask(*state, "return perigee.json.encode({1, a = 2})"), "both named and numbered"));
+  assert_non_null(
+      strstr(ask(*state, "return perigee.json.encode({print = pairs})"), "function|EINVAL"));
+  assert_non_null(strstr(ask(*state, "return perigee.json.encode(0/0)"), "not finite"));
+  assert_string_equal(ask(*state, "return select(3, perigee.json.decode((' '):rep(5e6)))"),
+                      "E2BIG");
+  assert_string_equal(
+      ask(*state, "return select(3, perigee.json.decode('[' .. ('[],'):rep(6e5) .. '[]]'))"),
+      "ENOMEM");
+}
+
+static void base64_is_that_of_rfc_4648(void **state) {
+  assert_string_equal(
+      ask(*state,
+          "local out = {} for i, s in ipairs{'', 'f', 'fo', 'foo', 'foob', 'fooba', 'foobar'} do\n"
+          "out[i] = perigee.base64.encode(s) assert(perigee.base64.decode(out[i]) == s) end\n"
+          "return table.concat(out, ' ')"),
+      " Zg== Zm8= Zm9v Zm9vYg== Zm9vYmE= Zm9vYmFy");
+  assert_string_equal(ask(*state, "return perigee.base64.encode('\\249\\255\\254a', 'url'), "
+                                  "perigee.base64.decode('-f_-YQ') == '\\249\\255\\254a'"),
+                      "-f_-YQ|true");
+  assert_string_equal(
+      ask(*state, "return perigee.base64.decode('Zg='), select(3, perigee.base64.decode('Z!=='))"),
+      "nil|EINVAL");
+}
+
+static void urls_are_taken_apart_and_made(void **state) {
+  assert_string_equal(
+      ask(*state,
+          "local u = perigee.url.parse('https://me:pw@[::1]:8443/a/b?q=1&r#end')\n"
+          "return u.scheme, u.user, u.password, u.host, u.port, u.path, u.query, u.fragment"),
+      "https|me|pw|::1|8443|/a/b|q=1&r|end");
+  assert_string_equal(
+      ask(*state, "local u = perigee.url.parse('etcd:///web') return u.scheme, u.host, u.path"),
+      "etcd|nil|/web");
+  assert_string_equal(
+      ask(*state,
+          "local a, _, b = perigee.url.parse('http://h:99999/') local c = perigee.url.parse('no')\n"
+          "local d = perigee.url.parse('http://:80/') return a, b, c, d"),
+      "nil|EINVAL|nil|nil");
+  assert_string_equal(
+      ask(*state,
+          "return perigee.url.encode('a b/\\195\\164~'), perigee.url.decode('a%20b%2F%c3%a4')"),
+      "a%20b%2F%C3%A4~|a b/\xc3\xa4");
+  assert_string_equal(ask(*state, "return perigee.url.query{ z = 1, a = {'x y', 2}, ok = true }"),
+                      "a=x%20y&a=2&ok=true&z=1");
+  assert_string_equal(ask(*state, "return select(3, perigee.url.decode('50%'))"), "EINVAL");
+}
+
+/* The digests of "abc" in RFC 1321, FIPS 180 and, for HMAC, RFC 4231's second case. */
+static void hashes_are_the_standards(void **state) {
+  assert_string_equal(
+      ask(*state, "local h = perigee.hash return h.md5('abc'), h.sha1('abc'), h.sha256('abc')"),
+      "900150983cd24fb0d6963f7d28e17f72|a9993e364706816aba3e25717850c26c9cd0d89d|"
+      "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  assert_string_equal(ask(*state, "return perigee.hash.hmac('sha256', 'Jefe', 'what do ya want for "
+                                  "nothing?'), #perigee.hash.sha256('', 'raw')"),
+                      "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843|32");
+}
+
+static void structures_are_packed_as_in_lua_53(void **state) {
+  assert_string_equal(
+      ask(*state,
+          "local function hex(s) return (s:gsub('.', function(c) return ('%02x'):format(c:byte()) "
+          "end)) end\n"
+          "return hex(perigee.pack('>I2i4<I4', 258, -2, 1)), hex(perigee.pack('s2z', 'ab', 'c')),\n"
+          "hex(perigee.pack('<d', 1.5)), hex(perigee.pack('>i8', -1)), "
+          "perigee.pack_size('>I1xI8c3')"),
+      "0102fffffffe01000000|000261626300|000000000000f83f|ffffffffffffffff|13");
+  assert_string_equal(
+      ask(*state, "return perigee.unpack('>Bbi3I8s1zc2fx', perigee.pack('>Bbi3I8s1zc2fx', 255, "
+                  "-128, -70000, 2^53, 'hi', 'zed', 'ab', 0.5))"),
+      "255|-128|-70000|9.007199254741e+15|hi|zed|ab|0.5|28");
+  assert_non_null(strstr(ask(*state, "perigee.pack('B', 256)"), "does not fit"));
+  assert_non_null(strstr(ask(*state, "perigee.pack('I8', 1.5)"), "an integer"));
+  assert_non_null(strstr(ask(*state, "perigee.pack('I4I4', 1)"), "the format wants more"));
+  assert_non_null(strstr(ask(*state, "perigee.pack('q', 1)"), "\"q\" is none of"));
+  assert_non_null(strstr(ask(*state, "perigee.unpack('>I4', 'abc')"), "inside a value"));
+  assert_non_null(
+      strstr(ask(*state, "perigee.unpack('>s4', '\\255\\255\\255\\255x')"), "inside a value"));
+  assert_non_null(strstr(ask(*state, "perigee.unpack('>J', ('\\255'):rep(8))"), "beyond 2^53"));
+  assert_non_null(strstr(ask(*state, "perigee.unpack('z', 'abc')"), "inside a value"));
+}
+
+static int64_t fixed_now(void *unused) {
+  return 5000000000;
+}
+
+static int64_t fixed_wall(void *unused) {
+  return 1763759385123456;
+}
+
+static uint64_t fixed_random(void *unused) {
+  return UINT64_C(0x8000000000000000);
+}
+
+static void a_test_can_own_time_and_chance(void **state) {
+  const struct clock_source fixed = {fixed_now, fixed_wall, fixed_random, NULL};
+  clock_use(&fixed);
+  const char *text =
+      ask(*state, "return perigee.time.now(), perigee.time.monotonic(), perigee.time.iso(),\n"
+                  "perigee.random(), #perigee.random(9), ctx.random(), math.random(10), ctx.now()");
+  clock_use(NULL);
+  assert_string_equal(text,
+                      "1763759385.1235|5|2025-11-21T21:09:45.123Z|0.5|9|0.5|6|1763759385.1235");
+}
+
+static void times_are_read_and_written(void **state) {
+  assert_string_equal(ask(*state, "local t = perigee.time return t.iso(0), t.iso(951782400.5), "
+                                  "t.parse('1970-01-01T01:00:00.25+01:00'),\n"
+                                  "t.parse('2025-11-21T21:09:45Z'), (t.parse('yesterday'))"),
+                      "1970-01-01T00:00:00.000Z|2000-02-29T00:00:00.500Z|0.25|1763759385|nil");
+}
+
+/* What is logged while `body` runs. */
+static const char *logged(struct fixture *fx, const char *body,
+                          const struct isolate_limits *limits) {
+  static char text[60000];
+  char path[] = "/tmp/perigee-log-XXXXXX";
+  int fd = mkstemp(path);
+  log_set_fd(fd);
+  ask_within(fx, body, limits);
+  log_set_fd(2);
+  ssize_t length = pread(fd, text, sizeof text - 1, 0);
+  text[length > 0 ? length : 0] = '\0';
+  close(fd);
+  unlink(path);
+  return text;
+}
+
+static void a_line_names_its_plugin(void **state) {
+  const char *text = logged(*state,
+                            "perigee.log.info('hello there', { n = 3, who = 'a b\\nc', t = {} }) "
+                            "perigee.log.debug('quiet')",
+                            NULL);
+  assert_non_null(strstr(text, "plugin=under_test"));
+  assert_non_null(strstr(text, "hello there"));
+  assert_non_null(strstr(text, "n=3"));
+  assert_non_null(strstr(text, "t=table"));
+  assert_null(strstr(text, "quiet"));
+  assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1); /* one line */
+}
+
+static void a_flood_is_cut_and_counted(void **state) {
+  const char *text = logged(*state, "for i = 1, 1000 do perigee.log.info('flood') end",
+                            &(struct isolate_limits){.log_lines_per_s = 10});
+  int lines = 0;
+  for (const char *at = text; (at = strstr(at, "flood")); at++)
+    lines++;
+  assert_in_range(lines, 10, 100);
+  assert_non_null(strstr(text, "lines left out"));
+}
+
+static void a_failure_nobody_waits_for_is_logged(void **state) {
+  const char *text = logged(*state,
+                            "local t = perigee.task.spawn(function() error('unseen') end) while "
+                            "t:status() == 'running' do perigee.sleep(0) end",
+                            NULL);
+  assert_non_null(strstr(text, "unseen"));
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      FIXTURE_TEST(json_goes_there_and_back),
+      FIXTURE_TEST(json_errors_are_values),
+      FIXTURE_TEST(base64_is_that_of_rfc_4648),
+      FIXTURE_TEST(urls_are_taken_apart_and_made),
+      FIXTURE_TEST(hashes_are_the_standards),
+      FIXTURE_TEST(structures_are_packed_as_in_lua_53),
+      FIXTURE_TEST(a_test_can_own_time_and_chance),
+      FIXTURE_TEST(times_are_read_and_written),
+      FIXTURE_TEST(a_line_names_its_plugin),
+      FIXTURE_TEST(a_flood_is_cut_and_counted),
+      FIXTURE_TEST(a_failure_nobody_waits_for_is_logged),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
