@@ -13,6 +13,7 @@
 void site_free(struct site *site) {
   buf_free(&site->body);
   buf_free(&site->text);
+  buf_free(&site->value);
 }
 
 void site_clock(struct site *site, uint64_t now_ms) {
@@ -84,11 +85,7 @@ static const char *allow_text(unsigned methods) {
   }
 }
 
-static void answer_no_route(struct exchange *x, unsigned allowed) {
-  if (!allowed) {
-    answer_text(x, 404, "Invalid URL path: not a recognized HTTP API endpoint");
-    return;
-  }
+static void answer_not_allowed(struct exchange *x, unsigned allowed) {
   x->allow = allow_text(allowed);
   if (x->method == HTTP_OPTIONS)
     answer_empty(x, 200);
@@ -107,7 +104,11 @@ static void exchange_handle(struct exchange *x) {
   unsigned allowed;
   x->route = route_find(x->method, target, path_length, &allowed, &rest);
   if (!x->route) {
-    answer_no_route(x, allowed);
+    answer_text(x, 404, "Invalid URL path: not a recognized HTTP API endpoint");
+    return;
+  }
+  if (allowed) {
+    answer_not_allowed(x, allowed);
     return;
   }
   if ((x->route->flags & ROUTE_OPERATOR) && !x->operator) {

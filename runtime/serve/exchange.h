@@ -26,6 +26,7 @@ struct site {
   unsigned all_count;
   void *owner;                                      /* goes into errand.worker */
   void (*ask)(struct site *site, struct errand *e); /* takes it over */
+  struct buf value;                                 /* scratch: one string of the catalog's */
   struct buf body, text; /* scratch: the answer being written; names and queries being decoded */
   struct params params;  /* of the request being handled */
   char date[48];         /* "Date: ...\r\n" */

@@ -9,93 +9,105 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { TRIES = 4, TEXT_BYTES = 65536 }; /* of a catalog that changes; of its longest string */
+enum {
+  TRIES = 4,          /* of a catalog that changes */
+  TEXT_BYTES = 65600, /* more than "meta:" and its longest string */
+};
 
 static const char *const status_words[] = {"passing", "warning", "critical"};
 
+/* What is being written, of whom. `value` and `key` have TEXT_BYTES each: on the stack, so much
+ * would be touched page by page for each string. */
+struct pick {
+  struct buf *out;
+  struct perigee_service *service;
+  const struct perigee_endpoint *endpoint;
+  char *value, *key;
+};
+
 /* One string of the endpoint, as JSON; "" when it has none. */
-static int add_text(struct buf *out, struct perigee_service *s, const struct perigee_endpoint *e,
-                    const char *what) {
-  char text[TEXT_BYTES];
-  int n = perigee_endpoint_text(s, e, what, text, sizeof text);
+static int add_text(const struct pick *p, const char *what) {
+  int n = perigee_endpoint_text(p->service, p->endpoint, what, p->value, TEXT_BYTES);
   if (n < 0 && n != -ENOENT)
     return n;
-  buf_json_bytes(out, text, n < 0 ? 0 : (size_t)n);
+  buf_json_bytes(p->out, p->value, n < 0 ? 0 : (size_t)n);
   return 0;
 }
 
-static int add_tags(struct buf *out, struct perigee_service *s, const struct perigee_endpoint *e) {
-  char text[TEXT_BYTES], what[24];
-  buf_char(out, '[');
+static int add_tags(const struct pick *p) {
+  char what[24] = "tag:0";
+  buf_char(p->out, '[');
   for (int i = 0;; i++) {
-    snprintf(what, sizeof what, "tag:%d", i);
-    int n = perigee_endpoint_text(s, e, what, text, sizeof text);
+    if (i > 0)
+      snprintf(what, sizeof what, "tag:%d", i);
+    int n = perigee_endpoint_text(p->service, p->endpoint, what, p->value, TEXT_BYTES);
     if (n == -ENOENT)
       break;
     if (n < 0)
       return n;
-    if (i)
-      buf_char(out, ',');
-    buf_json_bytes(out, text, (size_t)n);
+    if (i > 0)
+      buf_char(p->out, ',');
+    buf_json_bytes(p->out, p->value, (size_t)n);
   }
-  buf_char(out, ']');
+  buf_char(p->out, ']');
   return 0;
 }
 
-static int add_meta(struct buf *out, struct perigee_service *s, const struct perigee_endpoint *e) {
+static int add_meta(const struct pick *p) {
   static const char meta[] = "meta:";
   const size_t prefix = sizeof meta - 1;
-  char what[TEXT_BYTES];
-  memcpy(what, meta, prefix);
-  buf_char(out, '{');
+  char *key = p->key + prefix;
+  memcpy(p->key, meta, prefix);
+  buf_char(p->out, '{');
   for (int i = 0;; i++) {
-    int n = perigee_endpoint_meta_key(s, e, i, what + prefix, sizeof what - prefix);
+    int n = perigee_endpoint_meta_key(p->service, p->endpoint, i, key, TEXT_BYTES - prefix);
     if (n == -ENOENT)
       break;
     if (n < 0)
       return n;
-    if (i)
-      buf_char(out, ',');
-    buf_json_bytes(out, what + prefix, (size_t)n);
-    buf_char(out, ':');
-    n = add_text(out, s, e, what);
+    if (i > 0)
+      buf_char(p->out, ',');
+    buf_json_bytes(p->out, key, (size_t)n);
+    buf_char(p->out, ':');
+    n = add_text(p, p->key);
     if (n < 0)
       return n;
   }
-  buf_char(out, '}');
+  buf_char(p->out, '}');
   return 0;
 }
 
 /* 0, or -ESTALE: the endpoint left the catalog while its strings were fetched. */
-static int add_endpoint(struct buf *out, const char *service, struct perigee_service *s,
-                        const struct perigee_endpoint *e) {
+static int add_endpoint(const struct pick *p, const char *service) {
+  struct buf *out = p->out;
+  const struct perigee_endpoint *e = p->endpoint;
   buf_text(out, "{\"service\":");
   buf_json_text(out, service);
   buf_text(out, ",\"id\":");
-  int r = add_text(out, s, e, "id");
+  int r = add_text(p, "id");
   if (r < 0)
     return r;
   buf_text(out, ",\"address\":");
-  buf_json_text(out, e->address);
+  buf_json_bytes(out, e->address, e->address_length);
   buf_text(out, ",\"port\":");
   buf_integer(out, e->port);
   buf_text(out, ",\"version\":");
   buf_integer(out, (int64_t)e->version);
   buf_text(out, ",\"zone\":");
-  if ((r = add_text(out, s, e, "zone")) < 0)
+  if ((r = add_text(p, "zone")) < 0)
     return r;
   buf_text(out, ",\"weight\":");
-  if (e->weight == (float)(int)e->weight)
+  if (e->weight < 1e6f && e->weight == (float)(int)e->weight)
     buf_integer(out, (int)e->weight);
   else
     buf_json_number(out, (double)e->weight);
   buf_text(out, ",\"status\":\"");
   buf_text(out, e->status < 3 ? status_words[e->status] : "critical");
   buf_text(out, "\",\"tags\":");
-  if ((r = add_tags(out, s, e)) < 0)
+  if ((r = add_tags(p)) < 0)
     return r;
   buf_text(out, ",\"meta\":");
-  if ((r = add_meta(out, s, e)) < 0)
+  if ((r = add_meta(p)) < 0)
     return r;
   buf_char(out, '}');
   return 0;
@@ -140,7 +152,14 @@ static int pick_once(struct exchange *x, const struct perigee_pick_options *opti
   if (r != 0)
     return r;
   buf_clear(body);
-  return add_endpoint(body, x->name, s, &e);
+  if (buf_reserve(&x->site->value, 2 * TEXT_BYTES) != 0)
+    return -ENOMEM;
+  struct pick p = {.out = body,
+                   .service = s,
+                   .endpoint = &e,
+                   .value = x->site->value.data,
+                   .key = x->site->value.data + TEXT_BYTES};
+  return add_endpoint(&p, x->name);
 }
 
 void pick_get(struct exchange *x) {

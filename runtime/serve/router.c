@@ -105,13 +105,15 @@ const struct route *route_find(uint8_t method, const char *path, size_t length, 
     r++;
   if (r == end)
     return NULL;
-  unsigned bit = method_bit(method);
-  for (const char *pattern = r->pattern; r < end && strcmp(r->pattern, pattern) == 0; r++) {
+  const struct route *first = r;
+  unsigned bit = method_bit(method), methods = 0;
+  for (; r < end && strcmp(r->pattern, first->pattern) == 0; r++) {
     if (r->methods & bit)
       return r;
-    *allowed |= r->methods;
+    methods |= r->methods;
   }
-  return NULL;
+  *allowed = methods;
+  return first;
 }
 
 unsigned routes_count(void) {

@@ -23,8 +23,8 @@ struct route {
   unsigned flags;
 };
 
-/* The row for x's method and path. NULL: none; then `*allowed` has the methods that this path has
- * rows for, 0 if it has none. Sets `*rest` to what the '*' took, else to the path's end. */
+/* The row for this path. `*allowed` is 0, or the methods that the path has rows for when the given
+ * one is not among them. Sets `*rest` to where begins what the '*' takes. NULL: no row. */
 const struct route *route_find(uint8_t method, const char *path, size_t length, unsigned *allowed,
                                size_t *rest);
 unsigned routes_count(void);                      /* rows, and one for what found none */
