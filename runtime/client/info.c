@@ -100,8 +100,8 @@ int perigee_info(struct perigee *p, struct perigee_info *info) {
     return -EINVAL;
   struct mapping *m = client_mapping(p, NULL, true);
   const struct catalog_header *h = catalog_map_header(&m->map);
-  int64_t age = client_now_ns() - (int64_t)catalog_load64(&h->heartbeat_ns);
-  uint64_t age_ms = age < 0 ? 0 : (uint64_t)age / 1000000;
+  uint64_t now = (uint64_t)client_now_ns(), beat = catalog_load64(&h->heartbeat_ns);
+  uint64_t age_ms = beat < now ? (now - beat) / 1000000 : 0;
   *info = (struct perigee_info){
       .size = info->size,
       .agent_pid = (int)h->agent_pid,

@@ -18,8 +18,17 @@ static void seed(struct perigee_service *s) {
   s->state.cursor = (uint32_t)bits[1];
 }
 
+static uint32_t pick_nothing(struct select_state *state, const struct catalog_view *v,
+                             const void *key, size_t key_length) {
+  return SELECT_NOTHING;
+}
+
+/* Leaves a view that is never good, for a damaged file whose `current` is CLIENT_NEVER too. */
 static void forget_view(struct perigee_service *s) {
+  static _Atomic uint32_t zero;
   s->current = CLIENT_NEVER;
+  s->view = (struct catalog_view){.epoch_word = &zero, .epoch = 1};
+  s->pick = pick_nothing;
 }
 
 /* Moves the handle to the newest file, where it has to find its service anew. False: it is on it
@@ -75,11 +84,6 @@ void client_look(struct perigee_service *s) {
   move_on(s, true);
 }
 
-static uint32_t pick_nothing(struct select_state *state, const struct catalog_view *v,
-                             const void *key, size_t key_length) {
-  return SELECT_NOTHING;
-}
-
 static void use_view(struct perigee_service *s, const struct catalog_view *v, uint64_t current) {
   s->view = *v;
   s->current = current;
@@ -91,7 +95,7 @@ int client_refresh(struct perigee_service *s) {
     struct catalog_view v;
     client_find(s);
     uint64_t current = atomic_load_explicit(&s->entry->current, memory_order_acquire);
-    if (current == s->current)
+    if (current == s->current && current != CLIENT_NEVER)
       return 0;
     if (current == CATALOG_MOVED) /* the newer file cannot be mapped: what was known stays */
       return s->current == CLIENT_NEVER ? -EAGAIN : 0;

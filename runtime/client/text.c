@@ -81,8 +81,8 @@ static int ask(struct perigee_service *s, const struct perigee_endpoint *e,
   for (int i = 0; i < TRIES; i++) {
     uint32_t row;
     int r = client_refresh(s);
-    if (r == -ENOENT)
-      return -ESTALE;
+    if (r < 0 && r != -EAGAIN)
+      return r == -ENOENT ? -ESTALE : r;
     if (r == 0)
       r = find_row(&s->view, e, &row) ? answer(&s->view, row, q, to, size) : -ESTALE;
     if (r == -EAGAIN || !catalog_view_holds(&s->view)) {
