@@ -142,7 +142,7 @@ static void draw_backend(struct show *s, int i) {
 
 void picture_draw(struct show *s) {
   struct picture *p = s->picture;
-  char text[160];
+  char text[340];
   if (!p->live) {
     if (now_s() - p->last_summary < 5 || s->calls.ok == 0)
       return;

@@ -31,8 +31,8 @@ struct calls {
 };
 
 struct show {
-  char home[64];      /* the scratch directory that everything is in, removed at the end */
-  char run_dir[80];   /* home/run */
+  char home[256];     /* the scratch directory that everything is in, removed at the end */
+  char run_dir[264];  /* home/run */
   char programs[400]; /* where backend and client are */
   char agent_program[400], config[400];
   int http_port, first_port; /* of the agent; of web-1 */

@@ -66,9 +66,10 @@ int stage_open(struct show *s) {
   if (!s->http_port || !s->first_port)
     return -EADDRINUSE;
   const char *tmp = getenv("TMPDIR");
-  snprintf(s->home, sizeof s->home, "%.40s/perigee-hello-XXXXXX", tmp && *tmp ? tmp : "/tmp");
-  if (!mkdtemp(s->home)) {
-    int r = -errno;
+  int length =
+      snprintf(s->home, sizeof s->home, "%s/perigee-hello-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+  if (length >= (int)sizeof s->home || !mkdtemp(s->home)) {
+    int r = length >= (int)sizeof s->home ? -ENAMETOOLONG : -errno;
     fprintf(stderr, "show: %s: %s\n", s->home, strerror(-r));
     s->home[0] = '\0';
     return r;
@@ -129,7 +130,7 @@ static void start(struct show *s, struct actor *a, const char *const *argv,
 }
 
 void stage_agent(struct show *s) {
-  char http[40], data[90], ports[12];
+  char http[40], data[264], ports[12];
   snprintf(http, sizeof http, "127.0.0.1:%d", s->http_port);
   snprintf(data, sizeof data, "%s/data", s->home);
   snprintf(ports, sizeof ports, "%d", s->first_port);
