@@ -141,7 +141,7 @@ static int watch(struct watching *w) {
 /* A name, or a target whose service the agent holds. */
 static int read_target(const struct arguments *a, struct target *t) {
   struct fault f;
-  if (!strstr(a->items[0], "://")) {
+  if (!strstr(a->items[0], "//")) {
     *t = (struct target){.name = strdup(a->items[0])};
     return t->name ? 0 : complain(a, EXIT_FAILED, "out of memory");
   }
