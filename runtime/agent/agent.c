@@ -69,6 +69,7 @@ static void flush_again(uv_idle_t *idle) {
 static void on_turn(uv_prepare_t *prepare) {
   struct agent *a = prepare->data;
   size_t published = sets_flush(a->sets);
+  view_commit(a->view);
   if (published && sets_dirty(a->sets))
     uv_idle_start(&a->again, flush_again);
   else
@@ -237,11 +238,15 @@ static void start_handles(struct agent *a) {
   uv_prepare_start(&a->turn, on_turn);
 }
 
+static size_t verify(struct agent *a, struct findings *findings) {
+  return checks_verify(a->plugins, a->config, findings) +
+         watches_verify(a->plugins, a->config, findings);
+}
+
 /* Every finding at once, before anything is touched. */
-static int verify(struct agent *a) {
+static int refuse_findings(struct agent *a) {
   struct findings findings = {0};
-  size_t n = checks_verify(a->plugins, a->config, &findings);
-  n += watches_verify(a->plugins, a->config, &findings);
+  size_t n = verify(a, &findings);
   if (n) {
     struct buf text = {0};
     findings_print(&findings, &text);
@@ -269,7 +274,7 @@ static int agent_start(struct agent *a) {
   if (r != 0)
     return r;
   start_handles(a);
-  sets_flush(a->sets);
+  on_turn(&a->turn);
   server_ready(a->server, true);
   announce(a);
   return 0;
@@ -318,14 +323,19 @@ static int make_lua(struct agent *a) {
   return a->plugins ? 0 : fail("cannot start", &f);
 }
 
-int agent_run(struct config *config) {
-  struct agent a = {.config = config, .started_us = clock_wall_us()};
+static void begin(struct agent *a, struct config *config) {
+  *a = (struct agent){.config = config, .started_us = clock_wall_us()};
   signal(SIGPIPE, SIG_IGN);
-  uv_loop_init(&a.loop);
-  make_handles(&a);
+  uv_loop_init(&a->loop);
+  make_handles(a);
+}
+
+int agent_run(struct config *config) {
+  struct agent a;
+  begin(&a, config);
   a.exit_code = make_lua(&a);
   if (a.exit_code == 0)
-    a.exit_code = verify(&a);
+    a.exit_code = refuse_findings(&a);
   if (a.exit_code == 0)
     a.exit_code = agent_start(&a);
   if (a.exit_code == 0)
@@ -334,4 +344,15 @@ int agent_run(struct config *config) {
   end_loop(&a);
   config_free(config);
   return a.exit_code;
+}
+
+int agent_verify(struct config *config, struct findings *findings) {
+  struct agent a;
+  begin(&a, config);
+  int r = make_lua(&a) == 0 ? 0 : -ENOMEM;
+  if (r == 0 && verify(&a, findings) != 0)
+    r = -EINVAL;
+  end_parts(&a);
+  end_loop(&a);
+  return r;
 }

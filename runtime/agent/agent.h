@@ -3,8 +3,12 @@
 #pragma once
 
 struct config;
-struct fault;
+struct findings;
 
 /* Runs until SIGTERM, SIGINT (twice: at once) or a failure. Returns the process's exit code.
  * Takes the configuration over. Called once, from the main thread. */
 int agent_run(struct config *config);
+
+/* What only plugins can judge of a configuration: the options of its checks, its registries and
+ * balancers. Touches nothing outside. 0, or -EINVAL with findings added. */
+int agent_verify(struct config *config, struct findings *findings);

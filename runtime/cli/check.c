@@ -1,3 +1,4 @@
+#include "agent/agent.h"
 #include "base/buf.h"
 #include "cli/arguments.h"
 #include "cli/output.h"
@@ -27,6 +28,8 @@ static int run(const struct arguments *a) {
   struct findings findings = {0};
   struct buf out = {0};
   int status = config_load(&options, &config, &findings);
+  if (status == 0)
+    status = agent_verify(config, &findings);
   if (arguments_flag(a, "json")) {
     write_json(&findings, &out);
   } else if (status < 0) {
