@@ -109,9 +109,9 @@ static int read_fields(const struct value *v, struct instance_draft *d, enum sta
     }
   }
   const struct value *weight = value_get(v, "weight");
-  if (value_kind(weight) != VALUE_NIL && value_kind(weight) != VALUE_NUMBER)
-    return fault_set(f, -EINVAL, "weight: a number is expected");
-  d->weight = value_as_number(weight, 1);
+  d->weight = value_kind(weight) == VALUE_NIL ? 1 : value_as_number(weight, -1);
+  if (!(d->weight >= 0) || !isfinite(d->weight))
+    return fault_set(f, -EINVAL, "weight: a finite number from 0 is expected");
   int code = read_text(v, "id", &d->id, f);
   code = code ? code : read_text(v, "address", &d->address, f);
   code = code ? code : read_text(v, "zone", &d->zone, f);

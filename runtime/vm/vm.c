@@ -94,6 +94,7 @@ void vm_free(struct vm *vm) {
   if (!vm)
     return;
   turn_watch_stop();
+  tasks_run(vm); /* all have ended; the queue lets go of them */
   library_free(vm);
   value_unref(vm->host);
   uv_close((uv_handle_t *)&vm->idle, on_closed);

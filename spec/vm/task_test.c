@@ -6,6 +6,12 @@ static void a_wait_gives_way_and_comes_back(void **state) {
   assert_string_equal(ask(*state, "perigee.sleep('1ms') return 'after'"), "after");
 }
 
+static void a_task_may_be_a_call_of_the_host_alone(void **state) {
+  assert_string_equal(
+      ask(*state, "local t = perigee.task.spawn(perigee.sleep, 0.001) return t:join(), t:status()"),
+      "nil|done");
+}
+
 static void sleeping_for_nothing_lets_others_run(void **state) {
   assert_string_equal(ask(*state,
                           "local t = perigee.task.spawn(function() perigee.sleep(0) end)\n"
@@ -188,6 +194,7 @@ static void a_plugin_may_be_freed_in_its_own_callback(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       FIXTURE_TEST(a_wait_gives_way_and_comes_back),
+      FIXTURE_TEST(a_task_may_be_a_call_of_the_host_alone),
       FIXTURE_TEST(sleeping_for_nothing_lets_others_run),
       FIXTURE_TEST(a_child_is_joined_with_its_results),
       FIXTURE_TEST(a_child_that_raises_fails_its_join),

@@ -1,0 +1,195 @@
+/* The set as a registry plugin sees it, over a real set and catalog in a scratch directory. */
+#include "base/value.h"
+#include "catalog/writer.h"
+#include "fixture.h"
+#include "vm/bindings.h"
+#include "watch/set.h"
+
+struct probe {
+  struct answer answer; /* first: answer_take gets it */
+  struct set *set;
+  struct set_binding *binding;
+};
+
+static int push_it(lua_State *L, void *probe) {
+  struct probe *p = probe;
+  p->binding = push_set(L, p->set);
+  return 1;
+}
+
+struct ground {
+  char directory[40];
+  struct catalog_writer *writer;
+  struct sets *sets;
+  struct set *set;
+};
+
+static void ground_open(struct ground *g) {
+  int pid;
+  strcpy(g->directory, "/tmp/perigee-set-XXXXXX");
+  assert_non_null(mkdtemp(g->directory));
+  assert_int_equal(catalog_writer_open(g->directory, &g->writer, &pid), 0);
+  g->sets = sets_new(g->writer, NULL, NULL);
+  g->set = sets_open(g->sets, "web");
+  assert_non_null(g->set);
+}
+
+static void ground_close(struct ground *g) {
+  char command[80];
+  set_close(g->set);
+  sets_flush(g->sets);
+  sets_free(g->sets);
+  catalog_writer_close(g->writer);
+  snprintf(command, sizeof command, "rm -r %s", g->directory);
+  assert_int_equal(system(command), 0);
+}
+
+/* What `watch(set)` with this body answers; the set is revoked after. */
+static const char *watch(struct fixture *fx, struct set *set, const char *body) {
+  static struct probe probe;
+  struct buf source = {0};
+  struct plugin *p;
+  struct attachment *use;
+  struct findings findings = {0};
+  struct fault f;
+  probe = (struct probe){.set = set};
+  buf_format(&source,
+             "return { kind = 'registry', summary = 's', watch = function(set, _, ctx)\n%s\nend }",
+             body);
+  if (load(fx, "registry", source.data, NULL, &p, &f) != 0)
+    fail_msg("%s", f.text);
+  buf_free(&source);
+  assert_int_equal(plugin_attach(p, NULL, "x", &use, &findings), 0);
+  assert_int_equal(attachment_call(use, "watch", push_it, answer_take, &probe, 0, NULL), 0);
+  run_until(fx, &probe.answer.over);
+  set_binding_revoke(probe.binding);
+  attachment_free(use);
+  plugin_free(p);
+  return probe.answer.text;
+}
+
+static void a_plugin_feeds_a_set(void **state) {
+  struct ground g;
+  ground_open(&g);
+  assert_string_equal(
+      watch(
+          *state, g.set,
+          "return set:service(), set:put{ id = 'b', address = '10.0.0.2', port = 80 },\n"
+          "set:put{ id = 'a', address = '10.0.0.1', port = 81, ports = { admin = 9 }, zone = 'z',\n"
+          "  tags = { 'x' }, meta = { k = 'v' }, weight = 0.5, status = 'critical' }"),
+      "web|true|true");
+  assert_int_equal(set_count(g.set), 2);
+  const struct set_row *row = &set_rows(g.set)[0];
+  assert_string_equal(row->instance->id, "a");
+  assert_string_equal(row->instance->service, "web");
+  assert_string_equal(row->instance->meta[0].value, "v");
+  assert_int_equal(row->instance->ports[0].port, 9);
+  assert_int_equal(row->status, STATUS_CRITICAL);
+  assert_true(row->instance->weight == 0.5);
+  assert_string_equal(watch(*state, g.set, "local ok = set:remove('a') return ok, set:remove('a')"),
+                      "true|nil|a: not in the set|ENOENT");
+  assert_string_equal(
+      watch(*state, g.set, "return set:replace{ { id = 'c', address = '10.0.0.3', port = 1 } }"),
+      "true");
+  assert_int_equal(set_count(g.set), 1);
+  assert_string_equal(set_rows(g.set)[0].instance->id, "c");
+  ground_close(&g);
+}
+
+static void what_is_wrong_is_said_and_changes_nothing(void **state) {
+  static const char *const wrong[][2] = {
+      {"set:put(7)", "an instance is a table"},
+      {"set:put{ id = 'a', address = 'x', port = 70000 }", "port: a number from 0 to 65535"},
+      {"set:put{ id = 'a', address = 'x', port = '80' }", "port: a number from 0 to 65535"},
+      {"set:put{ id = 'a', adress = 'x', port = 80 }", "did you mean address?"},
+      {"set:put{ id = 'a', address = 7, port = 80 }", "address: a text"},
+      {"set:put{ id = 'a', address = 'x', port = 80, weight = -1 }", "weight"},
+      {"set:put{ id = 'a', address = 'x', port = 80, weight = 'much' }", "weight"},
+      {"set:put{ id = 'a', address = 'x', port = 80, status = 'fine' }", "status: passing"},
+      {"set:put{ id = 'a', address = 'x', port = 80, tags = { 7 } }", "tags: a list of texts"},
+      {"set:put{ id = 'a', address = 'x', port = 80, meta = { k = 7 } }", "meta.k: a text"},
+      {"set:put{ address = 'x', port = 80 }", "id"},
+      {"set:put{ id = 'a', address = 'x', meta = print or pairs }",
+       "function cannot be handed over"},
+      {"set:replace{ { id = 'a', address = 'x', port = 80 }, { id = 'b' } }", "instance 2: "},
+      {"set:replace{ a = 1 }", "a list of instances"},
+  };
+  struct ground g;
+  ground_open(&g);
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    char body[300];
+    snprintf(body, sizeof body, "local ok, why, code = %s return ok, code, why", wrong[i][0]);
+    const char *text = watch(*state, g.set, body);
+    if (strncmp(text, "nil|EINVAL|", 11) != 0 || !strstr(text, wrong[i][1]))
+      fail_msg("%s answered \"%s\", not \"%s\"", wrong[i][0], text, wrong[i][1]);
+  }
+  assert_int_equal(set_count(g.set), 0);
+  ground_close(&g);
+}
+
+/* A plugin that hides its set away finds it closed once the host has revoked it. */
+static void a_revoked_set_is_closed(void **state) {
+  struct fixture *fx = *state;
+  struct ground g;
+  struct plugin *p;
+  struct attachment *use;
+  struct findings findings = {0};
+  struct fault f;
+  struct probe probe = {0};
+  struct answer after = {0};
+  ground_open(&g);
+  probe.set = g.set;
+  assert_int_equal(load(fx, "registry",
+                        "local kept return { kind = 'registry', summary = 's',\n"
+                        "watch = function(set) kept = set return set:put{ id = 'a', address = 'x', "
+                        "port = 1 } end,\n"
+                        "list = function() return pcall(kept.remove, kept, 'a') end }",
+                        NULL, &p, &f),
+                   0);
+  assert_int_equal(plugin_attach(p, NULL, "x", &use, &findings), 0);
+  assert_int_equal(attachment_call(use, "watch", push_it, answer_take, &probe, 0, NULL), 0);
+  run_until(fx, &probe.answer.over);
+  assert_string_equal(probe.answer.text, "true");
+  set_binding_revoke(probe.binding);
+  ground_close(&g);
+  assert_int_equal(attachment_call(use, "list", NULL, answer_take, &after, 0, NULL), 0);
+  run_until(fx, &after.over);
+  assert_string_equal(after.text, "false|set: closed");
+  attachment_free(use);
+  plugin_free(p);
+}
+
+/* The other order: the isolate ends first, and the host revokes what is already closed. */
+static void an_isolate_may_end_before_its_set(void **state) {
+  struct fixture *fx = *state;
+  struct ground g;
+  struct plugin *p;
+  struct attachment *use;
+  struct findings findings = {0};
+  struct fault f;
+  struct probe probe = {0};
+  ground_open(&g);
+  probe.set = g.set;
+  assert_int_equal(
+      load(fx, "registry",
+           "return { kind = 'registry', summary = 's', watch = function(set) return true end }",
+           NULL, &p, &f),
+      0);
+  assert_int_equal(plugin_attach(p, NULL, "x", &use, &findings), 0);
+  assert_int_equal(attachment_call(use, "watch", push_it, answer_take, &probe, 0, NULL), 0);
+  run_until(fx, &probe.answer.over);
+  attachment_free(use);
+  plugin_free(p);
+  set_binding_revoke(probe.binding);
+  ground_close(&g);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      FIXTURE_TEST(a_plugin_feeds_a_set),
+      FIXTURE_TEST(what_is_wrong_is_said_and_changes_nothing),
+      FIXTURE_TEST(a_revoked_set_is_closed),
+      FIXTURE_TEST(an_isolate_may_end_before_its_set),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
