@@ -64,7 +64,7 @@ describe("README.md", function()
     assert.is_nil(select(2, backend:poll()))
     perigee.wait_for("the check to pass", function()
       local response = agent:get("/v1/health/service/web?passing")
-      return response and #response.json() == 1, response and response.body
+      return response and #response.json() == 1, agent:log() .. backend:stderr() .. backend:stdout()
     end)
     assert.matches("found it", agent:get("/v1/agent/checks").body)
   end)
