@@ -12,6 +12,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -42,6 +43,7 @@ struct rig {
   struct view *view;
   struct server *server;
   uint16_t port;
+  bool stopping;
   struct registration_state *states[RIG_ROOM];
   size_t count;
   /* The script. */
@@ -199,6 +201,9 @@ static void rig_on_stopped(void *arg) {
 
 static void rig_on_stop(uv_async_t *stop) {
   struct rig *rig = stop->data;
+  if (rig->stopping)
+    return;
+  rig->stopping = true;
   server_stop(rig->server, rig_on_stopped, rig);
 }
 
@@ -239,9 +244,13 @@ static inline struct rig *rig_open(const struct server_limits *limits, unsigned 
   return rig;
 }
 
-static inline void rig_close(struct rig *rig) {
+/* Until its loop has ended. */
+static inline void rig_stop(struct rig *rig) {
   uv_async_send(&rig->stop);
   uv_thread_join(&rig->thread);
+}
+
+static inline void rig_free(struct rig *rig) {
   sets_free(rig->sets);
   view_free(rig->view);
   catalog_writer_close(rig->catalog);
@@ -252,6 +261,11 @@ static inline void rig_close(struct rig *rig) {
   snprintf(command, sizeof command, "rm -rf %s", rig->dir);
   assert_int_equal(system(command), 0);
   free(rig);
+}
+
+static inline void rig_close(struct rig *rig) {
+  rig_stop(rig);
+  rig_free(rig);
 }
 
 /* --- clients --- */
