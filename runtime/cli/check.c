@@ -1,4 +1,5 @@
 #include "agent/agent.h"
+#include "agent/agent.h"
 #include "base/buf.h"
 #include "cli/arguments.h"
 #include "cli/output.h"
@@ -28,6 +29,10 @@ static int run(const struct arguments *a) {
   struct findings findings = {0};
   struct buf out = {0};
   int status = config_load(&options, &config, &findings);
+  if (status == 0) {
+    status = agent_verify(config, &findings);
+    findings_sort(&findings);
+  }
   if (status == 0)
     status = agent_verify(config, &findings);
   if (arguments_flag(a, "json")) {

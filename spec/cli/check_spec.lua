@@ -64,6 +64,23 @@ describe("perigee check", function()
     assert.equal("[]\n", check("return {}", "--json").out)
   end)
 
+  it("asks the plugins about their options", function()
+    local r = check([[
+return { services = {
+  a = { port = 1, check = {
+    http = { url = "/", metod = "GET" } } },
+  b = { port = 2,
+    check = { htpp = "/" } },
+} }
+]])
+    assert.equal(1, r.code)
+    assert.truthy(r.err:find('FILE:3: services.a.check.http.metod: unknown key; did you mean "method"?', 1, true), r.err)
+    assert.truthy(r.err:find("FILE:5: services.b.check", 1, true), r.err)
+    assert.truthy(r.err:find("http", 1, true))
+    assert.equal(0, check([[return { services = { a = { port = 1,
+      checks = { { http = "/" }, { tcp = true }, { ttl = "30s" } } } } }]]).code)
+  end)
+
   it("stops a configuration that runs away", function()
     assert.truthy(check("while true do end").err:find("FILE:1: it ran for more than 50 million instructions", 1, true))
     assert.truthy(check("return { node = ('x'):rep(2^30) }").err:find("it needs more than 64 MiB", 1, true))
