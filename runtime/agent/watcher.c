@@ -126,14 +126,14 @@ static void watcher_call(uv_timer_t *timer) {
 }
 
 struct watcher *watcher_start(uv_loop_t *loop, struct attachment *attachment,
-                              const struct target *target, struct set *set) {
+                              const struct target *target, struct set *set, unsigned delay_ms) {
   struct watcher *w = calloc(1, sizeof *w);
   if (!w)
     return NULL;
   *w = (struct watcher){.attachment = attachment, .target = target, .set = set};
   uv_timer_init(loop, &w->timer);
   w->timer.data = w;
-  again_after(w, 0);
+  again_after(w, delay_ms / 1e3);
   return w;
 }
 

@@ -12,7 +12,8 @@
 
 struct watcher;
 
-/* Takes `attachment` over; `target` and `set` outlive it. NULL: out of memory. */
+/* Takes `attachment` over; `target` and `set` outlive it. The first call comes after `delay_ms`, so
+ * that a thousand watches do not all load in one turn of the loop. NULL: out of memory. */
 struct watcher *watcher_start(uv_loop_t *loop, struct attachment *attachment,
-                              const struct target *target, struct set *set);
+                              const struct target *target, struct set *set, unsigned delay_ms);
 void watcher_end(struct watcher *w); /* memory goes with the loop's close callbacks */

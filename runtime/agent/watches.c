@@ -121,7 +121,7 @@ static int watch_start(struct watches *all, struct watch *w, const struct config
     findings_free(&findings);
     return r;
   }
-  w->watcher = watcher_start(all->loop, attachment, &w->target, w->set);
+  w->watcher = watcher_start(all->loop, attachment, &w->target, w->set, (unsigned)all->count);
   if (!w->watcher) {
     attachment_free(attachment);
     return fault_set(f, -ENOMEM, "out of memory");
