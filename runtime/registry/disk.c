@@ -261,8 +261,10 @@ void disk_close(struct disk *d) {
     mdb_txn_abort(d->txn);
   if (d->env)
     mdb_env_close(d->env);
-  if (d->lock >= 0)
+  if (d->lock >= 0) {
+    flock(d->lock, LOCK_UN); /* closing does not: a forked child may have the descriptor, too */
     close(d->lock);
+  }
   free(d);
 }
 
