@@ -9,6 +9,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <lauxlib.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,38 +53,31 @@ static void exchange_close(struct handle *h) {
 
 /* ---- the response ---- */
 
-/* headers[name], in any case: the table has lower-case names. */
-static int header_get(lua_State *L) {
-  size_t length;
+static void push_lower(lua_State *L, const char *name, size_t length) {
   luaL_Buffer b;
-  luaL_checktype(L, 1, LUA_TTABLE);
-  if (lua_type(L, 2) != LUA_TSTRING)
-    return 0;
-  const char *name = lua_tolstring(L, 2, &length);
   luaL_buffinit(L, &b);
   for (size_t i = 0; i < length; i++)
     luaL_addchar(&b, (char)tolower((unsigned char)name[i]));
   luaL_pushresult(&b);
-  lua_rawget(L, 1);
-  return 1;
 }
 
-static void push_lower(lua_State *L, const char *name) {
-  char lower[128];
-  size_t i = 0;
-  for (; name[i] && i < sizeof lower - 1; i++)
-    lower[i] = (char)tolower((unsigned char)name[i]);
-  if (name[i])
-    lua_pushstring(L, name); /* longer than any that one asks for */
-  else
-    lua_pushlstring(L, lower, i);
+/* headers[name], in any case: the table has lower-case names. */
+static int header_get(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  if (lua_type(L, 2) != LUA_TSTRING)
+    return 0;
+  size_t length;
+  const char *name = lua_tolstring(L, 2, &length);
+  push_lower(L, name, length);
+  lua_rawget(L, 1);
+  return 1;
 }
 
 /* By lower-case names; those that came more than once are joined with ", ". */
 static void push_headers(lua_State *L, const struct fetch_response *r) {
   lua_createtable(L, 0, (int)r->header_count);
   for (size_t i = 0; i < r->header_count; i++) {
-    push_lower(L, r->headers[i].name);
+    push_lower(L, r->headers[i].name, strlen(r->headers[i].name));
     lua_pushvalue(L, -1);
     lua_rawget(L, -3);
     if (lua_isnil(L, -1))
@@ -218,7 +212,7 @@ static struct exchange *exchange_start(lua_State *L, const char *method, const c
   }
   x->any_status = options.any_status;
   x->stream = options.fetch.stream;
-  strncpy(x->method, method, sizeof x->method - 1);
+  snprintf(x->method, sizeof x->method, "%s", method);
   int rc = fetch_start(io_of(L), &options.fetch, on_response, x, &x->fetch, &fault);
   if (rc < 0) {
     free(x);
