@@ -123,7 +123,7 @@ test: ## every test; ONLY="catalog vm" runs those whose path holds one of the wo
 	$(AGAIN) all examples tests || { echo "0 passed, 1 failed, 0 skipped"; exit 1; }
 	@spec/run $(ONLY)
 
-sanitize: export ASAN_OPTIONS  = detect_leaks=1:detect_stack_use_after_return=1:abort_on_error=1:handle_abort=1
+sanitize: export ASAN_OPTIONS  = detect_leaks=1:detect_stack_use_after_return=1:abort_on_error=1:handle_abort=1:handle_segv=2
 sanitize: export UBSAN_OPTIONS = print_stacktrace=1:halt_on_error=1
 sanitize: export LSAN_OPTIONS  = suppressions=$(CURDIR)/spec/support/lsan.supp:print_suppressions=0
 sanitize: export SPEC_SLOWER   = 4
