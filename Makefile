@@ -142,7 +142,7 @@ tsan: ## the tests that have threads, under ThreadSanitizer
 FUZZ_SECONDS ?= 30
 fuzz: ## each fuzz target for FUZZ_SECONDS (30), from spec/fuzz/corpus
 	@.ci/deps build fuzz
-	@$(MAKE) --no-print-directory CC=clang SANITIZE=fuzzer-no-link,address BUILD=build/fuzz OPT="-O1 -g" fuzzers
+	@$(MAKE) --no-print-directory CC=clang SANITIZE=fuzzer-no-link,address BUILD=build/fuzz OPT="-O1 -g" WARN=-w fuzzers
 	@spec/fuzz/run $(FUZZ_SECONDS) $(FUZZERS:$(BUILD)/%=build/fuzz/%)
 
 bench: ## measure; the table is also left in build/bench.json

@@ -61,10 +61,11 @@ describe("make install", function()
           return perigee_open(&p, "/nonexistent") == -ENOENT ? 0 : 1;
         }
       ]])
+      local static = kind == "static" and { "-static", "--static" } or { "", "" }
       local r = perigee.run({ "sh", "-c", ([[
         export PKG_CONFIG_PATH=$0/usr/lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$0
         cc %s %s -Werror -o $2 $1 $(pkg-config --cflags --libs %s perigee) -Wl,-rpath,$0/usr/lib && $2
-      ]]):format(perigee.cflags, kind == "static" and "-static" or "", kind == "static" and "--static" or ""), root, source, program })
+      ]]):format(perigee.cflags, static[1], static[2]), root, source, program })
       assert.equal(0, r.code, r.err)
     end)
   end
