@@ -164,6 +164,7 @@ static size_t body_wanted(char *to, size_t size, size_t count, void *arg) {
   memcpy(to, f->out.data + f->out_taken, n);
   f->out_taken += n;
   if (f->out_taken == f->out.length) {
+    fetch_release(f, f->out.length);
     buf_clear(&f->out);
     f->out_taken = 0;
     later_start(f->io, &f->deliver); /* the writer may go on */

@@ -17,6 +17,11 @@
 #include "vm/bind_io.h"
 #include "vm/bindings.h"
 #include "vm/http_options.h"
+#include "vm/inside.h"
+
+/* Bodies are outside the isolate's account while they are on their way: together at most this many
+ * times its memory limit. */
+enum { BODIES_SHARE = 4 };
 
 /* exchange: one request and its response. It belongs to the task that waits for its response, or to
  * Lua as a handle: `open`'s from the start, a stream's from its response on. */
@@ -197,6 +202,14 @@ static void ask_cancel(void *operation) {
 
 /* ---- asking ---- */
 
+/* The isolate's own, for as long as its state. */
+static struct fetch_budget *budget_of(lua_State *L) {
+  lua_getfield(L, LUA_REGISTRYINDEX, "http budget");
+  struct fetch_budget *budget = lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  return budget;
+}
+
 /* NULL with three values pushed where it cannot start. */
 static struct exchange *exchange_start(lua_State *L, const char *method, const char *url, int index,
                                        bool send) {
@@ -204,6 +217,7 @@ static struct exchange *exchange_start(lua_State *L, const char *method, const c
   struct fault fault;
   lua_settop(L, index);
   http_options_read(L, index, method, url, send, &options);
+  options.fetch.budget = budget_of(L);
   wait_check(L);
   struct exchange *x = calloc(1, sizeof *x);
   if (!x) {
@@ -401,6 +415,9 @@ int open_http(lua_State *L) {
       {"read", stream_read}, {"close", stream_close}, {NULL, NULL}};
   static const struct luaL_Reg request[] = {
       {"write", request_write}, {"response", request_response}, {NULL, NULL}};
+  struct fetch_budget *budget = lua_newuserdata(L, sizeof *budget);
+  *budget = (struct fetch_budget){.limit = BODIES_SHARE * isolate_of(L)->limits.memory_hard};
+  lua_setfield(L, LUA_REGISTRYINDEX, "http budget");
   keep_function(L, open_url, "query", "http query");
   keep_function(L, open_json, "encode", "http json");
   lua_pushcfunction(L, header_get);
