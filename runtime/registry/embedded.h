@@ -26,7 +26,8 @@ struct store;
  * call embedded_check_result, _find and _each, nothing that registers or ends. */
 struct embedded_events {
   /* A registration is new, replaced (checks may differ) or changed its state; `gone` at its end.
-   * `state` is the new one (the last one when gone); take a reference to keep it. */
+   * `state` is the new one (the last one when gone); take a reference to keep it. One that moves to
+   * another service is gone from the old one first. */
   void (*changed)(void *arg, const struct registration_state *state, bool gone);
   /* Somebody must begin, or stop, running check `i` of this registration (not called for ttl).
    * `handle` names it in embedded_check_result; it is never reused. */
