@@ -12,7 +12,8 @@
  * hook flags is installed again by the next tick.
  *
  * Only for states whose JIT engine is off: compiled code looks at no hook. C functions are not
- * interrupted; those that could be long are capped in sandbox.c. */
+ * interrupted: what `load` takes is capped in sandbox.c, and a pattern that backtracks for ever in
+ * string.find holds the loop. */
 #include "vm/inside.h"
 
 #include <errno.h>
