@@ -8,5 +8,6 @@ files["plugins"] = { read_globals = { "perigee" } }
 files["lua"] = { read_globals = { "perigee" } }
 -- What plugins see as `coroutine` is made here.
 files["lua/perigee/coroutine.lua"] = { globals = { "coroutine" } }
+files["lua/perigee/depth.lua"] = { globals = { "coroutine", "string", "table" } }
 files["examples/**/perigee.lua"] = { read_globals = { "env", "file", "host" } }
 files["spec/**/*_spec.lua"] = { std = "+busted" }
