@@ -104,6 +104,7 @@ static void on_tick(uv_timer_t *timer) {
 
 static void on_store_closed(void *arg) {
   struct agent *a = arg;
+  a->store = NULL;
   uv_stop(&a->loop);
 }
 
@@ -292,6 +293,8 @@ static void end_parts(struct agent *a) {
   lag_free(a->lag);
   sets_free(a->sets);
   view_free(a->view);
+  if (a->store) /* it did not start: nothing has closed it */
+    store_close(a->store, on_store_closed, a);
   if (a->catalog)
     catalog_writer_close(a->catalog);
 }
@@ -301,7 +304,8 @@ static void end_loop(struct agent *a) {
                         (uv_handle_t *)&a->terminate, (uv_handle_t *)&a->interrupt};
   for (size_t i = 0; i < sizeof own / sizeof *own; i++)
     uv_close(own[i], NULL);
-  uv_run(&a->loop, UV_RUN_DEFAULT);
+  while (uv_run(&a->loop, UV_RUN_DEFAULT) != 0)
+    ; /* the store's end stops the loop once */
   int r = uv_loop_close(&a->loop);
   if (r != 0)
     log_error("handles are left on the loop", LOG_S("error", uv_strerror(r)));
