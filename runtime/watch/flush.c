@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RETRY_NS = 1000000000 };
+enum { RETRY_NS = 1000000000, AHEAD = 6 };
 
 static int scratch_reserve(void **array, size_t *room, size_t need, size_t size) {
   if (need <= *room)
@@ -20,10 +20,17 @@ static int scratch_reserve(void **array, size_t *room, size_t need, size_t size)
   return 0;
 }
 
+static inline void prefetch_instance(const struct instance *in) {
+  for (size_t line = 0; line < 4; line++)
+    __builtin_prefetch((const char *)in + 64 * line);
+}
+
 static int slots_take(struct set *s) {
   struct catalog_writer *w = s->all->writer;
   for (uint32_t i = 0; i < s->rows.count; i++) {
     struct set_row *row = &s->rows.items[i];
+    if (i + AHEAD < s->rows.count) /* this is the first look at an instance, and waits for memory */
+      prefetch_instance(row[AHEAD].instance);
     if (row->flags & ROW_SLOT)
       continue;
     int rc =
