@@ -248,6 +248,18 @@ static bool flush_one(struct set *s) {
   return told;
 }
 
+/* What the flush changed, in one line each way, however many services it was. */
+static void turn_tell(struct sets *all) {
+  struct set_turn *opened = &all->opened, *shut = &all->shut;
+  if (opened->services)
+    log_warn("no healthy endpoint: picks take any", LOG_S("service", opened->example),
+             LOG_I("services", opened->services), LOG_I("critical", opened->endpoints));
+  if (shut->services)
+    log_info("picks no longer fail open", LOG_S("service", shut->example),
+             LOG_I("services", shut->services), LOG_I("healthy", shut->endpoints));
+  *opened = *shut = (struct set_turn){0};
+}
+
 size_t sets_flush(struct sets *all) {
   size_t published = 0;
   waiting_collect(all);
