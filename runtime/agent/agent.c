@@ -336,8 +336,13 @@ static int make_lua(struct agent *a) {
   if (io_new(&a->loop, &a->io) != 0)
     return fail("cannot start", &f);
   struct value *host = node_facts(a->config);
-  const struct vm_config vm = {
-      .loop = &a->loop, .io = a->io, .library = a->config->library, .host = host};
+  a->registry = agent_registry(a);
+  const struct vm_config vm = {.loop = &a->loop,
+                               .io = a->io,
+                               .library = a->config->library,
+                               .host = host,
+                               .registry = &a->registry,
+                               .run_dir = a->config->run_dir};
   int r = vm_new(&vm, &a->vm, &f);
   value_unref(host);
   if (r != 0)
