@@ -13,6 +13,4 @@ local function guarded(fn)
   end
 end
 
-string.gsub = guarded(string.gsub)
-table.sort = guarded(table.sort)
 coroutine.resume = guarded(coroutine.resume)

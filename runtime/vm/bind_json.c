@@ -118,6 +118,10 @@ static void encode_value(struct encoder *e, int depth) {
   const char *text;
   if (e->problem)
     return;
+  if (turn_is_over()) {
+    e->problem = "what takes longer than the turn";
+    return;
+  }
   if (e->out->length > e->limit) {
     e->problem = "more text than the plugin's memory limit";
     return;

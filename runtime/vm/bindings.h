@@ -27,6 +27,10 @@ int open_fs(lua_State *L);
 int open_registry(lua_State *L); /* pushes what lua/perigee/registry.lua rounds off */
 int open_pick(lua_State *L);     /* pushes the function */
 
+/* Replace what in Lua's own libraries cannot be interrupted; at an isolate's opening. */
+void string_bound(lua_State *L); /* bind_string.c */
+void table_bound(lua_State *L);  /* bind_table.c */
+
 /* A number of seconds or a text like "500ms" at `index`, in nanoseconds; else raises. */
 int64_t duration_check(lua_State *L, int index);
 

@@ -9,12 +9,15 @@
 #include <lauxlib.h>
 #include <math.h>
 
-enum { DEPTH_MAX = 100 };
+/* How many values cross at once: a table that holds another twice, and so on 30 times over, is
+ * small for the plugin and a billion values for the host. */
+enum { DEPTH_MAX = 100, VALUES_MAX = 1000 * 1000 };
 
 struct reading {
   struct value *value;
   int code;
   struct fault *fault;
+  size_t count, bytes, bytes_most;
 };
 
 void push_value(lua_State *L, const struct value *v) {
@@ -86,6 +89,10 @@ static struct value *read_table(lua_State *L, int index, int depth, struct readi
 static struct value *read_one(lua_State *L, int index, int depth, struct reading *r) {
   size_t length;
   const char *text;
+  if (++r->count > VALUES_MAX)
+    return refuse(r, "more than a million values");
+  if (turn_is_over())
+    return refuse(r, "what takes longer than the turn");
   switch (lua_type(L, index)) {
   case LUA_TNIL:
     return value_nil();
@@ -95,6 +102,8 @@ static struct value *read_one(lua_State *L, int index, int depth, struct reading
     return value_number(lua_tonumber(L, index));
   case LUA_TSTRING:
     text = lua_tolstring(L, index, &length);
+    if ((r->bytes += length) > r->bytes_most)
+      return refuse(r, "more text than the plugin's memory limit");
     return value_text(text, length);
   case LUA_TTABLE:
     return read_table(L, index, depth, r);
@@ -118,7 +127,7 @@ int border_read(lua_State *L) {
 }
 
 int read_value(lua_State *L, int index, struct value **out, struct fault *f) {
-  struct reading r = {.fault = f};
+  struct reading r = {.fault = f, .bytes_most = isolate_of(L)->limits.memory_hard};
   if (index < 0)
     index = lua_gettop(L) + index + 1;
   lua_rawgeti(L, LUA_REGISTRYINDEX, isolate_of(L)->ref_read);

@@ -17,14 +17,23 @@ struct turn {
   lua_State *L;
   struct turn *outer;
   volatile sig_atomic_t ticks, allowed; /* of TURN_TICK_NS of this thread's CPU time */
-  volatile sig_atomic_t hooked;
+  volatile sig_atomic_t hooked, over;   /* a hook is installed; it is the one that kills */
+  bool sliceable, sliced;               /* may give way at a tick; did */
 };
-enum { TURN_TICK_NS = 10 * 1000 * 1000 };
+/* turn_share: what one task has of the CPU between two waits, in slices. */
+struct turn_share {
+  int spent; /* ticks of the slices so far */
+  bool sliced;
+};
+enum { TURN_TICK_NS = 1000 * 1000 };
 int turn_watch_start(struct fault *f); /* counts this thread's CPU time; one user a thread */
 void turn_watch_stop(void);
-void turn_begin(struct turn *turn, struct isolate *iso);
+/* `share`: of the task that is resumed, the same for both; NULL: not a task, it cannot give way. */
+void turn_begin(struct turn *turn, struct isolate *iso, const struct turn_share *share);
 /* True when the turn was killed. */
-bool turn_end(struct turn *turn, struct isolate *iso);
+bool turn_end(struct turn *turn, struct isolate *iso, struct turn_share *share);
+bool turn_is_over(void);
+void turn_poll(lua_State *L); /* raises where the turn is over: for loops in C that may take long */
 bool turn_is_deep(void); /* so much of the C stack is in use that nothing should nest further */
 
 struct library_chunk {
@@ -44,6 +53,7 @@ struct vm {
   struct perigee *catalog; /* NULL until somebody picks */
   struct library_chunk *library;
   uv_idle_t idle; /* runs while `ready` is not empty */
+  uint64_t pass;  /* of the queue of ready tasks, counted */
   struct task *ready, **ready_tail;
   size_t isolates, memory;
   struct vm_stats ended; /* counters of isolates that are gone; sums only */
@@ -65,7 +75,9 @@ struct isolate {
   unsigned depth;  /* host frames that still use the isolate; freed at 0 when `ending` */
   jmp_buf *fence;
   struct task *tasks, *ended, *running;
-  unsigned settling; /* ended tasks are being told of: who that wakes is queued */
+  struct task *sliced; /* gave way in its turn: until it goes on, no other task does */
+  uint64_t tired;      /* the pass in which it had a tick: its next turn is in a later one */
+  unsigned settling;   /* ended tasks are being told of: who that wakes is queued */
   struct handle *handles;
   size_t task_count, handle_count;
   uint64_t turns, kills, errors, log_suppressed;
@@ -90,7 +102,8 @@ void isolate_release(struct isolate *iso); /* may free it */
 /* Fills `f` for what lies on top of L after it failed with `status`; returns f's errno. */
 int isolate_explain(struct isolate *iso, lua_State *L, int status, bool killed, struct fault *f);
 /* lua_resume behind the fence, as a turn; *killed: the turn's limit ended it. */
-int isolate_resume(struct isolate *iso, lua_State *L, int arguments, bool *killed);
+int isolate_resume(struct isolate *iso, lua_State *L, int arguments, struct turn_share *share,
+                   bool *killed);
 /* lua_call of plugin code from host code that is protected: the plugin's memory limit holds. */
 void isolate_call(lua_State *L, int arguments, int results);
 

@@ -71,13 +71,13 @@ static int body_call(lua_State *L) {
 /* Runs `run` as a turn behind a fence: a panic comes out as STATUS_PANIC, and the isolate is dead.
  */
 static int fence(struct isolate *iso, int (*run)(struct isolate *iso, void *arg), void *arg,
-                 bool *killed) {
+                 struct turn_share *share, bool *killed) {
   struct turn turn;
   jmp_buf here, *outer = iso->fence;
   unsigned in_lua = iso->in_lua;
   struct task *running = iso->running;
   volatile int status = STATUS_PANIC;
-  turn_begin(&turn, iso);
+  turn_begin(&turn, iso, share);
   iso->fence = &here;
   if (setjmp(here) == 0)
     status = run(iso, arg);
@@ -86,7 +86,7 @@ static int fence(struct isolate *iso, int (*run)(struct isolate *iso, void *arg)
   iso->fence = outer;
   iso->in_lua = in_lua;
   iso->running = running;
-  *killed = turn_end(&turn, iso);
+  *killed = turn_end(&turn, iso, share);
   if (iso->dead && outer)
     longjmp(*outer, 1); /* the state is broken: nobody below may go on in it */
   return status;
@@ -111,7 +111,7 @@ int isolate_enter(struct isolate *iso, int (*body)(lua_State *L, void *arg), voi
   bool killed;
   isolate_hold(iso);
   int top = lua_gettop(iso->L);
-  int status = fence(iso, run_entry, &e, &killed);
+  int status = fence(iso, run_entry, &e, NULL, &killed);
   if (status != 0 || killed)
     e.result = isolate_explain(iso, iso->L, status, killed, f);
   if (!iso->dead)
@@ -126,9 +126,10 @@ static int run_resumption(struct isolate *iso, void *arg) {
   return lua_resume(r->L, r->arguments);
 }
 
-int isolate_resume(struct isolate *iso, lua_State *L, int arguments, bool *killed) {
+int isolate_resume(struct isolate *iso, lua_State *L, int arguments, struct turn_share *share,
+                   bool *killed) {
   struct resumption r = {L, arguments};
-  int status = fence(iso, run_resumption, &r, killed);
+  int status = fence(iso, run_resumption, &r, share, killed);
   if (status > LUA_YIELD)
     name_callers(iso, L);
   return status;

@@ -4,6 +4,7 @@
  */
 #include "base/clock.h"
 #include "base/log.h"
+#include "vm/bindings.h"
 #include "vm/inside.h"
 
 #include <errno.h>
@@ -108,6 +109,8 @@ void sandbox_open(lua_State *L) {
   drop(L, LUA_STRLIBNAME, string_dropped);
   drop(L, LUA_MATHLIBNAME, math_dropped);
 
+  string_bound(L);
+  table_bound(L);
   lua_register(L, "load", load_call);
   lua_register(L, "loadstring", load_call);
   lua_getglobal(L, LUA_MATHLIBNAME);

@@ -32,6 +32,7 @@ struct task {
   enum { TASK_READY, TASK_RUNNING, TASK_WAITING, TASK_ENDED } state;
   bool ending;   /* to end when it comes back: `status` and `text` are set */
   int arguments; /* on L's top, for its next resumption */
+  struct turn_share share;
   struct task_wait wait;
   struct task *children, *sibling, **sibling_link;
   struct task_watch *watches;
@@ -192,6 +193,8 @@ static void task_finish(struct task *t) {
   t->isolate->task_count--;
   if (t->status != 0)
     stack_drop(t); /* else what it filled its memory with stays until its udata is collected */
+  if (t->isolate->sliced == t)
+    t->isolate->sliced = NULL;
   sibling_unlink(t);
   deadline_stop(t);
   while (t->children) {
@@ -258,11 +261,14 @@ static void task_run(struct task *t) {
   iso->running = t;
   int arguments = t->arguments;
   t->arguments = 0;
-  int status = isolate_resume(iso, t->L, arguments, &killed);
+  int status = isolate_resume(iso, t->L, arguments, &t->share, &killed);
   iso->running = outer;
+  iso->sliced = t->share.sliced ? t : NULL;
   t->state = TASK_WAITING;
   if (t->ending) {
     task_finish(t);
+  } else if (t->share.sliced) {
+    task_queue(t); /* its stack stays as it is */
   } else if (status == LUA_YIELD && !killed && t->wait.active) {
     lua_settop(t->L, 0);
   } else if (status == 0 && !killed) {
@@ -277,13 +283,23 @@ static void task_run(struct task *t) {
   isolate_release(iso);
 }
 
+/* An isolate that had a tick in this pass has had its share of it; and while one task is sliced the
+ * others wait, so that nothing of a plugin happens between two lines of it that do not wait. */
+static bool must_queue(const struct task *t) {
+  const struct isolate *iso = t->isolate;
+  return iso->tired == iso->vm->pass || (iso->sliced && iso->sliced != t);
+}
+
 void tasks_run(struct vm *vm) {
   struct task *t = vm->ready, *next;
   vm->ready = NULL;
   vm->ready_tail = &vm->ready;
+  vm->pass++;
   for (; t; t = next) {
     next = t->ready_next; /* a task that waits again and is woken is queued anew */
-    if (t->state == TASK_READY)
+    if (t->state == TASK_READY && must_queue(t))
+      task_queue(t);
+    else if (t->state == TASK_READY)
       task_run(t);
     task_unref(t);
   }
@@ -376,7 +392,7 @@ void task_wake(struct task_wait *w, task_push_fn push, void *arg) {
       d.count = 0;
   }
   t->arguments = d.count;
-  if (iso->running || iso->settling)
+  if (iso->running || iso->settling || must_queue(t))
     task_queue(t); /* woken by another task of the isolate: after it, not on its stack */
   else
     task_run(t);

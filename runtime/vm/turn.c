@@ -1,23 +1,32 @@
-/* turn: ends a run of Lua that goes on for too long.
+/* turn: takes turns from what goes on for too long, and ends it where that does not help.
  *
- * A timer that counts this thread's CPU time sends the thread a signal every 10 ms of it: none
- * while the loop sleeps, and none is owed for time that other processes took. When it has come too
- * often in one turn, the handler installs a hook for every instruction, as luajit.c does for
- * Ctrl-C, and the hook raises. Nothing is paid while a turn behaves (an always-on count hook costs
- * half of the interpreter's speed).
+ * A timer that counts this thread's CPU time sends the thread a signal every millisecond of it (or
+ * as often as the kernel looks, 4 ms with HZ=250): none while the loop sleeps, and none is owed for
+ * time that other processes took. Nothing else is paid while a turn behaves (an always-on count
+ * hook costs half of the interpreter's speed).
  *
- * The kill is sticky: the hook stays for the rest of the turn, so that `pcall` in a loop is no
- * refuge. It raises by an allocation that fails, because only that error skips xpcall's handlers
- * (which LuaJIT runs with hooks disabled). A hook lost to a race with the collector's saving of
- * hook flags is installed again by the next tick.
+ *     0 ─── first tick ─────────────── turn_ns ───►
+ *      runs  a hook that gives way      a hook that raises, for the rest of the turn
+ *            where that can be
+ *
+ * Giving way: a count hook yields the task as it stands, and the loop goes on with all others
+ * before it resumes it. Only the task's own coroutine can (a yield in one that the plugin made
+ * would go to the plugin), and not through C (a sort's comparator). The time of all its slices is
+ * counted until it waits.
+ *
+ * The kill: when all of it is more than turn_ns, the handler installs a hook for every instruction,
+ * as luajit.c does for Ctrl-C. It is sticky: the hook stays for the rest of the turn, so that
+ * `pcall` in a loop is no refuge. It raises by an allocation that fails, because only that error
+ * skips xpcall's handlers (which LuaJIT runs with hooks disabled). A hook lost to a race with the
+ * collector's saving of hook flags is installed again by the next tick.
  *
  * Only for states whose JIT engine is off: compiled code looks at no hook. C functions are not
- * interrupted: what `load` takes is capped in sandbox.c, and a pattern that backtracks for ever in
- * string.find holds the loop. */
+ * interrupted: those that can take long look at turn_is_over themselves (pattern.c, bind_table.c,
+ * border.c, bind_json.c), or
+ * take no more than a bounded size. */
 #include "vm/inside.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <lua.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -32,40 +41,73 @@
 static _Thread_local struct turn *volatile innermost;
 static _Thread_local timer_t watch;
 
+enum { SLICE_INSTRUCTIONS = 1000 };        /* between two attempts to give way */
 enum { STACK_MAX = 1 << 20 };              /* bytes of the C stack; the system gives 8 MiB */
 static _Thread_local uintptr_t stack_base; /* where the outermost turn began */
 
-/* Runs with HOOK_ACTIVE set, so it is not called again while it raises. */
-static void kill_hook(lua_State *L, lua_Debug *unused) {
-  (void)unused;
-  struct isolate *iso = isolate_of(L);
-  if (!iso->killed) {
-    lua_Debug at;
-    iso->killed = true;
-    iso->where[0] = '\0';
-    for (int level = 0; lua_getstack(L, level, &at) && lua_getinfo(L, "Sl", &at); level++) {
-      if (at.currentline > 0) {
-        snprintf(iso->where, sizeof iso->where, "%s:%d", at.short_src, at.currentline);
-        break;
-      }
+static void name_place(struct isolate *iso, lua_State *L) {
+  lua_Debug at;
+  iso->where[0] = '\0';
+  for (int level = 0; lua_getstack(L, level, &at) && lua_getinfo(L, "Sl", &at); level++) {
+    if (at.currentline > 0) {
+      snprintf(iso->where, sizeof iso->where, "%s:%d", at.short_src, at.currentline);
+      return;
     }
   }
+}
+
+static void turn_kill(lua_State *L) {
+  struct isolate *iso = isolate_of(L);
+  if (!iso->killed)
+    name_place(iso, L);
+  iso->killed = true;
   lua_gc(L, LUA_GCSTOP, 0); /* a collection must not start on the way to the failing allocation */
   iso->refuse = true;
   lua_newuserdata(L, 1);
 }
 
-static void on_tick(int number) {
-  (void)number;
+/* Both hooks run with HOOK_ACTIVE set, so they are not called again while they raise or yield. */
+static void kill_hook(lua_State *L, lua_Debug *unused) {
+  (void)unused;
+  turn_kill(L);
+}
+
+static void slice_hook(lua_State *L, lua_Debug *unused) {
+  (void)unused;
   struct turn *turn = innermost;
-  if (!turn || ++turn->ticks <= turn->allowed)
+  if (!turn || !turn->sliceable || !task_outermost(L) || !lua_isyieldable(L))
     return;
-  turn->hooked = 1;
-  lua_sethook(turn->L, kill_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+  turn->sliced = true;
+  lua_yield(L, 0);
+}
+
+static void on_tick(int number, siginfo_t *info, void *unused) {
+  (void)number;
+  (void)unused;
+  struct turn *turn = innermost;
+  if (!turn)
+    return;
+  turn->ticks += 1 + info->si_overrun;
+  if (turn->ticks > turn->allowed) {
+    turn->over = turn->hooked = 1;
+    lua_sethook(turn->L, kill_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+  } else if (turn->sliceable) {
+    turn->hooked = 1;
+    lua_sethook(turn->L, slice_hook, LUA_MASKCOUNT, SLICE_INSTRUCTIONS);
+  }
+}
+
+bool turn_is_over(void) {
+  return innermost && innermost->over;
+}
+
+void turn_poll(lua_State *L) {
+  if (turn_is_over())
+    turn_kill(L);
 }
 
 int turn_watch_start(struct fault *f) {
-  struct sigaction action = {.sa_handler = on_tick, .sa_flags = SA_RESTART};
+  struct sigaction action = {.sa_sigaction = on_tick, .sa_flags = SA_RESTART | SA_SIGINFO};
   sigemptyset(&action.sa_mask);
   struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = TURN_SIGNAL};
   event._sigev_un._tid = gettid();
@@ -85,9 +127,12 @@ void turn_watch_stop(void) {
   timer_delete(watch);
 }
 
-void turn_begin(struct turn *turn, struct isolate *iso) {
-  int64_t ticks = iso->limits.turn_ns / TURN_TICK_NS;
-  *turn = (struct turn){.L = iso->L, .outer = innermost, .allowed = ticks > 0 ? (int)ticks : 1};
+void turn_begin(struct turn *turn, struct isolate *iso, const struct turn_share *share) {
+  int64_t ticks = iso->limits.turn_ns / TURN_TICK_NS - (share ? share->spent : 0);
+  *turn = (struct turn){.L = iso->L,
+                        .outer = innermost,
+                        .allowed = ticks > 0 ? (int)ticks : 0,
+                        .sliceable = share != NULL};
   iso->turns++;
   if (!innermost)
     stack_base = (uintptr_t)__builtin_frame_address(0);
@@ -95,12 +140,18 @@ void turn_begin(struct turn *turn, struct isolate *iso) {
   innermost = turn;
 }
 
-bool turn_end(struct turn *turn, struct isolate *iso) {
+bool turn_end(struct turn *turn, struct isolate *iso, struct turn_share *share) {
   innermost = turn->outer;
   atomic_signal_fence(memory_order_acquire);
   if (turn->hooked)
     lua_sethook(iso->L, NULL, 0, 0);
-  bool killed = turn->hooked && iso->killed; /* a turn inside a killed one leaves it killed */
+  if (turn->ticks > 0)
+    iso->tired = iso->vm->pass;
+  if (share) {
+    share->sliced = turn->sliced;
+    share->spent = turn->sliced ? share->spent + turn->ticks : 0;
+  }
+  bool killed = turn->over && iso->killed; /* a turn inside a killed one leaves it killed */
   if (killed) {
     iso->killed = iso->refuse = false;
     iso->kills++;
@@ -110,5 +161,5 @@ bool turn_end(struct turn *turn, struct isolate *iso) {
 }
 
 bool turn_is_deep(void) {
-  return stack_base - (uintptr_t)__builtin_frame_address(0) > STACK_MAX;
+  return innermost && stack_base - (uintptr_t)__builtin_frame_address(0) > STACK_MAX;
 }

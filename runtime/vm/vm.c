@@ -71,6 +71,7 @@ int vm_new(const struct vm_config *config, struct vm **out, struct fault *f) {
   vm->loop = config->loop;
   vm->io = config->io;
   vm->ready_tail = &vm->ready;
+  vm->pass = 1; /* an isolate is tired in none */
   vm->directory = strdup(config->library);
   vm->run_dir = config->run_dir ? strdup(config->run_dir) : NULL;
   vm->registry = config->registry;

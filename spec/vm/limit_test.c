@@ -58,6 +58,82 @@ static void waiting_is_no_running(void **state) {
       "fine");
 }
 
+/* A check that runs `body`: begun, and not waited for. */
+struct started {
+  struct plugin *plugin;
+  struct attachment *use;
+  struct answer answer;
+};
+
+static void start(struct fixture *fx, const char *body, const struct isolate_limits *limits,
+                  struct started *out) {
+  struct buf source = {0};
+  struct findings findings = {0};
+  struct fault f;
+  *out = (struct started){0};
+  buf_format(&source, "return { kind = 'check', summary = 'a test', run = function()\n%s\nend }",
+             body);
+  assert_int_equal(load(fx, "check", source.data, limits, &out->plugin, &f), 0);
+  buf_free(&source);
+  assert_int_equal(plugin_attach(out->plugin, NULL, "test", &out->use, &findings), 0);
+  assert_int_equal(attachment_call(out->use, "run", NULL, answer_take, &out->answer, 0, NULL), 0);
+}
+
+static void started_end(struct started *s) {
+  attachment_free(s->use);
+  plugin_free(s->plugin);
+}
+
+static const struct isolate_limits patient = {.turn_ns = 3600 * 1000000000LL};
+
+static void a_busy_plugin_gives_way_to_the_others(void **state) {
+  struct started busy[3], other;
+  start(*state, "local n = 0 while true do n = n + 1 end", &patient, &busy[0]);
+  start(*state, "while true do pcall(function() local t = {} t.x = t end) end", &patient, &busy[1]);
+  start(*state, "for i = 1, 1000 do perigee.task.spawn(function() while true do end end) end",
+        &patient, &busy[2]);
+  start(*state, "for i = 1, 20 do perigee.sleep('1ms') end return 'fine'", NULL, &other);
+  run_until(*state, &other.answer.over);
+  assert_string_equal(other.answer.text, "fine");
+  for (size_t i = 0; i < 2; i++)
+    assert_false(busy[i].answer.over);
+  for (size_t i = 0; i < 3; i++)
+    started_end(&busy[i]);
+  started_end(&other);
+}
+
+/* Nothing else of the plugin happens between two lines that do not wait, however long they take. */
+static void giving_way_is_not_seen_by_the_plugin(void **state) {
+  assert_string_equal(
+      ask_within(
+          *state,
+          "local inside, seen, done = 0, 0, 0\n"
+          "local function work()\n"
+          "  inside = inside + 1 if inside > 1 then seen = seen + 1 end\n"
+          "  local from, sum = perigee.time.monotonic(), 0\n"
+          "  while perigee.time.monotonic() - from < 0.03 do sum = sum + #tostring(sum) end\n"
+          "  inside = inside - 1 done = done + 1 return done, nil, sum > 0\n"
+          "end\n"
+          "local tasks = {} for i = 1, 5 do tasks[i] = perigee.task.spawn(work) end\n"
+          "for i, task in ipairs(tasks) do\n"
+          "  local n, none, more = task:join()\n"
+          "  if n ~= i or none ~= nil or not more then return 'wrong', i, n end\n"
+          "end\n"
+          "return seen, done",
+          &patient),
+      "0|5");
+}
+
+static void slices_are_counted_together(void **state) {
+  assert_killed(state, "local t = {} while true do t.x = t end");
+  assert_string_equal(ask_within(*state,
+                                 "for i = 1, 20 do local from = perigee.time.monotonic()\n"
+                                 "while perigee.time.monotonic() - from < 0.005 do end\n"
+                                 "perigee.sleep(0) end return 'fine'",
+                                 &tight),
+                      "fine");
+}
+
 /* Through C, which LuaJIT would let go on until the process has no stack. */
 static void recursion_ends_before_the_stack_does(void **state) {
   static const char *const deep[] = {
@@ -176,6 +252,9 @@ int main(void) {
       FIXTURE_TEST(a_kill_ends_one_task_not_its_isolate),
       FIXTURE_TEST(a_runaway_file_is_killed_while_it_loads),
       FIXTURE_TEST(waiting_is_no_running),
+      FIXTURE_TEST(a_busy_plugin_gives_way_to_the_others),
+      FIXTURE_TEST(giving_way_is_not_seen_by_the_plugin),
+      FIXTURE_TEST(slices_are_counted_together),
       FIXTURE_TEST(recursion_ends_before_the_stack_does),
       FIXTURE_TEST(memory_has_a_hard_limit),
       FIXTURE_TEST(a_plugin_that_ran_out_goes_on_after_it_let_go),
