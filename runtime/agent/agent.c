@@ -258,7 +258,7 @@ static void start_handles(struct agent *a) {
 
 static size_t verify(struct agent *a, struct findings *findings) {
   return checks_verify(a->plugins, a->config, findings) +
-         watches_verify(a->plugins, a->config, findings);
+         watches_verify(a->plugins, a->config, findings) + plugins_verify(a->plugins, findings);
 }
 
 /* Every finding at once, before anything is touched. */

@@ -53,8 +53,10 @@ static void run_closed(uv_handle_t *timer) {
 }
 
 static void run_end(struct run *run) {
-  if (run->call)
+  if (run->call) {
     call_cancel(run->call);
+    plugins_note(run->all->plugins, attachment_plugin(run->attachment), false);
+  }
   attachment_free(run->attachment);
   registration_unref(run->registration);
   uv_close((uv_handle_t *)&run->timer, run_closed);
@@ -102,6 +104,7 @@ static int outcome_read(lua_State *L, int results, struct outcome *o) {
 /* A raise, a kill or a nonsense result is the plugin's fault: the last status stays. */
 static void run_fault(struct run *run, const char *why) {
   run->all->stats.plugin_faults++;
+  plugins_note(run->all->plugins, attachment_plugin(run->attachment), true);
   if (!run->faulted)
     log_error("check plugin failed; the last status stays", LOG_S("plugin", run->check->plugin),
               LOG_S("check", run->check->id),
@@ -111,6 +114,7 @@ static void run_fault(struct run *run, const char *why) {
 
 static void run_report(struct run *run, enum status status, const char *output) {
   run->faulted = false;
+  plugins_note(run->all->plugins, attachment_plugin(run->attachment), false);
   embedded_check_result(run->all->registry, run->handle, status, output);
 }
 
@@ -148,6 +152,10 @@ static int push_subject(lua_State *L, void *arg) {
 static void run_begin(uv_timer_t *timer) {
   struct run *run = timer->data;
   run->started_ns = clock_now_ns();
+  if (!plugins_allows(run->all->plugins, attachment_plugin(run->attachment))) {
+    run_schedule(run, run->check->interval_ns);
+    return;
+  }
   int r = attachment_call(run->attachment, "run", push_subject, run_over, run,
                           run->check->timeout_ns, &run->call);
   if (r != 0) {
@@ -182,6 +190,7 @@ void checks_start(struct checks *all, uint64_t handle, const struct registration
     return;
   }
   attachment_service(run->attachment, r->instance->service); /* ctx.service; for the log's lines */
+  attachment_subject(run->attachment, r->instance->address);
   run->all = all;
   run->handle = handle;
   run->registration = registration_ref(r);

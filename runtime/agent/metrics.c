@@ -114,46 +114,53 @@ static void check_metrics(struct agent *a, struct buf *out) {
 struct plugin_rows {
   struct buf *out;
   const char *metric;
-  double (*value)(const struct isolate_stats *s);
+  double (*value)(const struct isolate_stats *s, const struct quarantine *q);
 };
 
-static void plugin_row(void *arg, struct plugin *p) {
+static void plugin_row(void *arg, struct plugin *p, const struct quarantine *q) {
   const struct plugin_rows *rows = arg;
   struct isolate_stats s;
   isolate_stats(plugin_isolate(p), &s);
   buf_format(rows->out, "%s{kind=\"%s\",plugin=\"%s\"} %.17g\n", rows->metric, plugin_kind(p),
-             plugin_name(p), rows->value(&s));
+             plugin_name(p), rows->value(&s, q));
 }
 
-static double memory_of(const struct isolate_stats *s) {
+static double memory_of(const struct isolate_stats *s, const struct quarantine *q) {
   return (double)s->memory;
 }
-static double tasks_of(const struct isolate_stats *s) {
+static double tasks_of(const struct isolate_stats *s, const struct quarantine *q) {
   return (double)s->tasks;
 }
-static double killed_of(const struct isolate_stats *s) {
+static double killed_of(const struct isolate_stats *s, const struct quarantine *q) {
   return (double)s->killed;
 }
-static double errors_of(const struct isolate_stats *s) {
+static double errors_of(const struct isolate_stats *s, const struct quarantine *q) {
   return (double)s->errors;
 }
-static double turns_of(const struct isolate_stats *s) {
+static double turns_of(const struct isolate_stats *s, const struct quarantine *q) {
   return (double)s->turns;
 }
-static double handles_of(const struct isolate_stats *s) {
+static double handles_of(const struct isolate_stats *s, const struct quarantine *q) {
   return (double)s->handles;
 }
-static double peak_of(const struct isolate_stats *s) {
+static double peak_of(const struct isolate_stats *s, const struct quarantine *q) {
   return (double)s->memory_peak;
 }
-static double suppressed_of(const struct isolate_stats *s) {
+static double suppressed_of(const struct isolate_stats *s, const struct quarantine *q) {
   return (double)s->log_suppressed;
+}
+
+static double faults_of(const struct isolate_stats *s, const struct quarantine *q) {
+  return (double)q->faults_total;
+}
+static double quarantined_of(const struct isolate_stats *s, const struct quarantine *q) {
+  return quarantine_holds(q, clock_now_ns());
 }
 
 static void plugin_metrics(struct agent *a, struct buf *out) {
   static const struct {
     const char *name, *type, *help;
-    double (*value)(const struct isolate_stats *s);
+    double (*value)(const struct isolate_stats *s, const struct quarantine *q);
   } metrics[] = {
       {"perigee_plugin_memory_bytes", "gauge", "What the isolate holds.", memory_of},
       {"perigee_plugin_memory_peak_bytes", "gauge", "The most it has held.", peak_of},
@@ -162,6 +169,10 @@ static void plugin_metrics(struct agent *a, struct buf *out) {
       {"perigee_plugin_turns_total", "counter", "Runs between two waits.", turns_of},
       {"perigee_plugin_killed_total", "counter", "Turns cut off at the limit.", killed_of},
       {"perigee_plugin_errors_total", "counter", "Errors raised.", errors_of},
+      {"perigee_plugin_faults_total", "counter", "Calls that failed by the plugin's fault.",
+       faults_of},
+      {"perigee_plugin_quarantined", "gauge", "1 while it is not called, as it kept failing.",
+       quarantined_of},
       {"perigee_plugin_log_suppressed_total", "counter", "Log lines over the rate.", suppressed_of},
   };
   for (size_t i = 0; i < sizeof metrics / sizeof *metrics; i++) {

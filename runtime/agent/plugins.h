@@ -1,11 +1,14 @@
 /* plugins: the loaded plugins, one isolate each, found by kind and name and loaded when first
- * needed. Attachments keep theirs loaded. Control thread only. */
+ * needed, with the limits and grants that the configuration gives them. Attachments keep theirs
+ * loaded. Control thread only. */
 #pragma once
 
+#include "agent/quarantine.h"
 #include "vm/plugin.h"
 
 struct plugins;
 struct config;
+struct findings;
 struct buf;
 
 struct plugins *plugins_new(struct vm *vm, const struct config *config);
@@ -15,4 +18,16 @@ void plugins_free(struct plugins *all); /* after every attachment */
 int plugins_get(struct plugins *all, const char *kind, const char *name, struct plugin **out,
                 struct fault *f);
 
-void plugins_each(const struct plugins *all, void (*each)(void *arg, struct plugin *p), void *arg);
+/* Whether to call it now, or to leave what it last said as it is (quarantine.h). Who was told to
+ * notes how that call ended: `fault` when it is the plugin's. */
+bool plugins_allows(struct plugins *all, const struct plugin *p);
+void plugins_note(struct plugins *all, const struct plugin *p, bool fault);
+
+/* Settings for what no plugin is called, once those that are needed have been loaded. Returns the
+ * number of findings added. */
+size_t plugins_verify(const struct plugins *all, struct findings *findings);
+
+void plugins_each(const struct plugins *all,
+                  void (*each)(void *arg, struct plugin *p, const struct quarantine *q), void *arg);
+/* A JSON list for GET /v1/plugins. */
+void plugins_show(const struct plugins *all, struct buf *out);

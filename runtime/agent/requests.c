@@ -2,6 +2,7 @@
 
 #include "agent/metrics.h"
 #include "agent/parts.h"
+#include "agent/plugins.h"
 #include "base/buf.h"
 #include "base/fault.h"
 #include "registry/embedded.h"
@@ -57,6 +58,14 @@ static void do_status(void *arg, reply_fn reply, void *to) {
   answer_text(arg, agent_status, reply, to);
 }
 
+static void write_plugins(struct agent *a, struct buf *out) {
+  plugins_show(a->plugins, out);
+}
+
+static void do_plugins(void *arg, reply_fn reply, void *to) {
+  answer_text(arg, write_plugins, reply, to);
+}
+
 /* ---- from plugins ---- */
 
 static int refused(int r, struct fault *f) {
@@ -100,4 +109,5 @@ const struct server_requests agent_requests = {
     .do_check = do_check,
     .do_metrics = do_metrics,
     .do_status = do_status,
+    .do_plugins = do_plugins,
 };

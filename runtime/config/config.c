@@ -72,8 +72,6 @@ static void refuse_later(const struct value *root, struct findings *findings) {
   refuse_each(value_get(root, "registries"), "registries",
               "this build of perigee has no registry adapters yet, only the embedded registry",
               findings);
-  refuse_each(value_get(root, "plugins"), "plugins",
-              "this build of perigee has no settings for plugins yet", findings);
   if (value_get(root, "resolve"))
     findings_add(findings, value_get(root, "resolve"), "resolve",
                  "this build of perigee watches only what `watches` names");

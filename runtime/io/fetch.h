@@ -44,6 +44,7 @@ struct fetch_options {        /* all copied */
   bool stream; /* the response's body is taken by fetch_read instead of collected */
   bool fresh;  /* a connection of its own, closed after use: what a health check wants to see */
   bool no_redirects;
+  bool stay;                   /* a redirect to another host or port is -EACCES */
   unsigned redirects;          /* followed at most; 0 = FETCH_REDIRECTS */
   uint64_t connect_timeout_ms; /* 0 = FETCH_CONNECT_TIMEOUT_MS */
   uint64_t timeout_ms; /* from the start to the response (its head, when streaming); 0 = none */
@@ -52,6 +53,11 @@ struct fetch_options {        /* all copied */
   const char *unix_path;       /* connect there, whatever the URL's host */
   struct fetch_tls tls;
 };
+
+/* The host, without an IPv6 address's brackets, and the port that a request to `url` goes to. 0, or
+ * as fetch_start would refuse it. */
+struct fault;
+int fetch_origin(const char *url, char *host, size_t size, uint16_t *port, struct fault *fault);
 
 struct fetch_header {
   const char *name, *value;

@@ -21,6 +21,7 @@ struct request {
   char *server_name, *unix_path;
   struct curl_slist *headers, *resolve, *connect_to;
   bool send, stream;
+  bool stay;
   unsigned redirects_left; /* 0: none is followed; the last one fails */
   size_t limit;
 };

@@ -54,6 +54,25 @@ static bool origin_equal(const struct origin *a, const struct origin *b) {
          strcmp(a->port, b->port) == 0;
 }
 
+int fetch_origin(const char *url, char *host, size_t size, uint16_t *port, struct fault *fault) {
+  struct origin o;
+  CURLU *at = curl_url();
+  if (!at)
+    return fault_set(fault, -ENOMEM, "out of memory");
+  int rc = origin_read(at, url, &o, fault);
+  curl_url_cleanup(at);
+  size_t length = rc == 0 ? strlen(o.host) : 0;
+  bool bracketed = rc == 0 && o.host[0] == '[';
+  if (rc == 0 && length >= size)
+    rc = fault_set(fault, -EINVAL, "\"%.200s\": the host is too long", url);
+  if (rc == 0) {
+    snprintf(host, size, "%.*s", (int)(bracketed ? length - 2 : length), o.host + bracketed);
+    *port = (uint16_t)strtoul(o.port, NULL, 10);
+  }
+  origin_free(&o);
+  return rc;
+}
+
 /* ---- headers ---- */
 
 static bool line_is(const char *line, const char *name) {
@@ -223,6 +242,7 @@ int request_open(struct fetch *f, const struct fetch_options *options, struct fa
   snprintf(r->method, sizeof r->method, "%s", options->method);
   r->send = options->send;
   r->stream = options->stream;
+  r->stay = options->stay;
   /* A body that was streamed cannot be sent again: its redirects are the caller's. */
   if (!options->no_redirects && !options->send)
     r->redirects_left = 1 + (options->redirects ? options->redirects : FETCH_REDIRECTS);
@@ -347,9 +367,14 @@ int request_redirect(struct fetch *f, int status, const char *url) {
     origin_free(&next);
     return rc < 0 ? rc : fault_set(&f->fault, -ENOMEM, "out of memory");
   }
+  bool leaves = !origin_equal(&r->origin, &next);
+  if (leaves && r->stay) {
+    free(copy);
+    origin_free(&next);
+    return fault_set(&f->fault, -EACCES, "a redirect to \"%.200s\", which is not granted", url);
+  }
   free(r->url);
   r->url = copy;
-  bool leaves = !origin_equal(&r->origin, &next);
   bool becomes_get = (status == 303 && strcmp(r->method, "HEAD") != 0) ||
                      ((status == 301 || status == 302) && strcmp(r->method, "POST") == 0);
   origin_free(&r->origin);

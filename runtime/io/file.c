@@ -93,6 +93,38 @@ static void run_read(struct file_job *job) {
   close(fd);
 }
 
+static int write_whole(int fd, const char *data, size_t length) {
+  while (length > 0) {
+    ssize_t n = write(fd, data, length);
+    if (n < 0 && errno != EINTR)
+      return -errno;
+    if (n > 0) {
+      data += n;
+      length -= (size_t)n;
+    }
+  }
+  return fsync(fd) < 0 ? -errno : 0;
+}
+
+static void run_write(struct file_job *job) {
+  struct buf beside = {0};
+  struct stat st;
+  mode_t mode = stat(job->path, &st) == 0 ? st.st_mode & 07777 : 0644;
+  buf_format(&beside, "%s.XXXXXX", job->path);
+  int fd = beside.failed ? -1 : mkostemp(beside.data, O_CLOEXEC);
+  int rc = beside.failed ? -ENOMEM : fd < 0 ? -errno : 0;
+  if (rc == 0)
+    rc = write_whole(fd, job->content.data, job->content.length);
+  if (rc == 0 && (fchmod(fd, mode) < 0 || rename(beside.data, job->path) < 0))
+    rc = -errno;
+  if (fd >= 0)
+    close(fd);
+  if (fd >= 0 && rc < 0)
+    unlink(beside.data);
+  buf_free(&beside);
+  job->result.status = rc;
+}
+
 static void run_stat(struct file_job *job) {
   struct stat st;
   if (stat(job->path, &st) < 0)
@@ -167,22 +199,29 @@ static void job_over(uv_work_t *work, int status) {
   io_drop(io);
 }
 
-static int job_start(struct io *io, const char *path, size_t limit,
-                     void (*run)(struct file_job *job), file_fn done, void *arg,
-                     struct file_job **out) {
+static struct file_job *job_new(const char *path) {
   size_t length = strlen(path);
   struct file_job *job = calloc(1, sizeof *job + length + 1);
-  if (!job)
+  if (job)
+    memcpy(job->path, path, length + 1);
+  return job;
+}
+
+/* Takes `job` over; NULL: there was no memory for it. */
+static int job_start(struct io *io, struct file_job *job, void (*run)(struct file_job *job),
+                     file_fn done, void *arg, struct file_job **out) {
+  if (!job || job->content.failed) {
+    free(job);
     return -ENOMEM;
+  }
   job->work.data = job;
   job->io = io;
   job->done = done;
   job->arg = arg;
   job->run = run;
-  job->limit = limit ? limit : FILE_READ_LIMIT;
-  memcpy(job->path, path, length + 1);
   int rc = uv_queue_work(io->loop, &job->work, job_run, job_over);
   if (rc < 0) {
+    buf_free(&job->content);
     free(job);
     return rc;
   }
@@ -193,15 +232,26 @@ static int job_start(struct io *io, const char *path, size_t limit,
 
 int file_read(struct io *io, const char *path, size_t limit, file_fn done, void *arg,
               struct file_job **out) {
-  return job_start(io, path, limit, run_read, done, arg, out);
+  struct file_job *job = job_new(path);
+  if (job)
+    job->limit = limit ? limit : FILE_READ_LIMIT;
+  return job_start(io, job, run_read, done, arg, out);
+}
+
+int file_write(struct io *io, const char *path, const char *data, size_t length, file_fn done,
+               void *arg, struct file_job **out) {
+  struct file_job *job = job_new(path);
+  if (job)
+    buf_add(&job->content, data, length);
+  return job_start(io, job, run_write, done, arg, out);
 }
 
 int file_stat(struct io *io, const char *path, file_fn done, void *arg, struct file_job **out) {
-  return job_start(io, path, 0, run_stat, done, arg, out);
+  return job_start(io, job_new(path), run_stat, done, arg, out);
 }
 
 int file_list(struct io *io, const char *path, file_fn done, void *arg, struct file_job **out) {
-  return job_start(io, path, 0, run_list, done, arg, out);
+  return job_start(io, job_new(path), run_list, done, arg, out);
 }
 
 void file_cancel(struct file_job *job) {

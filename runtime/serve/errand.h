@@ -14,6 +14,7 @@ enum errand_kind {
   ERRAND_CHECK,
   ERRAND_METRICS,
   ERRAND_STATUS,
+  ERRAND_PLUGINS,
 };
 
 struct errand {

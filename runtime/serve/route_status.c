@@ -1,4 +1,4 @@
-/* /v1/status..., /metrics, /healthz, /readyz: how the agent itself is. */
+/* /v1/status..., /v1/plugins, /metrics, /healthz, /readyz: how the agent itself is. */
 #include "serve/routes.h"
 
 #include "client/perigee.h"
@@ -39,6 +39,10 @@ static void finish_status(struct exchange *x, const struct errand *e) {
 
 void status_get(struct exchange *x) {
   exchange_ask(x, errand_new(ERRAND_STATUS, NULL, NULL, finish_status));
+}
+
+void plugin_list_get(struct exchange *x) {
+  exchange_ask(x, errand_new(ERRAND_PLUGINS, NULL, NULL, finish_status));
 }
 
 static void finish_metrics(struct exchange *x, const struct errand *e) {

@@ -39,6 +39,7 @@ void empty_list_get(struct exchange *x);
 void status_leader_get(struct exchange *x);
 void status_peers_get(struct exchange *x);
 void status_get(struct exchange *x);
+void plugin_list_get(struct exchange *x);
 void metrics_get(struct exchange *x);
 void healthz_get(struct exchange *x);
 void readyz_get(struct exchange *x);

@@ -13,7 +13,7 @@ struct server;
 struct fault;
 
 /* `status` 0 or a negative errno, and what to tell the client (NULL: what the errno says). For
- * do_metrics and do_status the text is the answer. Copied. */
+ * do_metrics, do_status and do_plugins the text is the answer. Copied. */
 typedef void (*server_reply)(void *to, int status, const char *text);
 
 /* What a worker asks of the control thread. Implemented by agent/; called on the control thread;
@@ -33,6 +33,8 @@ struct server_requests {
   void (*do_metrics)(void *arg, server_reply reply, void *to);
   /* A JSON object for GET /v1/status. */
   void (*do_status)(void *arg, server_reply reply, void *to);
+  /* A JSON list for GET /v1/plugins. */
+  void (*do_plugins)(void *arg, server_reply reply, void *to);
 };
 
 /* Zero means the default in brackets. */

@@ -13,6 +13,7 @@
 struct attachment {
   struct plugin *plugin;
   struct value *options;
+  char *subject;
   int ref_options, ref_ctx;
   struct call *calls;
   bool ending;
@@ -132,6 +133,15 @@ int attachment_service(struct attachment *a, const char *service) {
   return isolate_enter(a->plugin->isolate, service_body, &n, NULL);
 }
 
+int attachment_subject(struct attachment *a, const char *address) {
+  char *copy = strdup(address);
+  if (!copy)
+    return -ENOMEM;
+  free(a->subject); /* no call is under way, whose tasks would have it */
+  a->subject = copy;
+  return 0;
+}
+
 static void call_unlink(struct call *c) {
   *c->link = c->next;
   if (c->next)
@@ -166,7 +176,7 @@ struct starting {
 
 static int start_body(lua_State *L, void *arg) {
   struct starting *s = arg;
-  struct task_start start = {.deadline_ns = s->deadline_ns};
+  struct task_start start = {.deadline_ns = s->deadline_ns, .subject = s->attachment->subject};
   if (!plugin_push_function(L, s->attachment->plugin, s->name))
     return -ENOSYS;
   int pushed = s->push ? s->push(L, s->arg) : 0;
@@ -240,6 +250,7 @@ void attachment_free(struct attachment *a) {
     luaL_unref(iso->L, LUA_REGISTRYINDEX, a->ref_ctx);
   }
   value_unref(a->options);
+  free(a->subject);
   free(a);
   isolate_release(iso);
 }

@@ -8,6 +8,7 @@
 #include "io/resolve.h"
 #include "vm/bind_io.h"
 #include "vm/bindings.h"
+#include "vm/grant.h"
 
 enum { TIMEOUT_MS = 5000 };
 
@@ -77,6 +78,8 @@ static int resolve_call(lua_State *L) {
   lua_getfield(L, 2, "type");
   enum resolve_type kind = kinds[luaL_checkoption(L, -1, "A", types)];
   wait_check(L);
+  if (!granted_host(L, GRANT_CONNECT, name, 0))
+    return push_ungranted(L);
   struct question *q = calloc(1, sizeof *q);
   if (!q)
     return push_error(L, -ENOMEM, "out of memory");

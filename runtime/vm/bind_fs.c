@@ -1,4 +1,5 @@
-/* perigee.fs: read(path, { limit }): its bytes; stat(path): { type, size, modified, mode };
+/* perigee.fs: read(path, { limit }): its bytes; write(path, text): true, once the whole of it is
+ * there and on the disk; stat(path): { type, size, modified, mode };
  * list(path): { { name, type }, ... } by name; watch(path): a watcher, whose next([timeout]) waits
  * for a change and gives the names that changed (none: look yourself). */
 #include <errno.h>
@@ -11,6 +12,7 @@
 #include "io/file_watch.h"
 #include "vm/bind_io.h"
 #include "vm/bindings.h"
+#include "vm/grant.h"
 
 enum { READ_MAX = 64 * 1024 * 1024 };
 
@@ -20,6 +22,8 @@ struct job {
   int (*push)(lua_State *L, const struct file_result *r);
   const struct file_result *result;
   size_t limit;
+  const char *text; /* to write */
+  size_t text_length;
   char path[];
 };
 
@@ -88,18 +92,22 @@ static int start_list(struct io *io, struct job *job) {
   return file_list(io, job->path, on_done, job, &job->file);
 }
 
-/* Starts a job on the path at 1, and waits for it. */
-static int job_call(lua_State *L, size_t limit, int (*start)(struct io *io, struct job *job),
+/* Starts a job on the path at 1 (with the text at 2, if it takes one), and waits for it. */
+static int job_call(lua_State *L, enum grant what, size_t limit,
+                    int (*start)(struct io *io, struct job *job),
                     int (*push)(lua_State *L, const struct file_result *r)) {
   size_t length;
   const char *path = luaL_checklstring(L, 1, &length);
   luaL_argcheck(L, strlen(path) == length, 1, "a path without NUL bytes expected");
   wait_check(L);
+  if (!granted(L, what, path))
+    return push_ungranted(L);
   struct job *job = calloc(1, sizeof *job + length + 1);
   if (!job)
     return push_error(L, -ENOMEM, "out of memory");
   job->push = push;
   job->limit = limit;
+  job->text = lua_tolstring(L, 2, &job->text_length);
   memcpy(job->path, path, length + 1);
   int rc = start(io_of(L), job);
   if (rc == 0)
@@ -108,20 +116,35 @@ static int job_call(lua_State *L, size_t limit, int (*start)(struct io *io, stru
   return push_error(L, rc, "%s", uv_strerror(rc));
 }
 
+static int push_written(lua_State *L, const struct file_result *r) {
+  (void)r;
+  lua_pushboolean(L, true);
+  return 1;
+}
+
+static int start_write(struct io *io, struct job *job) {
+  return file_write(io, job->path, job->text, job->text_length, on_done, job, &job->file);
+}
+
 static int read_call(lua_State *L) {
   static const char *const known[] = {"limit", NULL};
   luaL_checkstring(L, 1);
   options_check(L, 2, known);
   size_t limit = (size_t)option_integer(L, 2, "limit", 1, READ_MAX, FILE_READ_LIMIT);
-  return job_call(L, limit, start_read, push_read);
+  return job_call(L, GRANT_READ, limit, start_read, push_read);
+}
+
+static int write_call(lua_State *L) {
+  luaL_checkstring(L, 2);
+  return job_call(L, GRANT_WRITE, 0, start_write, push_written);
 }
 
 static int stat_call(lua_State *L) {
-  return job_call(L, 0, start_stat, push_stat);
+  return job_call(L, GRANT_READ, 0, start_stat, push_stat);
 }
 
 static int list_call(lua_State *L) {
-  return job_call(L, 0, start_list, push_list);
+  return job_call(L, GRANT_READ, 0, start_list, push_list);
 }
 
 /* ---- watching ---- */
@@ -188,7 +211,10 @@ static int next_call(lua_State *L) {
 static int watch_call(lua_State *L) {
   struct fault f;
   struct file_watch *watch;
-  int rc = file_watch_open(io_of(L), luaL_checkstring(L, 1), &watch, &f);
+  const char *path = luaL_checkstring(L, 1);
+  if (!granted(L, GRANT_READ, path))
+    return push_ungranted(L);
+  int rc = file_watch_open(io_of(L), path, &watch, &f);
   if (rc < 0)
     return push_error(L, rc, "%s", f.text);
   struct lua_watch *w = calloc(1, sizeof *w);
@@ -202,11 +228,9 @@ static int watch_call(lua_State *L) {
 }
 
 int open_fs(lua_State *L) {
-  static const struct luaL_Reg functions[] = {{"read", read_call},
-                                              {"stat", stat_call},
-                                              {"list", list_call},
-                                              {"watch", watch_call},
-                                              {NULL, NULL}};
+  static const struct luaL_Reg functions[] = {{"read", read_call},   {"write", write_call},
+                                              {"stat", stat_call},   {"list", list_call},
+                                              {"watch", watch_call}, {NULL, NULL}};
   static const struct luaL_Reg methods[] = {{"next", next_call}, {NULL, NULL}};
   handle_type(L, "watcher", methods);
   lua_newtable(L);

@@ -16,6 +16,7 @@
 #include "base/fault.h"
 #include "vm/bind_io.h"
 #include "vm/bindings.h"
+#include "vm/grant.h"
 #include "vm/http_options.h"
 #include "vm/inside.h"
 
@@ -210,6 +211,22 @@ static struct fetch_budget *budget_of(lua_State *L) {
   return budget;
 }
 
+/* False with three values pushed where it may not. */
+static bool may_connect(lua_State *L, const char *url, const char *unix_path) {
+  char host[256];
+  uint16_t port;
+  struct fault fault;
+  if (fetch_origin(url, host, sizeof host, &port, &fault) < 0) {
+    push_error(L, fault.code, "%s", fault.text);
+    return false;
+  }
+  bool may = unix_path ? granted_unix(L, GRANT_CONNECT, unix_path)
+                       : granted_host(L, GRANT_CONNECT, host, port);
+  if (!may)
+    push_ungranted(L);
+  return may;
+}
+
 /* NULL with three values pushed where it cannot start. */
 static struct exchange *exchange_start(lua_State *L, const char *method, const char *url, int index,
                                        bool send) {
@@ -219,6 +236,9 @@ static struct exchange *exchange_start(lua_State *L, const char *method, const c
   http_options_read(L, index, method, url, send, &options);
   options.fetch.budget = budget_of(L);
   wait_check(L);
+  if (!may_connect(L, options.fetch.url, options.fetch.unix_path))
+    return NULL;
+  options.fetch.stay = !granted_everywhere(L);
   struct exchange *x = calloc(1, sizeof *x);
   if (!x) {
     push_error(L, -ENOMEM, "out of memory");

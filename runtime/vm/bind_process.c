@@ -12,6 +12,7 @@
 #include "io/process.h"
 #include "vm/bind_io.h"
 #include "vm/bindings.h"
+#include "vm/grant.h"
 
 enum { TIMEOUT_MS = 30000, ARGUMENTS_MAX = 1000, OUTPUT_MAX = 8 * 1024 * 1024 };
 
@@ -121,6 +122,8 @@ static int run_call(lua_State *L) {
   lua_getfield(L, 1, "stdin");
   options.input = luaL_optlstring(L, -1, "", &options.input_length);
   wait_check(L);
+  if (!granted(L, GRANT_RUN, options.args[0]))
+    return push_ungranted(L);
   struct run *run = calloc(1, sizeof *run);
   if (!run)
     return push_error(L, -ENOMEM, "out of memory");

@@ -11,10 +11,8 @@
 /* A pattern ends with its first NUL, as in Lua 5.1: "%z" stands for one. */
 static struct pattern_match pattern_begin(lua_State *L, const char *text, size_t length,
                                           const char *pattern) {
-  return (struct pattern_match){.L = L,
-                                .text = text,
-                                .text_end = text + length,
-                                .pattern_end = pattern + strlen(pattern)};
+  return (struct pattern_match){
+      .L = L, .text = text, .text_end = text + length, .pattern_end = pattern + strlen(pattern)};
 }
 
 /* The argument `init` as an offset into a text of `length` bytes. */

@@ -6,6 +6,7 @@
 #include "base/fault.h"
 #include "vm/bind_socket.h"
 #include "vm/bindings.h"
+#include "vm/grant.h"
 
 enum { TIMEOUT_MS = 10000 };
 
@@ -16,6 +17,8 @@ static int connect_call(lua_State *L) {
   options_check(L, 3, known);
   uint64_t timeout = option_ms(L, 3, "timeout", TIMEOUT_MS);
   wait_check(L);
+  if (!granted_host(L, GRANT_CONNECT, host, port))
+    return push_ungranted(L);
   struct connecting *c = connecting_new("tcp %s port %u", host, port);
   if (!c)
     return push_error(L, -ENOMEM, "out of memory");
@@ -28,6 +31,8 @@ static int listen_call(lua_State *L) {
   struct socket_server *server;
   const char *host = luaL_checkstring(L, 1);
   uint16_t port = port_check(L, 2, 0);
+  if (!granted_host(L, GRANT_LISTEN, host, port))
+    return push_ungranted(L);
   int rc = socket_listen_tcp(io_of(L), host, port, &server, &f);
   return rc < 0 ? push_error(L, rc, "%s", f.text) : push_server(L, server);
 }

@@ -6,6 +6,7 @@
 #include "base/fault.h"
 #include "vm/bind_socket.h"
 #include "vm/bindings.h"
+#include "vm/grant.h"
 
 enum { TIMEOUT_MS = 10000 };
 
@@ -15,6 +16,8 @@ static int connect_call(lua_State *L) {
   options_check(L, 2, known);
   uint64_t timeout = option_ms(L, 2, "timeout", TIMEOUT_MS);
   wait_check(L);
+  if (!granted_unix(L, GRANT_CONNECT, path))
+    return push_ungranted(L);
   struct connecting *c = connecting_new("%s", path);
   if (!c)
     return push_error(L, -ENOMEM, "out of memory");
@@ -25,7 +28,10 @@ static int connect_call(lua_State *L) {
 static int listen_call(lua_State *L) {
   struct fault f;
   struct socket_server *server;
-  int rc = socket_listen_unix(io_of(L), luaL_checkstring(L, 1), &server, &f);
+  const char *path = luaL_checkstring(L, 1);
+  if (!granted_unix(L, GRANT_LISTEN, path))
+    return push_ungranted(L);
+  int rc = socket_listen_unix(io_of(L), path, &server, &f);
   return rc < 0 ? push_error(L, rc, "%s", f.text) : push_server(L, server);
 }
 

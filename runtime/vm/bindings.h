@@ -26,6 +26,7 @@ int open_process(lua_State *L);
 int open_fs(lua_State *L);
 int open_registry(lua_State *L); /* pushes what lua/perigee/registry.lua rounds off */
 int open_pick(lua_State *L);     /* pushes the function */
+int open_env(lua_State *L);      /* pushes the function */
 
 /* Replace what in Lua's own libraries cannot be interrupted; at an isolate's opening. */
 void string_bound(lua_State *L); /* bind_string.c */

@@ -71,8 +71,9 @@ struct isolate {
   unsigned in_lua; /* plugin code is running: the hard limit holds */
   bool refuse;     /* a killed turn: every allocation fails, which no handler sees */
   bool killed, dead, ending, closing;
-  char where[200]; /* where the killed code was */
-  unsigned depth;  /* host frames that still use the isolate; freed at 0 when `ending` */
+  char where[200];   /* where the killed code was */
+  char refused[200]; /* grant.c: what was asked for last without being granted */
+  unsigned depth;    /* host frames that still use the isolate; freed at 0 when `ending` */
   jmp_buf *fence;
   struct task *tasks, *ended, *running;
   struct task *sliced; /* gave way in its turn: until it goes on, no other task does */
@@ -115,6 +116,8 @@ void library_open(lua_State *L); /* library.c */
  * one for its udata. Its results stay on its stack for as long as it is there. */
 struct task_start {
   struct task *parent; /* ends it when it ends; NULL: the host's own */
+  const char *subject; /* the address of the instance it is about, which its children have too.
+                          NULL: none; must last as long as the task */
   int64_t deadline_ns; /* 0: none, else from now */
 };
 /* Makes a task of the function and its `arguments` on top of L, which it pops; it runs in the
@@ -128,7 +131,8 @@ int task_status(const struct task *t, const char **text);
 lua_State *
 task_stack(const struct task *t); /* of one whose status is 0: all on it are its results */
 struct task *task_running(lua_State *L);
-bool task_outermost(lua_State *L); /* L is the running task itself, not a coroutine it made */
+const char *task_subject(lua_State *L); /* of the running task; NULL: none */
+bool task_outermost(lua_State *L);      /* L is the running task itself, not a coroutine it made */
 struct task *task_ref(struct task *t);
 void task_unref(struct task *t);
 void tasks_end(struct isolate *iso);

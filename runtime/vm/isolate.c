@@ -1,3 +1,4 @@
+#include "base/value.h"
 #include "vm/inside.h"
 
 #include <errno.h>
@@ -201,10 +202,12 @@ int isolate_new(struct vm *vm, const char *name, const struct isolate_limits *li
   if (limits)
     iso->limits = *limits;
   limits_default(&iso->limits);
+  iso->limits.grant = iso->limits.grant ? value_ref(iso->limits.grant) : NULL;
   iso->collect_at = iso->limits.memory_soft;
   iso->log_tokens = iso->limits.log_lines_per_s;
   iso->L = lua_newstate(memory_account, iso);
   if (!iso->L) {
+    value_unref((struct value *)iso->limits.grant);
     free(iso->name);
     free(iso);
     return fault_set(f, -ENOMEM, "%s: out of memory", name);
@@ -243,6 +246,7 @@ static void isolate_end(struct isolate *iso) {
   *iso->link = iso->next;
   if (iso->next)
     iso->next->link = iso->link;
+  value_unref((struct value *)iso->limits.grant);
   free(iso->name);
   free(iso);
 }

@@ -13,11 +13,13 @@ struct fault;
 struct isolate;
 struct io;
 
+struct value;
 struct isolate_limits {
   size_t memory_soft, memory_hard; /* bytes; defaults 8 and 16 MiB. Soft: collect; hard: ERRMEM */
   int64_t turn_ns; /* CPU time of one run without waiting, then killed; default 100 ms, to 10 ms */
-  uint32_t log_lines_per_s; /* default 100 */
-  uint32_t max_tasks;       /* default 10,000 */
+  uint32_t log_lines_per_s;  /* default 100 */
+  uint32_t max_tasks;        /* default 10,000 */
+  const struct value *grant; /* grant.h; a reference is taken. NULL: everything but ffi */
 };
 
 /* The registry that plugins register in, as its host offers it. Each verb takes a change and

@@ -1,19 +1,29 @@
 /* library: puts `perigee` together: the namespaces in C, then the Lua that rounds them off. */
 #include "vm/bindings.h"
+#include "vm/grant.h"
 #include "vm/inside.h"
 
 #include <lauxlib.h>
 #include <lualib.h>
 
 static const struct luaL_Reg namespaces[] = {
-    {"json", open_json},       {"base64", open_base64},
-    {"url", open_url},         {"hash", open_hash},
-    {"log", open_log},         {"time", open_time},
-    {"random", open_random},   {"sleep", open_sleep},
-    {"http", open_http},       {"tcp", open_tcp},
-    {"unix", open_unix},       {"dns", open_dns},
-    {"process", open_process}, {"fs", open_fs},
-    {"pick", open_pick},       {NULL, NULL},
+    {"json", open_json},
+    {"base64", open_base64},
+    {"url", open_url},
+    {"hash", open_hash},
+    {"log", open_log},
+    {"time", open_time},
+    {"random", open_random},
+    {"sleep", open_sleep},
+    {"http", open_http},
+    {"tcp", open_tcp},
+    {"unix", open_unix},
+    {"dns", open_dns},
+    {"process", open_process},
+    {"fs", open_fs},
+    {"pick", open_pick},
+    {"env", open_env},
+    {NULL, NULL},
 };
 
 static int outermost_call(lua_State *L) {
@@ -71,6 +81,11 @@ void library_open(lua_State *L) {
   lua_setfield(L, perigee, "bit");
   lua_pushnil(L);
   lua_setglobal(L, "bit");
+  if (granted_ffi(L)) {
+    lua_pushcfunction(L, luaopen_ffi);
+    lua_call(L, 0, 1);
+    lua_setglobal(L, "ffi");
+  }
   lua_pushnil(L);
   lua_setfield(L, LUA_REGISTRYINDEX, "_LOADED"); /* what luaopen_* left there */
   open_set(L);

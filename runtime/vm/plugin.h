@@ -47,6 +47,9 @@ const struct value *attachment_options(const struct attachment *a);
 /* What ctx.service says from now on, and service= in the lines of ctx.log. 0 or negative errno. */
 int attachment_service(struct attachment *a, const char *service);
 
+/* The address that "self" stands for in grants. Before the first call. 0 or -ENOMEM. */
+int attachment_subject(struct attachment *a, const char *address);
+
 /* The outcome of a call. `status` 0: `results` values are on top of L's stack, to be read inside
  * `done` only, by what cannot raise: lua_type, lua_toboolean, lua_tonumber, lua_tolstring of a
  * string, read_value. -EFAULT: raised; -ETIME: killed; -ETIMEDOUT: the deadline passed; -ENOMEM;

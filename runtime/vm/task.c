@@ -33,6 +33,7 @@ struct task {
   bool ending;   /* to end when it comes back: `status` and `text` are set */
   int arguments; /* on L's top, for its next resumption */
   struct turn_share share;
+  const char *subject;
   struct task_wait wait;
   struct task *children, *sibling, **sibling_link;
   struct task_watch *watches;
@@ -46,6 +47,11 @@ const char task_host_yield = 0;
 
 struct task *task_running(lua_State *L) {
   return isolate_of(L)->running;
+}
+
+const char *task_subject(lua_State *L) {
+  struct task *t = task_running(L);
+  return t ? t->subject : NULL;
 }
 
 bool task_outermost(lua_State *L) {
@@ -328,6 +334,7 @@ struct task *task_spawn(lua_State *L, int arguments, const struct task_start *st
   t->ref = ref;
   t->wait.task = t;
   t->arguments = arguments;
+  t->subject = start->parent ? start->parent->subject : start->subject;
   task_list(t, &iso->tasks);
   iso->task_count++;
   if (start->parent) {

@@ -142,7 +142,8 @@ describe("a registry", function()
     local file = perigee.scratch() .. "/ports"
     perigee.write(file, "1 2")
     local agent = agent_with({ ["registry/poll"] = POLL },
-      string.format("return { watches = { web = { target = 'poll:///%s' } } }", file))
+      string.format("return { watches = { web = { target = 'poll:///%s' } }, plugins = { poll = { grant = { read = '%s' } } } }",
+        file, file))
     local function has(count)
       perigee.wait_for(count .. " endpoints", function()
         local r = agent:get("/v1/services/web")

@@ -42,7 +42,7 @@ static const char differential[] =
     "  note(pcall(function() for a, b in lib.gmatch(text, pattern) do note(a, b) end end))\n"
     "  return table.concat(out, ' ')\n"
     "end\n"
-    "for i = 1, 30000 do\n"
+    "for i = 1, 12000 do\n"
     "  local text, pattern, init = made(letters, 12), made(pieces, 6), chance(20) - 10\n"
     "  local with = made({ '%1', '%0', '%2', 'z', '%%', '%', '' }, 4)\n"
     "  local expected, got = all(theirs, text, pattern, init, with), all(ours, text, pattern, "

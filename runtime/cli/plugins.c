@@ -1,0 +1,74 @@
+#include "base/buf.h"
+#include "cli/api.h"
+#include "cli/output.h"
+
+#include <jansson.h>
+#include <string.h>
+
+static const char *text_of(const json_t *row, const char *key) {
+  const char *text = json_string_value(json_object_get(row, key));
+  return text ? text : "";
+}
+
+static double number_of(const json_t *row, const char *key) {
+  return json_number_value(json_object_get(row, key));
+}
+
+static void write_row(const json_t *row, int widest, struct buf *out) {
+  bool well = strcmp(text_of(row, "state"), "running") == 0;
+  buf_format(out, "%-8s  %-*s  %s%-11s%s  %.8s  %7.1f KiB  %6.0f  %s\n", text_of(row, "kind"),
+             widest, text_of(row, "name"), well ? "" : output_color("red"), text_of(row, "state"),
+             well ? "" : output_color("off"), text_of(row, "hash"), number_of(row, "memory") / 1024,
+             number_of(row, "faults"), text_of(row, "file"));
+}
+
+static int write_table(const struct arguments *a, const struct buf *answer, struct buf *out) {
+  json_error_t error;
+  json_t *rows = json_loadb(answer->data ? answer->data : "", answer->length, 0, &error), *row;
+  size_t i;
+  int widest = 4;
+  if (!json_is_array(rows)) {
+    json_decref(rows);
+    return complain(a, EXIT_FAILED, "the agent's answer is not what was expected");
+  }
+  json_array_foreach(rows, i, row) {
+    int width = (int)strlen(text_of(row, "name"));
+    widest = width > widest ? width : widest;
+  }
+  buf_format(out, "%s%-8s  %-*s  %-11s  %-8s  %11s  %6s  %s%s\n", output_color("dim"), "kind",
+             widest, "name", "state", "hash", "memory", "faults", "file", output_color("off"));
+  json_array_foreach(rows, i, row) write_row(row, widest, out);
+  json_decref(rows);
+  return 0;
+}
+
+static int run(const struct arguments *a) {
+  struct buf answer = {0}, out = {0};
+  int status = api_call(a, "GET", "/v1/plugins", NULL, &answer);
+  if (!status && arguments_flag(a, "json"))
+    buf_format(&out, "%s\n", answer.data ? answer.data : "");
+  else if (!status)
+    status = write_table(a, &answer, &out);
+  output_write(&out);
+  buf_free(&answer);
+  buf_free(&out);
+  return status;
+}
+
+const struct command command_plugins = {
+    .name = "plugins",
+    .arguments = "",
+    .summary = "List the plugins that the agent has loaded",
+    .about = "Each with its state, the first digits of its file's sha256, what its Lua state "
+             "holds, and how many of its calls failed.\n\nOne that is \"quarantined\" failed in "
+             "most of its last calls: it is not called for a while, and what it last said stays. "
+             "One that is \"dead\" broke its Lua state, and is called no more.",
+    .examples =
+        (const struct example[]){
+            {"perigee plugins --json | jq '.[] | select(.state != \"running\")'",
+             "those that need a look"},
+            {0}},
+    .complete = "",
+    .json = true,
+    .run = run,
+};
