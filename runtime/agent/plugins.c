@@ -60,8 +60,10 @@ static char *configured_path(const struct plugins *all, const char *path) {
 }
 
 static bool ships(const struct plugins *all, const char *path) {
+  static const char below[] = "/plugins/";
   size_t length = strlen(all->config->library);
-  return strncmp(path, all->config->library, length) == 0 && path[length] == '/';
+  return strncmp(path, all->config->library, length) == 0 &&
+         strncmp(path + length, below, sizeof below - 1) == 0;
 }
 
 /* What ships does only what its options say, which the configuration's author wrote: it may do all

@@ -65,6 +65,11 @@ void handle_push(lua_State *L, struct handle *h, const char *type,
     h->next->link = &h->next;
   iso->handles = h;
   iso->handle_count++;
+  if (iso->handle_count > iso->limits.max_handles) {
+    handle_close(h);
+    luaL_error(L, "%s: more than %d sockets, servers and watchers at once", type,
+               (int)iso->limits.max_handles);
+  }
   lua_rawgeti(L, LUA_REGISTRYINDEX, iso->ref_udata);
   lua_pushlightuserdata(L, (void *)type);
   if (lua_pcall(L, 1, 1, 0) != 0) {

@@ -189,6 +189,8 @@ static void limits_default(struct isolate_limits *l) {
     l->log_lines_per_s = 100;
   if (!l->max_tasks)
     l->max_tasks = 10000;
+  if (!l->max_handles)
+    l->max_handles = 1000;
 }
 
 int isolate_new(struct vm *vm, const char *name, const struct isolate_limits *limits,

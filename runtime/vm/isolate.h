@@ -19,6 +19,7 @@ struct isolate_limits {
   int64_t turn_ns; /* CPU time of one run without waiting, then killed; default 100 ms, to 10 ms */
   uint32_t log_lines_per_s;  /* default 100 */
   uint32_t max_tasks;        /* default 10,000 */
+  uint32_t max_handles;      /* sockets, servers, watchers, streams; default 1,000 */
   const struct value *grant; /* grant.h; a reference is taken. NULL: everything but ffi */
 };
 

@@ -60,7 +60,7 @@ struct handle {
  * by a NULL name) beside a `close`. */
 struct luaL_Reg;
 void handle_type(lua_State *L, const char *type, const struct luaL_Reg *methods);
-/* Pushes the udata. Raises for memory, with `h` closed by then. */
+/* Pushes the udata. Raises for memory and for too many, with `h` closed by then. */
 void handle_push(lua_State *L, struct handle *h, const char *type, void (*close)(struct handle *h));
 /* The live handle at `index`, or raises "socket: closed" and the like. */
 struct handle *handle_check(lua_State *L, int index, const char *type);

@@ -280,15 +280,17 @@ static void mistakes_in_services(void **state) {
 }
 
 static void what_later_builds_do_is_refused(void **state) {
-  finds("return {\n registries = { etcd = {} },\n resolve = 'etcd',\n reload = 'auto',\n"
-        " plugins = { gate = { turn = '1ms', grant = { conect = 'x' } } } }",
-        "perigee.lua:2: registries.etcd: this build of perigee has no registry adapters yet, only "
-        "the embedded registry\n"
-        "perigee.lua:3: resolve: this build of perigee watches only what `watches` names\n"
-        "perigee.lua:4: reload: this build of perigee does not reload by itself yet: expected "
-        "\"manual\"\n"
-        "perigee.lua:5: plugins.gate.grant.conect: unknown key; did you mean \"connect\"?\n"
-        "perigee.lua:5: plugins.gate.turn: must be at least 10ms, found 1ms\n");
+  finds(
+      "return {\n registries = { etcd = {} },\n resolve = 'etcd',\n reload = 'auto',\n"
+      " plugins = { gate = { turn = '1ms', grant = { conect = 'x' } } } }",
+      "perigee.lua:2: registries.etcd: this build of perigee has no registry adapters yet, only "
+      "the embedded registry\n"
+      "perigee.lua:3: resolve: this build of perigee watches only what `watches` names\n"
+      "perigee.lua:4: reload: this build of perigee does not reload by itself yet: expected "
+      "\"manual\"\n"
+      "perigee.lua:5: plugins.gate.grant.conect: unknown key; did you mean \"connect\"?\n"
+      "perigee.lua:5: plugins.gate.turn: expected a duration like \"2s\" from 0.01 to 10 s, found "
+      "the text \"1ms\"\n");
 }
 
 static void places_of_computed_tables(void **state) {
