@@ -292,10 +292,10 @@ static int agent_start(struct agent *a) {
   if (r != 0)
     return r;
   inherited_end(a->catalog, a->sets);
+  announce(a);
   start_handles(a);
   on_turn(&a->turn);
   server_ready(a->server, true);
-  announce(a);
   return 0;
 }
 
