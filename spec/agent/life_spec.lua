@@ -85,6 +85,26 @@ describe("the main job", function()
     assert.equal(0, (agent:stop()))
   end)
 
+  it("is heard of by those who waited through the change of agents", function()
+    local agent = perigee.agent({ config = "return { services = { web = { port = 1 } } }" })
+    local watch = perigee.spawn({ perigee.build .. "/perigee", "watch", "web" }, { env = { PERIGEE_RUN_DIR = agent.run_dir } })
+    local function hears(line)
+      perigee.wait_for(line, function()
+        return watch:stdout():find(line, 1, true), watch:stdout() .. watch:stderr()
+      end)
+    end
+    hears("+ web-127.0.0.1-1 127.0.0.1:1 passing\n")
+    for port = 2, 3 do
+      agent:kill()
+      perigee.write(agent.config, "return { services = { web = { port = " .. port .. " } } }")
+      agent:start()
+      hears(string.format("- web-127.0.0.1-%d", port - 1))
+      hears(string.format("+ web-127.0.0.1-%d 127.0.0.1:%d passing\n", port, port))
+    end
+    watch:poll()
+    assert.is_nil(watch.done)
+  end)
+
   it("withdraws what only the agent before knew", function()
     local agent = perigee.agent({ config = "return { services = { old = { port = 1 }, kept = { port = 2 } } }" })
     agent:kill()
