@@ -116,6 +116,32 @@ describe("the main job", function()
   end)
 end)
 
+describe("a watched service", function()
+  it("is its registry's alone, and may follow another service of this agent", function()
+    local agent = perigee.agent({ config = [[return {
+      services = { web = { port = 1 } },
+      watches = { db = "static:///127.0.0.1:5432", alias = "embedded:///web", none = "embedded:///nobody" } }]] })
+    local function comes(service, address)
+      perigee.wait_for(service .. " at " .. address, function()
+        local r = agent:command("pick", service)
+        return r.out == address .. "\n", r.out
+      end)
+    end
+    comes("db", "127.0.0.1:5432")
+    comes("alias", "127.0.0.1:1")
+    assert.equal(3, agent:command("pick", "none").code)
+    assert.equal(200, agent:put("/v1/agent/service/register", '{"Name": "db", "Port": 9}').status)
+    assert.equal("127.0.0.1:5432\n", agent:command("pick", "db").out)
+    assert.truthy(agent:log():find('"registered, and not picked: a watch takes this service from elsewhere" service=db', 1, true))
+    assert.equal(200, agent:put("/v1/agent/service/register", '{"Name": "nobody", "Port": 7}').status)
+    comes("none", "127.0.0.1:7")
+    assert.equal(200, agent:put("/v1/agent/service/deregister/nobody", "").status)
+    perigee.wait_for("the alias to follow it away", function()
+      return agent:command("pick", "none").code == 3
+    end)
+  end)
+end)
+
 describe("the end of an agent", function()
   for _, signal in ipairs({ "TERM", "INT" }) do
     it("comes in order at SIG" .. signal .. ", and leaves the picks", function()
