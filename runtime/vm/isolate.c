@@ -163,6 +163,7 @@ int isolate_explain(struct isolate *iso, lua_State *L, int status, bool killed, 
 
 static int open_state(lua_State *L) {
   struct isolate *iso = isolate_of(L);
+  lua_gc(L, LUA_GCSTOP, 0); /* nothing of what is made here is garbage */
   lua_pushcfunction(L, body_call);
   iso->ref_body = luaL_ref(L, LUA_REGISTRYINDEX);
   lua_pushcfunction(L, explain_call);
@@ -173,6 +174,7 @@ static int open_state(lua_State *L) {
   iso->ref_read = luaL_ref(L, LUA_REGISTRYINDEX);
   sandbox_open(L);
   library_open(L);
+  lua_gc(L, LUA_GCRESTART, 0);
   lua_gc(L, LUA_GCSETPAUSE, 125);
   lua_gc(L, LUA_GCSETSTEPMUL, 400);
   return 0;

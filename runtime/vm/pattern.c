@@ -1,6 +1,6 @@
 /* The algorithm is that of Lua 5.1's lstrlib.c (R. Ierusalimschy, MIT licence), with %g
- * as LuaJIT adds it. It backtracks, so that a short pattern can take for ever; each step
- * looks whether the turn is over, as no hook can while C runs. */
+ * as LuaJIT adds it. It backtracks, so that a short pattern can take for ever; it looks
+ * now and then whether the turn is over, as no hook can while C runs. */
 #include "vm/pattern.h"
 #include "vm/inside.h"
 
@@ -9,6 +9,7 @@
 #include <string.h>
 
 enum { DEPTH_MAX = 200, ESCAPE = '%' }; /* the depth as in LuaJIT, which the C stack bears */
+enum { STEPS = 256 };                   /* of matching, between two looks at the turn */
 
 static const char *match(struct pattern_match *m, const char *s, const char *p);
 
@@ -48,46 +49,45 @@ static const char *class_end(struct pattern_match *m, const char *p) {
   }
 }
 
-static bool class_has(int c, int class) {
-  bool has;
-  switch (tolower(class)) {
+/* What glibc's table says of each byte; the agent never leaves the C locale. */
+static unsigned class_bits(int letter) {
+  switch (letter) {
   case 'a':
-    has = isalpha(c);
-    break;
+    return _ISalpha;
   case 'c':
-    has = iscntrl(c);
-    break;
+    return _IScntrl;
   case 'd':
-    has = isdigit(c);
-    break;
+    return _ISdigit;
   case 'g':
-    has = isgraph(c);
-    break;
+    return _ISgraph;
   case 'l':
-    has = islower(c);
-    break;
+    return _ISlower;
   case 'p':
-    has = ispunct(c);
-    break;
+    return _ISpunct;
   case 's':
-    has = isspace(c);
-    break;
+    return _ISspace;
   case 'u':
-    has = isupper(c);
-    break;
+    return _ISupper;
   case 'w':
-    has = isalnum(c);
-    break;
+    return _ISalnum;
   case 'x':
-    has = isxdigit(c);
-    break;
-  case 'z':
-    has = c == 0;
-    break;
+    return _ISxdigit;
   default:
-    return class == c;
+    return 0;
   }
-  return islower(class) ? has : !has;
+}
+
+static bool class_has(int c, int class) {
+  int letter = class | 0x20; /* in lower case, if it is a letter */
+  bool negated = class != letter, has;
+  unsigned bits = class_bits(letter);
+  if (bits)
+    has = (*__ctype_b_loc())[c] & bits;
+  else if (letter == 'z')
+    has = c == 0;
+  else
+    return class == c;
+  return has != negated;
 }
 
 /* The set from "[" at p to "]" at `last`. */
@@ -257,7 +257,8 @@ static bool match_class(struct pattern_match *m, const char **s, const char **p)
 }
 
 static const char *match(struct pattern_match *m, const char *s, const char *p) {
-  turn_poll(m->L);
+  if (++m->steps % STEPS == 0)
+    turn_poll(m->L);
   if (++m->depth > DEPTH_MAX)
     luaL_error(m->L, "pattern too complex");
   bool more = true;

@@ -13,6 +13,7 @@ struct pattern_match {
   const char *text, *text_end, *pattern_end;
   int level; /* captures so far, closed or open */
   int depth;
+  unsigned steps;
   struct {
     const char *at;
     ptrdiff_t length; /* or one of the two below */
