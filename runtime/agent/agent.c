@@ -27,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* ---- what the parts tell each other ---- */
@@ -351,6 +352,16 @@ static int make_lua(struct agent *a) {
   return a->plugins ? 0 : fail("cannot start", &f);
 }
 
+/* A connection each: the usual soft limit of 1024 is less than the server serves, and than one
+ * plugin may hold. */
+static void raise_descriptors(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+  }
+}
+
 static void begin(struct agent *a, struct config *config) {
   *a = (struct agent){.config = config, .started_us = clock_wall_us()};
   signal(SIGPIPE, SIG_IGN);
@@ -360,6 +371,7 @@ static void begin(struct agent *a, struct config *config) {
 
 int agent_run(struct config *config) {
   struct agent a;
+  raise_descriptors();
   begin(&a, config);
   a.exit_code = make_lua(&a);
   if (a.exit_code == 0)
