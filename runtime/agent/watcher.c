@@ -2,7 +2,9 @@
 
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/findings.h"
 #include "base/log.h"
+#include "base/value.h"
 #include "vm/bindings.h"
 
 #include <errno.h>
@@ -13,16 +15,17 @@
 /* gRPC's connection backoff, with DESIGN.md's cap for a registry on the same site. */
 static const double backoff_first_s = 1, backoff_factor = 1.6, backoff_jitter = 0.2,
                     backoff_cap_s = 20;
-static const double every_s = 10; /* between two calls of a `watch` that polls */
+static const double every_s = 10; /* between two calls of a `watch` that does not say */
 
 struct watcher {
-  struct attachment *attachment;
+  struct registry_use use;       /* its options are a reference */
+  struct attachment *attachment; /* NULL until it is opened */
   const struct target *target;
   struct set *set;
   struct set_binding *binding; /* the set in Lua, while a call runs */
   struct call *call;
   bool opened;
-  int connection; /* what `open` returned: a reference in the isolate's registry */
+  int connection, place; /* what `open` returned, and the target: references in the isolate */
   unsigned failures;
   uv_timer_t timer;
 };
@@ -49,8 +52,9 @@ static void back_off(struct watcher *w, const char *why) {
 
 static void call_ended(struct watcher *w) {
   w->call = NULL;
-  if (w->binding)
-    set_binding_revoke(w->binding);
+  if (w->binding && set_binding_current(w->binding))
+    w->failures = 0;
+  set_binding_revoke(w->binding);
   w->binding = NULL;
 }
 
@@ -72,6 +76,43 @@ static void on_opened(void *arg, const struct call_result *result) {
   }
 }
 
+static int push_connection(lua_State *L, void *arg) {
+  const struct watcher *w = arg;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, w->connection);
+  return 1;
+}
+
+static int forget_body(lua_State *L, void *arg) {
+  const struct watcher *w = arg;
+  luaL_unref(L, LUA_REGISTRYINDEX, w->connection);
+  luaL_unref(L, LUA_REGISTRYINDEX, w->place);
+  return 0;
+}
+
+/* Gives the connection and the plugin's use back. The set keeps what is known. */
+static void forget(struct watcher *w) {
+  isolate_enter(plugin_isolate(w->use.plugin), forget_body, w, NULL);
+  attachment_free(w->attachment);
+  w->attachment = NULL;
+  w->connection = w->place = LUA_NOREF;
+  w->opened = false;
+}
+
+/* Whatever became of it, the next call opens anew, after the backoff that runs. */
+static void on_closed(void *arg, const struct call_result *result) {
+  struct watcher *w = arg;
+  w->call = NULL;
+  if (result->status != -ECANCELED)
+    forget(w);
+}
+
+static void reopen(struct watcher *w) {
+  static const int64_t close_ns = 500 * 1000000LL; /* less than any backoff */
+  if (attachment_call(w->attachment, "close", push_connection, on_closed, w, close_ns, &w->call) !=
+      0)
+    forget(w);
+}
+
 static void on_watched(void *arg, const struct call_result *result) {
   struct watcher *w = arg;
   call_ended(w);
@@ -83,12 +124,16 @@ static void on_watched(void *arg, const struct call_result *result) {
     back_off(w, result->fault->text);
   } else if (result->results >= 2 && lua_isnil(L, first)) {
     const char *why = lua_tostring(L, first + 1);
+    const char *code = result->results > 2 ? lua_tostring(L, first + 2) : NULL;
     back_off(w, why ? why : "watch returned nil");
+    if (code && strcmp(code, "EACCES") == 0)
+      reopen(w);
   } else {
+    double every = plugin_every(w->use.plugin);
     w->failures = 0;
     set_stale(w->set, false);
     if (result->results >= 1 && lua_toboolean(L, first))
-      again_after(w, every_s);
+      again_after(w, every > 0 ? every : every_s);
   }
 }
 
@@ -110,27 +155,61 @@ static void push_target(lua_State *L, const struct target *t) {
 
 static int push_watch(lua_State *L, void *arg) {
   struct watcher *w = arg;
+  if (w->place == LUA_NOREF) {
+    push_target(L, w->target);
+    w->place = luaL_ref(L, LUA_REGISTRYINDEX);
+  }
   lua_rawgeti(L, LUA_REGISTRYINDEX, w->connection);
-  push_target(L, w->target);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, w->place);
   w->binding = push_set(L, w->set);
   return 3;
 }
 
+/* Also reads the files that the options name. */
+static int attach(struct watcher *w, struct fault *f) {
+  struct findings findings = {0};
+  int r = plugin_attach(w->use.plugin, w->use.options, w->use.path, &w->attachment, &findings);
+  if (r != 0) {
+    const struct finding *first = findings.count ? findings.items : NULL;
+    fault_set(f, r, "%s: %s", first ? first->path : w->use.path,
+              first ? first->text : strerror(-r));
+  } else {
+    r = attachment_service(w->attachment, set_service(w->set));
+    if (r != 0)
+      fault_set(f, r, "%s", strerror(-r));
+  }
+  findings_free(&findings);
+  return r;
+}
+
 static void watcher_call(uv_timer_t *timer) {
   struct watcher *w = timer->data;
-  int r = w->opened
-              ? attachment_call(w->attachment, "watch", push_watch, on_watched, w, 0, &w->call)
-              : attachment_call(w->attachment, "open", NULL, on_opened, w, 0, &w->call);
+  struct fault f;
+  if (w->call) { /* a `close` whose deadline has passed and is not told yet */
+    again_after(w, 0.1);
+    return;
+  }
+  int r = w->attachment ? 0 : attach(w, &f);
+  if (r != 0) {
+    attachment_free(w->attachment);
+    w->attachment = NULL;
+    back_off(w, f.text);
+    return;
+  }
+  r = w->opened ? attachment_call(w->attachment, "watch", push_watch, on_watched, w, 0, &w->call)
+                : attachment_call(w->attachment, "open", NULL, on_opened, w, 0, &w->call);
   if (r != 0)
     back_off(w, strerror(-r));
 }
 
-struct watcher *watcher_start(uv_loop_t *loop, struct attachment *attachment,
+struct watcher *watcher_start(uv_loop_t *loop, const struct registry_use *use,
                               const struct target *target, struct set *set) {
   struct watcher *w = calloc(1, sizeof *w);
   if (!w)
     return NULL;
-  *w = (struct watcher){.attachment = attachment, .target = target, .set = set};
+  *w = (struct watcher){.use = *use, .target = target, .set = set};
+  w->use.options = value_ref(use->options);
+  w->connection = w->place = LUA_NOREF;
   uv_timer_init(loop, &w->timer);
   w->timer.data = w;
   again_after(w, 0);
@@ -145,6 +224,7 @@ void watcher_end(struct watcher *w) {
   if (w->call)
     call_cancel(w->call);
   call_ended(w);
-  attachment_free(w->attachment);
+  forget(w);
+  value_unref(w->use.options);
   uv_close((uv_handle_t *)&w->timer, watcher_closed);
 }

@@ -1,18 +1,20 @@
 /* watcher: runs one registry plugin's `watch` for one target: `open` once, then `watch(conn,
- * target, set)` until it is ended. A return of true: called again after its interval; nothing: it
- * is complete; nil and a message: stale, and again with jittered exponential backoff; a raise
- * likewise. Control thread only. */
+ * target, set)` until it is ended. A return of true: called again after the plugin's `every`;
+ * nothing: it is complete; nil, message, code: stale, and again with jittered exponential backoff;
+ * a raise likewise. What failed for want of permission ("EACCES") is opened anew, with the options
+ * read again: the file that holds a password may have changed. `target` is the same table in every
+ * call, so that a plugin can keep by it what it knows. Control thread only. */
 #pragma once
 
+#include "agent/registries.h"
 #include "config/target.h"
-#include "vm/plugin.h"
 #include "watch/set.h"
 
 #include <uv.h>
 
 struct watcher;
 
-/* Takes `attachment` over; `target` and `set` outlive it. NULL: out of memory. */
-struct watcher *watcher_start(uv_loop_t *loop, struct attachment *attachment,
+/* `target` and `set` outlive it; of `use` it keeps what it needs. NULL: out of memory. */
+struct watcher *watcher_start(uv_loop_t *loop, const struct registry_use *use,
                               const struct target *target, struct set *set);
 void watcher_end(struct watcher *w); /* memory goes with the loop's close callbacks */

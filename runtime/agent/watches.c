@@ -1,6 +1,6 @@
 #include "agent/watches.h"
 
-#include "agent/plugins.h"
+#include "agent/registries.h"
 #include "agent/watcher.h"
 #include "base/fault.h"
 #include "base/log.h"
@@ -57,27 +57,8 @@ static bool is_embedded(const struct target *t) {
   return strcmp(t->registry, "embedded") == 0;
 }
 
-/* The adapter of a target: its scheme is a registry's name. `direct` is go-zero's word for static.
- */
-static const char *adapter_of(const struct target *t) {
-  return strcmp(t->registry, "direct") == 0 ? "static" : t->registry;
-}
-
-static int attach(struct plugins *plugins, const struct config_watch *from, const struct target *t,
-                  struct attachment **out, struct findings *findings) {
-  char path[600];
-  snprintf(path, sizeof path, "watches.%s.target", from->service);
-  struct plugin *plugin;
-  struct fault f;
-  int r = plugins_get(plugins, "registry", adapter_of(t), &plugin, &f);
-  if (r == 0)
-    return plugin_attach(plugin, NULL, path, out, findings);
-  findings_add(findings, value_get(from->declared, "target"), path, "%s", f.text);
-  return r;
-}
-
-static void verify_one(struct plugins *plugins, const struct config_watch *from,
-                       struct findings *findings) {
+static void verify_one(const struct config *config, struct plugins *plugins,
+                       const struct config_watch *from, struct findings *findings) {
   char path[600];
   struct fault f;
   const char *balancer;
@@ -91,42 +72,38 @@ static void verify_one(struct plugins *plugins, const struct config_watch *from,
     findings_add(findings, value_get(from->declared, "target"), path, "%s", f.text);
     return;
   }
-  struct attachment *attachment = NULL;
-  if (!is_embedded(&target) && attach(plugins, from, &target, &attachment, findings) == 0)
-    attachment_free(attachment);
+  struct registry_use use = {0};
+  if (!is_embedded(&target) && registries_find(config, plugins, target.registry, &use, &f) != 0) {
+    snprintf(path, sizeof path, "watches.%s.target", from->service);
+    findings_add(findings, value_get(from->declared, "target"), path, "%s", f.text);
+  }
+  value_unref(use.options);
   target_clear(&target);
 }
 
 size_t watches_verify(struct plugins *plugins, const struct config *config,
                       struct findings *findings) {
   size_t before = findings->count;
+  registries_verify(config, plugins, findings);
   for (size_t i = 0; i < config->watch_count; i++)
-    verify_one(plugins, &config->watches[i], findings);
+    verify_one(config, plugins, &config->watches[i], findings);
   return findings->count - before;
 }
 
-static int watch_start(struct watches *all, struct watch *w, const struct config_watch *from,
-                       struct fault *f) {
+static int watch_start(struct watches *all, struct watch *w, const struct config *config,
+                       const struct config_watch *from, struct fault *f) {
+  struct registry_use use;
   w->set = sets_open(all->sets, from->service);
   if (!w->set)
     return fault_set(f, -ENOMEM, "out of memory");
   int r = set_balancer(w->set, from->balancer, f);
   if (r != 0 || is_embedded(&w->target))
     return r;
-  struct findings findings = {0};
-  struct attachment *attachment = NULL;
-  r = attach(all->plugins, from, &w->target, &attachment, &findings);
-  if (r != 0) {
-    fault_set(f, r, "%s", findings.count ? findings.items[0].text : strerror(-r));
-    findings_free(&findings);
-    return r;
-  }
-  w->watcher = watcher_start(all->loop, attachment, &w->target, w->set);
-  if (!w->watcher) {
-    attachment_free(attachment);
-    return fault_set(f, -ENOMEM, "out of memory");
-  }
-  return 0;
+  r = registries_find(config, all->plugins, w->target.registry, &use, f);
+  if (r == 0 && !(w->watcher = watcher_start(all->loop, &use, &w->target, w->set)))
+    r = fault_set(f, -ENOMEM, "out of memory");
+  value_unref(use.options);
+  return r;
 }
 
 static int by_service(const void *a, const void *b) {
@@ -143,7 +120,7 @@ int watches_configure(struct watches *all, const struct config *config, struct f
     int r = w ? target_parse(config->watches[i].target, &w->target, f)
               : fault_set(f, -ENOMEM, "out of memory");
     if (r == 0)
-      r = watch_start(all, w, &config->watches[i], f);
+      r = watch_start(all, w, config, &config->watches[i], f);
     if (r != 0) {
       if (w)
         watch_free(w);

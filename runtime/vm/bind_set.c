@@ -1,7 +1,11 @@
 /* set: where a registry plugin puts what it finds: set:put{...}, set:remove(id), set:replace{...}.
- * All return true, or nil, message, code; nothing changes then. */
+ * All return true, or nil, message, code; nothing changes then. set:replace(list, { lenient = true
+ * }) leaves out what is no instance, as one bad entry of somebody must not hide the others, and
+ * returns true, how many, and what was wrong with the first. set:current() says that what is in the
+ * set is how things are, as set:replace does: the service is not stale any more. */
 #include "base/text.h"
 #include "base/value.h"
+#include "vm/bind_io.h"
 #include "vm/bindings.h"
 #include "vm/inside.h"
 #include "vm/plugin.h"
@@ -19,7 +23,8 @@
 struct set_binding {
   struct handle handle;
   struct set *set;
-  bool owned; /* the host has not revoked it yet, and keeps the memory */
+  bool owned;   /* the host has not revoked it yet, and keeps the memory */
+  bool current; /* since it was pushed, the plugin has said what is */
 };
 
 static const char *const known[] = {"id",   "address", "port",   "ports",  "tags",
@@ -187,21 +192,37 @@ static int remove_call(lua_State *L) {
   return answer(L, code, &f);
 }
 
-static int replace_from(struct set *s, const struct value *list, struct fault *f) {
+/* How many were left out, and why the first was. */
+struct leniency {
+  bool wanted;
+  size_t skipped;
+  struct fault first;
+};
+
+static int replace_from(struct set *s, const struct value *list, struct leniency *lenient,
+                        struct fault *f) {
   size_t count = value_length(list), made = 0;
   struct instance **instances = calloc(count + 1, sizeof(struct instance *));
   enum status *statuses = calloc(count + 1, sizeof *statuses);
   int code = instances && statuses ? 0 : fault_set(f, -ENOMEM, "out of memory");
   if (code == 0 && (value_kind(list) != VALUE_TABLE || value_fields(list) > 0))
     code = fault_set(f, -EINVAL, "a list of instances is expected");
-  for (; code == 0 && made < count; made += code == 0) {
+  for (size_t i = 0; code == 0 && i < count; i++) {
     struct fault why;
-    code = read_instance(value_at(list, made), set_service(s), &instances[made], &statuses[made],
-                         &why);
-    if (code != 0)
-      fault_set(f, code, "instance %zu: %.400s", made + 1, why.text);
+    code =
+        read_instance(value_at(list, i), set_service(s), &instances[made], &statuses[made], &why);
+    if (code == 0) {
+      made++;
+      continue;
+    }
+    fault_set(f, code, "instance %zu: %.400s", i + 1, why.text);
+    if (lenient->wanted && code == -EINVAL) {
+      if (lenient->skipped++ == 0)
+        lenient->first = *f;
+      code = 0;
+    }
   }
-  if (code == 0 && (code = set_replace(s, instances, statuses, count)) != 0)
+  if (code == 0 && (code = set_replace(s, instances, statuses, made)) != 0)
     fault_set(f, code, "the set does not take them: %s", strerror(-code));
   for (size_t i = 0; i < made; i++)
     instance_unref(instances[i]);
@@ -210,16 +231,34 @@ static int replace_from(struct set *s, const struct value *list, struct fault *f
   return code;
 }
 
+static int current_call(lua_State *L) {
+  struct set_binding *b = (struct set_binding *)handle_check(L, 1, SET_TYPE);
+  set_stale(b->set, false);
+  b->current = true;
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
 static int replace_call(lua_State *L) {
+  static const char *const options[] = {"lenient", NULL};
   struct set *s = set_check(L);
   struct value *list;
   struct fault f = {0};
+  options_check(L, 3, options);
+  struct leniency lenient = {.wanted = option_flag(L, 3, "lenient")};
   int code = read_value(L, 2, &list, &f);
   if (code == 0) {
-    code = replace_from(s, list, &f);
+    code = replace_from(s, list, &lenient, &f);
     value_unref(list);
   }
-  return answer(L, code, &f);
+  if (code != 0)
+    return answer(L, code, &f);
+  current_call(L);
+  if (lenient.skipped == 0)
+    return 1;
+  lua_pushinteger(L, (lua_Integer)lenient.skipped);
+  lua_pushstring(L, lenient.first.text);
+  return 3;
 }
 
 static int service_call(lua_State *L) {
@@ -245,6 +284,10 @@ struct set_binding *push_set(lua_State *L, struct set *s) {
   return b;
 }
 
+bool set_binding_current(const struct set_binding *b) {
+  return b->current;
+}
+
 void set_binding_revoke(struct set_binding *b) {
   if (!b)
     return;
@@ -256,11 +299,9 @@ void set_binding_revoke(struct set_binding *b) {
 }
 
 int open_set(lua_State *L) {
-  static const struct luaL_Reg methods[] = {{"put", put_call},
-                                            {"remove", remove_call},
-                                            {"replace", replace_call},
-                                            {"service", service_call},
-                                            {NULL, NULL}};
+  static const struct luaL_Reg methods[] = {{"put", put_call},         {"remove", remove_call},
+                                            {"replace", replace_call}, {"service", service_call},
+                                            {"current", current_call}, {NULL, NULL}};
   handle_type(L, SET_TYPE, methods);
   return 0;
 }

@@ -1,0 +1,101 @@
+-- etcd: real servers for the specs, on free ports of loopback, one member or several; and etcdctl on the
+-- other side.
+local perigee = require("spec.support.perigee")
+local process = require("spec.support.process")
+
+local Cluster = {}
+Cluster.__index = Cluster
+
+local function argv_of(member, peers, state)
+  return {
+    "etcd", "--name", member.name, "--data-dir", member.data,
+    "--listen-client-urls", member.url, "--advertise-client-urls", member.url,
+    "--listen-peer-urls", member.peer, "--initial-advertise-peer-urls", member.peer,
+    "--initial-cluster", peers, "--initial-cluster-state", state, "--initial-cluster-token", member.home,
+    "--heartbeat-interval", "100", "--election-timeout", "500", "--log-level", "error", "--unsafe-no-fsync",
+    "--enable-grpc-gateway",
+  }
+end
+
+-- options: members (default 1), user ("name:password", what etcdctl says).
+local function start(options)
+  local cluster = setmetatable({ members = {}, user = options and options.user }, Cluster)
+  local home, peers = perigee.scratch(), {}
+  for i = 1, options and options.members or 1 do
+    local member = {
+      name = "m" .. i, home = home, data = home .. "/m" .. i,
+      url = "http://127.0.0.1:" .. perigee.free_port(), peer = "http://127.0.0.1:" .. perigee.free_port(),
+    }
+    cluster.members[i] = member
+    peers[i] = member.name .. "=" .. member.peer
+  end
+  cluster.peers = table.concat(peers, ",")
+  for i in ipairs(cluster.members) do
+    cluster:start(i)
+  end
+  cluster:ready()
+  return cluster
+end
+
+function Cluster:start(i)
+  local member = self.members[i]
+  member.process = perigee.spawn(argv_of(member, self.peers, "new"))
+end
+
+-- kill -9; `pause` and `go_on` are a member that says nothing.
+function Cluster:kill(i)
+  self.members[i].process:kill()
+end
+
+function Cluster:pause(i)
+  self.members[i].process:signal(process.signal.STOP)
+end
+
+function Cluster:go_on(i)
+  self.members[i].process:signal(process.signal.CONT)
+end
+
+function Cluster:urls()
+  local urls = {}
+  for i, member in ipairs(self.members) do
+    urls[i] = member.url
+  end
+  return urls
+end
+
+-- etcdctl's words against one member (the first unless `at` says another): { code, out, err }.
+function Cluster:ask(at, ...)
+  local argv = { "etcdctl", "--endpoints", self.members[at].url, "--command-timeout", "5s" }
+  if self.user then
+    table.insert(argv, "--user")
+    table.insert(argv, self.user)
+  end
+  for _, word in ipairs({ ... }) do
+    table.insert(argv, word)
+  end
+  return perigee.run(argv, { env = { ETCDCTL_API = "3" } })
+end
+
+-- The same, which must succeed: what it printed.
+function Cluster:ctl(...)
+  local r = self:ask(1, ...)
+  assert(r.code == 0, "etcdctl " .. table.concat({ ... }, " ") .. ": " .. r.err)
+  return r.out
+end
+
+function Cluster:ready(at)
+  perigee.wait_for("etcd to answer", function()
+    local member = self.members[at or 1].process
+    member:poll()
+    assert(not member.done, member:stderr())
+    local r = self:ask(at or 1, "get", "x")
+    return r.code == 0 or r.err:find("user name is empty", 1, true), r.err
+  end, 30)
+end
+
+-- The revision of the newest change anywhere.
+function Cluster:revision()
+  return tonumber(self:ctl("get", "x", "-w", "json"):match('"revision":(%d+)'))
+end
+
+return { start = start }
