@@ -63,17 +63,29 @@ function Cluster:urls()
   return urls
 end
 
--- etcdctl's words against one member (the first unless `at` says another): { code, out, err }.
-function Cluster:ask(at, ...)
-  local argv = { "etcdctl", "--endpoints", self.members[at].url, "--command-timeout", "5s" }
-  if self.user then
+local function words(cluster, at, ...)
+  local argv = { "etcdctl", "--endpoints", cluster.members[at].url, "--command-timeout", "5s" }
+  if cluster.user then
     table.insert(argv, "--user")
-    table.insert(argv, self.user)
+    table.insert(argv, cluster.user)
   end
   for _, word in ipairs({ ... }) do
     table.insert(argv, word)
   end
-  return perigee.run(argv, { env = { ETCDCTL_API = "3" } })
+  return argv
+end
+
+-- etcdctl's words against the member `at`: { code, out, err }.
+function Cluster:ask(at, ...)
+  return perigee.run(words(self, at, ...), { env = { ETCDCTL_API = "3" } })
+end
+
+-- Changes root's password, and says it from now on.
+function Cluster:password(password)
+  local r = perigee.run(words(self, 1, "user", "passwd", "root", "--interactive=false"),
+    { env = { ETCDCTL_API = "3" }, stdin = password .. "\n" })
+  assert(r.code == 0, r.err)
+  self.user = "root:" .. password
 end
 
 -- The same, which must succeed: what it printed.

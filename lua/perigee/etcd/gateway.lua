@@ -21,18 +21,21 @@ local meanings = {
   { "lease not found", "ENOENT" }, { "database space exceeded", "ENOSPC" },
 }
 
+-- The errno name of a message of etcd's, where that says it.
+local function meaning(message)
+  for _, known in ipairs(meanings) do
+    if message:find(known[1], 1, true) then
+      return known[2]
+    end
+  end
+end
+
 -- nil, message, code from an error's body: {"error","message","code"} up to 3.5, {"code","message"} from
 -- 3.6, and in a stream either with "error" as a table.
 local function failure(body, status)
   local e = type(body.error) == "table" and body.error or body
   local message = e.message or (type(e.error) == "string" and e.error) or ("HTTP " .. tostring(status))
-  local code = names[tonumber(e.code or e.grpc_code)] or "EIO"
-  for _, meaning in ipairs(meanings) do
-    if message:find(meaning[1], 1, true) then
-      code = meaning[2]
-    end
-  end
-  return nil, message, code
+  return nil, message, meaning(message) or names[tonumber(e.code or e.grpc_code)] or "EIO"
 end
 
 -- options: endpoints, user, password, timeout, tls.
@@ -70,9 +73,9 @@ function Gateway:ask(url, path, request, stream)
   return reply.result or reply
 end
 
--- A token for what follows. Without a user, or where the cluster has authentication off, none is needed.
+-- A token for what follows. Where the cluster has authentication off, none is needed.
 function Gateway:authenticate(url)
-  self.token = nil
+  self:doubt()
   if not self.user then
     return nil, "etcd wants a user and a password", "EACCES"
   end
@@ -82,14 +85,26 @@ function Gateway:authenticate(url)
     return true
   end
   if message:find("authentication is not enabled", 1, true) then
+    self.open = true
     return true
   end
   return nil, message, code
 end
 
--- The same with a token: one that is missing, has run out, or is older than the last change of a user is
--- asked for again, once.
+-- The token was refused, or the lack of one.
+function Gateway:doubt()
+  self.token, self.open = nil, nil
+end
+
+-- The same as the user. A token that has run out, or is older than the last change of a user, is asked for
+-- again, once.
 function Gateway:ask_as_user(url, path, request, stream)
+  if self.user and not self.token and not self.open then
+    local ok, message, code = self:authenticate(url)
+    if not ok then
+      return nil, message, code
+    end
+  end
   local reply, message, code = self:ask(url, path, request, stream)
   if reply or code ~= "EACCES" or message:find("permission denied", 1, true) then
     return reply, message, code
@@ -152,4 +167,4 @@ local function range_end(prefix)
   return head:sub(1, -2) .. string.char(head:byte(-1) + 1)
 end
 
-return { new = new, frames = frames, range_end = range_end }
+return { new = new, frames = frames, range_end = range_end, meaning = meaning }

@@ -123,12 +123,13 @@ function Watch:follow(next_frame, set)
         return "reload"
       end
       local why = frame.cancel_reason or "etcd has ended the watch"
-      return nil, why, why:find("permission denied", 1, true) and "EACCES" or "ECONNRESET"
+      return nil, why, gateway.meaning(why) or "ECONNRESET"
     end
     if frame.created then
       if self:elsewhere(frame.header) then
         return "reload"
       end
+      self.refused = false
       set:current()
     elseif self:apply(frame, set) then
       return "reload"
@@ -211,14 +212,13 @@ function Watch:run(set)
       end
     end
     local verdict, message, code = self:stream(set)
-    if verdict == "reload" then
+    if verdict == "reload" or code == "ESTALE" then
       self.known = nil
+    elseif code == "EACCES" and not self.refused then -- a stream says so itself, after it was begun
+      self.refused = true
+      self.etcd:doubt()
     elseif not verdict then
-      if code == "ESTALE" then
-        self.known = nil
-      else
-        return nil, message, code
-      end
+      return nil, message, code
     end
   end
 end
