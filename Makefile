@@ -123,16 +123,16 @@ test: ## every test; ONLY="catalog vm" runs those whose path holds one of the wo
 	$(AGAIN) all examples tests || { echo "0 passed, 1 failed, 0 skipped"; exit 1; }
 	@spec/run $(ONLY)
 
-sanitize: export ASAN_OPTIONS  = detect_leaks=1:detect_stack_use_after_return=1:abort_on_error=1:handle_abort=1
+sanitize: export ASAN_OPTIONS  = detect_leaks=1:detect_stack_use_after_return=1:abort_on_error=1:handle_abort=1:handle_segv=2
 sanitize: export UBSAN_OPTIONS = print_stacktrace=1:halt_on_error=1
 sanitize: export LSAN_OPTIONS  = suppressions=$(CURDIR)/spec/support/lsan.supp:print_suppressions=0
 sanitize: export SPEC_SLOWER   = 4
 sanitize: ## the same under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(MAKE) --no-print-directory SANITIZE=address,undefined BUILD=build/asan OPT="-O1 -g" test
 
-# The programs that have threads say so: `spec: threads` near their top.
-THREADED = $(shell grep -ls 'spec: threads' spec/*/*_test.c)
-tsan: export TSAN_OPTIONS = halt_on_error=1:second_deadlock_stack=1
+# The programs that have threads: by what they start, or by saying so.
+THREADED = $(shell grep -lE 'spec: threads|pthread_create|uv_thread_create|store_open|rig\.h' spec/*/*_test.c)
+tsan: export TSAN_OPTIONS = halt_on_error=1:second_deadlock_stack=1:suppressions=$(CURDIR)/spec/support/tsan.supp
 tsan: export SPEC_SLOWER  = 6
 tsan: ## the tests that have threads, under ThreadSanitizer
 	@.ci/deps build test
@@ -142,7 +142,7 @@ tsan: ## the tests that have threads, under ThreadSanitizer
 FUZZ_SECONDS ?= 30
 fuzz: ## each fuzz target for FUZZ_SECONDS (30), from spec/fuzz/corpus
 	@.ci/deps build fuzz
-	@$(MAKE) --no-print-directory CC=clang SANITIZE=fuzzer-no-link,address BUILD=build/fuzz OPT="-O1 -g" fuzzers
+	@$(MAKE) --no-print-directory CC=clang SANITIZE=fuzzer-no-link,address BUILD=build/fuzz OPT="-O1 -g" WARN=-w fuzzers
 	@spec/fuzz/run $(FUZZ_SECONDS) $(FUZZERS:$(BUILD)/%=build/fuzz/%)
 
 bench: ## measure; the table is also left in build/bench.json

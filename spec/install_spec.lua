@@ -49,8 +49,8 @@ describe("make install", function()
 
   for _, kind in ipairs({ "shared", "static" }) do
     it("builds a " .. kind .. " client by pkg-config", function()
-      if os.getenv("SPEC_SLOWER") then
-        pending("a client without sanitizers cannot link a library with them")
+      if kind == "static" and perigee.cflags ~= "" then
+        pending("there is no static AddressSanitizer")
       end
       local source, program = root .. "/client.c", root .. "/client-" .. kind
       perigee.write(source, [[
@@ -61,10 +61,11 @@ describe("make install", function()
           return perigee_open(&p, "/nonexistent") == -ENOENT ? 0 : 1;
         }
       ]])
+      local static = kind == "static" and { "-static", "--static" } or { "", "" }
       local r = perigee.run({ "sh", "-c", ([[
         export PKG_CONFIG_PATH=$0/usr/lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$0
-        cc %s -Werror -o $2 $1 $(pkg-config --cflags --libs %s perigee) -Wl,-rpath,$0/usr/lib && $2
-      ]]):format(kind == "static" and "-static" or "", kind == "static" and "--static" or ""), root, source, program })
+        cc %s %s -Werror -o $2 $1 $(pkg-config --cflags --libs %s perigee) -Wl,-rpath,$0/usr/lib && $2
+      ]]):format(perigee.cflags, static[1], static[2]), root, source, program })
       assert.equal(0, r.code, r.err)
     end)
   end

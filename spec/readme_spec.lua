@@ -46,7 +46,7 @@ describe("README.md", function()
     local build = perigee.build:sub(1, 1) == "/" and perigee.build or top .. "/" .. perigee.build
     command = command:gsub("127%.0%.0%.1:8500", "127.0.0.1:" .. agent.port):gsub("^curl ", "curl -sS --fail-with-body ")
     command = command:gsub("^cc (.*)$", function(words)
-      return ("cc -o pick -I%s/runtime/client -L%s -Wl,-rpath,%s %s"):format(top, build, build, words)
+      return ("cc -o pick %s -I%s/runtime/client -L%s -Wl,-rpath,%s %s"):format(perigee.cflags, top, build, build, words)
     end)
     return perigee.run({ "sh", "-c", command }, {
       dir = home,

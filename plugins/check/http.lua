@@ -24,7 +24,7 @@ return {
       tls = { verify = options.tls_verify },
     })
     if not response then
-      return nil, options.method .. " " .. url .. ": " .. message
+      return nil, message
     end
 
     local status = response.status

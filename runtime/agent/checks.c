@@ -181,6 +181,7 @@ void checks_start(struct checks *all, uint64_t handle, const struct registration
     free(run);
     return;
   }
+  attachment_service(run->attachment, r->instance->service); /* ctx.service; for the log's lines */
   run->all = all;
   run->handle = handle;
   run->registration = registration_ref(r);

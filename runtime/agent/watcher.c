@@ -203,7 +203,7 @@ static void watcher_call(uv_timer_t *timer) {
 }
 
 struct watcher *watcher_start(uv_loop_t *loop, const struct registry_use *use,
-                              const struct target *target, struct set *set) {
+                              const struct target *target, struct set *set, unsigned delay_ms) {
   struct watcher *w = calloc(1, sizeof *w);
   if (!w)
     return NULL;
@@ -212,7 +212,7 @@ struct watcher *watcher_start(uv_loop_t *loop, const struct registry_use *use,
   w->connection = w->place = LUA_NOREF;
   uv_timer_init(loop, &w->timer);
   w->timer.data = w;
-  again_after(w, 0);
+  again_after(w, delay_ms / 1e3);
   return w;
 }
 

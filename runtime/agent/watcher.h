@@ -14,7 +14,9 @@
 
 struct watcher;
 
-/* `target` and `set` outlive it; of `use` it keeps what it needs. NULL: out of memory. */
+/* `target` and `set` outlive it; of `use` it keeps what it needs. The first call comes after
+ * `delay_ms`, so that a thousand watches do not all load in one turn of the loop. NULL: out of
+ * memory. */
 struct watcher *watcher_start(uv_loop_t *loop, const struct registry_use *use,
-                              const struct target *target, struct set *set);
+                              const struct target *target, struct set *set, unsigned delay_ms);
 void watcher_end(struct watcher *w); /* memory goes with the loop's close callbacks */

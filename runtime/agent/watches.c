@@ -100,7 +100,8 @@ static int watch_start(struct watches *all, struct watch *w, const struct config
   if (r != 0 || is_embedded(&w->target))
     return r;
   r = registries_find(config, all->plugins, w->target.registry, &use, f);
-  if (r == 0 && !(w->watcher = watcher_start(all->loop, &use, &w->target, w->set)))
+  if (r == 0 &&
+      !(w->watcher = watcher_start(all->loop, &use, &w->target, w->set, (unsigned)all->count)))
     r = fault_set(f, -ENOMEM, "out of memory");
   value_unref(use.options);
   return r;

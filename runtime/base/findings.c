@@ -7,6 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A finding is one line, whatever was found: control characters become spaces. */
+static void flatten(char *text) {
+  for (; text && *text; text++)
+    if ((unsigned char)*text < ' ' || *text == 0x7f)
+      *text = ' ';
+}
+
 static void finding_free(struct finding *one) {
   free(one->path);
   free(one->file);
@@ -33,6 +40,8 @@ void findings_add(struct findings *all, const struct value *where, const char *p
   if (vasprintf(&one.text, format, ap) < 0)
     one.text = NULL;
   va_end(ap);
+  flatten(one.path);
+  flatten(one.text);
   if (!one.path || !one.file || !one.text) {
     finding_free(&one);
     all->failed = 1;

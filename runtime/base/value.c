@@ -342,7 +342,7 @@ static void table_to_json(const struct value *v, struct buf *out) {
   bool list = value_length(v) > 0, object = value_fields(v) > 0 || !list;
   buf_char(out, object ? '{' : '[');
   for (size_t i = 0; i < value_fields(v); i++) {
-    const char *key;
+    const char *key = "";
     const struct value *item = value_field(v, i, &key);
     if (i)
       buf_char(out, ',');

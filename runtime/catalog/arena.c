@@ -45,7 +45,7 @@ uint64_t arena_current(const struct arena *a, uint32_t granule) {
 }
 
 int arena_chunk(struct arena *a, enum catalog_map_granule map, uint32_t i) {
-  uint32_t *chunks = arena_at(a, map), granule;
+  uint32_t *chunks = arena_at(a, map), granule = 0;
   if (i / CATALOG_CHUNK >= CATALOG_CHUNK)
     return -ENOSPC;
   if (catalog_load32(&chunks[i / CATALOG_CHUNK]))

@@ -1,7 +1,9 @@
 #include "cli/help.h"
 
+#include "base/value.h"
 #include "cli/arguments.h"
 #include "cli/output.h"
+#include "config/shape.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -55,6 +57,39 @@ void help_command(const struct command *c, struct buf *out) {
   write_exit_codes(c, out);
 }
 
+void help_form(const struct value *form, struct buf *type, struct buf *fallback) {
+  const struct value *choices = value_get(form, "of");
+  const char *name = value_as_text(value_at(form, 0), "");
+  if (strcmp(name, "choice") == 0)
+    for (size_t i = 0; i < value_length(choices); i++)
+      buf_format(type, "%s\"%s\"", i ? " or " : "", value_as_text(value_at(choices, i), ""));
+  else
+    buf_text(type, name);
+  if (value_as_boolean(value_get(form, "off"), false))
+    buf_text(type, " or false");
+  const struct value *unsaid = value_at(form, 1);
+  if (unsaid && !(value_kind(unsaid) == VALUE_TABLE && !value_length(unsaid)))
+    value_to_json(unsaid, fallback);
+}
+
+static void write_option_of_configuration(void *arg, const char *path, const struct value *form) {
+  struct buf *out = arg, type = {0}, fallback = {0};
+  help_form(form, &type, &fallback);
+  buf_format(out, "  %s%s%s (%s%s%s)\n      %s\n", output_color("bold"), path, output_color("off"),
+             type.data ? type.data : "", fallback.length ? ", default " : "",
+             fallback.data ? fallback.data : "", value_as_text(value_get(form, "about"), ""));
+  buf_free(&type);
+  buf_free(&fallback);
+}
+
+static void help_configuration(struct buf *out) {
+  buf_text(out,
+           "A configuration is a Lua file that returns a table. Beside Lua's safe parts it has "
+           "env(NAME[, DEFAULT]),\nfile(PATH) and host (name, os, arch, cpus, memory, "
+           "addresses).\n\n");
+  shape_explain(write_option_of_configuration, out);
+}
+
 static int run(const struct arguments *a) {
   struct buf out = {0};
   if (arguments_flag(a, "man") && a->count)
@@ -63,6 +98,8 @@ static int run(const struct arguments *a) {
     help_man(&out);
   else if (!a->count)
     help_program(&out);
+  else if (strcmp(a->items[0], "configuration") == 0)
+    help_configuration(&out);
   else if (!command_find(a->items[0]))
     return complain(a, EXIT_USAGE, "there is no command \"%s\"", a->items[0]);
   else
@@ -74,9 +111,9 @@ static int run(const struct arguments *a) {
 
 const struct command command_help = {
     .name = "help",
-    .arguments = "[COMMAND]",
-    .summary = "Explain perigee, or one command",
-    .about = "",
+    .arguments = "[COMMAND | configuration]",
+    .summary = "Explain perigee, a command, or the configuration",
+    .about = "`perigee help configuration` lists all that a configuration may hold.",
     .options =
         (const struct option[]){{"man", 0, NULL, "print the man page, for man -l -", false}, {0}},
     .arguments_max = 1,

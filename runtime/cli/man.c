@@ -1,5 +1,8 @@
 #include "cli/help.h"
 
+#include "base/value.h"
+#include "config/shape.h"
+
 #include <string.h>
 
 /* roff's own characters as text: a backslash, a dash that must stay one, and a dot or quote that
@@ -58,6 +61,24 @@ static void write_command(struct buf *out, const struct command *c) {
   }
 }
 
+static void write_setting(void *arg, const char *path, const struct value *form) {
+  struct buf *out = arg, type = {0}, fallback = {0};
+  help_form(form, &type, &fallback);
+  buf_text(out, ".TP\n\\fB");
+  write_text(out, path);
+  buf_text(out, "\\fR (");
+  write_text(out, type.data ? type.data : "");
+  if (fallback.length) {
+    buf_text(out, ", default ");
+    write_text(out, fallback.data);
+  }
+  buf_text(out, ")\n");
+  write_text(out, value_as_text(value_get(form, "about"), ""));
+  buf_char(out, '\n');
+  buf_free(&type);
+  buf_free(&fallback);
+}
+
 void help_man(struct buf *out) {
   buf_text(out,
            ".TH PERIGEE 1 \"\" \"perigee " PERIGEE_VERSION "\" \"User Commands\"\n"
@@ -72,6 +93,11 @@ void help_man(struct buf *out) {
   buf_text(out, ".SH COMMON OPTIONS\n");
   for (const struct option *o = common_options; o->name; o++)
     write_option(out, o);
+  buf_text(out,
+           ".SH CONFIGURATION\nA Lua file that returns a table. Beside Lua's safe parts it has\n"
+           "\\fBenv\\fR(NAME[, DEFAULT]), \\fBfile\\fR(PATH) and \\fBhost\\fR (name, os, arch,\n"
+           "cpus, memory, addresses).\n");
+  shape_explain(write_setting, out);
   buf_text(out, ".SH EXIT STATUS\n"
                 ".TP\n0\ndone\n.TP\n1\nfailed; a sentence on standard error says why\n"
                 ".TP\n2\nwrong usage\n.TP\n3\nnothing to pick\n"

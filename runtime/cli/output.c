@@ -90,12 +90,12 @@ void columns_print(struct columns *t, struct buf *out) {
     if (i == 0)
       buf_text(out, output_color("bold"));
     buf_text(out, t->cells[i]);
+    if (i + 1 == t->columns)
+      buf_text(out, output_color("off"));
     if (aligned && !last)
       buf_format(out, "%*s", (int)(widths[column] - width(t->cells[i]) + 2), "");
     else
       buf_char(out, last ? '\n' : '\t');
-    if (i + 1 == t->columns)
-      buf_text(out, output_color("off"));
   }
   for (size_t i = 0; i < t->count; i++)
     free(t->cells[i]);

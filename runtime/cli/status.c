@@ -46,8 +46,7 @@ static int run(const struct arguments *a) {
   struct buf answer = {0}, out = {0};
   int status = api_call(a, "GET", "/v1/status", NULL, &answer);
   if (!status && arguments_flag(a, "json"))
-    buf_format(&out, "%s%s", answer.data ? answer.data : "",
-               answer.length && answer.data[answer.length - 1] == '\n' ? "" : "\n");
+    buf_format(&out, "%s\n", answer.data ? answer.data : "");
   else if (!status)
     status = write_status(a, &answer, &out);
   output_write(&out);

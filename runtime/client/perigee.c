@@ -126,18 +126,25 @@ static bool path_differs(const struct perigee *p) {
          (st.st_dev != p->mapping->map.device || st.st_ino != p->mapping->map.inode);
 }
 
+static bool same_mapping(const struct catalog_map *a, const struct catalog_map *b) {
+  return a->device == b->device && a->inode == b->inode && a->mapped == b->mapped;
+}
+
 /* The newest file, if there is one and it can be mapped; else all go on with what they have, and
  * it is looked for again after a second. */
 static void remap(struct perigee *p) {
   struct mapping *m = calloc(1, sizeof *m);
-  if (!m || catalog_map_open(&m->map, -1, p->path) < 0) {
-    free(m);
-    p->looked_ns = client_now_ns();
+  int r = m ? catalog_map_open(&m->map, -1, p->path) : -ENOMEM;
+  if (r == 0 && !same_mapping(&m->map, &p->mapping->map)) {
+    m->references = 1;
+    release(p->mapping);
+    p->mapping = m;
     return;
   }
-  m->references = 1;
-  release(p->mapping);
-  p->mapping = m;
+  if (r == 0)
+    catalog_map_close(&m->map);
+  free(m);
+  p->looked_ns = client_now_ns();
 }
 
 struct mapping *client_mapping(struct perigee *p, const struct mapping *old, bool look) {

@@ -80,8 +80,8 @@ PERIGEE_API int perigee_pick(struct perigee_service *s, const struct perigee_pic
                              struct perigee_endpoint *endpoint);
 
 /* The same, with the endpoint's id in the same read of shared memory: cheaper than asking for it
- * afterwards, and never that of another snapshot. At most `size` bytes with the NUL are written;
- * -ENOSPC when it did not fit. Padding up to the next multiple of 8 may be overwritten. */
+ * afterwards, and never that of another snapshot. `size` counts the NUL; what is behind it, up to
+ * `size`, may be overwritten. -ENOSPC: the id did not fit. */
 PERIGEE_API int perigee_pick_id(struct perigee_service *s,
                                 const struct perigee_pick_options *options,
                                 struct perigee_endpoint *endpoint, char *id, size_t size);

@@ -48,19 +48,20 @@ static bool move_on(struct perigee_service *s, bool look) {
   return moved;
 }
 
-static bool look_up(struct perigee_service *s) {
+/* -ERANGE: the file has outgrown the mapping. */
+static int look_up(struct perigee_service *s) {
   int error;
   const struct catalog_header *h = catalog_map_header(&s->mapping->map);
   uint32_t word = atomic_load_explicit(&h->directory_word, memory_order_acquire);
   if (word == s->directory_word)
-    return false;
+    return 0;
   const struct catalog_entry *e =
       catalog_map_find(&s->mapping->map, s->name, s->name_length, &error);
   if (e)
     s->entry = e;
   if (!error)
     s->directory_word = word;
-  return e != NULL;
+  return error;
 }
 
 void client_find(struct perigee_service *s) {
@@ -71,11 +72,10 @@ void client_find(struct perigee_service *s) {
       s->forks = s->perigee->forks;
       seed(s);
     }
+    bool old = atomic_load_explicit(&s->entry->current, memory_order_acquire) == CATALOG_MOVED;
     if (s->entry == &client_absent)
-      look_up(s);
-    bool retired = catalog_load32(&catalog_map_header(&s->mapping->map)->retired);
-    bool moved = atomic_load_explicit(&s->entry->current, memory_order_acquire) == CATALOG_MOVED;
-    if (!(moved || (retired && s->entry == &client_absent)) || !move_on(s, false))
+      old = look_up(s) == -ERANGE || catalog_load32(&catalog_map_header(&s->mapping->map)->retired);
+    if (!old || !move_on(s, false))
       return;
   }
 }

@@ -154,6 +154,10 @@ static void read_all(struct files *all) {
   if (!root)
     return;
   take_main(all, root);
+  if (!all->main) {
+    value_unref(root);
+    return;
+  }
   const struct value *patterns = value_get(root, "include");
   if (value_kind(patterns) == VALUE_TEXT)
     include(all, patterns);

@@ -119,11 +119,11 @@ static int call_file(lua_State *L) {
   const char *name = luaL_checkstring(L, 1), *slash = strrchr(s->source->file, '/');
   char path[4096];
   int dir = *name != '/' && slash ? (int)(slash - s->source->file) + 1 : 0;
-  size_t length;
+  size_t length = 0;
   if (snprintf(path, sizeof path, "%.*s%s", dir, s->source->file, name) >= (int)sizeof path)
     return luaL_error(L, "the file's name is too long");
   int status = read_whole_file(path, FILE_MAX, &s->reading, &length);
-  if (status < 0)
+  if (status < 0 || !s->reading)
     return luaL_error(L, "cannot read %s: %s", path,
                       status == -EFBIG ? "larger than 1 MiB" : strerror(-status));
   if (s->source->on_read)

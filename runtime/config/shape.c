@@ -7,59 +7,95 @@
 #include "config/sandbox.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
 static const char file_declaration[] =
     "local instance = {\n"
-    "  id = { 'string', optional = true, min = 1, max = 255 },\n"
-    "  address = { 'string', '127.0.0.1', min = 1, max = 255 },\n"
-    "  port = { 'integer', optional = true, min = 1, max = 65535 },\n"
-    "  ports = { 'map', optional = true, of = { 'integer', min = 1, max = 65535 } },\n"
-    "  tags = { 'list', {}, of = { 'string', min = 1 } },\n"
-    "  meta = { 'map', {}, of = 'string' },\n"
-    "  weight = { 'number', 1, min = 0, max = 65535 },\n"
-    "  zone = { 'string', optional = true, max = 63 },\n"
-    "  check = { 'any', optional = true },\n"
-    "  checks = { 'list', {}, of = 'any', max = 64 },\n"
-    "  policy = { 'any', optional = true },\n"
-    "  registry = { 'list', 'embedded', of = 'string', single = true, min = 1 },\n"
+    "  id = { 'string', optional = true, min = 1, max = 255, about = 'unique on this agent; "
+    "SERVICE-ADDRESS-PORT when absent' },\n"
+    "  address = { 'string', '127.0.0.1', min = 1, max = 255, about = 'an IP address, a name, or "
+    "the path of a unix socket' },\n"
+    "  port = { 'integer', optional = true, min = 1, max = 65535, about = 'the one that a pick "
+    "gives; needed but for a unix socket' },\n"
+    "  ports = { 'map', optional = true, of = { 'integer', min = 1, max = 65535 }, about = 'named "
+    "ports; with only one, it is the port' },\n"
+    "  tags = { 'list', {}, of = { 'string', min = 1 }, about = 'words that balancers and clients "
+    "select by' },\n"
+    "  meta = { 'map', {}, of = 'string', about = 'free pairs of text' },\n"
+    "  weight = { 'number', 1, min = 0, max = 65535, about = 'its share where a balancer goes by "
+    "weight; 0 is never picked' },\n"
+    "  zone = { 'string', optional = true, max = 63, about = 'the zone of the agent when absent' "
+    "},\n"
+    "  check = { 'any', optional = true, about = 'one check: { NAME = ITS OPTIONS, SETTING = ... "
+    "}, as in { http = \"/healthz\", interval = \"2s\" }' },\n"
+    "  checks = { 'list', {}, of = 'any', max = 64, about = 'several checks' },\n"
+    "  policy = { 'any', optional = true, about = 'not in this build' },\n"
+    "  registry = { 'list', 'embedded', of = 'string', single = true, min = 1, about = 'where it "
+    "is registered' },\n"
     "}\n"
     "return {\n"
-    "  node = { 'string', optional = true, min = 1, max = 255 },\n"
-    "  zone = { 'string', '', max = 63 },\n"
-    "  datacenter = { 'string', 'dc1', min = 1, max = 63 },\n"
-    "  http = { 'address', '127.0.0.1:8500', off = true },\n"
-    "  dns = { 'address', optional = true, off = true },\n"
-    "  run_dir = { 'string', optional = true, min = 1 },\n"
-    "  data_dir = { 'string', optional = true, min = 1 },\n"
-    "  include = { 'list', {}, of = 'string', single = true },\n"
-    "  workers = { 'integer', optional = true, min = 1, max = 64 },\n"
-    "  reload = { 'choice', 'manual', of = { 'manual', 'auto' } },\n"
-    "  on_stop = { 'choice', 'keep', of = { 'keep', 'leave' } },\n"
+    "  node = { 'string', optional = true, min = 1, max = 255, about = 'the name of this agent; "
+    "the host name when absent' },\n"
+    "  zone = { 'string', '', max = 63, about = 'where the host is, as zone-aware balancers see "
+    "it' },\n"
+    "  datacenter = { 'string', 'dc1', min = 1, max = 63, about = 'as the clients of Consul see "
+    "it' },\n"
+    "  http = { 'address', '127.0.0.1:8500', off = true, about = 'where HTTP is served; false for "
+    "nowhere but the socket in the run directory' },\n"
+    "  dns = { 'address', optional = true, off = true, about = 'where DNS will be served; checked, "
+    "and not served by this build' },\n"
+    "  run_dir = { 'string', optional = true, min = 1, about = 'the catalog and the socket; "
+    "$PERIGEE_RUN_DIR and --run-dir come before it' },\n"
+    "  data_dir = { 'string', optional = true, min = 1, about = 'what survives a restart; "
+    "--data-dir comes before it' },\n"
+    "  include = { 'list', {}, of = 'string', single = true, about = 'more files, as patterns "
+    "relative to this one; they add services and watches' },\n"
+    "  workers = { 'integer', optional = true, min = 1, max = 64, about = 'threads that answer "
+    "HTTP' },\n"
+    "  reload = { 'choice', 'manual', of = { 'manual', 'auto' }, about = 'auto is not in this "
+    "build' },\n"
+    "  on_stop = { 'choice', 'keep', of = { 'keep', 'leave' }, about = 'leave deregisters "
+    "everything when the agent is stopped' },\n"
     "  log = {\n"
-    "    level = { 'choice', 'info', of = { 'debug', 'info', 'warn', 'error' }, main = true },\n"
-    "    format = { 'choice', 'text', of = { 'text', 'json' } },\n"
+    "    level = { 'choice', 'info', of = { 'debug', 'info', 'warn', 'error' }, main = true, about "
+    "= 'what is logged; --log-level comes before it' },\n"
+    "    format = { 'choice', 'text', of = { 'text', 'json' }, about = 'key=value, or one JSON "
+    "object a line' },\n"
     "  },\n"
-    "  registries = { 'map', {}, of = 'any' },\n"
-    "  resolve = { 'any', optional = true },\n"
-    "  services = { 'map', {}, of = { 'list', single = true, min = 1, of = instance } },\n"
-    "  watches = { 'map', {}, of = {\n"
-    "    target = { 'string', min = 1, main = true },\n"
-    "    balancer = { 'any', optional = true },\n"
+    "  registries = { 'map', {}, of = 'any', about = 'not in this build: there is only the "
+    "embedded registry' },\n"
+    "  resolve = { 'any', optional = true, about = 'not in this build' },\n"
+    "  services = { 'map', {}, about = 'what this agent registers: one instance, or a list of "
+    "several',\n"
+    "    of = { 'list', single = true, min = 1, of = instance } },\n"
+    "  watches = { 'map', {}, about = 'what this agent watches, by the name that it is picked by', "
+    "of = {\n"
+    "    target = { 'string', min = 1, main = true, about = 'embedded:///SERVICE, or "
+    "static:///HOST:PORT,...' },\n"
+    "    balancer = { 'any', optional = true, about = 'a name, as in \"random\", or { NAME, OPTION "
+    "= ... }' },\n"
     "  } },\n"
-    "  plugins = { 'map', {}, of = 'any' },\n"
+    "  plugins = { 'map', {}, of = 'any', about = 'not in this build: plugins have no settings "
+    "yet' },\n"
     "}\n";
 
 static const char settings_declaration[] =
     "return {\n"
-    "  id = { 'string', optional = true, min = 1, max = 255 },\n"
-    "  name = { 'string', optional = true, min = 1, max = 255 },\n"
-    "  notes = { 'string', '' },\n"
-    "  interval = { 'duration', '10s', min = '100ms' },\n"
-    "  timeout = { 'duration', '5s', min = '1ms' },\n"
-    "  rise = { 'integer', 2, min = 1, max = 1000 },\n"
-    "  fall = { 'integer', 3, min = 1, max = 1000 },\n"
-    "  initial = { 'choice', 'critical', of = { 'passing', 'warning', 'critical' } },\n"
-    "  deregister_after = { 'duration', optional = true, min = '10s' },\n"
+    "  id = { 'string', optional = true, min = 1, max = 255, about = 'unique on this agent; "
+    "service:ID or service:ID:N when absent' },\n"
+    "  name = { 'string', optional = true, min = 1, max = 255, about = 'for people' },\n"
+    "  notes = { 'string', '', about = 'for people' },\n"
+    "  interval = { 'duration', '10s', min = '100ms', about = 'between two runs' },\n"
+    "  timeout = { 'duration', '5s', min = '1ms', about = 'how long one run may take' },\n"
+    "  rise = { 'integer', 2, min = 1, max = 1000, about = 'good results in a row until it passes; "
+    "the first result decides at once' },\n"
+    "  fall = { 'integer', 3, min = 1, max = 1000, about = 'bad results in a row until it is "
+    "critical' },\n"
+    "  initial = { 'choice', 'critical', of = { 'passing', 'warning', 'critical' }, about = 'the "
+    "status before the first result' },\n"
+    "  deregister_after = { 'duration', optional = true, min = '10s', about = 'critical for so "
+    "long: the instance is deregistered' },\n"
     "}\n";
 
 static const char ttl_declaration[] = "return { ttl = { 'duration', min = '100ms' } }\n";
@@ -81,6 +117,46 @@ int shape_new(struct shape *out) {
     return 0;
   shape_clear(out);
   return -ENOMEM;
+}
+
+/* What stands between a key and the forms below it, and those forms. */
+static void explain(const struct value *forms, const char *path, shape_explain_fn each, void *arg);
+
+static void explain_one(const struct value *form, const char *path, shape_explain_fn each,
+                        void *arg) {
+  const struct value *below = value_get(form, "of");
+  char deeper[200];
+  const char *kind = value_as_text(value_at(form, 0), NULL);
+  if (kind)
+    each(arg, path, form);
+  if (!kind) {
+    explain(form, path, each, arg);
+  } else if (value_kind(below) == VALUE_TABLE && strcmp(kind, "choice") != 0) {
+    snprintf(deeper, sizeof deeper, "%.190s%s", path, strcmp(kind, "map") == 0 ? ".NAME" : "");
+    if (value_fields(below) && !value_length(below))
+      explain(below, deeper, each, arg);
+    else if (value_get(below, "of"))
+      explain(value_get(below, "of"), deeper, each, arg);
+  }
+}
+
+static void explain(const struct value *forms, const char *path, shape_explain_fn each, void *arg) {
+  for (size_t i = 0; value_length(forms) == 0 && i < value_fields(forms); i++) {
+    const char *key;
+    char deeper[200];
+    const struct value *form = value_field(forms, i, &key);
+    snprintf(deeper, sizeof deeper, "%s%s%s", path, *path ? "." : "", key);
+    explain_one(form, deeper, each, arg);
+  }
+}
+
+void shape_explain(shape_explain_fn each, void *arg) {
+  struct value *file = sandbox_literal(file_declaration),
+               *settings = sandbox_literal(settings_declaration);
+  explain(file, "", each, arg);
+  explain(settings, "services.NAME.check", each, arg);
+  value_unref(file);
+  value_unref(settings);
 }
 
 void shape_clear(struct shape *s) {

@@ -74,7 +74,7 @@ static int read_option(struct reader *r, struct target *t) {
   const char *start = r->at;
   char *key = NULL, *value = NULL;
   int status = read_part(r, "=&", "no spaces or control characters in an option", &key);
-  if (!status && !*key)
+  if (!status && (!key || !*key))
     status = refuse(r, start, "expected an option's name, as in ?key=value");
   if (!status && *r->at != '=')
     status = refuse(r, r->at, "expected \"=\" and the option's value");

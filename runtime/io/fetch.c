@@ -14,8 +14,27 @@ static void fetch_gone(uv_handle_t *handle) {
   io_drop(io);
 }
 
+int fetch_charge(struct fetch *f, size_t bytes) {
+  struct fetch_budget *b = f->budget;
+  if (!b)
+    return 0;
+  if (bytes > b->limit || b->held > b->limit - bytes)
+    return -ENOBUFS;
+  b->held += bytes;
+  f->charged += bytes;
+  return 0;
+}
+
+void fetch_release(struct fetch *f, size_t bytes) {
+  if (!f->budget)
+    return;
+  f->budget->held -= bytes;
+  f->charged -= bytes;
+}
+
 void fetch_close(struct fetch *f) {
   f->closed = true;
+  fetch_release(f, f->charged);
   if (f->resolve)
     resolve_cancel(f->resolve);
   later_stop(&f->deliver);
@@ -77,6 +96,9 @@ static void fetch_fail_curl(struct fetch *f, CURLcode code) {
   switch (f->response.error) {
   case 0:
     fetch_fail(f, curl_errno(f, code), f->error_text[0] ? f->error_text : curl_easy_strerror(code));
+    return;
+  case -ENOBUFS:
+    fetch_fail(f, -ENOBUFS, "all bodies together are over their limit");
     return;
   case -EMSGSIZE:
     snprintf(text, sizeof text, "the response is over its limit of %zu bytes", f->request.limit);
@@ -202,6 +224,7 @@ static void deliver_body(struct fetch *f) {
     return;
   }
   f->response.body = (struct buf){0};
+  fetch_release(f, taken.length);
   if (f->receive_paused) {
     f->receive_paused = false;
     fetch_resume(f);
@@ -243,6 +266,7 @@ int fetch_start(struct io *io, const struct fetch_options *options, fetch_fn don
   f->io = io;
   f->done = done;
   f->arg = arg;
+  f->budget = options->budget;
   later_init(&f->deliver, fetch_deliver);
   int rc = fetch_pool_of(io, &f->pool);
   if (rc < 0) {
@@ -257,6 +281,8 @@ int fetch_start(struct io *io, const struct fetch_options *options, fetch_fn don
     fault_set(fault, rc, "out of memory");
   else
     rc = request_open(f, options, fault);
+  if (rc == 0 && fetch_charge(f, options->body_length) < 0)
+    rc = fault_set(fault, -ENOBUFS, "all bodies together are over their limit");
   if (rc < 0) {
     fetch_close(f);
     return rc;
@@ -297,6 +323,9 @@ int fetch_write(struct fetch *f, const void *data, size_t length, fetch_write_fn
     return -EBUSY;
   if (f->over)
     return -EPIPE;
+  int rc = fetch_charge(f, length);
+  if (rc < 0)
+    return rc;
   buf_add(&f->out, data, length);
   if (f->out.failed)
     return -ENOMEM;

@@ -22,6 +22,12 @@ enum {
   FETCH_WATER = 64 * 1024, /* bytes of a streamed response held before the peer has to wait */
 };
 
+/* What the bodies of several fetches may hold together, of requests and responses: a plugin's, say,
+ * whose memory limit does not see them. The owner of the fetches keeps it until they are closed. */
+struct fetch_budget {
+  size_t held, limit; /* bytes */
+};
+
 struct fetch_tls {
   const char *ca; /* files in PEM; NULL: the system's authorities */
   const char *cert, *key;
@@ -40,9 +46,10 @@ struct fetch_options {        /* all copied */
   bool no_redirects;
   unsigned redirects;          /* followed at most; 0 = FETCH_REDIRECTS */
   uint64_t connect_timeout_ms; /* 0 = FETCH_CONNECT_TIMEOUT_MS */
-  uint64_t timeout_ms;   /* from the start to the response (its head, when streaming); 0 = none */
-  size_t limit;          /* 0 = FETCH_LIMIT; not for streams */
-  const char *unix_path; /* connect there, whatever the URL's host */
+  uint64_t timeout_ms; /* from the start to the response (its head, when streaming); 0 = none */
+  size_t limit;        /* 0 = FETCH_LIMIT; not for streams */
+  struct fetch_budget *budget; /* NULL: none. Over it is -ENOBUFS */
+  const char *unix_path;       /* connect there, whatever the URL's host */
   struct fetch_tls tls;
 };
 
@@ -62,7 +69,8 @@ struct fetch_response {
 
 /* `error` 0 with a response, whatever its status; or a negative errno with `fault` saying why.
  * -ENOENT no such name, -ECONNREFUSED, -ETIMEDOUT, -ECONNRESET (closed before its end), -EPROTO
- * (TLS, or no HTTP), -EMSGSIZE over the limit, -ELOOP redirects. */
+ * (TLS, or no HTTP), -EMSGSIZE over the limit, -ENOBUFS over the budget,
+ * -ELOOP redirects. */
 typedef void (*fetch_fn)(void *arg, int error, const struct fetch_response *response,
                          const struct fault *fault);
 /* `n` bytes, valid during the call; 0 = the end; or negative errno. */

@@ -37,7 +37,7 @@ struct response {
   size_t discarded; /* bytes of a redirect's body */
   bool head;        /* complete, and not of a redirect that is followed */
   bool following;
-  int error; /* why the body was refused: -EMSGSIZE, -ENOMEM */
+  int error; /* why the body was refused: -EMSGSIZE, -ENOBUFS, -ENOMEM */
 };
 
 struct fetch {
@@ -52,6 +52,8 @@ struct fetch {
   fetch_fn done; /* NULL once called */
   void *arg;
   bool over, closed;
+  struct fetch_budget *budget;
+  size_t charged; /* to the budget */
   bool receive_paused, send_paused;
   struct fault fault; /* code != 0: failed */
 
@@ -75,6 +77,10 @@ int request_route(struct fetch *f, const struct resolve_answer *answer);
 int request_name(const struct fetch *f, char **name);
 /* Turns the request into the one that the redirect asks for. */
 int request_redirect(struct fetch *f, int status, const char *url);
+
+/* fetch.c: bytes of a body that come to be held, 0 or -ENOBUFS; and that no longer are. */
+int fetch_charge(struct fetch *f, size_t bytes);
+void fetch_release(struct fetch *f, size_t bytes);
 
 /* fetch_response.c */
 void response_open(struct fetch *f); /* sets the callbacks */

@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -32,12 +33,18 @@ static int origin_read(CURLU *at, const char *url, struct origin *o, struct faul
     code = curl_url_get(at, CURLUPART_HOST, &o->host, 0);
   if (code == CURLUE_OK)
     code = curl_url_get(at, CURLUPART_PORT, &o->port, CURLU_DEFAULT_PORT);
-  if (code == CURLUE_OUT_OF_MEMORY)
-    return fault_set(fault, -ENOMEM, "out of memory");
-  if (code != CURLUE_OK)
-    return fault_set(fault, -EINVAL, "\"%.200s\" is not a URL: %s", url, curl_url_strerror(code));
-  if (strcmp(o->scheme, "http") != 0 && strcmp(o->scheme, "https") != 0)
-    return fault_set(fault, -EINVAL, "\"%.200s\": http:// or https:// expected", url);
+  if (code == CURLUE_OUT_OF_MEMORY) {
+    fault_set(fault, -ENOMEM, "out of memory");
+    return -ENOMEM;
+  }
+  if (code != CURLUE_OK) {
+    fault_set(fault, -EINVAL, "\"%.200s\" is not a URL: %s", url, curl_url_strerror(code));
+    return -EINVAL;
+  }
+  if (strcmp(o->scheme, "http") != 0 && strcmp(o->scheme, "https") != 0) {
+    fault_set(fault, -EINVAL, "\"%.200s\": http:// or https:// expected", url);
+    return -EINVAL;
+  }
   o->literal = host_is_literal(o->host);
   return 0;
 }
@@ -157,6 +164,7 @@ static size_t body_wanted(char *to, size_t size, size_t count, void *arg) {
   memcpy(to, f->out.data + f->out_taken, n);
   f->out_taken += n;
   if (f->out_taken == f->out.length) {
+    fetch_release(f, f->out.length);
     buf_clear(&f->out);
     f->out_taken = 0;
     later_start(f->io, &f->deliver); /* the writer may go on */
@@ -212,7 +220,7 @@ int request_open(struct fetch *f, const struct fetch_options *options, struct fa
   int rc = request_check(options, fault);
   if (rc < 0)
     return rc;
-  strcpy(r->method, options->method);
+  snprintf(r->method, sizeof r->method, "%s", options->method);
   r->send = options->send;
   r->stream = options->stream;
   /* A body that was streamed cannot be sent again: its redirects are the caller's. */
@@ -347,7 +355,7 @@ int request_redirect(struct fetch *f, int status, const char *url) {
   origin_free(&r->origin);
   r->origin = next;
   if (becomes_get) {
-    strcpy(r->method, "GET");
+    snprintf(r->method, sizeof r->method, "GET");
     curl_easy_setopt(f->transfer.easy, CURLOPT_CUSTOMREQUEST, NULL);
     curl_easy_setopt(f->transfer.easy, CURLOPT_HTTPGET, 1L);
   }

@@ -116,6 +116,9 @@ static size_t body_arrived(char *data, size_t size, size_t count, void *arg) {
     r->error = -EMSGSIZE;
     return 0;
   }
+  r->error = fetch_charge(f, length);
+  if (r->error)
+    return 0;
   buf_add(&r->body, data, length);
   if (r->body.failed)
     r->error = -ENOMEM;

@@ -170,7 +170,8 @@ static void job_over(uv_work_t *work, int status) {
 static int job_start(struct io *io, const char *path, size_t limit,
                      void (*run)(struct file_job *job), file_fn done, void *arg,
                      struct file_job **out) {
-  struct file_job *job = calloc(1, sizeof *job + strlen(path) + 1);
+  size_t length = strlen(path);
+  struct file_job *job = calloc(1, sizeof *job + length + 1);
   if (!job)
     return -ENOMEM;
   job->work.data = job;
@@ -179,7 +180,7 @@ static int job_start(struct io *io, const char *path, size_t limit,
   job->arg = arg;
   job->run = run;
   job->limit = limit ? limit : FILE_READ_LIMIT;
-  strcpy(job->path, path);
+  memcpy(job->path, path, length + 1);
   int rc = uv_queue_work(io->loop, &job->work, job_run, job_over);
   if (rc < 0) {
     free(job);

@@ -27,7 +27,8 @@ struct file_watch {
   bool look_again;      /* something happened while `job` was under way */
   bool ready;           /* there is something to tell */
   struct look last;
-  uint64_t directory_inode;
+  uint64_t directory_inode;      /* 0: it is not watched */
+  bool replaced;                 /* perhaps: something happened to the directory itself */
   char *path, *directory, *name; /* `name` in `directory`; directory == path when whole */
   char *names[FILE_WATCH_NAMES];
   size_t count;
@@ -121,13 +122,15 @@ static void watch_late(uv_timer_t *timer) {
 static void watch_look(struct file_watch *w);
 static void watch_event(uv_fs_event_t *event, const char *name, int events, int status);
 
-/* The directory was replaced, or is back: inotify watches an inode, not a path. */
+/* The directory was replaced, or is back: inotify watches an inode, not a path. An inode's number
+ * is soon used again, so an event of the directory itself counts too. */
 static void watch_rearm(struct file_watch *w) {
   struct stat st;
   uint64_t inode = stat(w->directory, &st) == 0 ? (uint64_t)st.st_ino : 0;
-  if (inode == w->directory_inode)
+  if (inode == w->directory_inode && !w->replaced)
     return;
   uv_fs_event_stop(&w->event);
+  w->replaced = false;
   w->directory_inode = 0;
   if (inode && uv_fs_event_start(&w->event, watch_event, w->directory, 0) == 0)
     w->directory_inode = inode;
@@ -146,7 +149,6 @@ static void watch_looked(void *arg, const struct file_result *r) {
     else
       names_add(w, w->name);
   }
-  watch_rearm(w);
   if (w->count || w->overflow)
     watch_ready(w);
   if (w->look_again) {
@@ -156,6 +158,7 @@ static void watch_looked(void *arg, const struct file_result *r) {
 }
 
 static void watch_look(struct file_watch *w) {
+  watch_rearm(w); /* before the look, so that nothing falls between */
   if (w->job)
     w->look_again = true;
   else if (file_stat(w->io, w->path, watch_looked, w, &w->job) < 0)
@@ -168,8 +171,12 @@ static void watch_quiet(uv_timer_t *timer) {
 
 static void watch_event(uv_fs_event_t *event, const char *name, int events, int status) {
   struct file_watch *w = event->data;
+  const char *slash = strrchr(w->directory, '/');
+  bool self =
+      !name || strcmp(name, slash ? slash + 1 : w->directory) == 0; /* libuv's name for it */
+  w->replaced = w->replaced || self;
   if (w->whole) {
-    if (status == 0 && name && *name)
+    if (status == 0 && !self)
       names_add(w, name);
     else
       w->overflow = true;

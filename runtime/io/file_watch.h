@@ -2,7 +2,8 @@
  * a file may be replaced by rename, be a link into a directory that is swapped, or not exist yet.
  *
  * Events within FILE_WATCH_QUIET_MS of each other are one. As inotify's queue overflows in silence
- * and directories are replaced, the path is also looked at every FILE_WATCH_LOOK_MS. */
+ * and directories go and come back, the path is also looked at every FILE_WATCH_LOOK_MS. Looking a
+ * directory up is done on the loop: not for network file systems. */
 #pragma once
 
 #include <stddef.h>

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,7 +66,7 @@ static struct answer *literal_answer(const char *name, enum resolve_type type) {
   struct answer *a = answer_new(0, 1);
   if (a) {
     a->public.records[0].family = family;
-    strcpy(a->public.records[0].target, name); /* at most 255 bytes: resolve_start has looked */
+    snprintf(a->public.records[0].target, sizeof a->public.records[0].target, "%s", name);
   }
   return a;
 }

@@ -357,12 +357,13 @@ int resolver_ask(struct io *io, const char *name, enum resolve_type type, struct
     rc = resolver_ready(r);
     if (rc < 0)
       return rc;
-    q = calloc(1, sizeof *q + strlen(name) + 1);
+    size_t length = strlen(name);
+    q = calloc(1, sizeof *q + length + 1);
     if (!q)
       return -ENOMEM;
     q->resolver = r;
     q->type = type;
-    strcpy(q->name, name);
+    memcpy(q->name, name, length + 1);
     ring_init(&q->waiters);
     ring_init(&q->in_age);
     ring_append(&r->buckets[name_bucket(name, type)], &q->in_bucket);

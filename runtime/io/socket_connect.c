@@ -83,18 +83,16 @@ static void attempt_over(uv_connect_t *request, int status) {
   connect_next(c);
 }
 
-static int attempt_new(struct socket_connect *c, bool tcp) {
+/* NULL: out of memory, or of what libuv needs. */
+static struct attempt *attempt_new(struct socket_connect *c, bool tcp) {
   struct attempt *a = calloc(1, sizeof *a);
-  if (!a)
-    return -ENOMEM;
-  int rc = socket_new(c->io, tcp, &a->socket);
-  if (rc < 0) {
+  if (!a || socket_new(c->io, tcp, &a->socket) < 0) {
     free(a);
-    return rc;
+    return NULL;
   }
   a->connect = c;
   c->attempt = a;
-  return 0;
+  return a;
 }
 
 static int attempt_tcp(struct socket_connect *c, const struct resolve_record *record) {
@@ -105,14 +103,14 @@ static int attempt_tcp(struct socket_connect *c, const struct resolve_record *re
   } address;
   int rc = record->family == AF_INET ? uv_ip4_addr(record->target, c->port, &address.four)
                                      : uv_ip6_addr(record->target, c->port, &address.six);
-  if (rc == 0)
-    rc = attempt_new(c, true);
   if (rc < 0)
     return rc;
-  uv_tcp_t *tcp = &socket_stream(c->attempt->socket)->tcp;
-  rc = uv_tcp_connect(&c->attempt->request, tcp, &address.any, attempt_over);
+  struct attempt *a = attempt_new(c, true);
+  if (!a)
+    return -ENOMEM;
+  uv_tcp_t *tcp = &socket_stream(a->socket)->tcp;
+  rc = uv_tcp_connect(&a->request, tcp, &address.any, attempt_over);
   if (rc < 0) {
-    struct attempt *a = c->attempt;
     attempt_give_up(c);
     free(a);
     return rc;
@@ -216,13 +214,12 @@ int socket_connect_unix(struct io *io, const char *path, uint64_t timeout_ms, so
   struct socket_connect *c = connect_new(io, timeout_ms, done, arg);
   if (!c)
     return -ENOMEM;
-  int rc = attempt_new(c, false);
-  if (rc < 0) {
+  struct attempt *a = attempt_new(c, false);
+  if (!a) {
     connect_end(c);
-    return rc;
+    return -ENOMEM;
   }
-  uv_pipe_connect(&c->attempt->request, &socket_stream(c->attempt->socket)->pipe, path,
-                  attempt_over);
+  uv_pipe_connect(&a->request, &socket_stream(a->socket)->pipe, path, attempt_over);
   connect_arm(c, 1);
   *out = c;
   return 0;

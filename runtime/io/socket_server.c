@@ -165,7 +165,7 @@ int socket_listen_unix(struct io *io, const char *path, struct socket_server **o
   if (!*path || strlen(path) >= sizeof address.sun_path)
     return fault_set(f, -ENAMETOOLONG, "cannot listen on %s: a path has 1 to %zu bytes", path,
                      sizeof address.sun_path - 1);
-  strcpy(address.sun_path, path);
+  memcpy(address.sun_path, path, strlen(path));
   if (path_is_stale(&address))
     unlink(path);
   struct socket_server *v;

@@ -91,6 +91,7 @@ static int walk(MDB_txn *txn, MDB_dbi dbi) {
     for (size_t i = 0; i < value.mv_size; i++)
       sink ^= ((unsigned char *)value.mv_data)[i];
   }
+  (void)sink;
   mdb_cursor_close(cursor);
   return rc == MDB_NOTFOUND ? 0 : rc;
 }
@@ -261,8 +262,10 @@ void disk_close(struct disk *d) {
     mdb_txn_abort(d->txn);
   if (d->env)
     mdb_env_close(d->env);
-  if (d->lock >= 0)
+  if (d->lock >= 0) {
+    flock(d->lock, LOCK_UN); /* closing does not: a forked child may have the descriptor, too */
     close(d->lock);
+  }
   free(d);
 }
 

@@ -26,7 +26,8 @@ struct store;
  * call embedded_check_result, _find and _each, nothing that registers or ends. */
 struct embedded_events {
   /* A registration is new, replaced (checks may differ) or changed its state; `gone` at its end.
-   * `state` is the new one (the last one when gone); take a reference to keep it. */
+   * `state` is the new one (the last one when gone); take a reference to keep it. One that moves to
+   * another service is gone from the old one first. */
   void (*changed)(void *arg, const struct registration_state *state, bool gone);
   /* Somebody must begin, or stop, running check `i` of this registration (not called for ttl).
    * `handle` names it in embedded_check_result; it is never reused. */
@@ -80,6 +81,11 @@ int embedded_configure(struct embedded *e, struct registration *const *list, siz
 
 /* Ends every registration, for good (`run --leave`). */
 void embedded_leave(struct embedded *e);
+
+/* The counter that create_index and modify_index come from. The agent keeps it in one line with the
+ * catalog's versions, so that of any two of these numbers the greater one is the later one. */
+uint64_t embedded_index(const struct embedded *e);
+void embedded_index_raise(struct embedded *e, uint64_t floor);
 
 /* What is due by clock_now_ns is done: the timer's work, for those who own the clock. A turn does
  * at most 256 alarms; returns how many it did. */

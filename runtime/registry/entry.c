@@ -230,6 +230,9 @@ void entry_change_state(struct entry *en, struct registration_state *state) {
     (*count_of(e, old->status))--;
   (*count_of(e, state->status))++;
   en->state = state;
+  if (old && e->events.changed &&
+      strcmp(old->registration->instance->service, state->registration->instance->service) != 0)
+    e->events.changed(e->arg, old, true);
   if (e->events.changed)
     e->events.changed(e->arg, state, false);
   registration_state_unref(old);

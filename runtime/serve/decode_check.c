@@ -14,11 +14,14 @@ static const int64_t MILLISECOND = 1000000, SECOND = 1000000000;
 /* Kinds of Consul's that this agent has no plugin for. */
 static const char *const absent_kinds[] = {"GRPC",      "UDP",       "H2PING",
                                            "OSService", "AliasNode", "AliasService"};
+/* Settings of HTTP and TCP checks that our plugins have not: ignored, they would change what a
+ * check says. */
+static const char *const absent_settings[] = {"DisableRedirects", "TLSServerName", "TCPUseTLS"};
 static const char *const script_kinds[] = {"Args", "ScriptArgs", "Script", "DockerContainerID"};
 
 static bool given(const struct field_place *at, const char *name) {
   json_t *v = field_find(at, name);
-  return v && !(json_is_string(v) && json_string_length(v) == 0) &&
+  return v && !json_is_false(v) && !(json_is_string(v) && json_string_length(v) == 0) &&
          !(json_is_array(v) && json_array_size(v) == 0);
 }
 
@@ -34,20 +37,33 @@ int check_status_from_text(const char *text, enum status *out, struct fault *f) 
   return 400;
 }
 
+static const char *first_given(const struct field_place *at, const char *const *names, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    if (given(at, names[i]))
+      return names[i];
+  return NULL;
+}
+
+#define FIRST_GIVEN(at, names) first_given((at), (names), sizeof(names) / sizeof(names)[0])
+
 static int refuse_kinds(const struct check_place *at) {
-  for (size_t i = 0; i < sizeof script_kinds / sizeof script_kinds[0]; i++)
-    if (given(&at->json, script_kinds[i])) {
-      fault_set(at->json.f, -ENOTSUP,
-                "Scripts are disabled on this agent from remote calls; use an HTTP, TCP or TTL "
-                "check");
-      return 500;
-    }
-  for (size_t i = 0; i < sizeof absent_kinds / sizeof absent_kinds[0]; i++)
-    if (given(&at->json, absent_kinds[i])) {
-      fault_set(at->json.f, -ENOTSUP, "This agent has no %s check: use an HTTP, TCP or TTL check",
-                absent_kinds[i]);
-      return 501;
-    }
+  const char *name;
+  if (FIRST_GIVEN(&at->json, script_kinds)) {
+    fault_set(
+        at->json.f, -ENOTSUP,
+        "Scripts are disabled on this agent from remote calls; use an HTTP, TCP or TTL check");
+    return 500;
+  }
+  if ((name = FIRST_GIVEN(&at->json, absent_kinds))) {
+    fault_set(at->json.f, -ENOTSUP, "This agent has no %s check: use an HTTP, TCP or TTL check",
+              name);
+    return 501;
+  }
+  if ((name = FIRST_GIVEN(&at->json, absent_settings))) {
+    fault_set(at->json.f, -ENOTSUP, "This agent's checks have no %s: register the check without it",
+              name);
+    return 501;
+  }
   return 0;
 }
 
@@ -76,12 +92,11 @@ static void set_text(struct value *table, const char *key, const char *text) {
 
 static int read_http(const struct check_place *at, const char *url, struct check_definition *out) {
   const char *method = NULL, *body = NULL;
-  bool skip_verify = false, no_redirects = false;
+  bool skip_verify = false;
   json_t *headers = NULL;
   if (!field_text(&at->json, "Method", &method) || !field_text(&at->json, "Body", &body) ||
       !field_object(&at->json, "Header", &headers) ||
-      !field_flag(&at->json, "TLSSkipVerify", &skip_verify) ||
-      !field_flag(&at->json, "DisableRedirects", &no_redirects))
+      !field_flag(&at->json, "TLSSkipVerify", &skip_verify))
     return 400;
   if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
     return invalid(at, "HTTP should be a URL that begins with http:// or https://");
@@ -93,9 +108,7 @@ static int read_http(const struct check_place *at, const char *url, struct check
   set_text(out->options, "method", method);
   set_text(out->options, "body", body);
   if (skip_verify)
-    value_set(out->options, "tls_skip_verify", value_boolean(true));
-  if (no_redirects)
-    value_set(out->options, "redirects", value_number(0));
+    value_set(out->options, "tls_verify", value_boolean(false));
   if (headers && json_object_size(headers)) {
     struct value *table = value_table();
     if (!table || !read_headers(&at->json, headers, table)) {

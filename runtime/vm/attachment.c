@@ -26,6 +26,26 @@ struct call {
   void *arg;
 };
 
+/* ctx is small, as there may be ten thousand of them: what all share is in the metatable's own
+ * table (upvalue 1), and `state` and `log` are made when they are first asked for. */
+static int ctx_index(lua_State *L) {
+  const char *key = lua_tostring(L, 2);
+  if (key && strcmp(key, "state") == 0) {
+    lua_newtable(L);
+  } else if (key && strcmp(key, "log") == 0) {
+    lua_getfield(L, 1, "service");
+    push_service_log(L, lua_tostring(L, -1));
+  } else {
+    lua_pushvalue(L, 2);
+    lua_rawget(L, lua_upvalueindex(1));
+    return 1;
+  }
+  lua_pushvalue(L, 2);
+  lua_pushvalue(L, -2);
+  lua_rawset(L, 1);
+  return 1;
+}
+
 static void copy_field(lua_State *L, const char *table, const char *field, const char *as) {
   lua_getglobal(L, "perigee");
   if (table) {
@@ -37,19 +57,27 @@ static void copy_field(lua_State *L, const char *table, const char *field, const
   lua_pop(L, 1);
 }
 
+static void push_ctx_metatable(lua_State *L) {
+  if (!luaL_newmetatable(L, "ctx"))
+    return;
+  lua_newtable(L);
+  push_value(L, isolate_vm(isolate_of(L))->host);
+  lua_setfield(L, -2, "host");
+  copy_field(L, "time", "now", "now");
+  copy_field(L, NULL, "random", "random");
+  lua_pushcclosure(L, ctx_index, 1);
+  lua_setfield(L, -2, "__index");
+  lua_pushliteral(L, "ctx");
+  lua_setfield(L, -2, "__metatable");
+}
+
 static int attach_body(lua_State *L, void *arg) {
   struct attachment *a = arg;
   push_value(L, a->options);
   a->ref_options = luaL_ref(L, LUA_REGISTRYINDEX);
   lua_newtable(L);
-  push_value(L, isolate_vm(a->plugin->isolate)->host);
-  lua_setfield(L, -2, "host");
-  lua_newtable(L);
-  lua_setfield(L, -2, "state");
-  copy_field(L, "time", "now", "now");
-  copy_field(L, NULL, "random", "random");
-  push_service_log(L, NULL);
-  lua_setfield(L, -2, "log");
+  push_ctx_metatable(L);
+  lua_setmetatable(L, -2);
   a->ref_ctx = luaL_ref(L, LUA_REGISTRYINDEX);
   return 0;
 }
@@ -94,8 +122,8 @@ static int service_body(lua_State *L, void *arg) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, n->attachment->ref_ctx);
   lua_pushstring(L, n->service);
   lua_setfield(L, -2, "service");
-  push_service_log(L, n->service);
-  lua_setfield(L, -2, "log");
+  lua_pushnil(L);
+  lua_setfield(L, -2, "log"); /* made anew when it is next asked for */
   return 0;
 }
 

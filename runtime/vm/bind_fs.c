@@ -19,6 +19,7 @@ struct job {
   struct task_wait *wait;
   int (*push)(lua_State *L, const struct file_result *r);
   const struct file_result *result;
+  size_t limit;
   char path[];
 };
 
@@ -75,18 +76,32 @@ static void job_cancel(void *operation) {
   free(job);
 }
 
-static struct job *job_new(lua_State *L, int (*push)(lua_State *L, const struct file_result *r)) {
-  const char *path = luaL_checkstring(L, 1);
-  wait_check(L);
-  struct job *job = calloc(1, sizeof *job + strlen(path) + 1);
-  if (!job)
-    luaL_error(L, "out of memory");
-  job->push = push;
-  strcpy(job->path, path);
-  return job;
+static int start_read(struct io *io, struct job *job) {
+  return file_read(io, job->path, job->limit, on_done, job, &job->file);
 }
 
-static int job_wait(lua_State *L, struct job *job, int rc) {
+static int start_stat(struct io *io, struct job *job) {
+  return file_stat(io, job->path, on_done, job, &job->file);
+}
+
+static int start_list(struct io *io, struct job *job) {
+  return file_list(io, job->path, on_done, job, &job->file);
+}
+
+/* Starts a job on the path at 1, and waits for it. */
+static int job_call(lua_State *L, size_t limit, int (*start)(struct io *io, struct job *job),
+                    int (*push)(lua_State *L, const struct file_result *r)) {
+  size_t length;
+  const char *path = luaL_checklstring(L, 1, &length);
+  luaL_argcheck(L, strlen(path) == length, 1, "a path without NUL bytes expected");
+  wait_check(L);
+  struct job *job = calloc(1, sizeof *job + length + 1);
+  if (!job)
+    return push_error(L, -ENOMEM, "out of memory");
+  job->push = push;
+  job->limit = limit;
+  memcpy(job->path, path, length + 1);
+  int rc = start(io_of(L), job);
   if (rc == 0)
     return task_wait(L, job, job_cancel, &job->wait);
   free(job);
@@ -98,18 +113,15 @@ static int read_call(lua_State *L) {
   luaL_checkstring(L, 1);
   options_check(L, 2, known);
   size_t limit = (size_t)option_integer(L, 2, "limit", 1, READ_MAX, FILE_READ_LIMIT);
-  struct job *job = job_new(L, push_read);
-  return job_wait(L, job, file_read(io_of(L), job->path, limit, on_done, job, &job->file));
+  return job_call(L, limit, start_read, push_read);
 }
 
 static int stat_call(lua_State *L) {
-  struct job *job = job_new(L, push_stat);
-  return job_wait(L, job, file_stat(io_of(L), job->path, on_done, job, &job->file));
+  return job_call(L, 0, start_stat, push_stat);
 }
 
 static int list_call(lua_State *L) {
-  struct job *job = job_new(L, push_list);
-  return job_wait(L, job, file_list(io_of(L), job->path, on_done, job, &job->file));
+  return job_call(L, 0, start_list, push_list);
 }
 
 /* ---- watching ---- */

@@ -9,6 +9,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <lauxlib.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,11 @@
 #include "vm/bind_io.h"
 #include "vm/bindings.h"
 #include "vm/http_options.h"
+#include "vm/inside.h"
+
+/* Bodies are outside the isolate's account while they are on their way: together at most this many
+ * times its memory limit. */
+enum { BODIES_SHARE = 4 };
 
 /* exchange: one request and its response. It belongs to the task that waits for its response, or to
  * Lua as a handle: `open`'s from the start, a stream's from its response on. */
@@ -52,38 +58,31 @@ static void exchange_close(struct handle *h) {
 
 /* ---- the response ---- */
 
-/* headers[name], in any case: the table has lower-case names. */
-static int header_get(lua_State *L) {
-  size_t length;
+static void push_lower(lua_State *L, const char *name, size_t length) {
   luaL_Buffer b;
-  luaL_checktype(L, 1, LUA_TTABLE);
-  if (lua_type(L, 2) != LUA_TSTRING)
-    return 0;
-  const char *name = lua_tolstring(L, 2, &length);
   luaL_buffinit(L, &b);
   for (size_t i = 0; i < length; i++)
     luaL_addchar(&b, (char)tolower((unsigned char)name[i]));
   luaL_pushresult(&b);
-  lua_rawget(L, 1);
-  return 1;
 }
 
-static void push_lower(lua_State *L, const char *name) {
-  char lower[128];
-  size_t i = 0;
-  for (; name[i] && i < sizeof lower - 1; i++)
-    lower[i] = (char)tolower((unsigned char)name[i]);
-  if (name[i])
-    lua_pushstring(L, name); /* longer than any that one asks for */
-  else
-    lua_pushlstring(L, lower, i);
+/* headers[name], in any case: the table has lower-case names. */
+static int header_get(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  if (lua_type(L, 2) != LUA_TSTRING)
+    return 0;
+  size_t length;
+  const char *name = lua_tolstring(L, 2, &length);
+  push_lower(L, name, length);
+  lua_rawget(L, 1);
+  return 1;
 }
 
 /* By lower-case names; those that came more than once are joined with ", ". */
 static void push_headers(lua_State *L, const struct fetch_response *r) {
   lua_createtable(L, 0, (int)r->header_count);
   for (size_t i = 0; i < r->header_count; i++) {
-    push_lower(L, r->headers[i].name);
+    push_lower(L, r->headers[i].name, strlen(r->headers[i].name));
     lua_pushvalue(L, -1);
     lua_rawget(L, -3);
     if (lua_isnil(L, -1))
@@ -203,6 +202,14 @@ static void ask_cancel(void *operation) {
 
 /* ---- asking ---- */
 
+/* The isolate's own, for as long as its state. */
+static struct fetch_budget *budget_of(lua_State *L) {
+  lua_getfield(L, LUA_REGISTRYINDEX, "http budget");
+  struct fetch_budget *budget = lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  return budget;
+}
+
 /* NULL with three values pushed where it cannot start. */
 static struct exchange *exchange_start(lua_State *L, const char *method, const char *url, int index,
                                        bool send) {
@@ -210,6 +217,7 @@ static struct exchange *exchange_start(lua_State *L, const char *method, const c
   struct fault fault;
   lua_settop(L, index);
   http_options_read(L, index, method, url, send, &options);
+  options.fetch.budget = budget_of(L);
   wait_check(L);
   struct exchange *x = calloc(1, sizeof *x);
   if (!x) {
@@ -218,7 +226,7 @@ static struct exchange *exchange_start(lua_State *L, const char *method, const c
   }
   x->any_status = options.any_status;
   x->stream = options.fetch.stream;
-  strncpy(x->method, method, sizeof x->method - 1);
+  snprintf(x->method, sizeof x->method, "%s", method);
   int rc = fetch_start(io_of(L), &options.fetch, on_response, x, &x->fetch, &fault);
   if (rc < 0) {
     free(x);
@@ -407,6 +415,9 @@ int open_http(lua_State *L) {
       {"read", stream_read}, {"close", stream_close}, {NULL, NULL}};
   static const struct luaL_Reg request[] = {
       {"write", request_write}, {"response", request_response}, {NULL, NULL}};
+  struct fetch_budget *budget = lua_newuserdata(L, sizeof *budget);
+  *budget = (struct fetch_budget){.limit = BODIES_SHARE * isolate_of(L)->limits.memory_hard};
+  lua_setfield(L, LUA_REGISTRYINDEX, "http budget");
   keep_function(L, open_url, "query", "http query");
   keep_function(L, open_json, "encode", "http json");
   lua_pushcfunction(L, header_get);

@@ -140,15 +140,14 @@ static int read_instance(const struct value *v, const char *service, struct inst
   free(a.ports);
   free(a.tags);
   free(a.meta);
-  if (code == 0)
-    code = instance_check(in, f);
-  if (code != 0) {
-    if (in)
-      instance_unref(in);
+  if (!in)
     return code;
-  }
-  *out = in;
-  return 0;
+  code = instance_check(in, f);
+  if (code != 0)
+    instance_unref(in);
+  else
+    *out = in;
+  return code;
 }
 
 static int answer(lua_State *L, int code, const struct fault *f) {
@@ -164,16 +163,15 @@ static struct set *set_check(lua_State *L) {
 
 static int put_call(lua_State *L) {
   struct set *s = set_check(L);
-  struct value *v;
-  struct instance *in;
-  enum status status;
+  struct value *v = NULL;
+  struct instance *in = NULL;
+  enum status status = STATUS_PASSING;
   struct fault f = {0};
   int code = read_value(L, 2, &v, &f);
-  if (code == 0) {
+  if (v)
     code = read_instance(v, set_service(s), &in, &status, &f);
-    value_unref(v);
-  }
-  if (code == 0) {
+  value_unref(v);
+  if (in) {
     code = set_put(s, in, status);
     instance_unref(in);
     if (code != 0)
@@ -199,32 +197,37 @@ struct leniency {
   struct fault first;
 };
 
-static int replace_from(struct set *s, const struct value *list, struct leniency *lenient,
-                        struct fault *f) {
+static int replace_all(struct set *s, const struct value *list, struct leniency *lenient,
+                       struct instance **instances, enum status *statuses, struct fault *f) {
   size_t count = value_length(list), made = 0;
-  struct instance **instances = calloc(count + 1, sizeof(struct instance *));
-  enum status *statuses = calloc(count + 1, sizeof *statuses);
-  int code = instances && statuses ? 0 : fault_set(f, -ENOMEM, "out of memory");
-  if (code == 0 && (value_kind(list) != VALUE_TABLE || value_fields(list) > 0))
-    code = fault_set(f, -EINVAL, "a list of instances is expected");
-  for (size_t i = 0; code == 0 && i < count; i++) {
-    struct fault why;
-    code =
+  for (size_t i = 0; i < count; i++) {
+    struct fault why = {0};
+    int code =
         read_instance(value_at(list, i), set_service(s), &instances[made], &statuses[made], &why);
     if (code == 0) {
       made++;
       continue;
     }
     fault_set(f, code, "instance %zu: %.400s", i + 1, why.text);
-    if (lenient->wanted && code == -EINVAL) {
-      if (lenient->skipped++ == 0)
-        lenient->first = *f;
-      code = 0;
-    }
+    if (!lenient->wanted || code != -EINVAL)
+      return code;
+    if (lenient->skipped++ == 0)
+      lenient->first = *f;
   }
-  if (code == 0 && (code = set_replace(s, instances, statuses, made)) != 0)
-    fault_set(f, code, "the set does not take them: %s", strerror(-code));
-  for (size_t i = 0; i < made; i++)
+  int code = set_replace(s, instances, statuses, made);
+  return code == 0 ? 0 : fault_set(f, code, "the set does not take them: %s", strerror(-code));
+}
+
+static int replace_from(struct set *s, const struct value *list, struct leniency *lenient,
+                        struct fault *f) {
+  size_t count = value_length(list);
+  if (value_kind(list) != VALUE_TABLE || value_fields(list) > 0)
+    return fault_set(f, -EINVAL, "a list of instances is expected");
+  struct instance **instances = calloc(count + 1, sizeof(struct instance *));
+  enum status *statuses = calloc(count + 1, sizeof *statuses);
+  int code = instances && statuses ? replace_all(s, list, lenient, instances, statuses, f)
+                                   : fault_set(f, -ENOMEM, "out of memory");
+  for (size_t i = 0; instances && instances[i]; i++)
     instance_unref(instances[i]);
   free(instances);
   free(statuses);
@@ -242,7 +245,7 @@ static int current_call(lua_State *L) {
 static int replace_call(lua_State *L) {
   static const char *const options[] = {"lenient", NULL};
   struct set *s = set_check(L);
-  struct value *list;
+  struct value *list = NULL;
   struct fault f = {0};
   options_check(L, 3, options);
   struct leniency lenient = {.wanted = option_flag(L, 3, "lenient")};
@@ -276,8 +279,10 @@ static void binding_close(struct handle *h) {
 
 struct set_binding *push_set(lua_State *L, struct set *s) {
   struct set_binding *b = calloc(1, sizeof *b);
-  if (!b)
+  if (!b) {
     luaL_error(L, "out of memory");
+    return NULL;
+  }
   b->set = s;
   handle_push(L, &b->handle, SET_TYPE, binding_close);
   b->owned = true;

@@ -1,4 +1,5 @@
-/* perigee.sleep(duration): waits, at least a turn of the loop. The smallest operation there is: the pattern for all others. */
+/* perigee.sleep(duration): waits, at least a turn of the loop. The smallest operation there is: the
+ * pattern for all others. */
 #include "vm/bindings.h"
 #include "vm/task.h"
 

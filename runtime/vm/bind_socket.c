@@ -290,7 +290,7 @@ static int server_port_call(lua_State *L) {
   int rc = socket_server_name(check_server(L)->server, name);
   if (rc < 0 || strncmp(name, "unix:", 5) == 0)
     return push_error(L, rc < 0 ? rc : -EINVAL, "it has no port");
-  lua_pushinteger(L, atoi(strrchr(name, ':') + 1));
+  lua_pushinteger(L, strtol(strrchr(name, ':') + 1, NULL, 10));
   return 1;
 }
 

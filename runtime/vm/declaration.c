@@ -262,6 +262,8 @@ int declaration_read(lua_State *L, struct plugin *p, const char *source, struct 
     return mistake(&r, NULL, "a plugin's file returns a table, this one a %s",
                    luaL_typename(L, r.table));
   int code = read_kind(&r);
+  if (!r.kind)
+    return code;
   code = code ? code : check_fields(&r);
   code = code ? code : read_plain(&r);
   code = code ? code : read_options(&r);

@@ -25,6 +25,7 @@ void turn_watch_stop(void);
 void turn_begin(struct turn *turn, struct isolate *iso);
 /* True when the turn was killed. */
 bool turn_end(struct turn *turn, struct isolate *iso);
+bool turn_is_deep(void); /* so much of the C stack is in use that nothing should nest further */
 
 struct library_chunk {
   const char *name; /* lua/perigee/NAME.lua */

@@ -18,6 +18,11 @@ static int outermost_call(lua_State *L) {
   return 1;
 }
 
+static int deep_call(lua_State *L) {
+  lua_pushboolean(L, turn_is_deep());
+  return 1;
+}
+
 /* Pushes the table that the library's chunks get beside `perigee`: what plugins must not have. */
 static void push_host(lua_State *L) {
   open_task(L);
@@ -25,6 +30,8 @@ static void push_host(lua_State *L) {
   lua_setfield(L, -2, "HOST");
   lua_pushcfunction(L, outermost_call);
   lua_setfield(L, -2, "outermost");
+  lua_pushcfunction(L, deep_call);
+  lua_setfield(L, -2, "deep");
 }
 
 static void run_chunk(lua_State *L, const struct library_chunk *chunk, int perigee, int host) {

@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What fits on a new stack without growing it, which would raise where nothing protects it. */
+enum { TASK_ARGUMENTS_MAX = 30 };
+
 struct task_wait {
   struct task *task;
   void *operation;
@@ -290,6 +293,8 @@ struct task *task_spawn(lua_State *L, int arguments, const struct task_start *st
   struct isolate *iso = isolate_of(L);
   if (iso->task_count >= iso->limits.max_tasks)
     return NULL;
+  if (arguments > TASK_ARGUMENTS_MAX)
+    luaL_error(L, "%d arguments for a task: at most %d", arguments, TASK_ARGUMENTS_MAX);
   lua_State *thread = lua_newthread(L);
   int ref = luaL_ref(L, LUA_REGISTRYINDEX);
   struct task *t = calloc(1, sizeof *t);

@@ -12,7 +12,8 @@
  * hook flags is installed again by the next tick.
  *
  * Only for states whose JIT engine is off: compiled code looks at no hook. C functions are not
- * interrupted; those that could be long are capped in sandbox.c. */
+ * interrupted: what `load` takes is capped in sandbox.c, and a pattern that backtracks for ever in
+ * string.find holds the loop. */
 #include "vm/inside.h"
 
 #include <errno.h>
@@ -30,6 +31,9 @@
 
 static _Thread_local struct turn *volatile innermost;
 static _Thread_local timer_t watch;
+
+enum { STACK_MAX = 1 << 20 };              /* bytes of the C stack; the system gives 8 MiB */
+static _Thread_local uintptr_t stack_base; /* where the outermost turn began */
 
 /* Runs with HOOK_ACTIVE set, so it is not called again while it raises. */
 static void kill_hook(lua_State *L, lua_Debug *unused) {
@@ -85,6 +89,8 @@ void turn_begin(struct turn *turn, struct isolate *iso) {
   int64_t ticks = iso->limits.turn_ns / TURN_TICK_NS;
   *turn = (struct turn){.L = iso->L, .outer = innermost, .allowed = ticks > 0 ? (int)ticks : 1};
   iso->turns++;
+  if (!innermost)
+    stack_base = (uintptr_t)__builtin_frame_address(0);
   atomic_signal_fence(memory_order_release);
   innermost = turn;
 }
@@ -101,4 +107,8 @@ bool turn_end(struct turn *turn, struct isolate *iso) {
     lua_gc(iso->L, LUA_GCRESTART, 0);
   }
   return killed;
+}
+
+bool turn_is_deep(void) {
+  return stack_base - (uintptr_t)__builtin_frame_address(0) > STACK_MAX;
 }

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-const char *const library_names[] = {"coroutine", "task", "instance", NULL};
+const char *const library_names[] = {"depth", "coroutine", "task", "instance", NULL};
 
 static int library_read(const char *directory, const char *name, struct library_chunk *chunk,
                         struct fault *f) {

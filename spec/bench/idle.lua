@@ -1,10 +1,9 @@
 -- idle: what an agent costs that runs examples/hello (three back ends, checked twice a second):
 -- resident memory at its highest over ten seconds, and processor time.
 package.path = "./?.lua;" .. package.path
+local bench = require("spec.support.bench")
 local perigee = require("spec.support.perigee")
 local process = require("spec.support.process")
-local cjson = require("cjson")
-local json_path = arg[1] == "--json" and arg[2]
 local SECONDS = 10
 
 local function status_number(pid, name)
@@ -40,15 +39,4 @@ local function measure()
   }
 end
 
-local ok, figures = pcall(measure)
-perigee.cleanup()
-if not ok then
-  io.stderr:write(tostring(figures), "\n")
-  os.exit(1)
-end
-for _, f in ipairs(figures) do
-  print(string.format("%-44s %8.2f %s", f.name, f.value, f.unit))
-end
-if json_path then
-  perigee.write(json_path, cjson.encode(figures))
-end
+bench.run(measure)

@@ -1,4 +1,5 @@
-/* Files that were damaged or cut before they are opened. Opening may refuse; if it does not, every
+/* spec: timeout 300
+ * Files that were damaged or cut before they are opened. Opening may refuse; if it does not, every
  * call must come back and touch nothing outside the file. The seeds are fixed. */
 #include "catalog/fixture.h"
 #include "catalog/layout.h"

@@ -1,4 +1,5 @@
-/* The writer is killed before every store that it makes, and before every system call that changes
+/* spec: timeout 300
+ * The writer is killed before every store that it makes, and before every system call that changes
  * something, over a script that takes over, publishes, grows, withdraws and ends. After each death
  * the readers must go on with the last whole snapshot, and a new writer must take over. */
 #include <signal.h>
@@ -126,7 +127,7 @@ static bool survive(unsigned long k, struct progress *at) {
   int status;
   memset(at, 0, sizeof *at);
   prepare(&r);
-  pid_t pid = fork();
+  pid_t pid = fork_child();
   assert_true(pid >= 0);
   if (pid == 0) {
     deadly_store = k;

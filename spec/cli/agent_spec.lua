@@ -162,6 +162,23 @@ describe("with an agent", function()
   end)
 end)
 
+describe("run", function()
+  it("says what it was asked for and does not do", function()
+    local agent = perigee.agent({ arguments = { "--dns", "127.0.0.1:8600" } })
+    assert.truthy(agent:log():find("dns is configured, and not served", 1, true))
+    local code = agent:stop()
+    assert.equal(0, code)
+  end)
+
+  it("refuses an address that is none before anything starts", function()
+    local run_dir = perigee.scratch() .. "/run"
+    local r = perigee.run({ perigee.build .. "/perigee", "run", "--http", "nowhere", "--run-dir", run_dir })
+    assert.equal(1, r.code)
+    assert.truthy(r.err:find('--http: "nowhere" is not an address', 1, true))
+    assert.is_nil(io.open(run_dir .. "/lock"))
+  end)
+end)
+
 describe("after the agent was killed", function()
   it("goes on picking and listing, and says that no agent runs", function()
     local agent = perigee.agent({ config = config })

@@ -50,6 +50,21 @@ describe("perigee", function()
     end
   end)
 
+  it("explains the configuration, as it is checked", function()
+    local r = run("help", "configuration")
+    assert.equal(0, r.code)
+    for _, line in ipairs({
+      'http (address or false, default "127.0.0.1:8500")',
+      "services.NAME.port (integer)",
+      'services.NAME.check.interval (duration, default "10s")',
+      'log.level ("debug" or "info" or "warn" or "error", default "info")',
+      "watches.NAME.target (string)",
+    }) do
+      assert.truthy(r.out:find("\n  " .. line .. "\n", 1, true), line)
+    end
+    assert.truthy(run("help", "--man").out:find("services.NAME.check.deregister_after", 1, true))
+  end)
+
   it("refuses wrong options and arguments with a sentence", function()
     fails(2, "an argument is missing: SERVICE", "pick")
     fails(2, 'one argument too many: "b"', "pick", "a", "b")

@@ -339,6 +339,7 @@ static void what_is_no_data(void **state) {
 static void errors_in_lua(void **state) {
   finds("return {\n  x = = 1\n}", "perigee.lua:2: unexpected symbol near '='\n");
   finds("\nerror('no luck')", "perigee.lua:2: no luck\n");
+  finds("error('two\\nlines')", "perigee.lua:1: two lines\n");
   finds("error({})", "perigee.lua: it raised an error that is no text\n");
   finds("local x = envv('A')",
         "perigee.lua:1: there is no global \"envv\" here; did you mean \"env\"?\n");

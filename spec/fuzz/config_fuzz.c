@@ -69,7 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   struct places *places = places_read(source, size);
   if (!places)
     abort();
-  walk(places_root(places), 4);
+  walk(places_root(places), 3);
   places_free(places);
   read_words(text);
   free(source);

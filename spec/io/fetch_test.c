@@ -193,6 +193,31 @@ static void limits_the_response(void **state) {
   assert_int_equal(o.error, -EMSGSIZE);
 }
 
+static void bodies_share_a_budget(void **state) {
+  struct fixture *fx = *state;
+  struct outcome o, first;
+  struct fetch_budget budget = {.limit = 1000000};
+  GET(fx, &o, .url = here("/big?bytes=1000001"), .budget = &budget);
+  assert_int_equal(o.error, -ENOBUFS);
+  assert_int_equal(budget.held, 0);
+  struct fetch *f;
+  struct fetch_options options = {
+      .method = "GET", .url = here("/big?bytes=600000"), .budget = &budget};
+  first = (struct outcome){0};
+  assert_int_equal(fetch_start(fx->io, &options, note_response, &first, &f, NULL), 0);
+  run_until(fx, &first.done);
+  assert_int_equal(budget.held, 600000);
+  GET(fx, &o, .url = here("/big?bytes=600000"), .budget = &budget);
+  assert_int_equal(o.error, -ENOBUFS);
+  GET(fx, &o, .url = here("/echo"), .method = "PUT", .body = "b", .body_length = 1,
+      .budget = &budget);
+  assert_int_equal(o.error, 0);
+  fetch_close(f);
+  assert_int_equal(budget.held, 0);
+  GET(fx, &o, .url = here("/big?bytes=600000"), .budget = &budget);
+  assert_int_equal(o.length, 600000);
+}
+
 static void tells_what_went_wrong(void **state) {
   struct outcome o;
   GET(*state, &o, .url = here("/torn"));
@@ -308,6 +333,29 @@ static void holds_the_peer_back(void **state) {
     ;
   assert_int_equal(o.n, 0);
   assert_int_equal(o.length, 100000000);
+  fetch_close(f);
+}
+
+static void streams_give_their_budget_back(void **state) {
+  struct fixture *fx = *state;
+  struct outcome o, w = {0};
+  struct fetch_budget budget = {.limit = 1000000};
+  struct fetch *f = begin(fx, &o,
+                          (struct fetch_options){.method = "POST",
+                                                 .url = here("/big?bytes=10000000"),
+                                                 .stream = true,
+                                                 .send = true,
+                                                 .budget = &budget});
+  assert_int_equal(fetch_write(f, "some", 4, note_written, &w), 0);
+  assert_int_equal(budget.held, 4);
+  run_until(fx, &w.written);
+  fetch_finish(f);
+  run_until(fx, &o.done);
+  while (read_piece(fx, f, &o) > 0)
+    ;
+  assert_int_equal(o.n, 0);
+  assert_int_equal(o.length, 10000000);
+  assert_int_equal(budget.held, 0);
   fetch_close(f);
 }
 
@@ -471,12 +519,14 @@ int main(void) {
       FIXTURE_TEST(redirected_posts),
       FIXTURE_TEST(keeps_credentials_at_home),
       FIXTURE_TEST(limits_the_response),
+      FIXTURE_TEST(bodies_share_a_budget),
       FIXTURE_TEST(tells_what_went_wrong),
       FIXTURE_TEST(reuses_connections_unless_fresh),
       FIXTURE_TEST(goes_by_unix_socket_and_ipv6),
       FIXTURE_TEST(verifies_tls),
       FIXTURE_TEST(streams_piece_by_piece),
       FIXTURE_TEST(holds_the_peer_back),
+      FIXTURE_TEST(streams_give_their_budget_back),
       FIXTURE_TEST(streams_end_in_errors_and_deadlines),
       FIXTURE_TEST(streams_a_request),
       FIXTURE_TEST(closes_at_any_time),

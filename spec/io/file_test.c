@@ -187,6 +187,25 @@ static void watches_a_link_into_a_swapped_directory(void **state) {
   file_watch_close(w);
 }
 
+static void watches_a_directory_that_is_replaced(void **state) {
+  struct fixture *fx = *state;
+  assert_int_equal(mkdir(path_of("r"), 0700), 0);
+  struct file_watch *w = watch(fx, path_of("r")), *v = watch(fx, path_of("r/conf"));
+  for (int i = 0; i < 3; i++) {
+    assert_int_equal(rmdir(path_of("r")), 0);
+    assert_int_equal(mkdir(path_of("r"), 0700), 0);
+    assert_int_equal(next(fx, w, 0).status, 0);
+    put("r/conf", "1");
+    assert_string_equal(next(fx, v, 0).names, "conf ");
+    assert_int_equal(next(fx, w, 0).status, 0);
+    unlink(path_of("r/conf"));
+    assert_string_equal(next(fx, v, 0).names, "conf ");
+    assert_int_equal(next(fx, w, 0).status, 0);
+  }
+  file_watch_close(v);
+  file_watch_close(w);
+}
+
 static void more_names_than_are_told(void **state) {
   struct fixture *fx = *state;
   char name[32];
@@ -227,6 +246,7 @@ int main(void) {
       FIXTURE_TEST(watches_a_directory),
       FIXTURE_TEST(watches_a_file_through_replacement),
       FIXTURE_TEST(watches_a_link_into_a_swapped_directory),
+      FIXTURE_TEST(watches_a_directory_that_is_replaced),
       FIXTURE_TEST(more_names_than_are_told),
       FIXTURE_TEST(watching_what_is_not_there),
   };

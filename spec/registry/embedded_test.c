@@ -419,6 +419,7 @@ static void test_register_again_keeps_checks(void **state) {
   embedded_check_result(fx->e, handle, STATUS_PASSING, "ok");
 
   do_register(fx, make("web2", "web-1", 0, &c, 1));
+  assert_int_equal(fx->gone, 1); /* from the service "web" */
   assert_int_equal(fx->started, 2);
   assert_int_equal(fx->stopped, 1);
   assert_int_equal(status_of(fx, "web-1"), STATUS_PASSING);

@@ -212,6 +212,9 @@ static void kinds_there_is_no_plugin_for(void **state) {
   assert_refused("{\"Name\":\"a\",\"Check\":{\"GRPC\":\"a:1\",\"Interval\":\"1s\"}}", 501,
                  "This agent has no GRPC check");
   assert_refused("{\"Name\":\"a\",\"Check\":{\"UDP\":\"a:1\",\"Interval\":\"1s\"}}", 501, "UDP");
+  assert_refused("{\"Name\":\"a\",\"Check\":{\"HTTP\":\"http://a/\",\"Interval\":\"1s\","
+                 "\"DisableRedirects\":true}}",
+                 501, "no DisableRedirects");
   assert_refused("{\"Name\":\"a\",\"check\":{\"script_args\":[\"x\"],\"interval\":\"1s\"}}", 500,
                  "Scripts are disabled on this agent from remote calls");
   assert_refused("{\"Name\":\"a\",\"Check\":{\"DockerContainerID\":\"x\",\"Interval\":\"1s\"}}",

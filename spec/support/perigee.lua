@@ -14,7 +14,12 @@ int getsockname(int fd, struct sockaddr_in_t *address, unsigned *length);
 int listen(int fd, int backlog);
 ]])
 
-local perigee = { build = os.getenv("BUILD") or "build", slower = tonumber(os.getenv("SPEC_SLOWER") or "") or 1 }
+local perigee = {
+  build = os.getenv("BUILD") or "build",
+  slower = tonumber(os.getenv("SPEC_SLOWER") or "") or 1,
+  -- What a program must be compiled with to load this build's libperigee.
+  cflags = (os.getenv("SANITIZE") or "") ~= "" and "-fsanitize=" .. os.getenv("SANITIZE") or "",
+}
 local started, scratches, files = {}, {}, 0
 
 -- A directory of this spec's own, removed at the end.

@@ -349,6 +349,24 @@ static void begin_and_end(struct fixture *fx, const char *body, int turns) {
   plugin_free(p);
 }
 
+/* A body that the isolate has no room for is an error of the call, and nothing of it is left. */
+static void what_does_not_fit_is_an_error(void **state) {
+  struct fixture *fx = *state;
+  struct isolate_limits limits = {.memory_soft = 1 << 20, .memory_hard = 2 << 20};
+  char body[600];
+  snprintf(
+      body, sizeof body,
+      "local http, dir = 'http://127.0.0.1:%d', '%s'\n"
+      "local _, text, code = perigee.http.get(http .. '/big?bytes=6000000')\n"
+      "local _, _, also = perigee.process.run { 'head', '-c', '6000000', '/dev/zero', "
+      "output_limit = 7000000 }\n"
+      "return text:match('^out of memory'), code, also, perigee.http.get(http .. '/hello').body",
+      peer.http, peer.directory);
+  assert_string_equal(ask_within(fx, body, &limits), "out of memory|ENOMEM|ENOMEM|hello");
+  uv_run(&fx->loop, UV_RUN_DEFAULT);
+  assert_int_equal(io_open(fx->io), 0);
+}
+
 /* The name server is silent, so that dead.test is asked for until given up. */
 static int silent_fd;
 
@@ -443,6 +461,7 @@ int main(void) {
       FIXTURE_TEST(files_are_read_and_watched),
       FIXTURE_TEST(an_ended_isolate_leaves_nothing_waiting),
       FIXTURE_TEST(an_ended_task_leaves_nothing_waiting),
+      FIXTURE_TEST(what_does_not_fit_is_an_error),
       FIXTURE_TEST(waiting_where_one_cannot_raises),
   };
   if (peer_open(&peer) < 0)

@@ -58,6 +58,27 @@ static void waiting_is_no_running(void **state) {
       "fine");
 }
 
+/* Through C, which LuaJIT would let go on until the process has no stack. */
+static void recursion_ends_before_the_stack_does(void **state) {
+  static const char *const deep[] = {
+      "local function f() return f() + 1 end f()",
+      "local function f() return coroutine.wrap(f)() end f()",
+      "local function f() return ('x'):gsub('x', f) end f()",
+      "local function f() table.sort({1, 2, 3}, function() f() return false end) end f()",
+      "local function f() return ('x'):gsub('x', function() return coroutine.wrap(f)() end) end "
+      "f()",
+      "local t = setmetatable({}, {}) getmetatable(t).__tostring = function() return tostring(t) "
+      ".. 'x' end\n"
+      "return tostring(t)",
+  };
+  for (size_t i = 0; i < sizeof deep / sizeof *deep; i++) {
+    const char *text = ask_within(
+        *state, deep[i], &(struct isolate_limits){.memory_hard = 64 << 20, .turn_ns = 20000000000});
+    if (!strstr(text, "stack overflow"))
+      fail_msg("%s\nanswered: %s", deep[i], text);
+  }
+}
+
 static void memory_has_a_hard_limit(void **state) {
   static const char *const hungry[] = {
       "local t = {} for i = 1, 1e9 do t[i] = {i} end",
@@ -155,6 +176,7 @@ int main(void) {
       FIXTURE_TEST(a_kill_ends_one_task_not_its_isolate),
       FIXTURE_TEST(a_runaway_file_is_killed_while_it_loads),
       FIXTURE_TEST(waiting_is_no_running),
+      FIXTURE_TEST(recursion_ends_before_the_stack_does),
       FIXTURE_TEST(memory_has_a_hard_limit),
       FIXTURE_TEST(a_plugin_that_ran_out_goes_on_after_it_let_go),
       FIXTURE_TEST(garbage_is_collected_in_time),

@@ -246,6 +246,29 @@ static void plain_data_crosses_and_nothing_else(void **state) {
                    -EINVAL);
 }
 
+/* Each check is a use of its plugin, and all are in one isolate with the default limits. */
+static void ten_thousand_uses_fit(void **state) {
+  struct fixture *fx = *state;
+  enum { USES = 10000 };
+  static struct attachment *uses[USES];
+  struct plugin *p;
+  struct findings findings = {0};
+  struct isolate_stats stats;
+  struct fault f;
+  struct value *url = value_text("/healthz", 8);
+  assert_int_equal(plugin_load(fx->vm, "check", "http", "plugins/check/http.lua", NULL, &p, &f), 0);
+  for (int i = 0; i < USES; i++) {
+    assert_int_equal(plugin_attach(p, url, "x", &uses[i], &findings), 0);
+    assert_int_equal(attachment_service(uses[i], "web"), 0);
+  }
+  isolate_stats(plugin_isolate(p), &stats);
+  assert_in_range(stats.memory, 0, 6 << 20);
+  for (int i = 0; i < USES; i++)
+    attachment_free(uses[i]);
+  plugin_free(p);
+  value_unref(url);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       FIXTURE_TEST(mistakes_are_named_with_their_line),
@@ -254,6 +277,7 @@ int main(void) {
       FIXTURE_TEST(hiding_what_ships_must_be_meant),
       FIXTURE_TEST(options_are_checked_before_anything_runs),
       FIXTURE_TEST(a_function_gets_instance_options_and_ctx),
+      FIXTURE_TEST(ten_thousand_uses_fit),
       FIXTURE_TEST(plain_data_crosses_and_nothing_else),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

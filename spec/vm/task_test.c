@@ -12,6 +12,15 @@ static void a_task_may_be_a_call_of_the_host_alone(void **state) {
       "nil|done");
 }
 
+static void arguments_have_a_most(void **state) {
+  assert_string_equal(ask(*state,
+                          "local t = {} for i = 1, 30 do t[i] = i end\n"
+                          "local all = perigee.task.spawn(function(...) return select('#', ...) "
+                          "end, unpack(t)):join()\n"
+                          "return all, (pcall(perigee.task.spawn, function() end, 31, unpack(t)))"),
+                      "30|false");
+}
+
 static void sleeping_for_nothing_lets_others_run(void **state) {
   assert_string_equal(ask(*state,
                           "local t = perigee.task.spawn(function() perigee.sleep(0) end)\n"
@@ -195,6 +204,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       FIXTURE_TEST(a_wait_gives_way_and_comes_back),
       FIXTURE_TEST(a_task_may_be_a_call_of_the_host_alone),
+      FIXTURE_TEST(arguments_have_a_most),
       FIXTURE_TEST(sleeping_for_nothing_lets_others_run),
       FIXTURE_TEST(a_child_is_joined_with_its_results),
       FIXTURE_TEST(a_child_that_raises_fails_its_join),

@@ -220,20 +220,31 @@ static int remove_one(const char *path, const struct stat *what, int kind, struc
   return remove(path);
 }
 
+/* Asks the agent to end, and waits for that; it must come to exit code 0. */
+static void dismiss_agent(struct show *s) {
+  int status = 0;
+  kill(s->agent.pid, SIGTERM);
+  for (double limit = now_s() + 10; waitpid(s->agent.pid, &status, WNOHANG) == 0;) {
+    if (now_s() > limit) {
+      picture_event(s, "the agent does not end: it is killed");
+      s->exit_code = 1;
+      return;
+    }
+    nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+  }
+  if (status != 0) {
+    s->exit_code = 1;
+    ended(s, &s->agent, status);
+  }
+  s->agent.pid = 0;
+}
+
 void stage_close(struct show *s) {
   struct actor *a;
   if (!s->home[0])
     return; /* nothing was ever started */
-  if (s->agent.pid) {
-    kill(s->agent.pid, SIGTERM);
-    for (double limit = now_s() + 2; now_s() < limit;) {
-      if (waitpid(s->agent.pid, NULL, WNOHANG) != 0) {
-        s->agent.pid = 0;
-        break;
-      }
-      nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
-    }
-  }
+  if (s->agent.pid)
+    dismiss_agent(s);
   for (int i = 0; (a = stage_actor(s, i)) != NULL; i++) {
     stage_kill(a);
     if (a->pid)
