@@ -53,8 +53,9 @@ void watches_free(struct watches *all) {
   free(all);
 }
 
+/* This agent's own; with an authority it is another perigee's, which a plugin watches. */
 static bool is_embedded(const struct target *t) {
-  return strcmp(t->registry, "embedded") == 0;
+  return strcmp(t->registry, "embedded") == 0 && !*t->authority;
 }
 
 static void verify_one(const struct config *config, struct plugins *plugins,
