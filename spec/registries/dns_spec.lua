@@ -39,7 +39,7 @@ describe("names as a registry", function()
     end)
     agent = host.agent({
       watches = { web = "dns:///web.test:80", srv = "srv:///_http._tcp.test", nobody = "dns:///nobody.test:80" },
-    }, { wrap = wrap })
+    }, { before = wrap })
   end)
 
   local function spec(name, body)
