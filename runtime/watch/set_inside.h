@@ -22,6 +22,7 @@ struct set {
   int64_t due_ns; /* while it waits: not before */
   uint32_t opens;
   bool dirty, moved, stale, in_catalog, failing;
+  bool lost; /* had a healthy endpoint, and then none: its recovery is news */
   char service[];
 };
 
@@ -39,7 +40,7 @@ struct sets {
   struct set *dirty;   /* a list, in no order */
   struct set *waiting; /* dirty, too, but not before their `due_ns` */
   struct sets_stats stats;
-  struct set_turn opened, shut; /* began, and ceased, to fail open */
+  struct set_turn fresh, opened, shut; /* fail open from their first on; began; recovered */
   /* Scratch of one publishing, kept for the next. */
   struct catalog_endpoint *endpoints;
   struct catalog_pair *pairs;
