@@ -143,13 +143,13 @@ int watches_configure(struct watches *all, const struct config *config, struct f
     return fault_set(f, -ENOMEM, "out of memory");
   for (size_t i = 0; i < config->watch_count; i++) {
     struct watch *w = calloc(1, sizeof *w);
-    int r = w ? target_parse(config->watches[i].target, &w->target, f)
-              : fault_set(f, -ENOMEM, "out of memory");
+    if (!w)
+      return fault_set(f, -ENOMEM, "out of memory");
+    int r = target_parse(config->watches[i].target, &w->target, f);
     if (r == 0)
       r = watch_start(all, w, config, &config->watches[i], f);
     if (r != 0) {
-      if (w)
-        watch_free(w);
+      watch_free(w);
       return r;
     }
     all->items[all->count++] = w;
@@ -183,8 +183,12 @@ static bool fed_from_here(const struct watches *all, const char *service) {
  * one. */
 void watches_local(struct watches *all, const struct registration_state *state, bool gone) {
   const struct instance *in = state->registration->instance;
-  if (!fed_from_here(all, in->service))
+  if (!fed_from_here(all, in->service)) {
+    if (!gone && state->create_index == state->modify_index) /* new, not changed */
+      log_warn("registered, and not picked: a watch takes this service from elsewhere",
+               LOG_S("service", in->service), LOG_S("instance", in->id));
     return;
+  }
   struct set *s = sets_find(all->sets, in->service);
   if (gone) {
     if (s && set_remove(s, in->id) == 0)

@@ -123,8 +123,10 @@ int batch_replace(lua_State *L, int index, struct set *s, struct fault *f) {
 
 void push_batch(lua_State *L, const char *service) {
   struct batch *b = calloc(1, sizeof *b + strlen(service) + 1);
-  if (!b)
+  if (!b) {
     luaL_error(L, "out of memory");
+    return;
+  }
   strcpy(b->service, service);
   handle_push(L, &b->handle, BATCH_TYPE, batch_close);
 }
