@@ -76,6 +76,7 @@ struct isolate {
   unsigned depth;    /* host frames that still use the isolate; freed at 0 when `ending` */
   jmp_buf *fence;
   struct task *tasks, *ended, *running;
+  size_t queued;       /* of its tasks in the vm's queue: what is woken goes behind them */
   struct task *sliced; /* gave way in its turn: until it goes on, no other task does */
   uint64_t tired;      /* the pass in which it had a tick: its next turn is in a later one */
   unsigned settling;   /* ended tasks are being told of: who that wakes is queued */
@@ -132,6 +133,7 @@ lua_State *
 task_stack(const struct task *t); /* of one whose status is 0: all on it are its results */
 struct task *task_running(lua_State *L);
 const char *task_subject(lua_State *L); /* of the running task; NULL: none */
+bool task_can_slice(lua_State *L);      /* may be yielded here by a hook, and resumed as it was */
 bool task_outermost(lua_State *L);      /* L is the running task itself, not a coroutine it made */
 struct task *task_ref(struct task *t);
 void task_unref(struct task *t);

@@ -56,7 +56,10 @@ void memory_settle(struct isolate *iso) {
     return;
   iso->collect_at = SIZE_MAX; /* not again from inside */
   isolate_enter(iso, collect, NULL, NULL);
-  /* What is still there is in use: look again when it has grown by a quarter. */
-  size_t grown = iso->memory + iso->memory / 4;
+  /* What is still there is in use: look again when it has grown by a quarter, or by half of what is
+   * left, so that what a task leaves behind that ran out is gone before the next. */
+  size_t grown = iso->memory + iso->memory / 4, hard = iso->limits.memory_hard;
+  if (grown > hard)
+    grown = iso->memory < hard ? iso->memory + (hard - iso->memory) / 2 : hard;
   iso->collect_at = grown > iso->limits.memory_soft ? grown : iso->limits.memory_soft;
 }

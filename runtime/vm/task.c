@@ -59,6 +59,14 @@ bool task_outermost(lua_State *L) {
   return t && t->L == L;
 }
 
+/* Not between a wait's start in a coroutine of the plugin's and its yield from the task (see
+ * lua/perigee/coroutine.lua): the operation's end would find a stack that waits for something else.
+ */
+bool task_can_slice(lua_State *L) {
+  const struct task *t = task_running(L);
+  return t && t->L == L && !t->wait.active && lua_isyieldable(L);
+}
+
 bool task_ended(const struct task *t) {
   return t->state == TASK_ENDED;
 }
@@ -246,6 +254,7 @@ void tasks_end(struct isolate *iso) {
 static void task_queue(struct task *t) {
   struct vm *vm = t->isolate->vm;
   t->state = TASK_READY;
+  t->isolate->queued++;
   t->ready_next = NULL;
   *vm->ready_tail = task_ref(t);
   vm->ready_tail = &t->ready_next;
@@ -303,6 +312,8 @@ void tasks_run(struct vm *vm) {
   vm->pass++;
   for (; t; t = next) {
     next = t->ready_next; /* a task that waits again and is woken is queued anew */
+    if (t->isolate)
+      t->isolate->queued--;
     if (t->state == TASK_READY && must_queue(t))
       task_queue(t);
     else if (t->state == TASK_READY)
@@ -399,7 +410,7 @@ void task_wake(struct task_wait *w, task_push_fn push, void *arg) {
       d.count = 0;
   }
   t->arguments = d.count;
-  if (iso->running || iso->settling || must_queue(t))
+  if (iso->running || iso->settling || iso->queued || must_queue(t))
     task_queue(t); /* woken by another task of the isolate: after it, not on its stack */
   else
     task_run(t);

@@ -75,7 +75,7 @@ static void kill_hook(lua_State *L, lua_Debug *unused) {
 static void slice_hook(lua_State *L, lua_Debug *unused) {
   (void)unused;
   struct turn *turn = innermost;
-  if (!turn || !turn->sliceable || !task_outermost(L) || !lua_isyieldable(L))
+  if (!turn || !turn->sliceable || !task_can_slice(L))
     return;
   turn->sliced = true;
   lua_yield(L, 0);

@@ -9,16 +9,19 @@ return {
         found[#found + 1] = what
       end
     end
-    for _, name in ipairs({ "io", "os", "debug", "package", "require", "module", "ffi", "jit", "dofile", "loadfile", "newproxy",
+    for _, name in ipairs({ "io", "os", "debug", "package", "module", "ffi", "jit", "dofile", "loadfile", "newproxy",
       "getfenv", "setfenv", "collectgarbage", "gcinfo", "print", "bit", "arg" }) do
       try(name, rawget(_G, name))
+    end
+    for _, name in ipairs({ "io", "ffi", "os", "string.buffer", "cjson", "../../etc/passwd", "perigee.../../../x", "perigee.x\0" }) do
+      try("require " .. name, require and pcall(require, name))
     end
     try("string.dump", string.dump)
     try("metatable of strings", getmetatable("").__index ~= string)
     try("bytecode", load("\27LJ\2\0\0") or loadstring("\27LJ\2\0\0") or load("\27Lua", "x", "b"))
     try("mode", load("return 1", "=x", "b") and load("\27LJ\2", "=x", "bt"))
     try("metatable of ctx", type(getmetatable(ctx)) == "table")
-    try("environment", load("return io or os or require", "=x", "t", _G)())
+    try("environment", load("return io or os or debug", "=x", "t", _G)())
     local seen = {}
     local function walk(t, path)
       if seen[t] then

@@ -33,6 +33,10 @@ function host.agent(config, options)
   if options.desired then
     perigee.write(home .. "/plugins/registry/desired.lua", text_of(options.desired))
   end
+  config.plugins = { desired = options.desired and { grant = { connect = "*", read = "/*" } } or nil }
+  for _, name in ipairs(options.plugins or {}) do
+    config.plugins[name] = { grant = { connect = "*", read = "/*" } }
+  end
   perigee.write(home .. "/perigee.lua", "return " .. literal(config) .. "\n")
   local agent = perigee.agent({ config_file = home .. "/perigee.lua", before = options.before })
   agent.directory = home
