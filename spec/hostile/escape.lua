@@ -13,7 +13,8 @@ return {
       "getfenv", "setfenv", "collectgarbage", "gcinfo", "print", "bit", "arg" }) do
       try(name, rawget(_G, name))
     end
-    for _, name in ipairs({ "io", "ffi", "os", "string.buffer", "cjson", "../../etc/passwd", "perigee.../../../x", "perigee.x\0" }) do
+    for _, name in ipairs({ "io", "ffi", "os", "string.buffer", "cjson", "../../etc/passwd",
+      "perigee.../../../x", "perigee.x\0" }) do
       try("require " .. name, require and pcall(require, name))
     end
     try("string.dump", string.dump)

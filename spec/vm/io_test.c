@@ -212,14 +212,15 @@ static void sockets_fail_in_values(void **state) {
 
 static void closing_wakes_who_waits(void **state) {
   assert_string_equal(
-      ask_peer(*state, "local server = perigee.tcp.listen('127.0.0.1', 0)\n"
-                       "local s = perigee.tcp.connect('127.0.0.1', server:port())\n"
-                       "local reader = perigee.task.spawn(function() return s:read() end)\n"
-                       "local accepter = perigee.task.spawn(function()\n"
-                       "  server:accept() return server:accept() end)\n"
-                       "perigee.sleep(0.001) s:close() server:close()\n"
-                       "local ok, text = pcall(s.read, s)\n"
-                       "return select(3, reader:join()), select(3, accepter:join()), ok, text"),
+      ask_peer(*state,
+               "local server = perigee.tcp.listen('127.0.0.1', 0)\n"
+               "local s = perigee.tcp.connect('127.0.0.1', server:port())\n"
+               "local peer = server:accept()\n"
+               "local reader = perigee.task.spawn(function() return s:read() end)\n"
+               "local accepter = perigee.task.spawn(function() return server:accept() end)\n"
+               "perigee.sleep(0.001) s:close() server:close()\n"
+               "local ok, text = pcall(s.read, s)\n"
+               "return select(3, reader:join()), select(3, accepter:join()), ok, text"),
       "ECANCELED|ECANCELED|false|socket: closed");
 }
 
