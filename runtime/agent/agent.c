@@ -6,6 +6,7 @@
 #include "agent/node.h"
 #include "agent/parts.h"
 #include "agent/plugins.h"
+#include "agent/registrars.h"
 #include "agent/requests.h"
 #include "agent/watches.h"
 #include "base/buf.h"
@@ -44,6 +45,7 @@ static void on_changed(void *arg, const struct registration_state *state, bool g
     log_error("view not updated: out of memory",
               LOG_S("instance", state->registration->instance->id));
   watches_local(a->watches, state, gone);
+  registrars_local(a->registrars, state, gone);
 }
 
 static void on_check_start(void *arg, uint64_t handle, const struct registration *r, uint32_t i) {
@@ -125,17 +127,22 @@ static void on_server_stopped(void *arg) {
   store_close(a->store, on_store_closed, a);
 }
 
+static void on_registrars_stopped(void *arg) {
+  struct agent *a = arg;
+  server_stop(a->server, on_server_stopped, a);
+}
+
 /* A plain stop keeps every registration: the catalog stays valid, and the next agent takes up what
  * the store holds. --leave takes them back first. */
 static void agent_stop(struct agent *a) {
   if (a->stops++ > 0)
     _exit(130); /* asked twice: at once; the catalog and the store are whole at any moment */
   log_info("stopping", LOG_I("registrations", embedded_count(a->embedded)));
+  registrars_stop(a->registrars, a->config->leave_on_stop, on_registrars_stopped, a);
   if (a->config->leave_on_stop) {
     embedded_leave(a->embedded);
     sets_flush(a->sets);
   }
-  server_stop(a->server, on_server_stopped, a);
 }
 
 static void on_stop_signal(uv_signal_t *signal, int number) {
@@ -218,6 +225,9 @@ static int apply_configuration(struct agent *a) {
   struct fault f = {0};
   if (watches_configure(a->watches, a->config, &f) != 0)
     return fail("cannot start", &f);
+  a->registrars = registrars_new(&a->loop, a->plugins, a->config, a->store, &f);
+  if (!a->registrars)
+    return fail("cannot start", &f);
   int r = embedded_restore(a->embedded);
   if (r != 0) {
     fault_set(&f, r, "cannot read back %s: %s", a->config->data_dir, strerror(-r));
@@ -297,6 +307,7 @@ static int agent_start(struct agent *a) {
 /* Ends the parts in the reverse order of their making. What a part still has on the loop (handles
  * that are closing) goes with the last turns. */
 static void end_parts(struct agent *a) {
+  registrars_free(a->registrars);
   watches_free(a->watches);
   checks_free(a->checks);
   plugins_free(a->plugins);

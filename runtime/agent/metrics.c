@@ -4,6 +4,7 @@
 #include "agent/lag.h"
 #include "agent/parts.h"
 #include "agent/plugins.h"
+#include "agent/registrars.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "catalog/writer.h"
@@ -180,6 +181,7 @@ void agent_metrics(struct agent *a, struct buf *out) {
   catalog_metrics(a, out);
   set_metrics(a, out);
   registry_metrics(a, out);
+  registrars_metrics(a->registrars, out);
   check_metrics(a, out);
   plugin_metrics(a, out);
   lag_metrics(a->lag, out);

@@ -19,6 +19,7 @@ struct agent {
   struct checks *checks;
   struct embedded *embedded;
   struct watches *watches;
+  struct registrars *registrars;
   struct server *server;
   struct lag *lag;
   uv_prepare_t turn; /* publishes what the turn changed, before the loop sleeps */

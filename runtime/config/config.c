@@ -7,6 +7,7 @@
 #include "config/files.h"
 #include "config/services.h"
 #include "config/shape.h"
+#include "config/source_address.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -68,7 +69,7 @@ static void refuse_each(const struct value *section, const char *name, const cha
 }
 
 /* A registry is named as in the scheme of a target. What is in it is its adapter's to judge. */
-static void check_registries(const struct value *all, struct findings *findings) {
+static void check_registries(const struct value *all, const char *http, struct findings *findings) {
   for (size_t i = 0; i < value_fields(all); i++) {
     const char *name;
     const struct value *v = value_field(all, i, &name), *adapter = value_get(v, "adapter");
@@ -80,6 +81,8 @@ static void check_registries(const struct value *all, struct findings *findings)
       findings_add(findings, adapter, path, "adapter: expected the name of a registry plugin");
     if (strcmp(name, "embedded") == 0)
       findings_add(findings, v, path, "\"embedded\" is this agent's own registry");
+    if (registry_is_here(v, http))
+      findings_add(findings, v, path, "this is this very agent (http = \"%s\")", http);
   }
 }
 
@@ -131,7 +134,7 @@ static void read_all(struct config *c, const struct config_options *o, const str
       o->leave || strcmp(value_as_text(value_get(root, "on_stop"), ""), "leave") == 0;
   findings->failed |= !c->run_dir || !c->data_dir || !c->library;
   list_plugin_directories(c, findings);
-  check_registries(value_get(root, "registries"), findings);
+  check_registries(value_get(root, "registries"), c->http, findings);
   refuse_later(root, findings);
   services_read(c, shape, value_get(root, "services"), findings);
   watches_read(c, value_get(root, "watches"), findings);
@@ -182,6 +185,7 @@ void config_free(struct config *c) {
   for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
     free(strings[i]);
   free(c->services);
+  free(c->service_registries);
   free(c->watches);
   free(c->plugin_directories);
   value_unref(c->root);

@@ -27,7 +27,8 @@ struct config {
   unsigned workers; /* 0: the server's default */
   enum log_level log_level;
   bool log_json;
-  struct registration **services; /* ORIGIN_CONFIGURATION, all in the embedded registry */
+  struct registration **services;          /* ORIGIN_CONFIGURATION, all in the embedded registry */
+  const struct value **service_registries; /* of each, a list of names; of `root` */
   size_t service_count;
   struct config_watch *watches;
   size_t watch_count;
