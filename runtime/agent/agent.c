@@ -127,9 +127,14 @@ static void on_server_stopped(void *arg) {
   store_close(a->store, on_store_closed, a);
 }
 
-static void on_registrars_stopped(void *arg) {
+static void on_watches_closed(void *arg) {
   struct agent *a = arg;
   server_stop(a->server, on_server_stopped, a);
+}
+
+static void on_registrars_stopped(void *arg) {
+  struct agent *a = arg;
+  watches_close(a->watches, on_watches_closed, a);
 }
 
 /* A plain stop keeps every registration: the catalog stays valid, and the next agent takes up what
@@ -342,8 +347,13 @@ static int make_lua(struct agent *a) {
   if (io_new(&a->loop, &a->io) != 0)
     return fail("cannot start", &f);
   struct value *host = node_facts(a->config);
-  const struct vm_config vm = {
-      .loop = &a->loop, .io = a->io, .library = a->config->library, .host = host};
+  a->registry = agent_registry(a);
+  const struct vm_config vm = {.loop = &a->loop,
+                               .io = a->io,
+                               .library = a->config->library,
+                               .host = host,
+                               .registry = &a->registry,
+                               .run_dir = a->config->run_dir};
   int r = vm_new(&vm, &a->vm, &f);
   value_unref(host);
   if (r != 0)

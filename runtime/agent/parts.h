@@ -2,6 +2,8 @@
  * order and ends them in the reverse one. Control thread only. */
 #pragma once
 
+#include "vm/isolate.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
@@ -14,6 +16,7 @@ struct agent {
   struct sets *sets;
   struct view *view;
   struct io *io;
+  struct vm_registry registry; /* what the plugins have of it */
   struct vm *vm;
   struct plugins *plugins;
   struct checks *checks;

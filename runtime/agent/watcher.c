@@ -15,7 +15,9 @@
 /* gRPC's connection backoff, with DESIGN.md's cap for a registry on the same site. */
 static const double backoff_first_s = 1, backoff_factor = 1.6, backoff_jitter = 0.2,
                     backoff_cap_s = 20;
-static const double every_s = 10; /* between two calls of a `watch` that does not say */
+static const double every_s = 10; /* of a `watch` that polls, when its plugin does not say */
+static const int64_t close_ns = 1000000000,
+                     reopen_ns = 500000000; /* the latter: below any backoff */
 
 struct watcher {
   struct registry_use use;       /* its options are a reference */
@@ -28,6 +30,8 @@ struct watcher {
   int connection, place; /* what `open` returned, and the target: references in the isolate */
   unsigned failures;
   uv_timer_t timer;
+  void (*closed)(void *arg);
+  void *closed_arg;
 };
 
 static void watcher_call(uv_timer_t *timer);
@@ -58,6 +62,24 @@ static void call_ended(struct watcher *w) {
   w->binding = NULL;
 }
 
+static struct isolate *isolate_for(const struct watcher *w) {
+  return plugin_isolate(w->use.plugin);
+}
+
+/* References are made and dropped under protection: both may allocate. */
+struct keeping {
+  lua_State *from; /* whose `index` is to be kept */
+  int index, reference;
+};
+
+static int keep_body(lua_State *L, void *arg) {
+  struct keeping *k = arg;
+  lua_pushvalue(k->from, k->index);
+  lua_xmove(k->from, L, 1);
+  k->reference = luaL_ref(L, LUA_REGISTRYINDEX);
+  return 0;
+}
+
 static void on_opened(void *arg, const struct call_result *result) {
   struct watcher *w = arg;
   call_ended(w);
@@ -69,8 +91,13 @@ static void on_opened(void *arg, const struct call_result *result) {
     const char *why = result->results > 1 ? lua_tostring(result->L, 1 - result->results) : NULL;
     back_off(w, why ? why : "open returned nothing");
   } else {
-    lua_pushvalue(result->L, -result->results);
-    w->connection = luaL_ref(result->L, LUA_REGISTRYINDEX);
+    struct keeping k = {.from = result->L, .index = -result->results};
+    struct fault f;
+    if (isolate_enter(isolate_for(w), keep_body, &k, &f) != 0) {
+      back_off(w, f.text);
+      return;
+    }
+    w->connection = k.reference;
     w->opened = true;
     again_after(w, 0);
   }
@@ -82,7 +109,7 @@ static int push_connection(lua_State *L, void *arg) {
   return 1;
 }
 
-static int forget_body(lua_State *L, void *arg) {
+static int drop_body(lua_State *L, void *arg) {
   const struct watcher *w = arg;
   luaL_unref(L, LUA_REGISTRYINDEX, w->connection);
   luaL_unref(L, LUA_REGISTRYINDEX, w->place);
@@ -91,25 +118,32 @@ static int forget_body(lua_State *L, void *arg) {
 
 /* Gives the connection and the plugin's use back. The set keeps what is known. */
 static void forget(struct watcher *w) {
-  isolate_enter(plugin_isolate(w->use.plugin), forget_body, w, NULL);
+  isolate_enter(isolate_for(w), drop_body, w, NULL);
   attachment_free(w->attachment);
   w->attachment = NULL;
-  w->connection = w->place = LUA_NOREF;
+  w->connection = w->place = LUA_REFNIL;
   w->opened = false;
 }
 
+static void told_of_close(const struct watcher *w, const struct call_result *result) {
+  if (result->status != 0 && result->status != -ECANCELED)
+    log_warn("a registry's connection did not close in order",
+             LOG_S("service", set_service(w->set)), LOG_S("registry", w->target->registry),
+             LOG_S("error", result->fault->text));
+}
+
 /* Whatever became of it, the next call opens anew, after the backoff that runs. */
-static void on_closed(void *arg, const struct call_result *result) {
+static void on_closed_to_reopen(void *arg, const struct call_result *result) {
   struct watcher *w = arg;
   w->call = NULL;
+  told_of_close(w, result);
   if (result->status != -ECANCELED)
     forget(w);
 }
 
 static void reopen(struct watcher *w) {
-  static const int64_t close_ns = 500 * 1000000LL; /* less than any backoff */
-  if (attachment_call(w->attachment, "close", push_connection, on_closed, w, close_ns, &w->call) !=
-      0)
+  if (w->connection == LUA_REFNIL || attachment_call(w->attachment, "close", push_connection,
+                                                     on_closed_to_reopen, w, reopen_ns, &w->call))
     forget(w);
 }
 
@@ -155,7 +189,7 @@ static void push_target(lua_State *L, const struct target *t) {
 
 static int push_watch(lua_State *L, void *arg) {
   struct watcher *w = arg;
-  if (w->place == LUA_NOREF) {
+  if (w->place == LUA_REFNIL) {
     push_target(L, w->target);
     w->place = luaL_ref(L, LUA_REGISTRYINDEX);
   }
@@ -174,9 +208,8 @@ static int attach(struct watcher *w, struct fault *f) {
     fault_set(f, r, "%s: %s", first ? first->path : w->use.path,
               first ? first->text : strerror(-r));
   } else {
-    r = attachment_service(w->attachment, set_service(w->set));
-    if (r != 0)
-      fault_set(f, r, "%s", strerror(-r));
+    attachment_service(w->attachment, set_service(w->set)); /* ctx.service; for the log's lines */
+    w->opened = !plugin_provides(w->use.plugin, "open");
   }
   findings_free(&findings);
   return r;
@@ -191,15 +224,15 @@ static void watcher_call(uv_timer_t *timer) {
   }
   int r = w->attachment ? 0 : attach(w, &f);
   if (r != 0) {
-    attachment_free(w->attachment);
-    w->attachment = NULL;
     back_off(w, f.text);
     return;
   }
   r = w->opened ? attachment_call(w->attachment, "watch", push_watch, on_watched, w, 0, &w->call)
                 : attachment_call(w->attachment, "open", NULL, on_opened, w, 0, &w->call);
-  if (r != 0)
+  if (r != 0) {
+    call_ended(w);
     back_off(w, strerror(-r));
+  }
 }
 
 struct watcher *watcher_start(uv_loop_t *loop, const struct registry_use *use,
@@ -209,7 +242,7 @@ struct watcher *watcher_start(uv_loop_t *loop, const struct registry_use *use,
     return NULL;
   *w = (struct watcher){.use = *use, .target = target, .set = set};
   w->use.options = value_ref(use->options);
-  w->connection = w->place = LUA_NOREF;
+  w->connection = w->place = LUA_REFNIL;
   uv_timer_init(loop, &w->timer);
   w->timer.data = w;
   again_after(w, delay_ms / 1e3);
@@ -220,10 +253,32 @@ static void watcher_closed(uv_handle_t *timer) {
   free(timer->data);
 }
 
-void watcher_end(struct watcher *w) {
+static void watcher_quiet(struct watcher *w) {
+  uv_timer_stop(&w->timer);
   if (w->call)
     call_cancel(w->call);
   call_ended(w);
+}
+
+static void on_closed(void *arg, const struct call_result *result) {
+  struct watcher *w = arg;
+  w->call = NULL;
+  told_of_close(w, result);
+  w->closed(w->closed_arg);
+}
+
+bool watcher_close(struct watcher *w, void (*closed)(void *arg), void *arg) {
+  watcher_quiet(w);
+  if (w->connection == LUA_REFNIL)
+    return false;
+  w->closed = closed;
+  w->closed_arg = arg;
+  return attachment_call(w->attachment, "close", push_connection, on_closed, w, close_ns,
+                         &w->call) == 0;
+}
+
+void watcher_end(struct watcher *w) {
+  watcher_quiet(w);
   forget(w);
   value_unref(w->use.options);
   uv_close((uv_handle_t *)&w->timer, watcher_closed);

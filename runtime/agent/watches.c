@@ -26,6 +26,9 @@ struct watches {
   struct plugins *plugins;
   struct watch **items; /* by service */
   size_t count;
+  size_t closing; /* watchers whose plugin closes its connection; one more while they begin to */
+  void (*closed)(void *arg);
+  void *closed_arg;
 };
 
 struct watches *watches_new(uv_loop_t *loop, struct sets *sets, struct plugins *plugins) {
@@ -44,6 +47,23 @@ static void watch_free(struct watch *w) {
   free(w);
 }
 
+static void on_one_closed(void *arg) {
+  struct watches *all = arg;
+  if (--all->closing == 0)
+    all->closed(all->closed_arg);
+}
+
+void watches_close(struct watches *all, void (*closed)(void *arg), void *arg) {
+  all->closed = closed;
+  all->closed_arg = arg;
+  all->closing = 1;
+  for (size_t i = 0; i < all->count; i++) {
+    struct watcher *w = all->items[i]->watcher;
+    all->closing += w && watcher_close(w, on_one_closed, all);
+  }
+  on_one_closed(all);
+}
+
 void watches_free(struct watches *all) {
   if (!all)
     return;
@@ -53,8 +73,9 @@ void watches_free(struct watches *all) {
   free(all);
 }
 
+/* This agent's own; with an authority it is another perigee's, which a plugin watches. */
 static bool is_embedded(const struct target *t) {
-  return strcmp(t->registry, "embedded") == 0;
+  return strcmp(t->registry, "embedded") == 0 && !*t->authority;
 }
 
 static void verify_one(const struct config *config, struct plugins *plugins,
@@ -73,7 +94,11 @@ static void verify_one(const struct config *config, struct plugins *plugins,
     return;
   }
   struct registry_use use = {0};
-  if (!is_embedded(&target) && registries_find(config, plugins, target.registry, &use, &f) != 0) {
+  int r = is_embedded(&target) ? 0 : registries_find(config, plugins, target.registry, &use, &f);
+  if (r == 0 && use.plugin && !plugin_provides(use.plugin, "watch"))
+    r = fault_set(&f, -ENOSYS, "the registry \"%s\" cannot be watched: its plugin has no `watch`",
+                  target.registry);
+  if (r != 0) {
     snprintf(path, sizeof path, "watches.%s.target", from->service);
     findings_add(findings, value_get(from->declared, "target"), path, "%s", f.text);
   }

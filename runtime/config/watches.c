@@ -12,6 +12,8 @@
 /* The two that need no adapter are checked whole; of others, only the adapter knows. */
 static int check_target(const struct target *t, struct fault *f) {
   bool embedded = strcmp(t->registry, "embedded") == 0;
+  if (embedded && *t->authority) /* another perigee's */
+    return 0;
   if (!embedded && strcmp(t->registry, "static") != 0 && strcmp(t->registry, "direct") != 0)
     return 0;
   if (*t->authority)

@@ -20,7 +20,7 @@ describe("layouts of others in etcd", function()
         grpc = "named:///shop/web",
         ours = "ours:///web",
       },
-    }, { "ours" })
+    }, { plugins = { "ours" } })
   end)
 
   it("go-zero: an address once, for as long as one key has it", function()

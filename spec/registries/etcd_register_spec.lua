@@ -1,18 +1,18 @@
 -- spec: timeout 240
 -- Registrations in a real etcd: what is written in each layout, and that it comes back by itself. The agent
--- runs spec/registries/plugins/desired.lua, which keeps one instance registered.
+-- runs the adapter as spec/registries/plugins/drive.lua drives it, which keeps one instance registered.
 local cjson = require("cjson")
 local etcd = require("spec.registries.etcd")
 local host = require("spec.registries.host")
 local perigee = require("spec.support.perigee")
 
 local function start(cluster, options, name)
-  options.adapter, options.endpoints, options.timeout = "desired", cluster:urls(), "1s"
+  options.endpoints, options.timeout = cluster:urls(), "1s"
   options.home = perigee.scratch()
   local agent = host.agent({
     registries = { desired = options },
     watches = { [name or "web"] = ("desired:///%s?id=i1&port=9009"):format(name or "web") },
-  }, { "desired" })
+  }, { desired = "etcd" })
   agent.leave_file = options.home .. "/leave"
   return agent
 end

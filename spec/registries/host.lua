@@ -14,16 +14,27 @@ local function literal(value)
   return "{ " .. table.concat(parts, ", ") .. " }"
 end
 
--- An agent with `config`, a table. plugins: names of spec/registries/plugins/NAME.lua that it has as registries.
-function host.agent(config, plugins)
+local function text_of(driven)
+  local drive, plugin = "spec/registries/plugins/drive.lua", ("plugins/registry/%s.lua"):format(driven)
+  return ("return (function(...)\n%s\nend)((function()\n%s\nend)())\n"):format(perigee.read(drive), perigee.read(plugin))
+end
+
+-- An agent with `config`, a table. options: plugins, names of spec/registries/plugins/NAME.lua that it has as
+-- registries; desired, the name of a shipped adapter that it has, driven by drive.lua, as "desired"; wrap,
+-- words before the command.
+function host.agent(config, options)
+  options = options or {}
   local home = perigee.scratch()
   os.execute("mkdir -p " .. home .. "/plugins/registry")
-  for _, name in ipairs(plugins or {}) do
+  for _, name in ipairs(options.plugins or {}) do
     perigee.write(("%s/plugins/registry/%s.lua"):format(home, name),
       perigee.read(("spec/registries/plugins/%s.lua"):format(name)))
   end
+  if options.desired then
+    perigee.write(home .. "/plugins/registry/desired.lua", text_of(options.desired))
+  end
   perigee.write(home .. "/perigee.lua", "return " .. literal(config) .. "\n")
-  local agent = perigee.agent({ config_file = home .. "/perigee.lua" })
+  local agent = perigee.agent({ config_file = home .. "/perigee.lua", wrap = options.wrap })
   agent.directory = home
   return agent
 end

@@ -163,7 +163,8 @@ local Agent = {}
 Agent.__index = Agent
 
 -- Starts an agent and waits until it is ready. options: config (the Lua file's text; default
--- `return {}`) or config_file, run_dir, data_dir, port, arguments (more words), env.
+-- `return {}`) or config_file, run_dir, data_dir, port, arguments (more words), env, wrap (words before the
+-- command, which must exec it).
 function perigee.agent(options)
   options = options or {}
   local agent = setmetatable({ options = options }, Agent)
@@ -185,6 +186,9 @@ function Agent:start()
     self.run_dir, "--data-dir", self.data_dir }
   for _, word in ipairs(self.options.arguments or {}) do
     table.insert(argv, word)
+  end
+  for i, word in ipairs(self.options.wrap or {}) do
+    table.insert(argv, i, word)
   end
   self.process = perigee.spawn(argv, { env = self.options.env })
   perigee.wait_for("the agent to be ready", function()

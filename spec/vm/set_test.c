@@ -96,6 +96,41 @@ static void a_plugin_feeds_a_set(void **state) {
   ground_close(&g);
 }
 
+/* What one bad entry of somebody must not do is hide the others. */
+static void a_lenient_replace_leaves_out_what_is_none(void **state) {
+  struct ground g;
+  ground_open(&g);
+  assert_string_equal(watch(*state, g.set,
+                            "return set:replace({ { id = 'a', address = 'x', port = 1 }, 7,\n"
+                            "  { id = 'b', address = 'y', port = 70000 },\n"
+                            "  { id = 'c', address = 'z', port = 2 } }, { lenient = true })"),
+                      "true|2|instance 2: an instance is a table");
+  assert_int_equal(set_count(g.set), 2);
+  assert_non_null(strstr(watch(*state, g.set,
+                               "return set:replace({ { id = 'a', address = 'x' },\n"
+                               "  { id = 'a', address = 'y' } }, { lenient = true })"),
+                         "nil|"));
+  assert_int_equal(set_count(g.set), 2);
+  ground_close(&g);
+}
+
+static void what_is_said_to_be_current_is_not_stale(void **state) {
+  struct ground g;
+  struct sets_stats stats;
+  ground_open(&g);
+  assert_string_equal(watch(*state, g.set, "return set:replace{}"), "true");
+  set_stale(g.set, true);
+  assert_string_equal(watch(*state, g.set, "return set:put{ id = 'a', address = 'x' }"), "true");
+  sets_flush(g.sets);
+  sets_stats(g.sets, &stats);
+  assert_int_equal(stats.stale, 1);
+  assert_string_equal(watch(*state, g.set, "return set:current()"), "true");
+  sets_flush(g.sets);
+  sets_stats(g.sets, &stats);
+  assert_int_equal(stats.stale, 0);
+  ground_close(&g);
+}
+
 static void what_is_wrong_is_said_and_changes_nothing(void **state) {
   static const char *const wrong[][2] = {
       {"set:put(7)", "an instance is a table"},
@@ -187,6 +222,8 @@ static void an_isolate_may_end_before_its_set(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       FIXTURE_TEST(a_plugin_feeds_a_set),
+      FIXTURE_TEST(a_lenient_replace_leaves_out_what_is_none),
+      FIXTURE_TEST(what_is_said_to_be_current_is_not_stale),
       FIXTURE_TEST(what_is_wrong_is_said_and_changes_nothing),
       FIXTURE_TEST(a_revoked_set_is_closed),
       FIXTURE_TEST(an_isolate_may_end_before_its_set),
