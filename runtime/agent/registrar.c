@@ -1,5 +1,6 @@
 #include "agent/registrar.h"
 
+#include "agent/reference.h"
 #include "base/fault.h"
 #include "base/findings.h"
 #include "base/value.h"
@@ -173,17 +174,11 @@ static int errand_run(struct errand *e) {
 
 /* ---- the connection ---- */
 
-static int forget_body(lua_State *L, void *arg) {
-  luaL_unref(L, LUA_REGISTRYINDEX, ((const struct registrar *)arg)->connection);
-  return 0;
-}
-
 static void connection_forget(struct registrar *r) {
-  if (r->opened)
-    isolate_enter(plugin_isolate(r->use.plugin), forget_body, r, NULL);
+  reference_drop(plugin_isolate(r->use.plugin), r->connection);
   attachment_free(r->attachment);
   r->attachment = NULL;
-  r->connection = LUA_NOREF;
+  r->connection = LUA_REFNIL;
   r->opened = r->doubted = false;
 }
 
@@ -194,6 +189,7 @@ static int attach(struct registrar *r, struct fault *f) {
   if (rc != 0)
     fault_set(f, rc, "%s", findings.count ? findings.items[0].text : strerror(-rc));
   findings_free(&findings);
+  r->opened = rc == 0 && !plugin_provides(r->use.plugin, "open");
   return rc;
 }
 
@@ -201,6 +197,7 @@ static void on_opened(void *arg, const struct call_result *result) {
   struct errand *e = arg;
   struct registrar *r = e->registrar;
   struct answer answer = {0};
+  struct fault f = {0};
   int first;
   e->call = NULL;
   if (result->status == -ECANCELED) {
@@ -209,9 +206,10 @@ static void on_opened(void *arg, const struct call_result *result) {
   }
   answer.status = read_outcome(result, &first, &answer.why);
   if (answer.status == 0 && !r->opened) { /* another errand may have been faster */
-    lua_pushvalue(result->L, first);
-    r->connection = luaL_ref(result->L, LUA_REGISTRYINDEX);
-    r->opened = true;
+    answer.status =
+        reference_keep(plugin_isolate(r->use.plugin), result->L, first, &r->connection, &f);
+    answer.why = f.text;
+    r->opened = answer.status == 0;
   }
   if (answer.status == 0 && (answer.status = errand_run(e)) == 0)
     return;
@@ -266,7 +264,7 @@ struct registrar *registrar_new(uv_loop_t *loop, const char *name, const struct 
   struct registrar *r = calloc(1, sizeof *r);
   if (!r)
     return NULL;
-  *r = (struct registrar){.use = *use, .connection = LUA_NOREF};
+  *r = (struct registrar){.use = *use, .connection = LUA_REFNIL};
   r->use.options = value_ref(use->options);
   r->name = strdup(name);
   r->owner = strdup(owner);

@@ -43,7 +43,10 @@ static void pump(struct reconciler *r);
 static void arm(struct reconciler *r);
 
 static void on_timer(uv_timer_t *timer) {
-  struct reconciler *r = timer->data;
+  reconciler_tick(timer->data);
+}
+
+void reconciler_tick(struct reconciler *r) {
   alarms_run(&r->alarms, clock_now_ns(), UINT32_MAX);
   pump(r);
 }

@@ -60,6 +60,9 @@ void reconciler_listed(struct reconciler *r, int status, const char *why, const 
 void reconciler_stop(struct reconciler *r, bool leave, double ttl, unsigned patience_ms,
                      void (*stopped)(void *arg), void *arg);
 
+/* What is due by clock_now_ns is done: the timer's work, for those who own the clock. */
+void reconciler_tick(struct reconciler *r);
+
 /* Whether this instance was withdrawn by us lately: that it vanishes is no loss. */
 bool reconciler_withdrew(const struct reconciler *r, const char *service, const char *id);
 void reconciler_stats(const struct reconciler *r, struct reconciler_stats *out);
