@@ -98,6 +98,7 @@ const struct set_row *set_rows(struct set *s) {
 }
 
 static int set_apply(struct set *s, int changed) {
+  s->known |= changed >= 0;
   if (changed > 0)
     set_changed(s, true);
   return changed < 0 ? changed : 0;
@@ -171,10 +172,14 @@ int set_balancer(struct set *s, const struct value *balancer, struct fault *f) {
 }
 
 void set_stale(struct set *s, bool stale) {
+  set_stale_since(s, stale, 0);
+}
+
+void set_stale_since(struct set *s, bool stale, int64_t since_ns) {
   if (s->stale == stale)
     return;
   s->stale = stale;
-  s->stale_since_ns = stale ? clock_now_ns() : 0;
-  if (s->in_catalog)
+  s->stale_since_ns = !stale ? 0 : since_ns ? since_ns : clock_now_ns();
+  if (s->in_catalog || !s->all->writer)
     set_changed(s, false);
 }

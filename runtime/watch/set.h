@@ -31,10 +31,12 @@ struct set_published {
   const struct set_row *rows;
   size_t count;
   bool gone, stale;
+  bool known; /* something was put, removed or replaced: no rows means that there are none */
   int64_t stale_since_ns; /* clock_now_ns; 0 when not stale */
 };
 typedef void (*sets_published_fn)(void *arg, const struct set_published *what);
 
+/* `writer` NULL: these sets are in no catalog; what changes is only told. */
 struct sets *sets_new(struct catalog_writer *writer, sets_published_fn published, void *arg);
 /* What is published stays in the catalog for its readers. */
 void sets_free(struct sets *all);
@@ -70,6 +72,7 @@ int balancer_check(const struct value *balancer, struct fault *f); /* the same, 
 
 /* Stale: its source cannot be reached; what is known stays. */
 void set_stale(struct set *s, bool stale);
+void set_stale_since(struct set *s, bool stale, int64_t since_ns); /* 0: since now */
 
 /* Publishes what changed; the number of snapshots published. Called once a turn, after I/O. Some of
  * it waits: what could not be published (-ENOSPC: the file cannot grow) for a second, while picks

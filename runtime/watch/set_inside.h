@@ -21,6 +21,7 @@ struct set {
   int64_t stale_since_ns;
   int64_t due_ns; /* while it waits: not before */
   uint32_t opens;
+  bool known;
   bool dirty, moved, stale, in_catalog, failing;
   char service[];
 };
