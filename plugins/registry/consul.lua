@@ -34,7 +34,7 @@ return {
   summary = "Consul: services with checks, blocking queries",
 
   options = {
-    address = { "list", "http://127.0.0.1:8500", of = "string", single = true, min = 1, main = true },
+    address = { "list", "http://127.0.0.1:8500", of = "string", single = true, min = 1 },
     token = { "secret", optional = true },
     namespace = { "string", optional = true },
     partition = { "string", optional = true },

@@ -161,6 +161,10 @@ static int attach(struct plugins *plugins, const struct check_definition *check,
   struct plugin *plugin;
   struct fault f;
   int r = plugins_get(plugins, "check", check->plugin, &plugin, &f);
+  if (r == 0 && !check_is_ttl(check) && !plugin_provides(plugin, "run"))
+    r = fault_set(&f, -ENOSYS,
+                  "the check plugin \"%s\" has nothing to run: only ttl waits to be told",
+                  check->plugin);
   if (r != 0) {
     findings_add(findings, check->options, path, "%s", f.text);
     return r;

@@ -119,10 +119,12 @@ static void tally_replace(struct set *s, const struct set_tally *now) {
   if (fails_open(now) && !fails_open(was)) {
     st->fail_open++;
     st->fail_open_events++;
-    turn_note(&s->all->opened, s, now->critical);
+    s->lost = was->passing + was->warning > 0;
+    turn_note(s->lost ? &s->all->opened : &s->all->fresh, s, now->critical);
   } else if (!fails_open(now) && fails_open(was)) {
     st->fail_open--;
-    turn_note(&s->all->shut, s, now->passing + now->warning);
+    if (s->lost)
+      turn_note(&s->all->shut, s, now->passing + now->warning);
   }
   s->tally = *now;
 }
@@ -254,16 +256,16 @@ static bool flush_one(struct set *s) {
   return told;
 }
 
-/* What the flush changed, in one line each way, however many services it was. */
-static void turn_tell(struct sets *all) {
-  struct set_turn *opened = &all->opened, *shut = &all->shut;
-  if (opened->services)
-    log_warn("no healthy endpoint: picks take any", LOG_S("service", opened->example),
-             LOG_I("services", opened->services), LOG_I("critical", opened->endpoints));
-  if (shut->services)
-    log_info("picks no longer fail open", LOG_S("service", shut->example),
-             LOG_I("services", shut->services), LOG_I("healthy", shut->endpoints));
-  *opened = *shut = (struct set_turn){0};
+/* One line however many services it is about: a thousand of them turn together when an agent starts
+ * that checks them all. */
+static void turn_tell(struct set_turn *t, enum log_level level, const char *event,
+                      const char *what) {
+  if (t->services == 1)
+    log_at(level, event, LOG_S("service", t->example), LOG_I(what, t->endpoints));
+  else if (t->services)
+    log_at(level, event, LOG_I("services", t->services), LOG_S("one", t->example),
+           LOG_I(what, t->endpoints));
+  *t = (struct set_turn){0};
 }
 
 size_t sets_flush(struct sets *all) {
@@ -275,7 +277,9 @@ size_t sets_flush(struct sets *all) {
     next = s->next_dirty;
     published += flush_one(s);
   }
-  turn_tell(all);
+  turn_tell(&all->fresh, LOG_LEVEL_INFO, "no healthy endpoint yet: picks take any", "critical");
+  turn_tell(&all->opened, LOG_LEVEL_WARN, "no healthy endpoint: picks take any", "critical");
+  turn_tell(&all->shut, LOG_LEVEL_INFO, "picks no longer fail open", "healthy");
   return published;
 }
 

@@ -23,6 +23,7 @@ struct set {
   uint32_t opens;
   bool known;
   bool dirty, moved, stale, in_catalog, failing;
+  bool lost; /* had a healthy endpoint, and then none: its recovery is news */
   char service[];
 };
 
@@ -40,7 +41,7 @@ struct sets {
   struct set *dirty;   /* a list, in no order */
   struct set *waiting; /* dirty, too, but not before their `due_ns` */
   struct sets_stats stats;
-  struct set_turn opened, shut; /* began, and ceased, to fail open */
+  struct set_turn fresh, opened, shut; /* fail open from their first on; began; recovered */
   /* Scratch of one publishing, kept for the next. */
   struct catalog_endpoint *endpoints;
   struct catalog_pair *pairs;

@@ -25,9 +25,9 @@ describe("names as a registry", function()
         { target = "spare.test", port = 8081, priority = 2, weight = 1 },
       } },
     })
-    local wrap = { "unshare", "--mount", "sh", "-c",
+    local before = { "unshare", "--mount", "sh", "-c",
       "mount --bind " .. home .. "/resolv.conf /etc/resolv.conf && exec \"$@\"", "sh" }
-    local try = { unpack(wrap) }
+    local try = { unpack(before) }
     table.insert(try, "true")
     if perigee.run(try).code ~= 0 then
       why = "no mount namespace to be had"
@@ -39,7 +39,7 @@ describe("names as a registry", function()
     end)
     agent = host.agent({
       watches = { web = "dns:///web.test:80", srv = "srv:///_http._tcp.test", nobody = "dns:///nobody.test:80" },
-    }, { wrap = wrap })
+    }, { before = before })
   end)
 
   local function spec(name, body)

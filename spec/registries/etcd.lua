@@ -6,25 +6,33 @@ local process = require("spec.support.process")
 local Cluster = {}
 Cluster.__index = Cluster
 
-local function argv_of(member, peers, state)
-  return {
+local function argv_of(member, peers, tls)
+  local argv = {
     "etcd", "--name", member.name, "--data-dir", member.data,
-    "--listen-client-urls", member.url, "--advertise-client-urls", member.url,
+    "--listen-client-urls", (member.url:gsub("localhost", "127.0.0.1")), "--advertise-client-urls", member.url,
     "--listen-peer-urls", member.peer, "--initial-advertise-peer-urls", member.peer,
-    "--initial-cluster", peers, "--initial-cluster-state", state, "--initial-cluster-token", member.home,
+    "--initial-cluster", peers, "--initial-cluster-token", member.home,
     "--heartbeat-interval", "100", "--election-timeout", "500", "--log-level", "error", "--unsafe-no-fsync",
     "--enable-grpc-gateway",
   }
+  for name, file in pairs(tls and { cert = "server.pem", key = "server.key", ["trusted-ca"] = "ca.pem" } or {}) do
+    table.insert(argv, ("--%s-file=%s/%s"):format(name, tls, file))
+  end
+  if tls then
+    table.insert(argv, "--client-cert-auth")
+  end
+  return argv
 end
 
--- options: members (default 1), user ("name:password", what etcdctl says).
+-- options: members (default 1), tls (a directory with certificates: then only who has one is let in).
 local function start(options)
-  local cluster = setmetatable({ members = {}, user = options and options.user }, Cluster)
+  local cluster = setmetatable({ members = {}, tls = options and options.tls }, Cluster)
   local home, peers = perigee.scratch(), {}
   for i = 1, options and options.members or 1 do
     local member = {
       name = "m" .. i, home = home, data = home .. "/m" .. i,
-      url = "http://127.0.0.1:" .. perigee.free_port(), peer = "http://127.0.0.1:" .. perigee.free_port(),
+      url = (cluster.tls and "https://localhost:" or "http://127.0.0.1:") .. perigee.free_port(),
+      peer = "http://127.0.0.1:" .. perigee.free_port(),
     }
     cluster.members[i] = member
     peers[i] = member.name .. "=" .. member.peer
@@ -39,7 +47,7 @@ end
 
 function Cluster:start(i)
   local member = self.members[i]
-  member.process = perigee.spawn(argv_of(member, self.peers, "new"))
+  member.process = perigee.spawn(argv_of(member, self.peers, self.tls))
 end
 
 -- kill -9; `pause` and `go_on` are a member that says nothing.
@@ -68,6 +76,9 @@ local function words(cluster, at, ...)
   if cluster.user then
     table.insert(argv, "--user")
     table.insert(argv, cluster.user)
+  end
+  for name, file in pairs(cluster.tls and { cert = "client.pem", key = "client.key", cacert = "ca.pem" } or {}) do
+    table.insert(argv, ("--%s=%s/%s"):format(name, cluster.tls, file))
   end
   for _, word in ipairs({ ... }) do
     table.insert(argv, word)

@@ -20,7 +20,7 @@ local function text_of(driven)
 end
 
 -- An agent with `config`, a table. options: plugins, names of spec/registries/plugins/NAME.lua that it has as
--- registries; desired, the name of a shipped adapter that it has, driven by drive.lua, as "desired"; wrap,
+-- registries; desired, the name of a shipped adapter that it has, driven by drive.lua, as "desired"; before,
 -- words before the command.
 function host.agent(config, options)
   options = options or {}
@@ -34,7 +34,7 @@ function host.agent(config, options)
     perigee.write(home .. "/plugins/registry/desired.lua", text_of(options.desired))
   end
   perigee.write(home .. "/perigee.lua", "return " .. literal(config) .. "\n")
-  local agent = perigee.agent({ config_file = home .. "/perigee.lua", wrap = options.wrap })
+  local agent = perigee.agent({ config_file = home .. "/perigee.lua", before = options.before })
   agent.directory = home
   return agent
 end

@@ -163,8 +163,8 @@ local Agent = {}
 Agent.__index = Agent
 
 -- Starts an agent and waits until it is ready. options: config (the Lua file's text; default
--- `return {}`) or config_file, run_dir, data_dir, port, arguments (more words), env, wrap (words before the
--- command, which must exec it).
+-- `return {}`) or config_file, run_dir, data_dir, port, arguments (more words), before (words
+-- before the program's), env.
 function perigee.agent(options)
   options = options or {}
   local agent = setmetatable({ options = options }, Agent)
@@ -182,13 +182,13 @@ function perigee.agent(options)
 end
 
 function Agent:start()
-  local argv = { perigee.build .. "/perigee", "run", "-c", self.config, "--http", "127.0.0.1:" .. self.port, "--run-dir",
-    self.run_dir, "--data-dir", self.data_dir }
-  for _, word in ipairs(self.options.arguments or {}) do
+  local argv = { unpack(self.options.before or {}) }
+  for _, word in ipairs({ perigee.build .. "/perigee", "run", "-c", self.config, "--http", "127.0.0.1:" .. self.port, "--run-dir",
+    self.run_dir, "--data-dir", self.data_dir }) do
     table.insert(argv, word)
   end
-  for i, word in ipairs(self.options.wrap or {}) do
-    table.insert(argv, i, word)
+  for _, word in ipairs(self.options.arguments or {}) do
+    table.insert(argv, word)
   end
   self.process = perigee.spawn(argv, { env = self.options.env })
   perigee.wait_for("the agent to be ready", function()

@@ -69,9 +69,9 @@ function Watch:turn(set)
   if index == self.index then
     return set:current()
   end
-  local entries = perigee.json.decode(response.body)
+  local entries, wrong = perigee.json.decode(response.body)
   if type(entries) ~= "table" then
-    return nil, "Consul's answer is no list", "EPROTO"
+    return nil, "Consul's answer: " .. (wrong or "no list"), "EPROTO"
   end
   local ok, skipped, why = set:replace(instances.decode(entries), { lenient = true })
   if not ok then

@@ -63,9 +63,9 @@ function Gateway:ask(url, path, request, stream)
   if stream then
     response:close()
   end
-  local reply = perigee.json.decode(body or "")
+  local reply, why = perigee.json.decode(body or "")
   if type(reply) ~= "table" then
-    return nil, ("%s%s: HTTP %d, and no JSON"):format(url, path, response.status), "EPROTO"
+    return nil, ("%s%s: HTTP %d, %s"):format(url, path, response.status, why or "no table"), "EPROTO"
   end
   if response.status ~= 200 or reply.error then
     return failure(reply, response.status)
