@@ -48,6 +48,11 @@ static void on_changed(void *arg, const struct registration_state *state, bool g
   registrars_local(a->registrars, state, gone);
 }
 
+static bool withdrew(void *arg, const struct instance *in) {
+  const struct agent *a = arg;
+  return a->registrars && registrars_withdrew(a->registrars, in->service, in->id);
+}
+
 static void on_check_start(void *arg, uint64_t handle, const struct registration *r, uint32_t i) {
   struct agent *a = arg;
   checks_start(a->checks, handle, r, i);
@@ -71,14 +76,31 @@ static void on_due(uv_timer_t *timer) {
   (void)timer; /* what waited for its time is published at the end of this turn */
 }
 
+/* Once each watch has loaded; or has not in ten seconds, since a name without endpoints must not
+ * keep all others from being used. */
+static void become_ready(struct agent *a) {
+  static const int64_t patience_us = 10000000;
+  if (a->ready || a->stops)
+    return;
+  bool loaded = watches_ready(a->watches);
+  if (!loaded && clock_wall_us() - a->started_us < patience_us)
+    return;
+  if (!loaded)
+    log_warn("ready, though not every watch has loaded");
+  a->ready = true;
+  server_ready(a->server, true);
+}
+
 /* At the end of each turn, before the loop sleeps: all that the turn changed becomes visible. What
  * a flush itself changed (a watch that follows another) is published by the next turn, at once. */
 static void on_turn(uv_prepare_t *prepare) {
   struct agent *a = prepare->data;
   catalog_version_raise(a->catalog, embedded_index(a->embedded));
+  watches_flush(a->watches);
   size_t published = sets_flush(a->sets);
   embedded_index_raise(a->embedded, catalog_version(a->catalog));
   view_commit(a->view);
+  become_ready(a);
   if (published && sets_dirty(a->sets))
     uv_idle_start(&a->again, flush_again);
   else
@@ -110,6 +132,7 @@ static void on_tick(uv_timer_t *timer) {
   struct agent *a = timer->data;
   catalog_tick(a->catalog);
   save_version(a);
+  watches_tick(a->watches);
 }
 
 /* ---- stopping ---- */
@@ -203,7 +226,15 @@ static int make_parts(struct agent *a) {
   a->sets = sets_new(a->catalog, on_published, a);
   a->checks = checks_new(&a->loop, a->plugins);
   a->lag = lag_new(&a->loop);
-  a->watches = a->sets ? watches_new(&a->loop, a->sets, a->plugins) : NULL;
+  const struct watches_with with = {.loop = &a->loop,
+                                    .io = a->io,
+                                    .store = a->store,
+                                    .sets = a->sets,
+                                    .plugins = a->plugins,
+                                    .config = a->config,
+                                    .withdrew = withdrew,
+                                    .arg = a};
+  a->watches = a->sets ? watches_new(&with) : NULL;
   if (!a->watches || !a->checks || !a->lag ||
       view_new(&node, server_workers(c->workers), &a->view) != 0 ||
       embedded_new(&a->loop, a->store, &registry_events, a, &a->embedded) != 0)
@@ -228,7 +259,7 @@ static int start_serving(struct agent *a) {
  * services, which replace what the store had under their ids. */
 static int apply_configuration(struct agent *a) {
   struct fault f = {0};
-  if (watches_configure(a->watches, a->config, &f) != 0)
+  if (watches_configure(a->watches, &f) != 0)
     return fail("cannot start", &f);
   a->registrars = registrars_new(&a->loop, a->plugins, a->config, a->store, &f);
   if (!a->registrars)
@@ -305,7 +336,6 @@ static int agent_start(struct agent *a) {
   announce(a);
   start_handles(a);
   on_turn(&a->turn);
-  server_ready(a->server, true);
   return 0;
 }
 

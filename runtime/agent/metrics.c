@@ -5,6 +5,7 @@
 #include "agent/parts.h"
 #include "agent/plugins.h"
 #include "agent/registrars.h"
+#include "agent/watches.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "catalog/writer.h"
@@ -182,6 +183,7 @@ void agent_metrics(struct agent *a, struct buf *out) {
   set_metrics(a, out);
   registry_metrics(a, out);
   registrars_metrics(a->registrars, out);
+  watches_metrics(a->watches, out);
   check_metrics(a, out);
   plugin_metrics(a, out);
   lag_metrics(a->lag, out);

@@ -32,6 +32,7 @@ struct agent {
   uv_signal_t terminate, interrupt;
   uint64_t version_saved;
   int64_t started_us;
+  bool ready;     /* told the server so */
   unsigned stops; /* how often it was told to stop */
   int exit_code;
 };

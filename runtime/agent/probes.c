@@ -75,10 +75,10 @@ static void on_connected(void *arg, int status, struct socket *s) {
 static int connect_to(struct probe *one) {
   const struct instance *in = one->instance;
   struct io *io = one->all->io;
-  return in->address[0] == '/' ? socket_connect_unix(io, in->address, PROBE_MS, on_connected, one,
-                                                     &one->connect)
-                               : socket_connect_tcp(io, in->address, in->port, PROBE_MS,
-                                                    on_connected, one, &one->connect);
+  return in->address[0] == '/'
+             ? socket_connect_unix(io, in->address, PROBE_MS, on_connected, one, &one->connect)
+             : socket_connect_tcp(io, in->address, in->port, PROBE_MS, on_connected, one,
+                                  &one->connect);
 }
 
 static void probes_begin(struct probes *p) {

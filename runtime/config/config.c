@@ -179,6 +179,7 @@ void config_free(struct config *c) {
   for (size_t i = 0; i < c->watch_count; i++) {
     free(c->watches[i].service);
     free(c->watches[i].target);
+    free(c->watches[i].second);
     value_unref(c->watches[i].balancer);
   }
   for (size_t i = 0; i < c->plugin_directory_count; i++)

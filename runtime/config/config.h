@@ -9,9 +9,15 @@
 #include "base/log.h"
 #include "base/schema.h"
 #include "registry/registration.h"
+#include "watch/feed.h"
 
 struct config_watch {
-  char *service, *target;       /* a target that target_parse accepts */
+  char *service, *target; /* a target that target_parse accepts */
+  char *second;           /* likewise, or NULL: `fallback` or `also` */
+  enum feed_merge merge;  /* of the two */
+  enum feed_on_empty on_empty;
+  uint32_t min_endpoints;
+  int64_t stale_after_ns;
   struct value *balancer;       /* "name", { "name", ... } or a list of stages; NULL = default */
   const struct value *declared; /* the watch as written, for findings about it; of config->root */
 };

@@ -183,3 +183,7 @@ void set_stale_since(struct set *s, bool stale, int64_t since_ns) {
   if (s->in_catalog || !s->all->writer)
     set_changed(s, false);
 }
+
+int64_t set_stale_ns(const struct set *s) {
+  return s->stale_since_ns;
+}

@@ -72,6 +72,7 @@ int balancer_check(const struct value *balancer, struct fault *f); /* the same, 
 
 /* Stale: its source cannot be reached; what is known stays. */
 void set_stale(struct set *s, bool stale);
+int64_t set_stale_ns(const struct set *s); /* since when it is stale; 0: it is not */
 void set_stale_since(struct set *s, bool stale, int64_t since_ns); /* 0: since now */
 
 /* Publishes what changed; the number of snapshots published. Called once a turn, after I/O. Some of
