@@ -76,10 +76,10 @@ static void on_due(uv_timer_t *timer) {
   (void)timer; /* what waited for its time is published at the end of this turn */
 }
 
-/* Once each watch has loaded; or has not in ten seconds, since a name without endpoints must not
+/* Once each watch has loaded; or has not in three seconds, since a name without endpoints must not
  * keep all others from being used. */
 static void become_ready(struct agent *a) {
-  static const int64_t patience_us = 10000000;
+  static const int64_t patience_us = 3000000;
   if (a->ready || a->stops)
     return;
   bool loaded = watches_ready(a->watches);

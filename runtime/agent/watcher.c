@@ -144,7 +144,7 @@ static void on_watched(void *arg, const struct call_result *result) {
   } else {
     double every = plugin_every(w->use.plugin);
     w->failures = 0;
-    set_stale(w->set, false);
+    set_current(w->set);
     if (result->results >= 1 && lua_toboolean(L, first))
       again_after(w, every > 0 ? every : every_s);
   }

@@ -86,8 +86,8 @@ struct watches *watches_new(const struct watches_with *with) {
                                     .sets = with->sets,
                                     .withdrew = with->withdrew,
                                     .arg = with->arg};
-  all->parts.sources[0] = sets_new(NULL, on_first_source, all);
-  all->parts.sources[1] = sets_new(NULL, on_second_source, all);
+  all->parts.sources[0] = sets_new_apart(on_first_source, all);
+  all->parts.sources[1] = sets_new_apart(on_second_source, all);
   all->parts.probes = probes_new(with->io, on_probed, all);
   if (all->parts.sources[0] && all->parts.sources[1] && all->parts.probes)
     return all;

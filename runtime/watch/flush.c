@@ -146,7 +146,7 @@ static void announce(struct set *s, bool gone) {
 static int publish(struct set *s) {
   struct set_tally tally = {0};
   rows_tidy(&s->rows);
-  if (!s->all->writer) {
+  if (s->all->apart) {
     s->in_catalog = true; /* that there is nothing of it is no news any more */
     s->rows.freed_count = 0;
     return 0;
@@ -174,7 +174,7 @@ static int publish(struct set *s) {
 }
 
 static int withdraw(struct set *s) {
-  int rc = s->all->writer ? catalog_withdraw(s->all->writer, s->service) : -ENOENT;
+  int rc = s->all->apart ? -ENOENT : catalog_withdraw(s->all->writer, s->service);
   if (rc && rc != -ENOENT) /* not published by us, nor by the agent before */
     return rc;
   slots_free(s);
@@ -228,7 +228,7 @@ static void waiting_collect(struct sets *all) {
 /* A large service that changes in every turn is not built in every turn: slow readers must be able
  * to finish (catalog_publish_at). What is shorter than a timer can wait is not waited for. */
 static bool too_soon(struct set *s) {
-  int64_t at = s->in_catalog && s->all->writer ? catalog_publish_at(s->all->writer, s->service) : 0;
+  int64_t at = s->in_catalog && !s->all->apart ? catalog_publish_at(s->all->writer, s->service) : 0;
   if (at == 0 || at - clock_now_ns() < PACE_LEAST_NS)
     return false;
   wait_until(s, at);

@@ -27,6 +27,13 @@ struct sets *sets_new(struct catalog_writer *writer, sets_published_fn published
   return all;
 }
 
+struct sets *sets_new_apart(sets_published_fn published, void *arg) {
+  struct sets *all = sets_new(NULL, published, arg);
+  if (all)
+    all->apart = true;
+  return all;
+}
+
 void set_free(struct set *s) {
   rows_free(&s->rows);
   value_unref(s->balancer);
@@ -171,6 +178,13 @@ int set_balancer(struct set *s, const struct value *balancer, struct fault *f) {
   return 0;
 }
 
+void set_current(struct set *s) {
+  set_stale(s, false);
+  if (!s->known && s->all->apart)
+    set_changed(s, true);
+  s->known = true;
+}
+
 void set_stale(struct set *s, bool stale) {
   set_stale_since(s, stale, 0);
 }
@@ -180,7 +194,7 @@ void set_stale_since(struct set *s, bool stale, int64_t since_ns) {
     return;
   s->stale = stale;
   s->stale_since_ns = !stale ? 0 : since_ns ? since_ns : clock_now_ns();
-  if (s->in_catalog || !s->all->writer)
+  if (s->in_catalog || s->all->apart)
     set_changed(s, false);
 }
 

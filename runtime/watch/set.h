@@ -36,8 +36,9 @@ struct set_published {
 };
 typedef void (*sets_published_fn)(void *arg, const struct set_published *what);
 
-/* `writer` NULL: these sets are in no catalog; what changes is only told. */
 struct sets *sets_new(struct catalog_writer *writer, sets_published_fn published, void *arg);
+/* Sets that are in no catalog: what changes is only told. */
+struct sets *sets_new_apart(sets_published_fn published, void *arg);
 /* What is published stays in the catalog for its readers. */
 void sets_free(struct sets *all);
 
@@ -72,6 +73,8 @@ int balancer_check(const struct value *balancer, struct fault *f); /* the same, 
 
 /* Stale: its source cannot be reached; what is known stays. */
 void set_stale(struct set *s, bool stale);
+/* Its source is reached, and what the set has is how things are, also when that is nothing. */
+void set_current(struct set *s);
 int64_t set_stale_ns(const struct set *s); /* since when it is stale; 0: it is not */
 void set_stale_since(struct set *s, bool stale, int64_t since_ns); /* 0: since now */
 

@@ -35,6 +35,7 @@ struct set_turn {
 
 struct sets {
   struct catalog_writer *writer;
+  bool apart; /* in no catalog, and without a writer */
   sets_published_fn published;
   void *arg;
   struct table table;

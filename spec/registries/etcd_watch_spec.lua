@@ -85,7 +85,7 @@ describe("a watch of etcd", function()
     cluster:start(1)
     cluster:ready()
     put(cluster, "new", "10.0.2.1")
-    host.expect(agent, "web", "10.0.2.1:80")
+    host.expect(agent, "web", "10.0.2.1:80", 45) -- a sudden loss: held for 30 s
   end)
 end)
 

@@ -44,7 +44,7 @@ static void held(void *arg, const struct instance *in) {
 static const struct feed_events events = {withdrew, held};
 
 static void begin(struct feed_rule rule) {
-  sets = sets_new(NULL, NULL, NULL);
+  sets = sets_new_apart(NULL, NULL);
   into = sets_open(sets, "web");
   feed = feed_new(into, &rule, &events, NULL);
   assert_non_null(feed);
