@@ -85,13 +85,17 @@ static void run_schedule(struct run *run, int64_t delay_ns) {
 struct outcome {
   enum status status;
   char output[4097];
-  int error; /* 0, or why the results say nothing */
 };
 
+/* A number is written here: made a text by Lua it would allocate, and nothing protects us. */
 static int outcome_read(lua_State *L, int results, struct outcome *o) {
-  const char *word = results >= 1 ? lua_tostring(L, -results) : NULL;
-  const char *text = results >= 2 ? lua_tostring(L, 1 - results) : NULL;
-  snprintf(o->output, sizeof o->output, "%s", text ? text : "");
+  const char *word =
+      results >= 1 && lua_type(L, -results) == LUA_TSTRING ? lua_tostring(L, -results) : NULL;
+  int output = results >= 2 ? lua_type(L, 1 - results) : LUA_TNIL;
+  if (output == LUA_TSTRING)
+    snprintf(o->output, sizeof o->output, "%s", lua_tostring(L, 1 - results));
+  else if (output == LUA_TNUMBER)
+    snprintf(o->output, sizeof o->output, "%.14g", lua_tonumber(L, 1 - results));
   if (results >= 1 && lua_isnil(L, -results)) {
     o->status = STATUS_CRITICAL;
     return 0;

@@ -265,80 +265,83 @@ static bool fed_from_here(const struct watches *all, const char *service) {
  * one. */
 void watches_local(struct watches *all, const struct registration_state *state, bool gone) {
   const struct instance *in = state->registration->instance;
-  if (!fed_from_here(all, in->service))
+  if (!fed_from_here(all, in->service)) {
+    if (!gone && state->create_index == state->modify_index) /* new, not changed */
+      log_warn("registered, and not picked: a watch takes this service from elsewhere",
+               LOG_S("service", in->service), LOG_S("instance", in->id));
     return;
-  struct set *s = sets_find(all->parts.sets, in->service);
-  if (gone) {
-    if (s && set_remove(s, in->id) == 0)
-      set_close(s);
-    return;
+    struct set *s = sets_find(all->parts.sets, in->service);
+    if (gone) {
+      if (s && set_remove(s, in->id) == 0)
+        set_close(s);
+      return;
+    }
+    bool known = s && set_status(s, in->id, state->status) != -ENOENT;
+    if (!known)
+      s = sets_open(all->parts.sets, in->service);
+    int r = s ? set_put(s, in, state->status) : -ENOMEM;
+    if (r != 0) {
+      log_error("registered, but not in the catalog", LOG_S("service", in->service),
+                LOG_S("instance", in->id), LOG_S("error", strerror(-r)));
+      if (s && !known)
+        set_close(s);
+    }
   }
-  bool known = s && set_status(s, in->id, state->status) != -ENOENT;
-  if (!known)
-    s = sets_open(all->parts.sets, in->service);
-  int r = s ? set_put(s, in, state->status) : -ENOMEM;
-  if (r != 0) {
-    log_error("registered, but not in the catalog", LOG_S("service", in->service),
-              LOG_S("instance", in->id), LOG_S("error", strerror(-r)));
-    if (s && !known)
-      set_close(s);
+
+  static void follow(const struct watch *w, const struct set_published *what) {
+    struct instances has = {0};
+    if (instances_copy(&has, what->rows, what->count) == 0)
+      set_replace(w->set, has.items, has.statuses, has.count);
+    instances_free(&has);
   }
-}
 
-static void follow(const struct watch *w, const struct set_published *what) {
-  struct instances has = {0};
-  if (instances_copy(&has, what->rows, what->count) == 0)
-    set_replace(w->set, has.items, has.statuses, has.count);
-  instances_free(&has);
-}
-
-void watches_published(struct watches *all, const struct set_published *what) {
-  for (size_t i = 0; i < all->count; i++) {
-    struct watch *w = all->items[i];
-    bool itself = strcmp(set_service(w->set), what->service) == 0;
-    if (itself && w->feed && !what->stale)
-      w->changed = true;
-    if (!itself && !w->feed && strcmp(w->targets[0].name, what->service) == 0)
-      follow(w, what);
+  void watches_published(struct watches * all, const struct set_published *what) {
+    for (size_t i = 0; i < all->count; i++) {
+      struct watch *w = all->items[i];
+      bool itself = strcmp(set_service(w->set), what->service) == 0;
+      if (itself && w->feed && !what->stale)
+        w->changed = true;
+      if (!itself && !w->feed && strcmp(w->targets[0].name, what->service) == 0)
+        follow(w, what);
+    }
   }
-}
 
-/* ---- metrics ---- */
+  /* ---- metrics ---- */
 
-static void family(struct buf *out, const char *name, const char *type, const char *help) {
-  buf_format(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
-void watches_metrics(const struct watches *all, struct buf *out) {
-  struct feed_stats sum = {0};
-  for (size_t i = 0; i < all->count; i++) {
-    struct feed_stats one = {0};
-    if (all->items[i]->feed)
-      feed_stats(all->items[i]->feed, &one);
-    sum.held += one.held;
-    sum.holds += one.holds;
-    sum.kept += one.kept;
-    sum.differing += one.differing;
+  static void family(struct buf * out, const char *name, const char *type, const char *help) {
+    buf_format(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
   }
-  family(out, "perigee_guard_held_endpoints", "gauge",
-         "Endpoints that vanished in a sudden loss which is not believed yet.");
-  buf_format(out, "perigee_guard_held_endpoints %llu\n", (unsigned long long)sum.held);
-  family(out, "perigee_guard_holds_total", "counter", "Sudden losses that were held.");
-  buf_format(out, "perigee_guard_holds_total %llu\n", (unsigned long long)sum.holds);
-  family(out, "perigee_watch_kept_total", "counter",
-         "Lists shorter than min_endpoints that were not published.");
-  buf_format(out, "perigee_watch_kept_total %llu\n", (unsigned long long)sum.kept);
-  family(out, "perigee_watch_differing", "gauge",
-         "Ids that only one of two compared registries has.");
-  buf_format(out, "perigee_watch_differing %llu\n", (unsigned long long)sum.differing);
-  family(out, "perigee_watch_stale_seconds", "gauge",
-         "How long a service's source has been unreachable.");
-  for (size_t i = 0; i < all->count; i++) {
-    int64_t since = set_stale_ns(all->items[i]->set);
-    if (since == 0)
-      continue;
-    buf_text(out, "perigee_watch_stale_seconds{service=");
-    buf_json_text(out, set_service(all->items[i]->set));
-    buf_format(out, "} %.3f\n", (double)(clock_now_ns() - since) / 1e9);
+
+  void watches_metrics(const struct watches *all, struct buf *out) {
+    struct feed_stats sum = {0};
+    for (size_t i = 0; i < all->count; i++) {
+      struct feed_stats one = {0};
+      if (all->items[i]->feed)
+        feed_stats(all->items[i]->feed, &one);
+      sum.held += one.held;
+      sum.holds += one.holds;
+      sum.kept += one.kept;
+      sum.differing += one.differing;
+    }
+    family(out, "perigee_guard_held_endpoints", "gauge",
+           "Endpoints that vanished in a sudden loss which is not believed yet.");
+    buf_format(out, "perigee_guard_held_endpoints %llu\n", (unsigned long long)sum.held);
+    family(out, "perigee_guard_holds_total", "counter", "Sudden losses that were held.");
+    buf_format(out, "perigee_guard_holds_total %llu\n", (unsigned long long)sum.holds);
+    family(out, "perigee_watch_kept_total", "counter",
+           "Lists shorter than min_endpoints that were not published.");
+    buf_format(out, "perigee_watch_kept_total %llu\n", (unsigned long long)sum.kept);
+    family(out, "perigee_watch_differing", "gauge",
+           "Ids that only one of two compared registries has.");
+    buf_format(out, "perigee_watch_differing %llu\n", (unsigned long long)sum.differing);
+    family(out, "perigee_watch_stale_seconds", "gauge",
+           "How long a service's source has been unreachable.");
+    for (size_t i = 0; i < all->count; i++) {
+      int64_t since = set_stale_ns(all->items[i]->set);
+      if (since == 0)
+        continue;
+      buf_text(out, "perigee_watch_stale_seconds{service=");
+      buf_json_text(out, set_service(all->items[i]->set));
+      buf_format(out, "} %.3f\n", (double)(clock_now_ns() - since) / 1e9);
+    }
   }
-}

@@ -44,15 +44,22 @@ function Watch:pages(visit)
   return header
 end
 
+-- One entry that is wrong must not hide the others.
+local function check(set, ok, message)
+  if not ok then
+    perigee.log.warn("left out what is no instance", { service = set:service(), reason = message })
+  end
+end
+
 -- Everything, in one step. Compacted between two pages: from the start, once.
 function Watch:load(set)
-  local known, instances, header, message, code
+  local known, batch, header, message, code
   for _ = 1, 2 do
-    known, instances = tables.new(self.decode), {}
+    known, batch = tables.new(self.decode), set:batch()
     header, message, code = self:pages(function(kv)
       local instance = known:enter(kv)
       if instance then
-        instances[tostring(instance.id)] = instance
+        check(set, batch:put(instance))
       end
     end)
     if header or code ~= "ESTALE" then
@@ -60,18 +67,12 @@ function Watch:load(set)
     end
   end
   if not header then
+    batch:close()
     return nil, message, code
   end
-  local list = {}
-  for _, instance in pairs(instances) do
-    list[#list + 1] = instance
-  end
-  local ok, skipped, why = set:replace(list, { lenient = true })
+  local ok, problem, failed = set:replace(batch)
   if not ok then
-    return nil, skipped, why
-  end
-  if skipped then
-    perigee.log.warn("left out what is no instance", { service = set:service(), entries = skipped, first = why })
+    return nil, problem, failed
   end
   known.revision, known.cluster = tonumber(header.revision), header.cluster_id
   self.known = known
@@ -95,10 +96,7 @@ function Watch:apply(frame, set)
         set:remove(left)
       end
       if instance then
-        local ok, message = set:put(instance)
-        if not ok then
-          perigee.log.warn("left out what is no instance", { service = set:service(), first = message })
-        end
+        check(set, set:put(instance))
       end
     end
   end
