@@ -99,6 +99,7 @@ static void on_turn(uv_prepare_t *prepare) {
   watches_flush(a->watches);
   size_t published = sets_flush(a->sets);
   embedded_index_raise(a->embedded, catalog_version(a->catalog));
+  watches_answer(a->watches);
   view_commit(a->view);
   become_ready(a);
   if (published && sets_dirty(a->sets))
@@ -147,6 +148,7 @@ static void on_server_stopped(void *arg) {
   struct agent *a = arg;
   a->server = NULL;
   save_version(a);
+  watches_save(a->watches);
   store_close(a->store, on_store_closed, a);
 }
 

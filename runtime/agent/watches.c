@@ -3,7 +3,7 @@
 #include "agent/copies.h"
 #include "agent/probes.h"
 #include "agent/registries.h"
-#include "agent/watch.h"
+#include "agent/watches_inside.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/fault.h"
@@ -19,19 +19,7 @@
 
 enum { COPY_TICKS = 5 }; /* a copy is at most so many seconds older than what is published */
 
-struct watches {
-  struct watch_parts parts;
-  struct store *store;
-  struct watch **items; /* by service */
-  size_t count;
-  unsigned ticks;
-  bool closed_all;
-  size_t closing; /* watchers whose plugin closes its connection; one more while they begin to */
-  void (*closed)(void *arg);
-  void *closed_arg;
-};
-
-static struct watch *watch_find(const struct watches *all, const char *service) {
+struct watch *watch_find(const struct watches *all, const char *service) {
   size_t low = 0, high = all->count;
   while (low < high) {
     size_t middle = (low + high) / 2;
@@ -113,6 +101,7 @@ void watches_close(struct watches *all, void (*closed)(void *arg), void *arg) {
 void watches_free(struct watches *all) {
   if (!all)
     return;
+  watches_abandon(all);
   probes_free(all->parts.probes);
   for (size_t i = 0; i < all->count; i++)
     watch_free(all->items[i]);
@@ -158,12 +147,26 @@ static void verify_one(const struct config *config, struct plugins *plugins,
                   from->second, findings);
 }
 
+static void verify_resolve(const struct config *config, struct plugins *plugins,
+                           struct findings *findings) {
+  const struct value *resolve = value_get(config->root, "resolve");
+  struct registry_use use = {0};
+  struct fault f;
+  int r = resolve ? registries_find(config, plugins, value_as_text(resolve, ""), &use, &f) : 0;
+  if (r == 0 && use.plugin && !plugin_provides(use.plugin, "watch"))
+    r = fault_set(&f, -ENOSYS, "the registry \"%s\" cannot be watched", value_as_text(resolve, ""));
+  if (r != 0)
+    findings_add(findings, resolve, "resolve", "%s", f.text);
+  value_unref(use.options);
+}
+
 size_t watches_verify(struct plugins *plugins, const struct config *config,
                       struct findings *findings) {
   size_t before = findings->count;
   registries_verify(config, plugins, findings);
   for (size_t i = 0; i < config->watch_count; i++)
     verify_one(config, plugins, &config->watches[i], findings);
+  verify_resolve(config, plugins, findings);
   return findings->count - before;
 }
 
@@ -180,8 +183,8 @@ static int insert(struct watches *all, struct watch *w) {
   return 0;
 }
 
-static int add(struct watches *all, const struct watch_wish *wish, struct watch **out,
-               struct fault *f) {
+int watch_add(struct watches *all, const struct watch_wish *wish, struct watch **out,
+              struct fault *f) {
   int rc = watch_new(&all->parts, wish, out, f);
   if (rc != 0)
     return rc;
@@ -217,7 +220,7 @@ int watches_configure(struct watches *all, struct fault *f) {
                                     .balancer = from->balancer,
                                     .delay_ms = (unsigned)i};
     struct watch *w;
-    int rc = add(all, &wish, &w, f);
+    int rc = watch_add(all, &wish, &w, f);
     if (rc != 0)
       return rc;
   }
@@ -245,6 +248,8 @@ void watches_tick(struct watches *all) {
   for (size_t i = 0; i < all->count; i++)
     if (all->items[i]->feed)
       feed_tick(all->items[i]->feed);
+  if (all->on_demand > 0)
+    watches_forget_idle(all);
   if (++all->ticks % COPY_TICKS == 0)
     write_copies(all);
 }
@@ -270,78 +275,79 @@ void watches_local(struct watches *all, const struct registration_state *state, 
       log_warn("registered, and not picked: a watch takes this service from elsewhere",
                LOG_S("service", in->service), LOG_S("instance", in->id));
     return;
-    struct set *s = sets_find(all->parts.sets, in->service);
-    if (gone) {
-      if (s && set_remove(s, in->id) == 0)
-        set_close(s);
-      return;
-    }
-    bool known = s && set_status(s, in->id, state->status) != -ENOENT;
-    if (!known)
-      s = sets_open(all->parts.sets, in->service);
-    int r = s ? set_put(s, in, state->status) : -ENOMEM;
-    if (r != 0) {
-      log_error("registered, but not in the catalog", LOG_S("service", in->service),
-                LOG_S("instance", in->id), LOG_S("error", strerror(-r)));
-      if (s && !known)
-        set_close(s);
-    }
   }
-
-  static void follow(const struct watch *w, const struct set_published *what) {
-    struct instances has = {0};
-    if (instances_copy(&has, what->rows, what->count) == 0)
-      set_replace(w->set, has.items, has.statuses, has.count);
-    instances_free(&has);
+  struct set *s = sets_find(all->parts.sets, in->service);
+  if (gone) {
+    if (s && set_remove(s, in->id) == 0)
+      set_close(s);
+    return;
   }
-
-  void watches_published(struct watches * all, const struct set_published *what) {
-    for (size_t i = 0; i < all->count; i++) {
-      struct watch *w = all->items[i];
-      bool itself = strcmp(set_service(w->set), what->service) == 0;
-      if (itself && w->feed && !what->stale)
-        w->changed = true;
-      if (!itself && !w->feed && strcmp(w->targets[0].name, what->service) == 0)
-        follow(w, what);
-    }
+  bool known = s && set_status(s, in->id, state->status) != -ENOENT;
+  if (!known)
+    s = sets_open(all->parts.sets, in->service);
+  int r = s ? set_put(s, in, state->status) : -ENOMEM;
+  if (r != 0) {
+    log_error("registered, but not in the catalog", LOG_S("service", in->service),
+              LOG_S("instance", in->id), LOG_S("error", strerror(-r)));
+    if (s && !known)
+      set_close(s);
   }
+}
 
-  /* ---- metrics ---- */
+static void follow(const struct watch *w, const struct set_published *what) {
+  struct instances has = {0};
+  if (instances_copy(&has, what->rows, what->count) == 0)
+    set_replace(w->set, has.items, has.statuses, has.count);
+  instances_free(&has);
+}
 
-  static void family(struct buf * out, const char *name, const char *type, const char *help) {
-    buf_format(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+void watches_published(struct watches *all, const struct set_published *what) {
+  for (size_t i = 0; i < all->count; i++) {
+    struct watch *w = all->items[i];
+    bool itself = strcmp(set_service(w->set), what->service) == 0;
+    if (itself && w->feed && !what->stale)
+      w->changed = true;
+    if (!itself && !w->feed && strcmp(w->targets[0].name, what->service) == 0)
+      follow(w, what);
   }
+}
 
-  void watches_metrics(const struct watches *all, struct buf *out) {
-    struct feed_stats sum = {0};
-    for (size_t i = 0; i < all->count; i++) {
-      struct feed_stats one = {0};
-      if (all->items[i]->feed)
-        feed_stats(all->items[i]->feed, &one);
-      sum.held += one.held;
-      sum.holds += one.holds;
-      sum.kept += one.kept;
-      sum.differing += one.differing;
-    }
-    family(out, "perigee_guard_held_endpoints", "gauge",
-           "Endpoints that vanished in a sudden loss which is not believed yet.");
-    buf_format(out, "perigee_guard_held_endpoints %llu\n", (unsigned long long)sum.held);
-    family(out, "perigee_guard_holds_total", "counter", "Sudden losses that were held.");
-    buf_format(out, "perigee_guard_holds_total %llu\n", (unsigned long long)sum.holds);
-    family(out, "perigee_watch_kept_total", "counter",
-           "Lists shorter than min_endpoints that were not published.");
-    buf_format(out, "perigee_watch_kept_total %llu\n", (unsigned long long)sum.kept);
-    family(out, "perigee_watch_differing", "gauge",
-           "Ids that only one of two compared registries has.");
-    buf_format(out, "perigee_watch_differing %llu\n", (unsigned long long)sum.differing);
-    family(out, "perigee_watch_stale_seconds", "gauge",
-           "How long a service's source has been unreachable.");
-    for (size_t i = 0; i < all->count; i++) {
-      int64_t since = set_stale_ns(all->items[i]->set);
-      if (since == 0)
-        continue;
-      buf_text(out, "perigee_watch_stale_seconds{service=");
-      buf_json_text(out, set_service(all->items[i]->set));
-      buf_format(out, "} %.3f\n", (double)(clock_now_ns() - since) / 1e9);
-    }
+/* ---- metrics ---- */
+
+static void family(struct buf *out, const char *name, const char *type, const char *help) {
+  buf_format(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+void watches_metrics(const struct watches *all, struct buf *out) {
+  struct feed_stats sum = {0};
+  for (size_t i = 0; i < all->count; i++) {
+    struct feed_stats one = {0};
+    if (all->items[i]->feed)
+      feed_stats(all->items[i]->feed, &one);
+    sum.held += one.held;
+    sum.holds += one.holds;
+    sum.kept += one.kept;
+    sum.differing += one.differing;
   }
+  family(out, "perigee_guard_held_endpoints", "gauge",
+         "Endpoints that vanished in a sudden loss which is not believed yet.");
+  buf_format(out, "perigee_guard_held_endpoints %llu\n", (unsigned long long)sum.held);
+  family(out, "perigee_guard_holds_total", "counter", "Sudden losses that were held.");
+  buf_format(out, "perigee_guard_holds_total %llu\n", (unsigned long long)sum.holds);
+  family(out, "perigee_watch_kept_total", "counter",
+         "Lists shorter than min_endpoints that were not published.");
+  buf_format(out, "perigee_watch_kept_total %llu\n", (unsigned long long)sum.kept);
+  family(out, "perigee_watch_differing", "gauge",
+         "Ids that only one of two compared registries has.");
+  buf_format(out, "perigee_watch_differing %llu\n", (unsigned long long)sum.differing);
+  family(out, "perigee_watch_stale_seconds", "gauge",
+         "How long a service's source has been unreachable.");
+  for (size_t i = 0; i < all->count; i++) {
+    int64_t since = set_stale_ns(all->items[i]->set);
+    if (since == 0)
+      continue;
+    buf_text(out, "perigee_watch_stale_seconds{service=");
+    buf_json_text(out, set_service(all->items[i]->set));
+    buf_format(out, "} %.3f\n", (double)(clock_now_ns() - since) / 1e9);
+  }
+}

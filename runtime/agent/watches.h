@@ -48,6 +48,16 @@ size_t watches_verify(struct plugins *plugins, const struct config *config,
  * negative errno. */
 int watches_configure(struct watches *all, struct fault *f);
 
+/* A service is asked for. One that nobody configured is watched through `resolve`, until nobody has
+ * asked for ten minutes. `answer` is called once, with 0 when what there is can be picked from,
+ * -ENOENT: nobody knows it, or -EAGAIN: there are too many. Waits for the first load, 5 s at most.
+ */
+void watches_ask(struct watches *all, const char *service,
+                 void (*answer)(void *arg, int status, const char *text), void *arg);
+/* At the end of a turn, after the sets' own flush: answers those who wait for what was published.
+ */
+void watches_answer(struct watches *all);
+
 /* At the end of a turn, before the sets' own flush: what sources said becomes what is published. */
 void watches_flush(struct watches *all);
 void watches_tick(struct watches *all); /* once a second */

@@ -90,9 +90,6 @@ static void check_registries(const struct value *all, const char *http, struct f
 static void refuse_later(const struct value *root, struct findings *findings) {
   refuse_each(value_get(root, "plugins"), "plugins",
               "this build of perigee has no settings for plugins yet", findings);
-  if (value_get(root, "resolve"))
-    findings_add(findings, value_get(root, "resolve"), "resolve",
-                 "this build of perigee watches only what `watches` names");
   if (strcmp(value_as_text(value_get(root, "reload"), ""), "auto") == 0)
     findings_add(findings, value_get(root, "reload"), "reload",
                  "this build of perigee does not reload by itself yet: expected \"manual\"");

@@ -282,7 +282,6 @@ static void mistakes_in_services(void **state) {
 static void what_later_builds_do_is_refused(void **state) {
   finds("return {\n resolve = 'etcd',\n reload = 'auto',\n"
         " plugins = { gate = {} } }",
-        "perigee.lua:2: resolve: this build of perigee watches only what `watches` names\n"
         "perigee.lua:3: reload: this build of perigee does not reload by itself yet: expected "
         "\"manual\"\n"
         "perigee.lua:4: plugins.gate: this build of perigee has no settings for plugins yet\n");
