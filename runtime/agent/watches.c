@@ -340,12 +340,15 @@ void watches_metrics(const struct watches *all, struct buf *out) {
   family(out, "perigee_watch_differing", "gauge",
          "Ids that only one of two compared registries has.");
   buf_format(out, "perigee_watch_differing %llu\n", (unsigned long long)sum.differing);
-  family(out, "perigee_watch_stale_seconds", "gauge",
-         "How long a service's source has been unreachable.");
+  bool any = false;
   for (size_t i = 0; i < all->count; i++) {
     int64_t since = set_stale_ns(all->items[i]->set);
     if (since == 0)
       continue;
+    if (!any)
+      family(out, "perigee_watch_stale_seconds", "gauge",
+             "How long a service's source has been unreachable.");
+    any = true;
     buf_text(out, "perigee_watch_stale_seconds{service=");
     buf_json_text(out, set_service(all->items[i]->set));
     buf_format(out, "} %.3f\n", (double)(clock_now_ns() - since) / 1e9);
