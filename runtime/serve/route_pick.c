@@ -163,12 +163,23 @@ static int pick_once(struct exchange *x, const struct perigee_pick_options *opti
   return add_endpoint(&p, x->name);
 }
 
+/* Its source cannot be reached: the answer says so, and for how long. */
+static void add_stale(struct exchange *x, struct buf *body) {
+  const struct view_service *s = view_service(x->root, x->name);
+  if (!s || !s->stale)
+    return;
+  body->length--; /* the closing brace */
+  buf_format(body, ",\"stale\":true,\"stale_seconds\":%.3f}",
+             (double)(clock_now_ns() - s->stale_since_ns) / 1e9);
+}
+
 static int pick_try(struct exchange *x, const struct perigee_pick_options *options) {
   struct buf *body = answer_body(x);
   int r = -EAGAIN;
   for (int i = 0; i < TRIES && (r == -EAGAIN || r == -ESTALE); i++)
     r = pick_once(x, options, body);
   if (r == 0) {
+    add_stale(x, body);
     answer_json(x, 200);
     counter_add(x->site->counters, COUNTER_PICKS, 1);
   }
