@@ -45,8 +45,10 @@ static int start(struct watch *w, const struct watch_wish *wish, struct fault *f
   if (!w->set)
     return fault_set(f, -ENOMEM, "out of memory");
   int rc = set_balancer(w->set, wish->balancer, f);
-  for (unsigned i = 0; rc == 0 && i < FEED_SOURCES && wish->targets[i]; i++)
-    rc = target_parse(wish->targets[i], &w->targets[i], f);
+  if (rc == 0)
+    rc = target_parse(wish->targets[0], &w->targets[0], f);
+  if (rc == 0 && wish->targets[1])
+    rc = target_parse(wish->targets[1], &w->targets[1], f);
   if (rc != 0 || target_is_embedded(&w->targets[0]))
     return rc;
   w->feed = feed_new(w->set, &wish->rule, &events, w);

@@ -72,7 +72,7 @@ static void check_second(const struct value *w, const char *service, struct find
   if (status == 0) {
     status = check_target(&target, &f);
     if (status == 0 && strcmp(target.registry, "embedded") == 0 && !*target.authority)
-      status = fault_set(&f, -EINVAL, "this agent's own registry can only be the first target");
+      status = fault_set(&f, -EINVAL, "this agent's own registry is watched alone");
     target_clear(&target);
   }
   if (status != 0)
@@ -134,6 +134,10 @@ void watches_read(struct config *c, const struct value *watches, struct findings
     int status = target_parse(value_as_text(value_get(w, "target"), ""), &target, &f);
     if (!status) {
       status = check_target(&target, &f);
+      if (!status && strcmp(target.registry, "embedded") == 0 && !*target.authority &&
+          (value_get(w, "fallback") || value_get(w, "also")))
+        status = fault_set(&f, -EINVAL,
+                           "this agent's own registry is never unreachable: no second target");
       target_clear(&target);
     }
     if (status)

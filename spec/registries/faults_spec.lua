@@ -38,7 +38,8 @@ describe("registrations and picks over faults of three members", function()
       local picked = other:command("pick", "web").out
       assert(removed or picked == ENDPOINT .. "\n", "picks stopped")
       local all = keys(at)
-      return all == "perigee/web/w1 " and picked == ENDPOINT .. "\n" and count("held") == 1 and count("renewals_total") > renewals + 1, all
+      return all == "perigee/web/w1 " and picked == ENDPOINT .. "\n" and count("held") == 1
+        and count("renewals_total") > renewals + 1, all
     end, 60)
   end
 
