@@ -216,7 +216,7 @@ static void what_was_lost_comes_back(void **state) {
 
 static void failures_back_off_and_end_soon_after_the_outage(void **state) {
   for (int i = 0; i < 20; i++) {
-    char id[8];
+    char id[16];
     snprintf(id, sizeof id, "i%d", i);
     want("web", id, STATUS_PASSING);
   }
