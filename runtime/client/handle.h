@@ -36,8 +36,8 @@ struct perigee_service {
   const struct catalog_entry *entry; /* of the mapping; &client_absent when it has none */
   uint64_t current;                  /* that `view` was made from; CLIENT_NEVER = none */
   const uint32_t *fork_mark;
-  uint32_t (*pick)(struct select_state *state, const struct catalog_view *v, const void *key,
-                   size_t key_length);
+  uint32_t (*pick)(struct select_state *state, const struct catalog_view *v,
+                   const struct select_ask *ask);
   struct select_state state;
   struct catalog_view view;
   /* The rest. */

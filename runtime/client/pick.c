@@ -67,14 +67,21 @@ static __attribute__((noinline)) int copy_port(const struct catalog_view *v, uin
   return 0;
 }
 
+static __attribute__((noinline)) uint32_t pick_asked(struct perigee_service *s,
+                                                     const struct perigee_pick_options *options) {
+  struct select_ask ask = {.keyed = options->key != NULL};
+  if (ask.keyed)
+    ask.hash = select_hash(options->key, options->key_length);
+  return s->pick(&s->state, &s->view, &ask);
+}
+
 /* From the handle's view, which may be out of date. -EAGAIN: it was. */
 static inline __attribute__((always_inline)) int
 try_pick(struct perigee_service *s, const struct perigee_pick_options *options,
          struct perigee_endpoint *e, char *id, size_t size) {
   const struct catalog_view *v = &s->view;
   int r = 0;
-  uint32_t row =
-      s->pick(&s->state, v, options ? options->key : NULL, options ? options->key_length : 0);
+  uint32_t row = options ? pick_asked(s, options) : s->pick(&s->state, v, NULL);
   if (__builtin_expect(row >= v->count, 0))
     return !catalog_view_holds(v) ? -EAGAIN : v->pickable ? -EPROTO : -EHOSTUNREACH;
   struct catalog_row_words words = catalog_view_row(v, row);

@@ -19,7 +19,7 @@ static void seed(struct perigee_service *s) {
 }
 
 static uint32_t pick_nothing(struct select_state *state, const struct catalog_view *v,
-                             const void *key, size_t key_length) {
+                             const struct select_ask *ask) {
   return SELECT_NOTHING;
 }
 

@@ -1,8 +1,8 @@
 /* Random: each row that can be picked with the same probability, within pickable / 2^32. */
 #include "select/select.h"
 
-static uint32_t pick(struct select_state *state, const struct catalog_view *v, const void *key,
-                     size_t key_length) {
+static uint32_t pick(struct select_state *state, const struct catalog_view *v,
+                     const struct select_ask *ask) {
   uint64_t high = select_random_next(state) >> 32;
   return (uint32_t)(high * v->pickable >> 32);
 }

@@ -3,8 +3,8 @@
  * except that what has none is never picked. */
 #include "select/select.h"
 
-static uint32_t pick(struct select_state *state, const struct catalog_view *v, const void *key,
-                     size_t key_length) {
+static uint32_t pick(struct select_state *state, const struct catalog_view *v,
+                     const struct select_ask *ask) {
   uint32_t at = state->cursor;
   if (__builtin_expect(at >= v->cycle, 0))
     at %= v->cycle; /* the first pick, or the snapshot became smaller, or a cycle is over */

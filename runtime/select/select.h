@@ -5,13 +5,22 @@
 
 #include "catalog/reader.h"
 #include "catalog/tables.h"
+#include "select/load.h"
 
 #define SELECT_NOTHING UINT32_MAX
 
 /* What a handle keeps between picks; its own, so that processes and threads never meet. */
 struct select_state {
-  uint64_t random; /* the generator's state; any value */
-  uint32_t cursor; /* where a rotation goes on; any value */
+  uint64_t random;                /* the generator's state; any value */
+  uint32_t cursor;                /* where a rotation goes on; any value */
+  const struct select_load *load; /* NULL = nothing is known; outlives the state */
+};
+
+/* What a caller asks of one pick. NULL = all zeroes. */
+struct select_ask {
+  uint64_t hash;    /* select_hash of the key, or the caller's own; counts when `keyed` */
+  uint32_t attempt; /* 0, and 1 more each time that the answer was one that the caller avoids */
+  bool keyed;       /* without a key the balancers that hash take a random one */
 };
 
 struct select_balancer {
@@ -21,9 +30,10 @@ struct select_balancer {
   int (*build)(struct catalog_tables *t);
   /* A row of the view, not checked yet, or SELECT_NOTHING. The view has pickable > 0 and cycle > 0
    * but its tables may be damaged or torn: the caller compares the row with the count and checks
-   * the epoch. `key` may be NULL. */
-  uint32_t (*pick)(struct select_state *state, const struct catalog_view *v, const void *key,
-                   size_t key_length);
+   * the epoch. `ask` may be NULL. */
+  uint32_t (*pick)(struct select_state *state, const struct catalog_view *v,
+                   const struct select_ask *ask);
+  bool by_load; /* it reads the state's load: worth counting for */
 };
 
 extern const struct select_balancer select_round_robin, select_random, select_weighted;
@@ -34,6 +44,10 @@ const struct select_balancer *select_by_name(const char *name);
 const struct select_balancer *select_by_number(uint32_t number);
 /* The table, for those who list it; NULL after the last. */
 const struct select_balancer *select_at(unsigned i);
+
+/* XXH64 with seed 0 (Collet, xxHash's specification 0.1.1): what Envoy and gRPC hash keys by, and
+ * what every language has, so that a client that maps the catalog itself gives the same answer. */
+uint64_t select_hash(const void *bytes, size_t length);
 
 /* The identity: rows in the block's order. */
 int select_order_rows(struct catalog_tables *t);

@@ -76,8 +76,8 @@ int select_alias_build(const double *weights, uint32_t count, struct catalog_ali
   return 0;
 }
 
-static uint32_t pick(struct select_state *state, const struct catalog_view *v, const void *key,
-                     size_t key_length) {
+static uint32_t pick(struct select_state *state, const struct catalog_view *v,
+                     const struct select_ask *ask) {
   uint64_t bits = select_random_next(state);
   uint32_t cell = (uint32_t)((bits >> 32) * v->pickable >> 32);
   union {

@@ -58,7 +58,7 @@ static void round_robin_is_exact(void **state) {
     struct catalog_view v = build("round_robin", count);
     struct select_state s = {.cursor = 0xfffffff0u + (uint32_t)c}; /* any value, wrapping too */
     for (uint32_t i = 0; i < count * 3; i++) {
-      uint32_t row = select_round_robin.pick(&s, &v, NULL, 0);
+      uint32_t row = select_round_robin.pick(&s, &v, NULL);
       assert_true(row < count);
       assert_true(i == 0 || row == (last + 1) % count);
       picked[row]++;
@@ -79,7 +79,7 @@ static void round_robin_begins_anywhere(void **state) {
   struct catalog_view v = build("round_robin", 10);
   for (int i = 0; i < 10000; i++) {
     struct select_state s = {.cursor = (uint32_t)select_random_next(&random)};
-    first[select_round_robin.pick(&s, &v, NULL, 0)]++;
+    first[select_round_robin.pick(&s, &v, NULL)]++;
   }
   for (int i = 0; i < 10; i++)
     chi += (first[i] - 1000.0) * (first[i] - 1000.0) / 1000;
@@ -94,7 +94,7 @@ static void round_robin_follows_the_snapshot(void **state) {
     uint32_t count = 1 + (uint32_t)(select_random_next(&random) % 50);
     struct catalog_view v = build("round_robin", count);
     for (int k = 0; k < 3; k++)
-      assert_true(select_round_robin.pick(&s, &v, NULL, 0) < count);
+      assert_true(select_round_robin.pick(&s, &v, NULL) < count);
   }
 }
 
@@ -181,7 +181,7 @@ static void weighted_picks_by_weight(void **state) {
   struct catalog_view v = build("weighted", 10);
   struct select_state s = {.random = 99};
   for (int i = 0; i < 1000000; i++)
-    picked[select_weighted.pick(&s, &v, NULL, 0)]++;
+    picked[select_weighted.pick(&s, &v, NULL)]++;
   for (int i = 0; i < 10; i++) {
     double expected = 1000000.0 * (i + 1) / 55;
     chi += (picked[i] - expected) * (picked[i] - expected) / expected;
@@ -197,7 +197,7 @@ static void random_ignores_weights(void **state) {
   struct catalog_view v = build("random", 10);
   struct select_state s = {.random = 99};
   for (int i = 0; i < 1000000; i++)
-    picked[select_random.pick(&s, &v, NULL, 0)]++;
+    picked[select_random.pick(&s, &v, NULL)]++;
   for (int i = 0; i < 10; i++)
     chi += (picked[i] - 100000.0) * (picked[i] - 100000.0) / 100000;
   assert_true(chi < 33.7);
@@ -221,9 +221,10 @@ static void garbage_is_not_followed(void **state) {
                              .pickable = 1 + (uint32_t)round % COUNT,
                              .cycle = 1 + (uint32_t)round % COUNT};
     for (unsigned b = 0; select_at(b); b++) {
-      struct select_state s = {select_random_next(&random), (uint32_t)select_random_next(&random)};
+      struct select_state s = {.random = select_random_next(&random),
+                               .cursor = (uint32_t)select_random_next(&random)};
       for (int i = 0; i < 20; i++)
-        (void)select_at(b)->pick(&s, &v, "key", 3);
+        (void)select_at(b)->pick(&s, &v, &(struct select_ask){.hash = s.random, .keyed = i % 2});
     }
   }
   free(small_order);

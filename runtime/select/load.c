@@ -1,0 +1,58 @@
+#include "select/load.h"
+
+#include <time.h>
+
+enum { FRESH_NS = 1000000000 }; /* so long an own sample is worth more than the host's mean */
+
+uint64_t select_now_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+  return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* e^-x for x >= 0, within 1e-6, without libm: clients link libc and nothing else. By squaring:
+ * e^-x = (e^(-x/1024))^1024, the inner one by its series. */
+static double decay_of(double x) {
+  if (!(x < 40))
+    return 0;
+  double y = x / 1024, e = 1 - y + y * y / 2 - y * y * y / 6;
+  for (int i = 0; i < 10; i++)
+    e *= e;
+  return e;
+}
+
+uint64_t select_ewma(uint64_t old_ns, uint64_t elapsed_ns, uint64_t decay_ns, uint64_t sample_ns) {
+  if (old_ns <= sample_ns || decay_ns == 0)
+    return sample_ns ? sample_ns : 1; /* 0 means that there is none */
+  double keep = decay_of((double)elapsed_ns / (double)decay_ns);
+  double mean = (double)old_ns * keep + (double)sample_ns * (1 - keep);
+  return mean < 1 ? 1 : (uint64_t)mean;
+}
+
+struct select_sample select_load_of(const struct select_load *load, uint32_t slot,
+                                    uint32_t generation, uint64_t now_ns) {
+  struct select_sample s = {0};
+  uint64_t sampled = 0, latency = 0;
+  if (!load)
+    return s;
+  if (slot < load->own_count) {
+    const struct select_own *own = &load->own[slot];
+    if (catalog_load32(&own->generation) == generation) {
+      s.in_flight = catalog_load32(&own->in_flight);
+      s.picked_ns = catalog_load64(&own->picked_ns);
+      s.latency_ns = catalog_load64(&own->latency_ns);
+      sampled = catalog_load64(&own->sampled_ns);
+    }
+  }
+  const struct catalog_slot *live =
+      load->map ? catalog_map_item(load->map, CATALOG_SLOTS, slot) : NULL;
+  if (!live || catalog_load32(&live->generation) != generation)
+    return s;
+  uint32_t sum = catalog_load32(&live->in_flight);
+  s.in_flight = sum > s.in_flight ? sum : s.in_flight;
+  s.ejected_until_ns = catalog_load64(&live->ejected_until_ns);
+  latency = catalog_load64(&live->latency_ns);
+  if (latency && (sampled + FRESH_NS < now_ns || s.latency_ns < latency))
+    s.latency_ns = latency;
+  return s;
+}

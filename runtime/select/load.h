@@ -1,0 +1,48 @@
+/* load: what a load-based pick knows of an endpoint: this handle's own live counts and, beside
+ * them, the host's sums from the catalog's live slots. The client fills it and keeps it up to
+ * date; select/ only reads. Everything is a relaxed atomic, and nothing is trusted: any value may
+ * stand anywhere, and only makes a pick worse. */
+#pragma once
+
+#include "catalog/reader.h"
+
+/* One slot in this handle's lane. The owning thread writes it at a pick and at a report. */
+struct select_own {
+  _Atomic uint32_t
+      generation; /* of the slot, to which the figures belong; another: there are none */
+  _Atomic uint32_t in_flight;  /* picked and not yet reported */
+  _Atomic uint64_t latency_ns; /* peak EWMA, by select_ewma; 0 = no sample yet */
+  _Atomic uint64_t sampled_ns; /* of the last sample, CLOCK_MONOTONIC */
+  _Atomic uint64_t picked_ns;  /* of the last pick, CLOCK_MONOTONIC_COARSE; 0 = never */
+};
+_Static_assert(sizeof(struct select_own) == 32, "two share a cache line");
+
+/* Belongs to the handle; any field may be empty. The slots' sums include this process as it was
+ * when the agent last read its page. */
+struct select_load {
+  const struct select_own *own; /* by slot number, own_count of them; NULL = nobody counts here */
+  uint32_t own_count;
+  uint32_t own_total;                 /* in flight on all slots of this handle */
+  const _Atomic uint32_t *host_total; /* in flight on the service, all processes; NULL = unknown */
+  const struct catalog_map *map;      /* for its live slots; NULL = no sums */
+};
+
+/* One endpoint's load, own and host's together. */
+struct select_sample {
+  uint32_t in_flight;  /* the larger of own and sum: the sum lags, and has the own in it */
+  uint64_t latency_ns; /* 0 = nobody has a sample */
+  uint64_t picked_ns;  /* by this handle */
+  uint64_t ejected_until_ns;
+};
+
+/* All zeroes for a slot of which nothing is known. `load` may be NULL. `now_ns`:
+ * CLOCK_MONOTONIC_COARSE. */
+struct select_sample select_load_of(const struct select_load *load, uint32_t slot,
+                                    uint32_t generation, uint64_t now_ns);
+
+/* The clock of picks: 1 to 4 ms coarse, and a few ns. */
+uint64_t select_now_ns(void);
+
+/* Peak EWMA (Finagle's): a slower sample counts at once, a faster one by the time since the last:
+ * old * e^(-elapsed / decay) + sample * (1 - e^(-elapsed / decay)). `old` 0: the sample. */
+uint64_t select_ewma(uint64_t old_ns, uint64_t elapsed_ns, uint64_t decay_ns, uint64_t sample_ns);
