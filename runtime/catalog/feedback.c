@@ -22,8 +22,8 @@ static int make_memfd(void) {
 struct feedback_page *feedback_page_make(int *fd) {
   *fd = make_memfd();
   int kind = *fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
-  struct feedback_page *page = mmap(NULL, sizeof *page, PROT_READ | PROT_WRITE,
-                                    kind | MAP_NORESERVE, *fd, 0);
+  struct feedback_page *page =
+      mmap(NULL, sizeof *page, PROT_READ | PROT_WRITE, kind | MAP_NORESERVE, *fd, 0);
   if (page == MAP_FAILED) {
     if (*fd >= 0)
       close(*fd);
@@ -43,7 +43,8 @@ int feedback_page_open(int fd, struct feedback_page **out) {
   if (seals < 0 || (seals & SEALS) != SEALS || fstat(fd, &st) < 0 ||
       st.st_size != (off_t)sizeof(struct feedback_page))
     return -EPROTO;
-  void *base = mmap(NULL, sizeof(struct feedback_page), PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, 0);
+  void *base =
+      mmap(NULL, sizeof(struct feedback_page), PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, 0);
   if (base == MAP_FAILED)
     return -errno;
   *out = base;

@@ -39,19 +39,19 @@ enum feedback_outcome {
   FEEDBACK_OUTCOMES,
 };
 
-/* What one lane has seen of one instance; counts wrap. */
+/* What one lane has seen of one instance. Picks in flight are those of two epochs: a roll forgets
+ * the ones before. In the shared lane `in_flight` and `older` may be negative as int32_t: what
+ * another lane picked is reported there, and only their sum over the lanes means something. */
 struct feedback_cell {
   _Atomic uint32_t generation; /* of the slot; all else is about that instance */
-  /* The reader of the lane keeps beside it what it last saw of the host's sum: client/load.c. */
-  _Atomic uint32_t host_seen;
-  _Atomic int32_t own_then;
-  _Atomic uint32_t ewma_us; /* of this process alone */
-  /* Picks that have not been reported, by the epoch in which they were made: epoch << 32 | a signed
-   * count (what another lane picked may be reported here). Even epochs, odd epochs. */
-  _Atomic uint64_t in_flight[2];
-  _Atomic uint32_t outcomes[FEEDBACK_OUTCOMES];
-  _Atomic uint64_t latency_ns; /* summed over the calls that succeeded or failed at the server */
-  _Atomic uint64_t ewma_at_ns; /* CLOCK_MONOTONIC, of the last sample */
+  _Atomic uint32_t in_flight;  /* picked and not yet reported */
+  _Atomic uint64_t latency_ns; /* peak EWMA of this lane alone, by select_ewma; 0 = no sample */
+  _Atomic uint64_t sampled_ns; /* of the last sample, CLOCK_MONOTONIC_COARSE */
+  _Atomic uint64_t picked_ns;  /* of the last pick, the same clock; 0 = never */
+  _Atomic uint32_t outcomes[FEEDBACK_OUTCOMES]; /* reports, wrapping */
+  _Atomic uint64_t latency_sum_ns;              /* of the successes, wrapping */
+  _Atomic uint32_t older; /* of in_flight: picked in the epoch before `epoch` */
+  _Atomic uint32_t epoch;
 };
 _Static_assert(sizeof(struct feedback_cell) == 64, "a cache line");
 
@@ -89,13 +89,10 @@ void feedback_page_close(struct feedback_page *page);
 static inline uint32_t feedback_epoch(int64_t now_ns) {
   return ((uint32_t)(now_ns >> FEEDBACK_EPOCH_SHIFT) & 0xffffff) + 1;
 }
-/* The count in an in-flight word, when it is of this epoch. */
-static inline int32_t feedback_count(uint64_t word, uint32_t epoch) {
-  return word >> 32 == epoch ? (int32_t)(uint32_t)word : 0;
-}
-/* Picks of this epoch and of the one before. */
-static inline int32_t feedback_in_flight(const struct feedback_cell *c, uint32_t epoch) {
-  uint64_t now = catalog_load64(&c->in_flight[epoch & 1]);
-  uint64_t before = catalog_load64(&c->in_flight[~epoch & 1]);
-  return feedback_count(now, epoch) + feedback_count(before, epoch - 1);
+/* What of a cell's picks is still in flight when the epoch is `epoch`. */
+static inline int32_t feedback_in_flight(uint32_t in_flight, uint32_t older, uint32_t cell_epoch,
+                                         uint32_t epoch) {
+  if (cell_epoch == epoch)
+    return (int32_t)in_flight;
+  return cell_epoch + 1 == epoch ? (int32_t)(in_flight - older) : 0;
 }

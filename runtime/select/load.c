@@ -36,7 +36,7 @@ struct select_sample select_load_of(const struct select_load *load, uint32_t slo
   if (!load)
     return s;
   if (slot < load->own_count) {
-    const struct select_own *own = &load->own[slot];
+    const struct feedback_cell *own = &load->own[slot];
     if (catalog_load32(&own->generation) == generation) {
       s.in_flight = catalog_load32(&own->in_flight);
       s.picked_ns = catalog_load64(&own->picked_ns);

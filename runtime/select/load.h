@@ -4,23 +4,13 @@
  * stand anywhere, and only makes a pick worse. */
 #pragma once
 
+#include "catalog/feedback.h"
 #include "catalog/reader.h"
-
-/* One slot in this handle's lane. The owning thread writes it at a pick and at a report. */
-struct select_own {
-  _Atomic uint32_t
-      generation; /* of the slot, to which the figures belong; another: there are none */
-  _Atomic uint32_t in_flight;  /* picked and not yet reported */
-  _Atomic uint64_t latency_ns; /* peak EWMA, by select_ewma; 0 = no sample yet */
-  _Atomic uint64_t sampled_ns; /* of the last sample, CLOCK_MONOTONIC */
-  _Atomic uint64_t picked_ns;  /* of the last pick, CLOCK_MONOTONIC_COARSE; 0 = never */
-};
-_Static_assert(sizeof(struct select_own) == 32, "two share a cache line");
 
 /* Belongs to the handle; any field may be empty. The slots' sums include this process as it was
  * when the agent last read its page. */
 struct select_load {
-  const struct select_own *own; /* by slot number, own_count of them; NULL = nobody counts here */
+  const struct feedback_cell *own; /* the lane's, by slot, own_count of them; NULL = none */
   uint32_t own_count;
   uint32_t own_total;                 /* in flight on all slots of this handle */
   const _Atomic uint32_t *host_total; /* in flight on the service, all processes; NULL = unknown */
