@@ -113,6 +113,13 @@ $(foreach f,$(FUZZERS),$(eval $(call PROGRAM_RULE,$(f),$(f:$(BUILD)/%=%),-fsanit
 benches: $(BENCHES)
 fuzzers: $(FUZZERS)
 
+# spec/simulate: select/ with a clock of its own in the place of the machine's.
+SIMULATE := $(BUILD)/spec/simulate/simulate
+$(SIMULATE): $(wildcard spec/simulate/*.c spec/simulate/*.h) $(call libs-of,select)
+	@mkdir -p $(@D)
+	$(call say,link,$@) $(CC) $(CFLAGS_ALL) -Ispec/simulate -o $@ $(filter %.c,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group -Wl,--wrap=select_now_ns $(LDFLAGS_ALL) -lm
+tests: $(SIMULATE)
+
 run: ## the example: an agent, three back ends and a client, until Ctrl-C (FOR=20s: for that long)
 	@.ci/deps build
 	$(AGAIN) all examples
@@ -149,6 +156,12 @@ bench: ## measure; the table is also left in build/bench.json
 	@.ci/deps build bench
 	$(AGAIN) all examples benches
 	@spec/bench/run $(BENCHES)
+
+simulate: ## the balancers against slow, failing and new endpoints: a table, and build/simulate.svg
+	@.ci/deps build
+	$(AGAIN) $(SIMULATE)
+	@$(SIMULATE) --svg $(BUILD)/simulate.svg
+	@echo "$(BUILD)/simulate.svg shows it"
 
 lint: ## formatting, clang-tidy, luacheck, the include arrows, file lengths, exported symbols
 	@.ci/deps build lint
@@ -206,4 +219,4 @@ help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile | expand -t 18
 
 -include $(foreach f,$(FOLDERS),$(OBJ_$(f):.o=.d)) $(addsuffix .d,$(TESTS) $(BENCHES) $(FUZZERS))
-.PHONY: all tests examples benches fuzzers package run test sanitize tsan fuzz bench lint print-cflags fresh deps install clean help
+.PHONY: all tests examples benches fuzzers package run test sanitize tsan fuzz bench simulate lint print-cflags fresh deps install clean help
