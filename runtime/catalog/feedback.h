@@ -74,7 +74,8 @@ _Static_assert(sizeof(struct feedback_lane) % CATALOG_GRANULE == 0, "lanes begin
  * message of another length, later, means that it has begun to count again after a pause. */
 struct feedback_hello {
   uint64_t magic;
-  uint32_t layout, spare;
+  uint32_t layout;
+  uint32_t counted; /* 1: another agent has read the page before */
 };
 
 /* Makes a page of one's own: mapped for writing, not inherited by a fork. *fd is the memfd, or -1
