@@ -59,7 +59,7 @@ struct catalog_header {
   _Atomic uint64_t version;             /* the largest given out */
   _Atomic uint32_t services, endpoints; /* what can be picked now, for people */
   _Atomic uint32_t slots;               /* the largest slot number ever given out */
-  uint32_t spare;
+  _Atomic uint32_t collecting;          /* 1: feedback pages are read every few ms just now */
 };
 _Static_assert(offsetof(struct catalog_header, directory_word) == 64, "bytes 0 to 63 are frozen");
 _Static_assert(sizeof(struct catalog_header) == 104, "no padding");
