@@ -10,8 +10,8 @@ enum { MOST_IN_FLIGHT = 65535, MOST_REPORTS = 1000000 };
 
 /* A cell as it was when it was last read. */
 struct seen {
-  uint32_t generation;
-  int32_t in_flight;
+  uint32_t generation, unused;
+  int32_t in_flight, retries;
   uint32_t outcomes[FEEDBACK_OUTCOMES];
   uint64_t latency_sum_ns;
 };
@@ -24,8 +24,8 @@ struct lane_run {
 /* A page's share of a slot's sum: its lanes together, then what was added for it. */
 struct share {
   uint32_t generation;
-  int32_t in_flight;
-  uint32_t given;
+  int32_t in_flight, retries;
+  uint32_t given, given_retries;
 };
 
 /* FEEDBACK_RUN slots of one page; made when they first move. */
@@ -45,7 +45,7 @@ struct feedback_source {
 
 struct slot_sum {
   struct feedback_total total;
-  uint64_t in_flight; /* total.in_flight is this, cut to 32 bits */
+  uint64_t in_flight, retries; /* the total's are these, cut to 32 bits */
   bool moved;
 };
 
@@ -107,11 +107,20 @@ static void mark(struct feedback_sums *sums, uint32_t slot) {
   sums->moved[sums->moved_count++] = slot;
 }
 
-static void give(struct feedback_sums *sums, uint32_t slot, struct share *share, uint32_t amount) {
+static uint32_t cut(uint64_t n) {
+  return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+}
+
+/* What the page adds to the slot's sum is now this. */
+static void give(struct feedback_sums *sums, uint32_t slot, struct share *share, uint32_t in_flight,
+                 uint32_t retries) {
   struct slot_sum *sum = &sums->slots[slot];
-  sum->in_flight += (uint64_t)amount - share->given;
-  sum->total.in_flight = sum->in_flight < UINT32_MAX ? (uint32_t)sum->in_flight : UINT32_MAX;
-  share->given = amount;
+  sum->in_flight += (uint64_t)in_flight - share->given;
+  sum->retries += (uint64_t)retries - share->given_retries;
+  sum->total.in_flight = cut(sum->in_flight);
+  sum->total.retries = cut(sum->retries);
+  share->given = in_flight;
+  share->given_retries = retries;
 }
 
 void feedback_sums_drop(struct feedback_sums *sums, struct feedback_source *source) {
@@ -124,9 +133,9 @@ void feedback_sums_drop(struct feedback_sums *sums, struct feedback_source *sour
        slot++) {
     struct source_run *run = source->runs[slot / FEEDBACK_RUN];
     struct share *share = run ? &run->shares[slot % FEEDBACK_RUN] : NULL;
-    if (!share || !share->given || share->generation != sums->slots[slot].total.generation)
+    if (!share || share->generation != sums->slots[slot].total.generation)
       continue;
-    give(sums, slot, share, 0);
+    give(sums, slot, share, 0, 0);
     mark(sums, slot);
   }
   source_free(source);
@@ -162,12 +171,18 @@ static bool sums_reserve(struct feedback_sums *sums, uint32_t slots) {
   return true;
 }
 
+static int32_t bounded(int32_t n) {
+  return n > MOST_IN_FLIGHT ? MOST_IN_FLIGHT : n < -MOST_IN_FLIGHT ? -MOST_IN_FLIGHT : n;
+}
+
 /* A cell's words. False: it is being given to another instance, and will move again. */
 static bool cell_read(const struct feedback_cell *cell, uint32_t epoch, struct seen *out) {
   out->generation = atomic_load_explicit(&cell->generation, memory_order_acquire);
   int32_t n = feedback_in_flight(catalog_load32(&cell->in_flight), catalog_load32(&cell->older),
                                  catalog_load32(&cell->epoch), epoch);
-  out->in_flight = n > MOST_IN_FLIGHT ? MOST_IN_FLIGHT : n < -MOST_IN_FLIGHT ? -MOST_IN_FLIGHT : n;
+  out->in_flight = bounded(n);
+  out->retries = bounded((int32_t)catalog_load32(&cell->retries));
+  out->unused = 0;
   for (int i = 0; i < FEEDBACK_OUTCOMES; i++)
     out->outcomes[i] = catalog_load32(&cell->outcomes[i]);
   out->latency_sum_ns = catalog_load64(&cell->latency_sum_ns);
@@ -195,16 +210,16 @@ static void take_cell(struct feedback_sums *sums, struct feedback_source *source
     *sum = (struct slot_sum){.total.generation = current, .moved = sum->moved};
   if (share->generation != current)
     *share = (struct share){.generation = current};
-  if (seen->generation == current)
-    share->in_flight -= seen->in_flight;
-  else
+  if (seen->generation != current)
     *seen = (struct seen){.generation = current};
-  share->in_flight += now->in_flight;
+  share->in_flight += now->in_flight - seen->in_flight;
+  share->retries += now->retries - seen->retries;
   if (!source->counted)
     add_reports(&sum->total, seen, now);
   *seen = *now;
-  uint32_t most = MOST_IN_FLIGHT, given = share->in_flight > 0 ? (uint32_t)share->in_flight : 0;
-  give(sums, slot, share, given < most ? given : most);
+  uint32_t in_flight = (uint32_t)(share->in_flight > 0 ? bounded(share->in_flight) : 0);
+  uint32_t retries = (uint32_t)(share->retries > 0 ? bounded(share->retries) : 0);
+  give(sums, slot, share, in_flight, retries < in_flight ? retries : in_flight);
   mark(sums, slot);
 }
 

@@ -12,7 +12,7 @@ struct feedback_source; /* one process's page */
 /* One instance, over all processes; the counts and the latencies are those since the last time. */
 struct feedback_total {
   uint32_t generation;
-  uint32_t in_flight;
+  uint32_t in_flight, retries; /* these are among those */
   uint32_t outcomes[FEEDBACK_OUTCOMES];
   uint64_t latency_ns; /* summed over the successes */
 };

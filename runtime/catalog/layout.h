@@ -70,9 +70,10 @@ struct catalog_entry {
   _Atomic uint64_t version;
   _Atomic uint32_t futex; /* the version's low 32 bits */
   uint32_t name_length;
-  uint32_t name; /* byte offset in the file; names are never moved or freed either */
+  uint32_t name;              /* byte offset in the file; names are never moved or freed either */
   _Atomic uint32_t in_flight; /* on all its endpoints, all processes: the sum of its live slots */
-  uint32_t spare[6];
+  _Atomic uint32_t retries;   /* of these */
+  uint32_t spare[5];
   uint64_t spare_wide;
 };
 _Static_assert(sizeof(struct catalog_entry) == 64, "a cache line");

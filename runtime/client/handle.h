@@ -83,7 +83,9 @@ void client_find(struct perigee_service *s);
 
 /* Counts a pick, and gives it the ticket that takes it back. Never fails: without a page, or a
  * lane, nothing is counted. The handle's thread. */
-void client_track(struct perigee_service *s, struct perigee_endpoint *e);
+void client_track(struct perigee_service *s, struct perigee_endpoint *e, bool retry);
+/* -EDQUOT: the host's retries of this service are as many as they may be. */
+int client_may_retry(const struct perigee_service *s);
 /* Whether the host's sums mean anything: the agent that makes them must be alive. */
 void client_hear(struct perigee_service *s, uint64_t now_ns);
 /* The handle has no lane (any more): at the beginning, and in a child. */

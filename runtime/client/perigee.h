@@ -52,7 +52,12 @@ enum {
   PERIGEE_TRACK = 1,     /* perigee_done will follow: count it as in flight until then */
   PERIGEE_NO_REPORT = 2, /* it will not: do not count it, whatever the balancer */
   PERIGEE_HASH = 4,      /* `hash` is the key's hash; `key` is not looked at */
+  PERIGEE_RETRY = 8,     /* a retry, which implies PERIGEE_TRACK: only within the host's budget */
 };
+
+/* The budget for retries of a service, by all processes of the host together: at any moment so many
+ * in a hundred of its calls in flight may be retries, but in any case so many. Envoy's values. */
+enum { PERIGEE_RETRY_PERCENT = 20, PERIGEE_RETRY_LEAST = 3 };
 
 /* NULL = all defaults. Zero-initialise, and set `size`; later versions add fields at the end. */
 struct perigee_pick_options {
@@ -85,7 +90,8 @@ PERIGEE_API void perigee_service_close(struct perigee_service *s); /* NULL is al
 
 /* Chooses the next endpoint. -ENOENT: no such service (yet); -EHOSTUNREACH: it has nothing to pick;
  * -EAGAIN: the writer was faster three times over, call again; -ENXIO: the endpoint that was chosen
- * has no port of the name asked for; -EPROTO: the file is damaged. Nothing else; *endpoint is
+ * has no port of the name asked for; -EDQUOT: a retry beyond the budget; -EPROTO: the file is
+ * damaged. Nothing else; *endpoint is
  * undefined after a failure. */
 PERIGEE_API int perigee_pick(struct perigee_service *s, const struct perigee_pick_options *options,
                              struct perigee_endpoint *endpoint);

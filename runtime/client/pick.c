@@ -178,17 +178,21 @@ static inline __attribute__((always_inline)) int pick(struct perigee_service *s,
 static __attribute__((noinline)) int pick_with(struct perigee_service *s,
                                                const struct perigee_pick_options *options,
                                                struct perigee_endpoint *e, char *id, size_t size) {
-  int r = pick(s, options, e, id, size);
   uint32_t flags = options->flags;
-  if (r == 0 && (s->by_load || flags & PERIGEE_TRACK) && !(flags & PERIGEE_NO_REPORT))
-    client_track(s, e);
+  bool retry = flags & PERIGEE_RETRY;
+  int r = retry ? client_may_retry(s) : 0;
+  if (r == 0)
+    r = pick(s, options, e, id, size);
+  if (r == 0 && (s->by_load || flags & (PERIGEE_TRACK | PERIGEE_RETRY)) &&
+      !(flags & PERIGEE_NO_REPORT))
+    client_track(s, e, retry);
   return r;
 }
 
 static __attribute__((noinline)) int tracked(struct perigee_service *s, struct perigee_endpoint *e,
                                              int r) {
   if (r == 0)
-    client_track(s, e);
+    client_track(s, e, false);
   return r;
 }
 

@@ -60,7 +60,8 @@ static void claim(struct feedback_cell *c, uint32_t generation) {
     put32(&c->outcomes[i], 0);
   put64(&c->latency_ns, 0);
   put64(&c->sampled_ns, 0);
-  put64(&c->picked_ns, 0);
+  put32(&c->picked_ms, 0);
+  put32(&c->retries, 0);
   put64(&c->latency_sum_ns, 0);
   atomic_store_explicit(&c->generation, generation, memory_order_release);
 }
@@ -71,6 +72,7 @@ static void roll(struct feedback_cell *c, uint32_t epoch) {
   uint32_t kept = was + 1 == epoch ? in_flight - catalog_load32(&c->older) : 0;
   put32(&c->in_flight, kept);
   put32(&c->older, kept);
+  put32(&c->retries, catalog_load32(&c->retries) < kept ? catalog_load32(&c->retries) : kept);
   put32(&c->epoch, epoch);
 }
 
@@ -109,9 +111,25 @@ void client_hear(struct perigee_service *s, uint64_t now_ns) {
   s->load.host_total = alive ? &s->entry->in_flight : NULL;
 }
 
-/* A ticket is what a report must show to take a pick back: this process's, and when it was made. */
-static inline uint32_t ticket_of(const struct perigee_service *s, uint32_t epoch) {
-  return s->forks << 24 | (epoch & 0xffffff);
+/* A ticket is what a report must show to take a pick back: in which process it was made (8 bits),
+ * whether it was a retry, and in which epoch. */
+enum { TICKET_RETRY = 1 << 23, TICKET_EPOCH = TICKET_RETRY - 1, TICKET_FORKS_SHIFT = 24 };
+
+static inline uint32_t ticket_of(const struct perigee_service *s, uint32_t epoch, bool retry) {
+  return s->forks << TICKET_FORKS_SHIFT | (retry ? TICKET_RETRY : 0) | epoch;
+}
+
+int client_may_retry(const struct perigee_service *s) {
+  uint32_t all = s->load.own_total, retries = catalog_load32(&s->total.retries);
+  if (s->load.map && s->load.host_total) {
+    uint32_t host = catalog_load32(&s->entry->in_flight),
+             of_host = catalog_load32(&s->entry->retries);
+    all = host > all ? host : all;
+    retries = (int32_t)retries > 0 && retries > of_host ? retries : of_host;
+  }
+  uint64_t budget = (uint64_t)all * PERIGEE_RETRY_PERCENT / 100;
+  budget = budget > PERIGEE_RETRY_LEAST ? budget : PERIGEE_RETRY_LEAST;
+  return (int32_t)retries > 0 && retries >= budget ? -EDQUOT : 0;
 }
 
 static inline uint32_t own_total(const struct perigee_service *s) {
@@ -119,7 +137,7 @@ static inline uint32_t own_total(const struct perigee_service *s) {
   return n > 0 ? (uint32_t)n : 0;
 }
 
-void client_track(struct perigee_service *s, struct perigee_endpoint *e) {
+void client_track(struct perigee_service *s, struct perigee_endpoint *e, bool retry) {
   struct feedback_lane *lane = s->lane;
   uint64_t now = select_now_ns();
   uint32_t epoch = feedback_epoch((int64_t)now);
@@ -138,19 +156,23 @@ void client_track(struct perigee_service *s, struct perigee_endpoint *e) {
       !renew(s, c, e->slot_generation, epoch, alone))
     return;
   add(&c->in_flight, 1, alone);
-  put64(&c->picked_ns, now);
+  if (retry)
+    add(&c->retries, 1, alone);
+  put32(&c->picked_ms, (uint32_t)(now / 1000000) | 1);
   announce(lane, e->slot, alone);
   if (catalog_load32(&s->total.epoch) != epoch)
     roll(&s->total, epoch);
   add(&s->total.in_flight, 1, false);
+  if (retry)
+    add(&s->total.retries, 1, false);
   s->load.own_total = own_total(s);
-  e->ticket = ticket_of(s, epoch);
+  e->ticket = ticket_of(s, epoch, retry);
   tell(s);
 }
 
 /* One pick less; not below nothing, where this thread alone counts. */
-static void take_back(struct feedback_cell *c, uint32_t epoch, uint32_t ticket_epoch, bool alone) {
-  uint32_t now = catalog_load32(&c->epoch);
+static void take_back(struct feedback_cell *c, uint32_t ticket, bool alone) {
+  uint32_t now = catalog_load32(&c->epoch), ticket_epoch = ticket & TICKET_EPOCH;
   if (now != ticket_epoch && now != ticket_epoch + 1)
     return; /* forgotten: too late a report, or a cell that has begun anew */
   if (alone && catalog_load32(&c->in_flight) == 0)
@@ -158,6 +180,8 @@ static void take_back(struct feedback_cell *c, uint32_t epoch, uint32_t ticket_e
   add(&c->in_flight, (uint32_t)-1, alone);
   if (now != ticket_epoch && !(alone && catalog_load32(&c->older) == 0))
     add(&c->older, (uint32_t)-1, alone);
+  if (ticket & TICKET_RETRY && !(alone && catalog_load32(&c->retries) == 0))
+    add(&c->retries, (uint32_t)-1, alone);
 }
 
 /* A failure never makes an endpoint look faster: what refuses at once would draw all calls. */
@@ -199,7 +223,7 @@ int perigee_done(struct perigee_service *s, struct perigee_endpoint *e, int outc
   bool alone = lane != s->shared;
   uint64_t now = select_now_ns();
   uint32_t epoch = feedback_epoch((int64_t)now), ticket = e->ticket;
-  bool counted = ticket && ticket >> 24 == (s->forks & 0xff);
+  bool counted = ticket && ticket >> TICKET_FORKS_SHIFT == (s->forks & 0xff);
   struct feedback_cell *c = &lane->cells[e->slot];
   e->ticket = 0;
   if ((catalog_load32(&c->generation) != e->slot_generation ||
@@ -207,8 +231,8 @@ int perigee_done(struct perigee_service *s, struct perigee_endpoint *e, int outc
       !renew(s, c, e->slot_generation, epoch, alone))
     return 0;
   if (counted) {
-    take_back(c, epoch, ticket & 0xffffff, alone);
-    take_back(&s->total, epoch, ticket & 0xffffff, false);
+    take_back(c, ticket, alone);
+    take_back(&s->total, ticket, false);
   }
   count(c, (enum feedback_outcome)outcome, latency_ns, alone);
   sample(c, (enum feedback_outcome)outcome, latency_ns, now);
@@ -226,6 +250,7 @@ void report_forget(struct feedback_lane *lane, uint32_t slot, uint32_t generatio
     return;
   put32(&c->in_flight, 0);
   put32(&c->older, 0);
+  put32(&c->retries, 0);
   announce(lane, slot, true);
 }
 
