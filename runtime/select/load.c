@@ -1,5 +1,7 @@
 #include "select/load.h"
 
+#include "select/math.h"
+
 #include <time.h>
 
 enum { FRESH_NS = 1000000000 }; /* so long an own sample is worth more than the host's mean */
@@ -10,21 +12,10 @@ uint64_t select_now_ns(void) {
   return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-/* e^-x for x >= 0, within 1e-6, without libm: clients link libc and nothing else. By squaring:
- * e^-x = (e^(-x/1024))^1024, the inner one by its series. */
-static double decay_of(double x) {
-  if (!(x < 40))
-    return 0;
-  double y = x / 1024, e = 1 - y + y * y / 2 - y * y * y / 6;
-  for (int i = 0; i < 10; i++)
-    e *= e;
-  return e;
-}
-
 uint64_t select_ewma(uint64_t old_ns, uint64_t elapsed_ns, uint64_t decay_ns, uint64_t sample_ns) {
   if (old_ns <= sample_ns || decay_ns == 0)
     return sample_ns ? sample_ns : 1; /* 0 means that there is none */
-  double keep = decay_of((double)elapsed_ns / (double)decay_ns);
+  double keep = select_exp_minus((double)elapsed_ns / (double)decay_ns);
   double mean = (double)old_ns * keep + (double)sample_ns * (1 - keep);
   return mean < 1 ? 1 : (uint64_t)mean;
 }
