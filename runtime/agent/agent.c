@@ -1,6 +1,7 @@
 #include "agent/agent.h"
 
 #include "agent/checks.h"
+#include "agent/inherited.h"
 #include "agent/lag.h"
 #include "agent/node.h"
 #include "agent/parts.h"
@@ -64,16 +65,25 @@ static void flush_again(uv_idle_t *idle) {
   (void)idle; /* its being active keeps the next poll from sleeping */
 }
 
+static void on_due(uv_timer_t *timer) {
+  (void)timer; /* what waited for its time is published at the end of this turn */
+}
+
 /* At the end of each turn, before the loop sleeps: all that the turn changed becomes visible. What
  * a flush itself changed (a watch that follows another) is published by the next turn, at once. */
 static void on_turn(uv_prepare_t *prepare) {
   struct agent *a = prepare->data;
+  catalog_version_raise(a->catalog, embedded_index(a->embedded));
   size_t published = sets_flush(a->sets);
+  embedded_index_raise(a->embedded, catalog_version(a->catalog));
   view_commit(a->view);
   if (published && sets_dirty(a->sets))
     uv_idle_start(&a->again, flush_again);
   else
     uv_idle_stop(&a->again);
+  int64_t due = sets_due_ns(a->sets), now = clock_now_ns();
+  if (due)
+    uv_timer_start(&a->due, on_due, due > now ? (uint64_t)(due - now) / 1000000 + 1 : 1, 0);
 }
 
 static void save_version(struct agent *a) {
@@ -115,6 +125,11 @@ static void on_server_stopped(void *arg) {
   store_close(a->store, on_store_closed, a);
 }
 
+static void on_watches_closed(void *arg) {
+  struct agent *a = arg;
+  server_stop(a->server, on_server_stopped, a);
+}
+
 /* A plain stop keeps every registration: the catalog stays valid, and the next agent takes up what
  * the store holds. --leave takes them back first. */
 static void agent_stop(struct agent *a) {
@@ -125,7 +140,7 @@ static void agent_stop(struct agent *a) {
     embedded_leave(a->embedded);
     sets_flush(a->sets);
   }
-  server_stop(a->server, on_server_stopped, a);
+  watches_close(a->watches, on_watches_closed, a);
 }
 
 static void on_stop_signal(uv_signal_t *signal, int number) {
@@ -187,6 +202,7 @@ static int make_parts(struct agent *a) {
       embedded_new(&a->loop, a->store, &registry_events, a, &a->embedded) != 0)
     return fail("cannot start", &f);
   checks_report_to(a->checks, a->embedded);
+  embedded_index_raise(a->embedded, catalog_version(a->catalog));
   return 0;
 }
 
@@ -224,6 +240,7 @@ static int apply_configuration(struct agent *a) {
 static void make_handles(struct agent *a) {
   uv_prepare_init(&a->loop, &a->turn);
   uv_timer_init(&a->loop, &a->tick);
+  uv_timer_init(&a->loop, &a->due);
   uv_idle_init(&a->loop, &a->again);
   uv_signal_init(&a->loop, &a->terminate);
   uv_signal_init(&a->loop, &a->interrupt);
@@ -274,6 +291,7 @@ static int agent_start(struct agent *a) {
     r = apply_configuration(a);
   if (r != 0)
     return r;
+  inherited_end(a->catalog, a->sets);
   start_handles(a);
   on_turn(&a->turn);
   server_ready(a->server, true);
@@ -285,9 +303,9 @@ static int agent_start(struct agent *a) {
  * that are closing) goes with the last turns. */
 static void end_parts(struct agent *a) {
   watches_free(a->watches);
-  embedded_free(a->embedded);
   checks_free(a->checks);
   plugins_free(a->plugins);
+  embedded_free(a->embedded); /* answers what is pending: no plugin may be there to ask again */
   vm_free(a->vm);
   io_free(a->io);
   lag_free(a->lag);
@@ -300,7 +318,8 @@ static void end_parts(struct agent *a) {
 }
 
 static void end_loop(struct agent *a) {
-  uv_handle_t *own[] = {(uv_handle_t *)&a->turn, (uv_handle_t *)&a->tick, (uv_handle_t *)&a->again,
+  uv_handle_t *own[] = {(uv_handle_t *)&a->turn,      (uv_handle_t *)&a->tick,
+                        (uv_handle_t *)&a->due,       (uv_handle_t *)&a->again,
                         (uv_handle_t *)&a->terminate, (uv_handle_t *)&a->interrupt};
   for (size_t i = 0; i < sizeof own / sizeof *own; i++)
     uv_close(own[i], NULL);
@@ -317,8 +336,13 @@ static int make_lua(struct agent *a) {
   if (io_new(&a->loop, &a->io) != 0)
     return fail("cannot start", &f);
   struct value *host = node_facts(a->config);
-  const struct vm_config vm = {
-      .loop = &a->loop, .io = a->io, .library = a->config->library, .host = host};
+  a->registry = agent_registry(a);
+  const struct vm_config vm = {.loop = &a->loop,
+                               .io = a->io,
+                               .library = a->config->library,
+                               .host = host,
+                               .registry = &a->registry,
+                               .run_dir = a->config->run_dir};
   int r = vm_new(&vm, &a->vm, &f);
   value_unref(host);
   if (r != 0)

@@ -38,9 +38,30 @@ static void catalog_metrics(struct agent *a, struct buf *out) {
   gauge(out, "perigee_catalog_used_bytes", "Of these, in use.", (double)s.bytes_used);
   gauge(out, "perigee_catalog_resting_bytes", "Blocks that wait for slow readers.",
         (double)s.bytes_resting);
+  gauge(out, "perigee_catalog_resting_blocks", "How many.", (double)s.blocks_resting);
+  gauge(out, "perigee_catalog_slots", "Slots taken, one an endpoint.", (double)s.slots);
   gauge(out, "perigee_services", "Services in the catalog.", (double)s.services);
   gauge(out, "perigee_endpoints", "Endpoints in the catalog.", (double)s.endpoints);
   gauge(out, "perigee_catalog_version", "The newest version.", (double)catalog_version(a->catalog));
+}
+
+static void set_metrics(struct agent *a, struct buf *out) {
+  struct sets_stats s;
+  sets_stats(a->sets, &s);
+  gauge(out, "perigee_services_fail_open",
+        "Services with endpoints and none healthy: picks take any.", (double)s.fail_open);
+  counter(out, "perigee_fail_open_total", "How often a service became that.", s.fail_open_events);
+  gauge(out, "perigee_services_stale",
+        "Services whose source cannot be reached; the last known stays.", (double)s.stale);
+  gauge(out, "perigee_services_waiting", "Services with a change that found no room yet.",
+        (double)s.waiting);
+  family(out, "perigee_service_endpoints", "gauge", "Endpoints in the catalog, by status.");
+  buf_format(out, "perigee_service_endpoints{status=\"passing\"} %llu\n",
+             (unsigned long long)s.passing);
+  buf_format(out, "perigee_service_endpoints{status=\"warning\"} %llu\n",
+             (unsigned long long)s.warning);
+  buf_format(out, "perigee_service_endpoints{status=\"critical\"} %llu\n",
+             (unsigned long long)s.critical);
 }
 
 static void registry_metrics(struct agent *a, struct buf *out) {
@@ -49,8 +70,16 @@ static void registry_metrics(struct agent *a, struct buf *out) {
   gauge(out, "perigee_registrations", "Instances registered here.", (double)s.registrations);
   gauge(out, "perigee_leases", "Of these, held by a lease.", (double)s.leases);
   counter(out, "perigee_leases_expired_total", "Leases that ran out.", s.expired);
-  counter(out, "perigee_status_changes_total", "Changes of an instance's status.",
-          s.status_changes);
+  counter(out, "perigee_reaped_total", "Registrations ended by deregister_after.", s.reaped);
+  counter(out, "perigee_orphaned_total", "Registrations ended with their owner.", s.orphaned);
+  counter(out, "perigee_status_changes_total", "Changes of a check's status.", s.status_changes);
+  gauge(out, "perigee_checks", "Checks of all registrations, also those that are told.",
+        (double)s.checks);
+  gauge(out, "perigee_registry_pending", "Requests that wait for the disk.", (double)s.pending);
+  gauge(out, "perigee_registry_restored", "Registrations taken up again at the start.",
+        (double)s.restored);
+  gauge(out, "perigee_registry_unreadable",
+        "Records not understood at the start; left as they are.", (double)s.unreadable);
   family(out, "perigee_instances", "gauge", "Instances registered here, by status.");
   buf_format(out, "perigee_instances{status=\"passing\"} %llu\n", (unsigned long long)s.passing);
   buf_format(out, "perigee_instances{status=\"warning\"} %llu\n", (unsigned long long)s.warning);
@@ -59,10 +88,15 @@ static void registry_metrics(struct agent *a, struct buf *out) {
   struct store_stats d;
   store_stats(a->store, &d);
   counter(out, "perigee_store_commits_total", "Transactions synced to the disk.", d.commits);
+  counter(out, "perigee_store_changes_total", "Changes made durable.", d.changes);
   counter(out, "perigee_store_failures_total", "Changes that the disk refused.", d.failures);
   gauge(out, "perigee_store_queue", "Changes not yet durable.", (double)d.queue);
   gauge(out, "perigee_store_last_commit_seconds", "How long the last commit took.",
         (double)d.last_commit_ns / 1e9);
+  gauge(out, "perigee_store_damaged", "Records with a wrong checksum, left out at the start.",
+        (double)d.damaged);
+  gauge(out, "perigee_store_set_aside", "1 when the file was damaged, moved aside and begun anew.",
+        d.set_aside);
   gauge(out, "perigee_store_in_memory", "1 when nothing is kept over a restart.", d.in_memory);
 }
 
@@ -103,6 +137,15 @@ static double killed_of(const struct isolate_stats *s) {
 static double errors_of(const struct isolate_stats *s) {
   return (double)s->errors;
 }
+static double turns_of(const struct isolate_stats *s) {
+  return (double)s->turns;
+}
+static double handles_of(const struct isolate_stats *s) {
+  return (double)s->handles;
+}
+static double peak_of(const struct isolate_stats *s) {
+  return (double)s->memory_peak;
+}
 static double suppressed_of(const struct isolate_stats *s) {
   return (double)s->log_suppressed;
 }
@@ -113,7 +156,10 @@ static void plugin_metrics(struct agent *a, struct buf *out) {
     double (*value)(const struct isolate_stats *s);
   } metrics[] = {
       {"perigee_plugin_memory_bytes", "gauge", "What the isolate holds.", memory_of},
+      {"perigee_plugin_memory_peak_bytes", "gauge", "The most it has held.", peak_of},
       {"perigee_plugin_tasks", "gauge", "Tasks alive.", tasks_of},
+      {"perigee_plugin_handles", "gauge", "Sockets, servers and file watches open.", handles_of},
+      {"perigee_plugin_turns_total", "counter", "Runs between two waits.", turns_of},
       {"perigee_plugin_killed_total", "counter", "Turns cut off at the limit.", killed_of},
       {"perigee_plugin_errors_total", "counter", "Errors raised.", errors_of},
       {"perigee_plugin_log_suppressed_total", "counter", "Log lines over the rate.", suppressed_of},
@@ -132,6 +178,7 @@ void agent_metrics(struct agent *a, struct buf *out) {
   gauge(out, "perigee_start_time_seconds", "Unix time at which the agent started.",
         (double)a->started_us / 1e6);
   catalog_metrics(a, out);
+  set_metrics(a, out);
   registry_metrics(a, out);
   check_metrics(a, out);
   plugin_metrics(a, out);
@@ -155,7 +202,9 @@ void agent_status(struct agent *a, struct buf *out) {
   struct catalog_stats c;
   struct embedded_stats e;
   struct store_stats d;
+  struct sets_stats sets;
   catalog_stats(a->catalog, &c);
+  sets_stats(a->sets, &sets);
   embedded_stats(a->embedded, &e);
   store_stats(a->store, &d);
   buf_text(out, "{\"version\":\"" PERIGEE_VERSION "\"");
@@ -176,6 +225,8 @@ void agent_status(struct agent *a, struct buf *out) {
   member_number(out, "passing", (double)e.passing);
   member_number(out, "warning", (double)e.warning);
   member_number(out, "critical", (double)e.critical);
+  member_number(out, "fail_open", (double)sets.fail_open);
+  member_number(out, "stale", (double)sets.stale);
   member_number(out, "store_queue", (double)d.queue);
   member_number(out, "loop_lag_worst_seconds", lag_worst_seconds(a->lag));
   buf_char(out, '}');

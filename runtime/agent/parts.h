@@ -2,6 +2,8 @@
  * order and ends them in the reverse one. Control thread only. */
 #pragma once
 
+#include "vm/isolate.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
@@ -14,6 +16,7 @@ struct agent {
   struct sets *sets;
   struct view *view;
   struct io *io;
+  struct vm_registry registry; /* what the plugins have of it */
   struct vm *vm;
   struct plugins *plugins;
   struct checks *checks;
@@ -23,8 +26,9 @@ struct agent {
   struct lag *lag;
   uv_prepare_t turn; /* publishes what the turn changed, before the loop sleeps */
   uv_timer_t tick;   /* once a second: heartbeat, resting blocks, the persisted version */
+  uv_timer_t due;    /* what waits to be published (sets_due_ns) has a turn then */
   uv_idle_t again;   /* keeps the loop from sleeping while a flush left something to flush */
-  uv_signal_t terminate, interrupt, hangup;
+  uv_signal_t terminate, interrupt;
   uint64_t version_saved;
   int64_t started_us;
   unsigned stops; /* how often it was told to stop */

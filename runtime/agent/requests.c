@@ -3,10 +3,13 @@
 #include "agent/metrics.h"
 #include "agent/parts.h"
 #include "base/buf.h"
+#include "base/fault.h"
 #include "registry/embedded.h"
+#include "serve/decode_registration.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef void (*reply_fn)(void *to, int status, const char *text);
 
@@ -52,6 +55,42 @@ static void do_metrics(void *arg, reply_fn reply, void *to) {
 
 static void do_status(void *arg, reply_fn reply, void *to) {
   answer_text(arg, agent_status, reply, to);
+}
+
+/* ---- from plugins ---- */
+
+static int refused(int r, struct fault *f) {
+  return r == 0 ? 0 : fault_set(f, r, "%s", strerror(-r));
+}
+
+static int plugin_registers(void *arg, const char *json, size_t length, char **id, vm_reply reply,
+                            void *to, struct fault *f) {
+  struct agent *a = arg;
+  const struct registration_asked asked = {.node = view_node(a->view), .origin = ORIGIN_LUA};
+  struct registration *r;
+  int status = registration_from_json(json, length, &asked, &r, f);
+  if (status != 0)
+    return f->code ? f->code : fault_set(f, -EINVAL, "refused with status %d", status);
+  *id = strdup(r->instance->id);
+  int code = refused(*id ? embedded_register(a->embedded, r, reply, to) : -ENOMEM, f);
+  registration_unref(r);
+  return code;
+}
+
+static int plugin_deregisters(void *arg, const char *id, vm_reply reply, void *to,
+                              struct fault *f) {
+  struct agent *a = arg;
+  return refused(embedded_deregister(a->embedded, id, reply, to), f);
+}
+
+static int plugin_renews(void *arg, const char *id, vm_reply reply, void *to, struct fault *f) {
+  struct agent *a = arg;
+  return refused(embedded_renew(a->embedded, id, reply, to), f);
+}
+
+struct vm_registry agent_registry(struct agent *a) {
+  return (struct vm_registry){
+      .arg = a, .add = plugin_registers, .remove = plugin_deregisters, .renew = plugin_renews};
 }
 
 const struct server_requests agent_requests = {

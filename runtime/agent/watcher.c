@@ -13,7 +13,8 @@
 /* gRPC's connection backoff, with DESIGN.md's cap for a registry on the same site. */
 static const double backoff_first_s = 1, backoff_factor = 1.6, backoff_jitter = 0.2,
                     backoff_cap_s = 20;
-static const double every_s = 10; /* between two calls of a `watch` that polls */
+static const double every_s = 10; /* of a `watch` that polls, when its plugin does not say */
+static const int64_t close_ns = 1000000000;
 
 struct watcher {
   struct attachment *attachment;
@@ -25,6 +26,8 @@ struct watcher {
   int connection; /* what `open` returned: a reference in the isolate's registry */
   unsigned failures;
   uv_timer_t timer;
+  void (*closed)(void *arg);
+  void *closed_arg;
 };
 
 static void watcher_call(uv_timer_t *timer);
@@ -54,6 +57,29 @@ static void call_ended(struct watcher *w) {
   w->binding = NULL;
 }
 
+/* References are made and dropped under protection: both may allocate. */
+struct keeping {
+  lua_State *from; /* whose `index` is to be kept */
+  int index, reference;
+};
+
+static int keep_body(lua_State *L, void *arg) {
+  struct keeping *k = arg;
+  lua_pushvalue(k->from, k->index);
+  lua_xmove(k->from, L, 1);
+  k->reference = luaL_ref(L, LUA_REGISTRYINDEX);
+  return 0;
+}
+
+static int drop_body(lua_State *L, void *arg) {
+  luaL_unref(L, LUA_REGISTRYINDEX, *(int *)arg);
+  return 0;
+}
+
+static struct isolate *isolate_for(const struct watcher *w) {
+  return plugin_isolate(attachment_plugin(w->attachment));
+}
+
 static void on_opened(void *arg, const struct call_result *result) {
   struct watcher *w = arg;
   call_ended(w);
@@ -65,8 +91,13 @@ static void on_opened(void *arg, const struct call_result *result) {
     const char *why = result->results > 1 ? lua_tostring(result->L, 1 - result->results) : NULL;
     back_off(w, why ? why : "open returned nothing");
   } else {
-    lua_pushvalue(result->L, -result->results);
-    w->connection = luaL_ref(result->L, LUA_REGISTRYINDEX);
+    struct keeping k = {.from = result->L, .index = -result->results};
+    struct fault f;
+    if (isolate_enter(isolate_for(w), keep_body, &k, &f) != 0) {
+      back_off(w, f.text);
+      return;
+    }
+    w->connection = k.reference;
     w->opened = true;
     again_after(w, 0);
   }
@@ -87,8 +118,9 @@ static void on_watched(void *arg, const struct call_result *result) {
   } else {
     w->failures = 0;
     set_stale(w->set, false);
+    double every = plugin_every(attachment_plugin(w->attachment));
     if (result->results >= 1 && lua_toboolean(L, first))
-      again_after(w, every_s);
+      again_after(w, every > 0 ? every : every_s);
   }
 }
 
@@ -121,8 +153,10 @@ static void watcher_call(uv_timer_t *timer) {
   int r = w->opened
               ? attachment_call(w->attachment, "watch", push_watch, on_watched, w, 0, &w->call)
               : attachment_call(w->attachment, "open", NULL, on_opened, w, 0, &w->call);
-  if (r != 0)
+  if (r != 0) {
+    call_ended(w);
     back_off(w, strerror(-r));
+  }
 }
 
 struct watcher *watcher_start(uv_loop_t *loop, struct attachment *attachment,
@@ -130,7 +164,12 @@ struct watcher *watcher_start(uv_loop_t *loop, struct attachment *attachment,
   struct watcher *w = calloc(1, sizeof *w);
   if (!w)
     return NULL;
-  *w = (struct watcher){.attachment = attachment, .target = target, .set = set};
+  *w = (struct watcher){.attachment = attachment,
+                        .target = target,
+                        .set = set,
+                        .opened = !plugin_provides(attachment_plugin(attachment), "open"),
+                        .connection = LUA_REFNIL};
+  attachment_service(attachment, set_service(set)); /* ctx.service; for the log's lines */
   uv_timer_init(loop, &w->timer);
   w->timer.data = w;
   again_after(w, delay_ms / 1e3);
@@ -141,10 +180,42 @@ static void watcher_closed(uv_handle_t *timer) {
   free(timer->data);
 }
 
-void watcher_end(struct watcher *w) {
+static void watcher_quiet(struct watcher *w) {
+  uv_timer_stop(&w->timer);
   if (w->call)
     call_cancel(w->call);
   call_ended(w);
+}
+
+static int push_connection(lua_State *L, void *arg) {
+  const struct watcher *w = arg;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, w->connection);
+  return 1;
+}
+
+static void on_closed(void *arg, const struct call_result *result) {
+  struct watcher *w = arg;
+  call_ended(w);
+  if (result->status != 0 && result->status != -ECANCELED)
+    log_warn("a registry's connection did not close in order",
+             LOG_S("service", set_service(w->set)), LOG_S("registry", w->target->registry),
+             LOG_S("error", result->fault->text));
+  w->closed(w->closed_arg);
+}
+
+bool watcher_close(struct watcher *w, void (*closed)(void *arg), void *arg) {
+  watcher_quiet(w);
+  if (w->connection == LUA_REFNIL)
+    return false;
+  w->closed = closed;
+  w->closed_arg = arg;
+  return attachment_call(w->attachment, "close", push_connection, on_closed, w, close_ns,
+                         &w->call) == 0;
+}
+
+void watcher_end(struct watcher *w) {
+  watcher_quiet(w);
+  isolate_enter(isolate_for(w), drop_body, &w->connection, NULL);
   attachment_free(w->attachment);
   uv_close((uv_handle_t *)&w->timer, watcher_closed);
 }

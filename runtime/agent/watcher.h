@@ -1,13 +1,14 @@
-/* watcher: runs one registry plugin's `watch` for one target: `open` once, then `watch(conn,
- * target, set)` until it is ended. A return of true: called again after its interval; nothing: it
- * is complete; nil and a message: stale, and again with jittered exponential backoff; a raise
- * likewise. Control thread only. */
+/* watcher: runs one registry plugin's `watch` for one target: `open` once, if it has one, then
+ * `watch(conn, target, set)` until it is ended, then `close(conn)`. A return of true: called again
+ * after the plugin's `every`; nothing: it is complete; nil and a message: stale, and again with
+ * jittered exponential backoff; a raise likewise. Control thread only. */
 #pragma once
 
 #include "config/target.h"
 #include "vm/plugin.h"
 #include "watch/set.h"
 
+#include <stdbool.h>
 #include <uv.h>
 
 struct watcher;
@@ -16,4 +17,7 @@ struct watcher;
  * that a thousand watches do not all load in one turn of the loop. NULL: out of memory. */
 struct watcher *watcher_start(uv_loop_t *loop, struct attachment *attachment,
                               const struct target *target, struct set *set, unsigned delay_ms);
+/* Ends what it does and lets the plugin close its connection, for at most a second; `closed` is
+ * called then, from the loop. False: there is nothing to close, and `closed` is not called. */
+bool watcher_close(struct watcher *w, void (*closed)(void *arg), void *arg);
 void watcher_end(struct watcher *w); /* memory goes with the loop's close callbacks */

@@ -26,6 +26,9 @@ struct watches {
   struct plugins *plugins;
   struct watch **items; /* by service */
   size_t count;
+  size_t closing; /* watchers whose plugin closes its connection; one more while they begin to */
+  void (*closed)(void *arg);
+  void *closed_arg;
 };
 
 struct watches *watches_new(uv_loop_t *loop, struct sets *sets, struct plugins *plugins) {
@@ -42,6 +45,23 @@ static void watch_free(struct watch *w) {
     set_close(w->set);
   target_clear(&w->target);
   free(w);
+}
+
+static void on_one_closed(void *arg) {
+  struct watches *all = arg;
+  if (--all->closing == 0)
+    all->closed(all->closed_arg);
+}
+
+void watches_close(struct watches *all, void (*closed)(void *arg), void *arg) {
+  all->closed = closed;
+  all->closed_arg = arg;
+  all->closing = 1;
+  for (size_t i = 0; i < all->count; i++) {
+    struct watcher *w = all->items[i]->watcher;
+    all->closing += w && watcher_close(w, on_one_closed, all);
+  }
+  on_one_closed(all);
 }
 
 void watches_free(struct watches *all) {
@@ -70,6 +90,9 @@ static int attach(struct plugins *plugins, const struct config_watch *from, cons
   struct plugin *plugin;
   struct fault f;
   int r = plugins_get(plugins, "registry", adapter_of(t), &plugin, &f);
+  if (r == 0 && !plugin_provides(plugin, "watch"))
+    r = fault_set(&f, -ENOSYS, "the registry \"%s\" cannot be watched: its plugin has no `watch`",
+                  adapter_of(t));
   if (r == 0)
     return plugin_attach(plugin, NULL, path, out, findings);
   findings_add(findings, value_get(from->declared, "target"), path, "%s", f.text);

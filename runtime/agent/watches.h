@@ -15,6 +15,9 @@ struct plugins;
 struct config;
 
 struct watches *watches_new(uv_loop_t *loop, struct sets *sets, struct plugins *plugins);
+/* Stops watching and lets the registries' plugins close their connections, for at most a second:
+ * then, or at once, calls `closed`. What is published stays. Before watches_free; once. */
+void watches_close(struct watches *all, void (*closed)(void *arg), void *arg);
 void watches_free(struct watches *all); /* ends them; before the plugins */
 
 /* The configuration's watches, checked as far as only plugins and balancers can: their registries

@@ -10,10 +10,18 @@
 
 enum { REST_BYTES = 64 << 20 };
 
-int64_t arena_now_ns(void) {
+static int64_t read_clock(clockid_t id) {
   struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
+  clock_gettime(id, &t);
   return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+int64_t arena_now_ns(void) {
+  return read_clock(CLOCK_MONOTONIC);
+}
+
+int64_t arena_coarse_ns(void) {
+  return read_clock(CLOCK_MONOTONIC_COARSE);
 }
 
 static bool is_used(const struct arena *a, uint32_t g) {
@@ -45,7 +53,7 @@ uint64_t arena_current(const struct arena *a, uint32_t granule) {
 }
 
 int arena_chunk(struct arena *a, enum catalog_map_granule map, uint32_t i) {
-  uint32_t *chunks = arena_at(a, map), granule;
+  uint32_t *chunks = arena_at(a, map), granule = 0;
   if (i / CATALOG_CHUNK >= CATALOG_CHUNK)
     return -ENOSPC;
   if (catalog_load32(&chunks[i / CATALOG_CHUNK]))

@@ -43,7 +43,7 @@ static void begin(struct slots *s, struct arena *a, uint32_t slot, uint32_t gene
   catalog_store32(&live->in_flight, 0);
   catalog_store64(&live->latency_ns, 0);
   catalog_store64(&live->ejected_until_ns, 0);
-  catalog_store64(&live->born_ns, (uint64_t)arena_now_ns());
+  catalog_store64(&live->born_ns, (uint64_t)arena_coarse_ns());
   catalog_release32(&live->generation, generation);
   s->taken[slot] = 1;
   s->in_use++;
@@ -51,7 +51,7 @@ static void begin(struct slots *s, struct arena *a, uint32_t slot, uint32_t gene
 
 static void rest(struct slots *s, uint32_t slot) {
   s->rests[(s->rest_first + s->rest_count++) % s->rest_room] =
-      (struct slot_rest){slot, arena_now_ns()};
+      (struct slot_rest){slot, arena_coarse_ns()};
 }
 
 int slots_take(struct slots *s, struct arena *a, uint32_t *slot, uint32_t *generation) {

@@ -5,6 +5,7 @@
 #include "cli/output.h"
 #include "config/config.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 static void write_json(const struct findings *all, struct buf *out) {
@@ -29,12 +30,10 @@ static int run(const struct arguments *a) {
   struct findings findings = {0};
   struct buf out = {0};
   int status = config_load(&options, &config, &findings);
-  if (status == 0) {
-    status = agent_verify(config, &findings);
+  if (config && agent_verify(config, &findings) < 0) {
+    status = -EINVAL;
     findings_sort(&findings);
   }
-  if (status == 0)
-    status = agent_verify(config, &findings);
   if (arguments_flag(a, "json")) {
     write_json(&findings, &out);
   } else if (status < 0) {

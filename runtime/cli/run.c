@@ -9,11 +9,16 @@
 
 static const char default_file[] = "/etc/perigee/perigee.lua";
 
-static void print_findings(const struct findings *findings) {
+/* With what plugins find in the rest. Takes both over. */
+static void print_findings(struct config *config, struct findings *findings) {
+  if (config && agent_verify(config, findings) < 0)
+    findings_sort(findings);
+  config_free(config);
   struct buf text = {0};
   findings_print(findings, &text);
   fputs(text.data ? text.data : "out of memory\n", stderr);
   buf_free(&text);
+  findings_free(findings);
 }
 
 static int run(const struct arguments *a) {
@@ -29,8 +34,7 @@ static int run(const struct arguments *a) {
   if (!options.file && access(default_file, F_OK) == 0)
     options.file = default_file;
   if (config_load(&options, &config, &findings) < 0) {
-    print_findings(&findings);
-    findings_free(&findings);
+    print_findings(config, &findings);
     return complain(a, EXIT_FAILED, "the configuration has mistakes; nothing was started");
   }
   findings_free(&findings);

@@ -135,20 +135,23 @@ int config_load(const struct config_options *options, struct config **out,
   }
   c->file = copy(findings, options->file);
   struct value *written = files_read(options->file, c->hash, findings);
-  if (written) {
+  bool is_read = written != NULL;
+  if (is_read) {
     /* What is right is read even when something is wrong, so that all is told at once. */
     schema_check_partly(shape.file, written, "", findings, &c->root);
     read_all(c, options, &shape, findings);
   }
-  value_unref(written);
   shape_clear(&shape);
-  if (findings->count || findings->failed) {
-    config_free(c);
-    findings_sort(findings);
-    return -EINVAL;
-  }
+  value_unref(written);
   *out = c;
-  return 0;
+  if (is_read && !findings->count && !findings->failed)
+    return 0;
+  findings_sort(findings);
+  if (!is_read || findings->failed) {
+    config_free(c);
+    *out = NULL;
+  }
+  return -EINVAL;
 }
 
 void config_free(struct config *c) {

@@ -45,7 +45,9 @@ struct config_options { /* what the command line overrides; NULL or false = as t
   bool leave;
 };
 
-/* 0, or -EINVAL with findings, sorted (unreadable file, Lua error, or mistakes in the table). */
+/* 0, or -EINVAL with findings, sorted (unreadable file, Lua error, or mistakes in the table). With
+ * mistakes in the table *out is what of it is right, for plugins to find theirs (agent_verify);
+ * else NULL. The caller's in any case. */
 int config_load(const struct config_options *options, struct config **out,
                 struct findings *findings);
 void config_free(struct config *c);

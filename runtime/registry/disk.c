@@ -91,6 +91,7 @@ static int walk(MDB_txn *txn, MDB_dbi dbi) {
     for (size_t i = 0; i < value.mv_size; i++)
       sink ^= ((unsigned char *)value.mv_data)[i];
   }
+  (void)sink;
   mdb_cursor_close(cursor);
   return rc == MDB_NOTFOUND ? 0 : rc;
 }

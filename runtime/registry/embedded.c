@@ -116,6 +116,15 @@ uint32_t embedded_tick(struct embedded *e) {
   return fired;
 }
 
+uint64_t embedded_index(const struct embedded *e) {
+  return e->index;
+}
+
+void embedded_index_raise(struct embedded *e, uint64_t floor) {
+  if (floor > e->index)
+    e->index = floor;
+}
+
 size_t embedded_count(const struct embedded *e) {
   return e->stats.registrations;
 }

@@ -82,6 +82,11 @@ int embedded_configure(struct embedded *e, struct registration *const *list, siz
 /* Ends every registration, for good (`run --leave`). */
 void embedded_leave(struct embedded *e);
 
+/* The counter that create_index and modify_index come from. The agent keeps it in one line with the
+ * catalog's versions, so that of any two of these numbers the greater one is the later one. */
+uint64_t embedded_index(const struct embedded *e);
+void embedded_index_raise(struct embedded *e, uint64_t floor);
+
 /* What is due by clock_now_ns is done: the timer's work, for those who own the clock. A turn does
  * at most 256 alarms; returns how many it did. */
 uint32_t embedded_tick(struct embedded *e);

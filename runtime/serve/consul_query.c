@@ -102,10 +102,22 @@ bool consul_node_matches(const struct exchange *x) {
   return true;
 }
 
+/* The newest of what an answer about `s` may name: a check's new output moves its registration's
+ * index, and not the catalog's version. */
+static uint64_t service_index(const struct view_root *root, const struct view_service *s) {
+  uint64_t newest = s->version ? s->version : 1;
+  for (uint32_t i = 0; i < s->count; i++) {
+    const struct registration_state *r = view_registration(root, s->rows[i].instance->id);
+    if (r && r->modify_index > newest)
+      newest = r->modify_index;
+  }
+  return newest;
+}
+
 const struct view_service *consul_service_of(struct exchange *x) {
   const struct view_service *s = view_service(x->root, x->name);
   if (s) {
-    x->index = s->version ? s->version : 1;
+    x->index = service_index(x->root, s);
     x->known_leader = !s->stale;
   }
   return s && consul_node_matches(x) ? s : NULL;

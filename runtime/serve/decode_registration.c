@@ -286,7 +286,7 @@ static int decode(struct decoding *d) {
 }
 
 static int build(struct decoding *d, struct registration **out) {
-  d->draft.origin = ORIGIN_HTTP;
+  d->draft.origin = d->asked->origin;
   d->draft.checks = d->checks;
   d->draft.instance = instance_new(&d->instance);
   *out = d->draft.instance ? registration_new(&d->draft) : NULL;

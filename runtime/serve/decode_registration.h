@@ -9,7 +9,8 @@ struct view_node;
 
 struct registration_asked {
   const struct view_node *node; /* its address and zone are the default ones */
-  const char *lease, *owner;    /* of the query, as text; NULL: not there */
+  enum origin origin;
+  const char *lease, *owner; /* of the query, as text; NULL: not there */
 };
 
 /* 0, or the HTTP status to answer with, and the sentence in `f`: 400 for what is wrong, 500 and 501

@@ -58,7 +58,8 @@ struct server_config {
 };
 
 /* Copies the configuration. -EADDRINUSE: the fault says who is on the port, "a Consul agent" when
- * it answers as one. The view and the requests must outlive `stopped`. */
+ * it answers as one. The view and the requests must outlive `stopped`; the process must ignore
+ * SIGPIPE. */
 int server_start(uv_loop_t *control, const struct server_config *config, struct view *view,
                  const struct server_requests *requests, void *arg, struct server **out,
                  struct fault *f);

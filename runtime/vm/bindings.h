@@ -24,6 +24,8 @@ int open_unix(lua_State *L);
 int open_dns(lua_State *L);
 int open_process(lua_State *L);
 int open_fs(lua_State *L);
+int open_registry(lua_State *L); /* pushes what lua/perigee/registry.lua rounds off */
+int open_pick(lua_State *L);     /* pushes the function */
 
 /* A number of seconds or a text like "500ms" at `index`, in nanoseconds; else raises. */
 int64_t duration_check(lua_State *L, int index);

@@ -39,6 +39,9 @@ struct vm {
   struct io *io;
   char *directory; /* that holds lua/ and plugins/ */
   struct value *host;
+  const struct vm_registry *registry;
+  char *run_dir;
+  struct perigee *catalog; /* NULL until somebody picks */
   struct library_chunk *library;
   uv_idle_t idle; /* runs while `ready` is not empty */
   struct task *ready, **ready_tail;

@@ -20,6 +20,20 @@ struct isolate_limits {
   uint32_t max_tasks;       /* default 10,000 */
 };
 
+/* The registry that plugins register in, as its host offers it. Each verb takes a change and
+ * returns 0: then `reply` is called once, later, from the loop, with 0 or a negative errno and what
+ * it says; or negative errno with `f`: then it is not called. */
+typedef void (*vm_reply)(void *to, int status, const char *text);
+struct vm_registry {
+  void *arg;
+  /* An instance as in the body of PUT /v1/agent/service/register; its id is malloc'd, the caller's.
+   */
+  int (*add)(void *arg, const char *json, size_t length, char **id, vm_reply reply, void *to,
+             struct fault *f);
+  int (*remove)(void *arg, const char *id, vm_reply reply, void *to, struct fault *f);
+  int (*renew)(void *arg, const char *id, vm_reply reply, void *to, struct fault *f);
+};
+
 struct value;
 struct vm; /* what all isolates of a loop share: the loop, io, the library's source, the turn's
               watch */
@@ -29,6 +43,8 @@ struct vm_config {
   const char *library; /* the directory that holds lua/ */
   const struct value
       *host; /* becomes ctx.host: name, zone, ...; a reference is taken; may be NULL */
+  const struct vm_registry *registry; /* outlives the vm; NULL: plugins have none */
+  const char *run_dir;                /* whose catalog they pick from; copied; NULL: none */
 };
 /* One a thread, on the loop's thread. -ENOENT: the library is not where `config` says. */
 int vm_new(const struct vm_config *config, struct vm **out, struct fault *f);
@@ -36,6 +52,10 @@ int vm_new(const struct vm_config *config, struct vm **out, struct fault *f);
 void vm_free(struct vm *vm);
 uv_loop_t *vm_loop(const struct vm *vm);
 struct io *vm_io(const struct vm *vm);
+const struct vm_registry *vm_registry(const struct vm *vm); /* may be NULL */
+/* The catalog to pick from, opened when first asked for. 0, or as perigee_open. */
+struct perigee;
+int vm_catalog(struct vm *vm, struct perigee **out);
 
 /* What all its isolates hold together: for metrics, and for the specs that look for leaks. */
 struct vm_stats {

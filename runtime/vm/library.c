@@ -6,11 +6,14 @@
 #include <lualib.h>
 
 static const struct luaL_Reg namespaces[] = {
-    {"json", open_json},       {"base64", open_base64}, {"url", open_url},
-    {"hash", open_hash},       {"log", open_log},       {"time", open_time},
-    {"random", open_random},   {"sleep", open_sleep},   {"http", open_http},
-    {"tcp", open_tcp},         {"unix", open_unix},     {"dns", open_dns},
-    {"process", open_process}, {"fs", open_fs},         {NULL, NULL},
+    {"json", open_json},       {"base64", open_base64},
+    {"url", open_url},         {"hash", open_hash},
+    {"log", open_log},         {"time", open_time},
+    {"random", open_random},   {"sleep", open_sleep},
+    {"http", open_http},       {"tcp", open_tcp},
+    {"unix", open_unix},       {"dns", open_dns},
+    {"process", open_process}, {"fs", open_fs},
+    {"pick", open_pick},       {NULL, NULL},
 };
 
 static int outermost_call(lua_State *L) {
@@ -32,6 +35,8 @@ static void push_host(lua_State *L) {
   lua_setfield(L, -2, "outermost");
   lua_pushcfunction(L, deep_call);
   lua_setfield(L, -2, "deep");
+  open_registry(L);
+  lua_setfield(L, -2, "registry");
 }
 
 static void run_chunk(lua_State *L, const struct library_chunk *chunk, int perigee, int host) {

@@ -1,6 +1,7 @@
 /* vm: what the isolates of one loop share, and the queue of their tasks that are ready to run. */
 #include "base/buf.h"
 #include "base/value.h"
+#include "client/perigee.h"
 #include "vm/inside.h"
 
 #include <errno.h>
@@ -10,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-const char *const library_names[] = {"depth", "coroutine", "task", "instance", NULL};
+const char *const library_names[] = {"depth", "coroutine", "task", "instance", "registry", NULL};
 
 static int library_read(const char *directory, const char *name, struct library_chunk *chunk,
                         struct fault *f) {
@@ -36,6 +37,7 @@ static void library_free(struct vm *vm) {
     free(vm->library[i].source);
   free(vm->library);
   free(vm->directory);
+  free(vm->run_dir);
 }
 
 static int library_load(struct vm *vm, const char *directory, struct fault *f) {
@@ -70,8 +72,10 @@ int vm_new(const struct vm_config *config, struct vm **out, struct fault *f) {
   vm->io = config->io;
   vm->ready_tail = &vm->ready;
   vm->directory = strdup(config->library);
-  int code =
-      vm->directory ? library_load(vm, config->library, f) : fault_set(f, -ENOMEM, "out of memory");
+  vm->run_dir = config->run_dir ? strdup(config->run_dir) : NULL;
+  vm->registry = config->registry;
+  bool whole = vm->directory && (vm->run_dir || !config->run_dir);
+  int code = whole ? library_load(vm, config->library, f) : fault_set(f, -ENOMEM, "out of memory");
   if (code == 0)
     code = turn_watch_start(f);
   if (code != 0) {
@@ -96,6 +100,7 @@ void vm_free(struct vm *vm) {
   turn_watch_stop();
   tasks_run(vm); /* all have ended; the queue lets go of them */
   library_free(vm);
+  perigee_close(vm->catalog);
   value_unref(vm->host);
   uv_close((uv_handle_t *)&vm->idle, on_closed);
 }
@@ -106,6 +111,16 @@ uv_loop_t *vm_loop(const struct vm *vm) {
 
 struct io *vm_io(const struct vm *vm) {
   return vm->io;
+}
+
+const struct vm_registry *vm_registry(const struct vm *vm) {
+  return vm->registry;
+}
+
+int vm_catalog(struct vm *vm, struct perigee **out) {
+  int r = vm->catalog ? 0 : vm->run_dir ? perigee_open(&vm->catalog, vm->run_dir) : -ENOENT;
+  *out = vm->catalog;
+  return r;
 }
 
 void vm_stats(const struct vm *vm, struct vm_stats *out) {

@@ -4,10 +4,11 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { RETRY_NS = 1000000000 };
+enum { RETRY_NS = 1000000000, PACE_LEAST_NS = 2000000, AHEAD = 6 };
 
 static int scratch_reserve(void **array, size_t *room, size_t need, size_t size) {
   if (need <= *room)
@@ -20,10 +21,17 @@ static int scratch_reserve(void **array, size_t *room, size_t need, size_t size)
   return 0;
 }
 
+static inline void prefetch_instance(const struct instance *in) {
+  for (size_t line = 0; line < 4; line++)
+    __builtin_prefetch((const char *)in + 64 * line);
+}
+
 static int slots_take(struct set *s) {
   struct catalog_writer *w = s->all->writer;
   for (uint32_t i = 0; i < s->rows.count; i++) {
     struct set_row *row = &s->rows.items[i];
+    if (i + AHEAD < s->rows.count) /* this is the first look at an instance, and waits for memory */
+      prefetch_instance(row[AHEAD].instance);
     if (row->flags & ROW_SLOT)
       continue;
     int rc =
@@ -95,6 +103,12 @@ static bool fails_open(const struct set_tally *t) {
   return t->critical > 0 && t->passing + t->warning == 0;
 }
 
+static void turn_note(struct set_turn *t, const struct set *s, uint64_t endpoints) {
+  if (t->services++ == 0)
+    snprintf(t->example, sizeof t->example, "%s", s->service);
+  t->endpoints += endpoints;
+}
+
 static void tally_replace(struct set *s, const struct set_tally *now) {
   struct sets_stats *st = &s->all->stats;
   const struct set_tally *was = &s->tally;
@@ -105,12 +119,10 @@ static void tally_replace(struct set *s, const struct set_tally *now) {
   if (fails_open(now) && !fails_open(was)) {
     st->fail_open++;
     st->fail_open_events++;
-    log_warn("no healthy endpoint: picks take any", LOG_S("service", s->service),
-             LOG_I("critical", now->critical));
+    turn_note(&s->all->opened, s, now->critical);
   } else if (!fails_open(now) && fails_open(was)) {
     st->fail_open--;
-    log_info("picks no longer fail open", LOG_S("service", s->service),
-             LOG_I("healthy", now->passing + now->warning));
+    turn_note(&s->all->shut, s, now->passing + now->warning);
   }
   s->tally = *now;
 }
@@ -154,8 +166,8 @@ static int publish(struct set *s) {
 }
 
 static int withdraw(struct set *s) {
-  int rc = s->in_catalog ? catalog_withdraw(s->all->writer, s->service) : 0;
-  if (rc)
+  int rc = catalog_withdraw(s->all->writer, s->service);
+  if (rc && rc != -ENOENT) /* not published by us, nor by the agent before */
     return rc;
   slots_free(s);
   for (uint32_t i = 0; i < s->rows.count; i++)
@@ -165,19 +177,32 @@ static int withdraw(struct set *s) {
   return 0;
 }
 
-static void failed(struct set *s, int rc) {
+static void wait_until(struct set *s, int64_t due_ns) {
   struct sets *all = s->all;
-  if (s->retry_ns == 0)
-    log_error("cannot publish; picks go on from the last snapshot", LOG_S("service", s->service),
-              LOG_S("error", strerror(-rc)));
-  s->retry_ns = clock_now_ns() + RETRY_NS;
+  s->due_ns = due_ns;
   s->next_dirty = all->waiting;
   all->waiting = s;
-  all->stats.failed++;
-  all->stats.waiting++;
 }
 
-/* Those whose second is over join the dirty ones again. */
+static void failed(struct set *s, int rc) {
+  if (!s->failing)
+    log_error("cannot publish; picks go on from the last snapshot", LOG_S("service", s->service),
+              LOG_S("error", strerror(-rc)));
+  s->all->stats.waiting += !s->failing;
+  s->all->stats.failed++;
+  s->failing = true;
+  wait_until(s, clock_now_ns() + RETRY_NS);
+}
+
+static void succeeded(struct set *s) {
+  if (s->failing)
+    log_info("published again", LOG_S("service", s->service));
+  s->all->stats.waiting -= s->failing;
+  s->failing = false;
+  s->dirty = false;
+}
+
+/* Those whose time has come join the dirty ones again. */
 static void waiting_collect(struct sets *all) {
   if (!all->waiting)
     return;
@@ -185,26 +210,34 @@ static void waiting_collect(struct sets *all) {
   struct set *still = NULL;
   for (struct set *s = all->waiting, *next; s; s = next) {
     next = s->next_dirty;
-    struct set **list = s->retry_ns <= now ? &all->dirty : &still;
+    struct set **list = s->due_ns <= now ? &all->dirty : &still;
     s->next_dirty = *list;
     *list = s;
-    all->stats.waiting -= s->retry_ns <= now;
   }
   all->waiting = still;
+}
+
+/* A large service that changes in every turn is not built in every turn: slow readers must be able
+ * to finish (catalog_publish_at). What is shorter than a timer can wait is not waited for. */
+static bool too_soon(struct set *s) {
+  int64_t at = s->in_catalog ? catalog_publish_at(s->all->writer, s->service) : 0;
+  if (at == 0 || at - clock_now_ns() < PACE_LEAST_NS)
+    return false;
+  wait_until(s, at);
+  return true;
 }
 
 static bool flush_one(struct set *s) {
   struct sets *all = s->all;
   bool ends = s->opens == 0;
+  if (!ends && too_soon(s))
+    return false;
   int rc = ends ? withdraw(s) : publish(s);
   if (rc) {
     failed(s, rc);
     return false;
   }
-  if (s->retry_ns)
-    log_info("published again", LOG_S("service", s->service));
-  s->retry_ns = 0;
-  s->dirty = false;
+  succeeded(s);
   bool told = s->in_catalog;
   if (ends)
     table_remove(&all->table, s);
@@ -213,6 +246,18 @@ static bool flush_one(struct set *s) {
   if (ends)
     set_free(s);
   return told;
+}
+
+/* What the flush changed, in one line each way, however many services it was. */
+static void turn_tell(struct sets *all) {
+  struct set_turn *opened = &all->opened, *shut = &all->shut;
+  if (opened->services)
+    log_warn("no healthy endpoint: picks take any", LOG_S("service", opened->example),
+             LOG_I("services", opened->services), LOG_I("critical", opened->endpoints));
+  if (shut->services)
+    log_info("picks no longer fail open", LOG_S("service", shut->example),
+             LOG_I("services", shut->services), LOG_I("healthy", shut->endpoints));
+  *opened = *shut = (struct set_turn){0};
 }
 
 size_t sets_flush(struct sets *all) {
@@ -224,11 +269,20 @@ size_t sets_flush(struct sets *all) {
     next = s->next_dirty;
     published += flush_one(s);
   }
+  turn_tell(all);
   return published;
 }
 
 bool sets_dirty(const struct sets *all) {
   return all->dirty != NULL;
+}
+
+int64_t sets_due_ns(const struct sets *all) {
+  int64_t due = 0;
+  for (const struct set *s = all->waiting; s; s = s->next_dirty)
+    if (due == 0 || s->due_ns < due)
+      due = s->due_ns;
+  return due;
 }
 
 size_t sets_count(const struct sets *all) {

@@ -92,6 +92,7 @@ struct instance *instance_new(const struct instance_draft *d) {
     qsort(ports, d->port_count, sizeof *ports, by_name);
   if (d->meta_count > 1)
     qsort(meta, d->meta_count, sizeof *meta, by_key);
+  in->fit = instance_check(in, NULL) == 0;
   return in;
 }
 

@@ -25,6 +25,7 @@ struct instance {
   _Atomic uint32_t references;
   uint16_t port; /* the default one; 0 for a unix socket or none */
   uint16_t port_count, tag_count, meta_count;
+  bool fit;                             /* instance_check found nothing wrong when it was made */
   double weight;                        /* finite, >= 0; default 1 */
   const char *id;                       /* unique within its service in its registry */
   const char *service, *address, *zone; /* zone "" = unknown; address: ip, name, or unix path */

@@ -104,8 +104,7 @@ static int set_apply(struct set *s, int changed) {
 }
 
 int set_put(struct set *s, const struct instance *in, enum status status) {
-  int rc = instance_check(in, NULL);
-  return rc ? rc : set_apply(s, rows_put(&s->rows, in, status));
+  return in->fit ? set_apply(s, rows_put(&s->rows, in, status)) : -EINVAL;
 }
 
 int set_remove(struct set *s, const char *id) {
@@ -118,11 +117,9 @@ int set_status(struct set *s, const char *id, enum status status) {
 
 int set_replace(struct set *s, struct instance *const *instances, const enum status *statuses,
                 size_t count) {
-  for (size_t i = 0; i < count; i++) {
-    int rc = instance_check(instances[i], NULL);
-    if (rc)
-      return rc;
-  }
+  for (size_t i = 0; i < count; i++)
+    if (!instances[i]->fit)
+      return -EINVAL;
   int changed = rows_replace(&s->rows, instances, statuses, count);
   if (changed == 0 && !s->in_catalog)
     changed = 1; /* that a service has no endpoints is news, the first time */

@@ -71,13 +71,13 @@ int balancer_check(const struct value *balancer, struct fault *f); /* the same, 
 /* Stale: its source cannot be reached; what is known stays. */
 void set_stale(struct set *s, bool stale);
 
-/* Publishes what changed; the number of snapshots published. Called once a turn, after I/O. What
- * cannot be published (-ENOSPC: the file cannot grow) is tried again by the first flush that is at
- * least a second later; picks go on from the old snapshot. Logged once, until it succeeds again. */
+/* Publishes what changed; the number of snapshots published. Called once a turn, after I/O. Some of
+ * it waits: what could not be published (-ENOSPC: the file cannot grow) for a second, while picks
+ * go on from the old snapshot, logged once; and a large service that has just been published, for
+ * ten times its build time. The first flush after that publishes it: `sets_due_ns` says when. */
 size_t sets_flush(struct sets *all);
-/* Whether another flush, now, has something to do. Those that wait for their second do not count:
- * whoever calls sets_flush at least once a second meets them. */
-bool sets_dirty(const struct sets *all);
+bool sets_dirty(const struct sets *all);     /* another flush, now, has something to do */
+int64_t sets_due_ns(const struct sets *all); /* clock_now_ns of the first that waits; 0: none */
 size_t sets_count(const struct sets *all);
 
 struct sets_stats {

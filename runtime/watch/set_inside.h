@@ -19,10 +19,16 @@ struct set {
   struct set_tally tally;
   uint64_t version;
   int64_t stale_since_ns;
-  int64_t retry_ns; /* after a failed publishing: not before; else 0 */
+  int64_t due_ns; /* while it waits: not before */
   uint32_t opens;
-  bool dirty, moved, stale, in_catalog;
+  bool dirty, moved, stale, in_catalog, failing;
   char service[];
+};
+
+/* Of one flush, for one line of the log. */
+struct set_turn {
+  uint64_t services, endpoints;
+  char example[256]; /* one of the services */
 };
 
 struct sets {
@@ -31,8 +37,9 @@ struct sets {
   void *arg;
   struct table table;
   struct set *dirty;   /* a list, in no order */
-  struct set *waiting; /* those of it that failed, until their second is over */
+  struct set *waiting; /* dirty, too, but not before their `due_ns` */
   struct sets_stats stats;
+  struct set_turn opened, shut; /* began, and ceased, to fail open */
   /* Scratch of one publishing, kept for the next. */
   struct catalog_endpoint *endpoints;
   struct catalog_pair *pairs;

@@ -1,6 +1,6 @@
 /* What it costs to publish 100,000 endpoints in 1,000 services from decoded endpoints into an empty
  * catalog, how large the file becomes, and what the same costs again, when it need not grow. The
- * minimum of five runs. `--json FILE` appends the figures. */
+ * minimum of nine runs. `--json FILE` appends the figures. */
 #include "catalog/writer.h"
 #include "select/select.h"
 
@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { RUNS = 5, SERVICES = 1000, EACH = 100, TEXT = 64, BUDGET_MS = 25, BUDGET_MIB = 32 };
+enum { RUNS = 9, SERVICES = 1000, EACH = 100, TEXT = 64, BUDGET_MS = 25, BUDGET_MIB = 32 };
 
 struct texts {
   char id[TEXT], address[TEXT];
@@ -20,9 +20,9 @@ struct texts {
 static const char *const tags[] = {"v1", "primary"};
 static const struct catalog_pair meta[] = {{"version", "1.4.2"}, {"shard", "17"}};
 
-static double now_ms(void) {
+static double clock_ms(clockid_t clock) {
   struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
+  clock_gettime(clock, &t);
   return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
 }
 
@@ -51,10 +51,16 @@ static void decode(struct catalog_writer *w, struct catalog_endpoint *e, struct 
   }
 }
 
-static double publish(struct catalog_writer *w, const struct catalog_endpoint *e) {
+/* On a machine that is busy with something else, what the thread itself took says more. */
+struct duration {
+  double wall_ms, thread_ms;
+};
+
+static void publish(struct catalog_writer *w, const struct catalog_endpoint *e,
+                    struct duration *least) {
   char name[32];
   uint64_t version;
-  double begun = now_ms();
+  double wall = clock_ms(CLOCK_MONOTONIC), thread = clock_ms(CLOCK_THREAD_CPUTIME_ID);
   for (int i = 0; i < SERVICES; i++) {
     snprintf(name, sizeof name, "service-%04d", i);
     struct catalog_snapshot s = {.service = name,
@@ -64,7 +70,10 @@ static double publish(struct catalog_writer *w, const struct catalog_endpoint *e
                                  .moves_version = 1};
     must(catalog_publish(w, &s, &version), name);
   }
-  return now_ms() - begun;
+  wall = clock_ms(CLOCK_MONOTONIC) - wall;
+  thread = clock_ms(CLOCK_THREAD_CPUTIME_ID) - thread;
+  least->wall_ms = wall < least->wall_ms ? wall : least->wall_ms;
+  least->thread_ms = thread < least->thread_ms ? thread : least->thread_ms;
 }
 
 static void remove_files(const char *dir) {
@@ -89,7 +98,7 @@ int main(int argc, char **argv) {
   char dir[] = "/dev/shm/perigee-bench-XXXXXX";
   struct catalog_endpoint *e = calloc(SERVICES * EACH, sizeof *e);
   struct texts *texts = calloc(SERVICES * EACH, sizeof *texts);
-  double first = 1e9, again = 1e9, ms;
+  struct duration first = {1e9, 1e9}, again = {1e9, 1e9};
   struct catalog_stats stats;
   if (argc != 1 && !json) {
     fprintf(stderr, "usage: publish [--json FILE]\n");
@@ -102,15 +111,15 @@ int main(int argc, char **argv) {
     remove_files(dir);
     must(catalog_writer_open(dir, &w, NULL), "catalog_writer_open");
     decode(w, e, texts);
-    ms = publish(w, e);
-    first = ms < first ? ms : first;
+    publish(w, e, &first);
     catalog_stats(w, &stats);
-    ms = publish(w, e);
-    again = ms < again ? ms : again;
+    publish(w, e, &again);
     catalog_writer_close(w);
   }
-  report(json, "publish 100,000 endpoints in 1,000 services", first, "ms", BUDGET_MS);
-  report(json, "publish them again", again, "ms", BUDGET_MS);
+  report(json, "publish 100,000 endpoints in 1,000 services", first.wall_ms, "ms", BUDGET_MS);
+  report(json, "publish them, time of the thread", first.thread_ms, "ms", BUDGET_MS);
+  report(json, "publish them again", again.wall_ms, "ms", BUDGET_MS);
+  report(json, "publish them again, time of the thread", again.thread_ms, "ms", BUDGET_MS);
   report(json, "the catalog's file with them", (double)stats.file_bytes / (1 << 20), "MiB",
          BUDGET_MIB);
   remove_files(dir);

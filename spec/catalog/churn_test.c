@@ -115,14 +115,14 @@ static void read_all(struct race *race, int me) {
 
 static void readers_under_churn(void **state) {
   struct race *race = shared_memory(sizeof *race);
-  pid_t reader[READERS], writer = fork();
+  pid_t reader[READERS], writer = fork_child();
   if (writer == 0)
     churn(race);
   for (double end = seconds() + patience(); !race->ready && seconds() < end;)
     usleep(1000);
   assert_int_equal(race->ready, 1);
   for (int i = 0; i < READERS; i++)
-    if ((reader[i] = fork()) == 0)
+    if ((reader[i] = fork_child()) == 0)
       read_all(race, i);
   await_child(writer);
   for (int i = 0; i < READERS; i++) {

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -131,6 +132,14 @@ static inline void *shared_memory(size_t size) {
   void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   assert_true(p != MAP_FAILED);
   return p;
+}
+
+/* fork; the child ends with its parent, also when a test of that fails. */
+static inline pid_t fork_child(void) {
+  pid_t pid = fork();
+  if (pid == 0)
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+  return pid;
 }
 
 static inline void await_child(pid_t pid) {

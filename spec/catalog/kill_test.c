@@ -127,7 +127,7 @@ static bool survive(unsigned long k, struct progress *at) {
   int status;
   memset(at, 0, sizeof *at);
   prepare(&r);
-  pid_t pid = fork();
+  pid_t pid = fork_child();
   assert_true(pid >= 0);
   if (pid == 0) {
     deadly_store = k;

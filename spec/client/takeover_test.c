@@ -81,7 +81,7 @@ static void clients_go_on(void **state) {
   uint64_t version, late;
   pid_t children[PICKERS + 2];
   for (int i = 0; i < PICKERS + 2; i++)
-    if ((children[i] = fork()) == 0) {
+    if ((children[i] = fork_child()) == 0) {
       if (i < PICKERS)
         pick_web(race, i);
       else if (i == PICKERS)

@@ -53,7 +53,7 @@ static void finds(const char *text, const char *expected) {
   struct buf printed = {0}, shown = {0};
   write_file("perigee.lua", text);
   assert_int_equal(load(&c, &findings), -EINVAL);
-  assert_null(c);
+  config_free(c);
   findings_print(&findings, &printed);
   for (const char *p = printed.data; p && *p;) {
     size_t n = strlen(directory) + 1;
@@ -128,6 +128,7 @@ static void command_line_and_environment_win(void **state) {
   o.http = "nowhere";
   assert_int_equal(config_load(&o, &c, &none), -EINVAL);
   assert_string_equal(none.items[0].path, "--http");
+  config_free(c);
   findings_free(&none);
 }
 

@@ -69,9 +69,8 @@ describe("the show", function()
     local env = environment()
     local go = perigee.scratch() .. "/go"
     -- script gives it a terminal of its own, and types for us.
-    local p = perigee.spawn({
-      "sh", "-c", [[{ until [ -e "$1" ]; do sleep 0.05; done; printf '\003'; } | script -qefc "$2" /dev/null]], "sh", go, SHOW,
-    }, { env = env })
+    local typing = [[{ until [ -e "$1" ]; do sleep 0.05; done; printf '\003'; } | script -qefc "exec $2" /dev/null]]
+    local p = perigee.spawn({ "sh", "-c", typing, "sh", go, SHOW }, { env = env })
     perigee.wait_for("the client's calls in the picture", function()
       return p:stdout():find("[1-9]%d* calls went well"), p:stdout():sub(-500)
     end, 60)

@@ -71,8 +71,11 @@ describe("lint", function()
 
   it("finds bugs", function()
     needs("clang-tidy")
-    assert_passes("tidy", { ["runtime/vm/a.c"] = "int a(int *p);\nint a(int *p) {\n  return *p;\n}\n" })
-    assert_finds("tidy", { ["runtime/vm/a.c"] = "int a(void);\nint a(void) {\n  int *p = 0;\n  return *p;\n}\n" }, "a.c:4")
+    local fault = perigee.read("runtime/base/fault.h")
+    local good = "int a(int *p);\nint a(int *p) {\n  return *p;\n}\n"
+    local bad = "int a(void);\nint a(void) {\n  int *p = 0;\n  return *p;\n}\n"
+    assert_passes("tidy", { ["runtime/vm/a.c"] = good, ["runtime/base/fault.h"] = fault })
+    assert_finds("tidy", { ["runtime/vm/a.c"] = bad, ["runtime/base/fault.h"] = fault }, "a.c:4")
   end)
 
   it("finds exported symbols that are not perigee's", function()

@@ -20,7 +20,8 @@ static const struct view_node node = {.name = "n1", .address = "192.0.2.7", .zon
 static struct registration *decode_asked(const char *json, const char *lease, const char *owner) {
   struct fault f = {0};
   struct registration *r;
-  struct registration_asked asked = {.node = &node, .lease = lease, .owner = owner};
+  struct registration_asked asked = {
+      .node = &node, .origin = ORIGIN_HTTP, .lease = lease, .owner = owner};
   int status = registration_from_json(json, strlen(json), &asked, &r, &f);
   if (status != 0)
     fail_msg("%d %s\n%s", status, f.text, json);
@@ -34,7 +35,7 @@ static struct registration *decode(const char *json) {
 static void assert_refused(const char *json, int status, const char *text) {
   struct fault f = {0};
   struct registration *r = NULL;
-  struct registration_asked asked = {.node = &node};
+  struct registration_asked asked = {.node = &node, .origin = ORIGIN_HTTP};
   int got = registration_from_json(json, strlen(json), &asked, &r, &f);
   if (got != status || !strstr(f.text, text))
     fail_msg("%.200s\n  answered: %d %s\n  expected: %d %s", json, got, f.text, status, text);
@@ -227,7 +228,7 @@ static void bodies_cut_anywhere(void **state) {
   static const char body[] = "{\"Name\":\"a\",\"Tags\":[\"x\"],\"Meta\":{\"k\":\"v\"},\"Checks\":[{"
                              "\"HTTP\":\"http://a/\",\"Interval\":\"1s\",\"Header\":{\"h\":[\"v\"]}"
                              "}]}";
-  struct registration_asked asked = {.node = &node};
+  struct registration_asked asked = {.node = &node, .origin = ORIGIN_HTTP};
   for (size_t n = 0; n < sizeof body - 1; n++) {
     struct fault f = {0};
     struct registration *r;

@@ -302,6 +302,22 @@ static void a_client_that_leaves_while_it_waits(void **state) {
   assert_int_equal(rig_status_of(rig, "GET", "/v1/status", NULL), 200);
 }
 
+/* A reset while answers are on their way, many times over. */
+static void clients_that_reset(void **state) {
+  struct rig *rig = *state;
+  struct linger now = {.l_onoff = 1};
+  for (int i = 0; i < 100; i++) {
+    int fd = client_open(rig);
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    for (int k = 0; k < 20; k++)
+      client_say(fd, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
+    close(fd);
+  }
+  int64_t until = clock_now_ns() + (int64_t)PATIENCE_MS * 1000000;
+  while (rig_status_of(rig, "GET", "/healthz", NULL) != 200) /* 429 until they are gone */
+    assert_true(clock_now_ns() < until);
+}
+
 static void connection_floods(void **state) {
   struct rig *rig = *state;
   int fds[CLIENTS];
@@ -381,6 +397,7 @@ int main(void) {
       cmocka_unit_test(chunked_and_byte_by_byte),
       cmocka_unit_test(http_1_0_and_half_closed),
       cmocka_unit_test(a_client_that_leaves_while_it_waits),
+      cmocka_unit_test(clients_that_reset),
       cmocka_unit_test(connection_floods),
       cmocka_unit_test(too_many_in_all),
   };

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -221,6 +222,7 @@ static inline struct rig *rig_open(const struct server_limits *limits, unsigned 
                            .zone = "z1"};
   struct fault f = {0};
   log_set_level(LOG_LEVEL_ERROR);
+  signal(SIGPIPE, SIG_IGN); /* as the agent does */
   strcpy(rig->dir, "/tmp/perigee-serve-XXXXXX");
   assert_non_null(mkdtemp(rig->dir));
   uv_loop_init(&rig->loop);

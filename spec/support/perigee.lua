@@ -163,7 +163,8 @@ local Agent = {}
 Agent.__index = Agent
 
 -- Starts an agent and waits until it is ready. options: config (the Lua file's text; default
--- `return {}`) or config_file, run_dir, data_dir, port, arguments (more words), env.
+-- `return {}`) or config_file, run_dir, data_dir, port, arguments (more words), before (words
+-- before the program's), env.
 function perigee.agent(options)
   options = options or {}
   local agent = setmetatable({ options = options }, Agent)
@@ -181,8 +182,11 @@ function perigee.agent(options)
 end
 
 function Agent:start()
-  local argv = { perigee.build .. "/perigee", "run", "-c", self.config, "--http", "127.0.0.1:" .. self.port, "--run-dir",
-    self.run_dir, "--data-dir", self.data_dir }
+  local argv = { unpack(self.options.before or {}) }
+  for _, word in ipairs({ perigee.build .. "/perigee", "run", "-c", self.config, "--http", "127.0.0.1:" .. self.port, "--run-dir",
+    self.run_dir, "--data-dir", self.data_dir }) do
+    table.insert(argv, word)
+  end
   for _, word in ipairs(self.options.arguments or {}) do
     table.insert(argv, word)
   end

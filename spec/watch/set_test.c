@@ -28,6 +28,7 @@ static struct {
   int slots;
   char adoptable[64]; /* an id that an earlier agent gave slot 4000 */
   uint64_t version;
+  int64_t publish_at;
   struct catalog_snapshot last;
   struct catalog_endpoint rows[SLOTS];
   char service[64], ids[SLOTS * 16];
@@ -81,6 +82,10 @@ int catalog_publish(struct catalog_writer *w, const struct catalog_snapshot *sna
   fake.version += snapshot->moves_version != 0;
   *version = fake.version;
   return 0;
+}
+
+int64_t catalog_publish_at(const struct catalog_writer *w, const char *service) {
+  return fake.publish_at;
 }
 
 int catalog_withdraw(struct catalog_writer *w, const char *service) {
@@ -314,6 +319,7 @@ static void test_publishing_fails(void **state) {
   sets_stats(fx->all, &st);
   assert_int_equal(st.waiting, 1);
   assert_int_equal(st.failed, 1);
+  assert_true(sets_due_ns(fx->all) == now_ns + 100000000);
   assert_int_equal(fake.slots, 2); /* b's is still in the old snapshot */
   now_ns += 200000000;
   sets_flush(fx->all);
@@ -329,6 +335,33 @@ static void test_publishing_fails(void **state) {
   assert_int_equal(st.waiting, 0);
   now_ns += 1100000000;
   assert_int_equal(sets_flush(fx->all), 0);
+}
+
+/* A large service that was just published waits; a small one does not, nor does a service's end. */
+static void test_pace(void **state) {
+  struct fixture *fx = *state;
+  fake.publish_at = now_ns + 50000000;
+  replace(fx->web, "a");
+  assert_int_equal(sets_flush(fx->all), 1); /* nobody reads it yet */
+  replace(fx->web, "a b");
+  assert_int_equal(sets_flush(fx->all), 0);
+  assert_true(sets_due_ns(fx->all) == fake.publish_at);
+  assert_false(sets_dirty(fx->all));
+  replace(fx->web, "a b c");
+  now_ns += 49000000; /* less than a timer can wait for */
+  sets_flush(fx->all);
+  assert_int_equal(fake.publishes, 1); /* its time is what it was told */
+  now_ns += 1000000;
+  assert_int_equal(sets_flush(fx->all), 1);
+  assert_string_equal(fake.ids, "a b c ");
+  assert_true(sets_due_ns(fx->all) == 0);
+  fake.publish_at = now_ns + 1000000;
+  replace(fx->web, "a");
+  assert_int_equal(sets_flush(fx->all), 1);
+  fake.publish_at = now_ns + 50000000;
+  set_close(fx->web);
+  assert_int_equal(sets_flush(fx->all), 1);
+  assert_int_equal(fake.withdrawals, 1);
 }
 
 static void test_fail_open_is_counted(void **state) {
@@ -536,6 +569,7 @@ int main(void) {
       T(test_slots_are_for_life),
       T(test_refusals_change_nothing),
       T(test_publishing_fails),
+      T(test_pace),
       T(test_fail_open_is_counted),
       T(test_opened_twice_closed_twice),
       T(test_stale_and_balancer),

@@ -1,0 +1,116 @@
+/* perigee.pick(service, { key, port }): the next endpoint, { id, address, port, status, weight,
+ * version }, by the same code and from the same file as in any other process. Never waits. */
+#include "client/perigee.h"
+#include "vm/bind_io.h"
+#include "vm/bindings.h"
+#include "vm/inside.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <string.h>
+
+/* Handles are kept by the service's name, weakly: what is picked rarely is opened again, which is
+ * a lookup, and a plugin that picks ever new names holds on to none. */
+static const char HANDLE[] = "picked service", CACHE[] = "picked services";
+
+static int handle_collect(lua_State *L) {
+  struct perigee_service **s = lua_touserdata(L, 1);
+  perigee_service_close(*s);
+  *s = NULL;
+  return 0;
+}
+
+/* 0 and the handle, valid while what this pushed is on the stack; else negative errno. */
+static int service_of(lua_State *L, const char *name, struct perigee_service **out) {
+  lua_getfield(L, LUA_REGISTRYINDEX, CACHE);
+  lua_getfield(L, -1, name);
+  struct perigee_service **kept = lua_touserdata(L, -1);
+  if (kept) {
+    *out = *kept;
+    return 0;
+  }
+  struct perigee *catalog;
+  int r = vm_catalog(isolate_vm(isolate_of(L)), &catalog);
+  if (r != 0)
+    return r;
+  kept = lua_newuserdata(L, sizeof *kept);
+  *kept = NULL;
+  luaL_getmetatable(L, HANDLE);
+  lua_setmetatable(L, -2);
+  r = perigee_service_open(catalog, name, kept);
+  if (r != 0)
+    return r;
+  *out = *kept;
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -4, name);
+  return 0;
+}
+
+static const char *reason(int error) {
+  switch (error) {
+  case -ENOENT:
+    return "there is no such service";
+  case -EHOSTUNREACH:
+    return "there is nothing to pick";
+  case -ENXIO:
+    return "the endpoint has no port of that name";
+  case -EINVAL:
+    return "a service's name is 1 to 255 bytes";
+  default:
+    return strerror(-error);
+  }
+}
+
+static void set_number(lua_State *L, const char *field, double n) {
+  lua_pushnumber(L, n);
+  lua_setfield(L, -2, field);
+}
+
+static int push_endpoint(lua_State *L, const struct perigee_endpoint *e, const char *id) {
+  static const char *const statuses[] = {"passing", "warning", "critical"};
+  lua_createtable(L, 0, 6);
+  lua_pushstring(L, id);
+  lua_setfield(L, -2, "id");
+  lua_pushlstring(L, e->address, e->address_length);
+  lua_setfield(L, -2, "address");
+  if (e->port)
+    set_number(L, "port", e->port);
+  lua_pushstring(L, statuses[e->status <= PERIGEE_CRITICAL ? e->status : PERIGEE_CRITICAL]);
+  lua_setfield(L, -2, "status");
+  set_number(L, "weight", (double)e->weight);
+  set_number(L, "version", (double)e->version);
+  return 1;
+}
+
+static int pick_call(lua_State *L) {
+  static const char *const known[] = {"key", "port", NULL};
+  const char *name = luaL_checkstring(L, 1);
+  options_check(L, 2, known);
+  struct perigee_pick_options options = {.size = sizeof options, .port = option_text(L, 2, "port")};
+  lua_getfield(L, 2, "key");
+  options.key = luaL_optlstring(L, -1, NULL, &options.key_length);
+  struct perigee_service *s = NULL;
+  struct perigee_endpoint e;
+  char id[256]; /* of an instance: at most 255 bytes */
+  int r = service_of(L, name, &s);
+  if (r == 0)
+    r = perigee_pick_id(s, &options, &e, id, sizeof id);
+  if (r == 0)
+    return push_endpoint(L, &e, id);
+  return push_error(L, r, "%.255s: %s", name, reason(r));
+}
+
+int open_pick(lua_State *L) {
+  luaL_newmetatable(L, HANDLE);
+  lua_pushcfunction(L, handle_collect);
+  lua_setfield(L, -2, "__gc");
+  lua_pop(L, 1);
+  lua_newtable(L);
+  lua_createtable(L, 0, 1);
+  lua_pushliteral(L, "v");
+  lua_setfield(L, -2, "__mode");
+  lua_setmetatable(L, -2);
+  lua_setfield(L, LUA_REGISTRYINDEX, CACHE);
+  lua_pushcfunction(L, pick_call);
+  return 1;
+}
