@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define DECAY_NS 10000000000ull /* of the latencies' peak EWMA; go-zero's and Finagle's */
+#define DECAY_NS 10000000000ull /* where the view is not ours to look at */
 #define LATE_NS 3000000000ull   /* an agent whose heart has not beaten for so long sums nothing */
 
 enum { TELL_EVERY = 256 }; /* so many picks until an absent agent is looked for again */
@@ -186,11 +186,11 @@ static void take_back(struct feedback_cell *c, uint32_t ticket, bool alone) {
 
 /* A failure never makes an endpoint look faster: what refuses at once would draw all calls. */
 static void sample(struct feedback_cell *c, enum feedback_outcome outcome, uint64_t latency_ns,
-                   uint64_t now) {
+                   uint64_t now, uint64_t decay_ns) {
   uint64_t old = catalog_load64(&c->latency_ns), at = catalog_load64(&c->sampled_ns);
   if (outcome != FEEDBACK_SUCCESS && latency_ns <= old)
     return;
-  put64(&c->latency_ns, select_ewma(old, now > at ? now - at : 0, DECAY_NS, latency_ns));
+  put64(&c->latency_ns, select_ewma(old, now > at ? now - at : 0, decay_ns, latency_ns));
   put64(&c->sampled_ns, now);
 }
 
@@ -235,7 +235,8 @@ int perigee_done(struct perigee_service *s, struct perigee_endpoint *e, int outc
     take_back(&s->total, ticket, false);
   }
   count(c, (enum feedback_outcome)outcome, latency_ns, alone);
-  sample(c, (enum feedback_outcome)outcome, latency_ns, now);
+  sample(c, (enum feedback_outcome)outcome, latency_ns, now,
+         home ? select_decay_ns(&s->view) : DECAY_NS);
   announce(lane, e->slot, alone);
   if (home) {
     s->load.own_total = own_total(s);

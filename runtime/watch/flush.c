@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "catalog/live.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -52,6 +53,11 @@ static void slots_free(struct set *s) {
   s->rows.freed_count = 0;
 }
 
+static bool is_ejected(const struct catalog_writer *w, uint32_t slot) {
+  const struct catalog_slot *live = catalog_live_slot(w, slot);
+  return live && catalog_load64(&live->ejected_until_ns) != 0;
+}
+
 static struct catalog_endpoint endpoint_of(struct sets *all, const struct set_row *row,
                                            size_t *pairs, size_t *ports) {
   const struct instance *in = row->instance;
@@ -68,6 +74,7 @@ static struct catalog_endpoint endpoint_of(struct sets *all, const struct set_ro
                                .meta_count = in->meta_count,
                                .port_count = in->port_count,
                                .status = (uint8_t)row->status,
+                               .ejected = is_ejected(all->writer, row->slot),
                                .weight = in->weight};
   for (int i = 0; i < in->meta_count; i++)
     all->pairs[(*pairs)++] = (struct catalog_pair){in->meta[i].key, in->meta[i].value};

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "base/value.h"
 #include "select/select.h"
+#include "watch/outlier_stage.h"
 #include "watch/set_inside.h"
 
 #include <errno.h>
@@ -165,9 +166,22 @@ int set_balancer(struct set *s, const struct value *balancer, struct fault *f) {
   s->balancer = balancer ? value_ref(balancer) : NULL;
   s->algorithm = balancer ? algorithm_name(s->balancer) : NULL;
   value_unref(old);
+  const struct value *stage = outlier_stage_find(s->balancer);
+  s->outlier = (struct outlier_rules){0};
+  if (stage)
+    outlier_stage_parse(stage, &s->outlier, &(struct fault){0});
   if (s->in_catalog)
     set_changed(s, false);
   return 0;
+}
+
+const struct outlier_rules *set_outlier_rules(const struct set *s) {
+  return s->outlier.interval_ns ? &s->outlier : NULL;
+}
+
+void set_touch(struct set *s) {
+  if (s->in_catalog)
+    set_changed(s, false);
 }
 
 void set_stale(struct set *s, bool stale) {

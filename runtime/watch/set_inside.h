@@ -2,6 +2,7 @@
 #pragma once
 
 #include "catalog/writer.h"
+#include "watch/outlier.h"
 #include "watch/rows.h"
 #include "watch/table.h"
 
@@ -14,8 +15,9 @@ struct set {
   struct sets *all;
   struct set *next_dirty;
   struct rows rows;
-  struct value *balancer; /* a reference; NULL = default */
-  const char *algorithm;  /* the balancer's, NULL = default */
+  struct value *balancer;       /* a reference; NULL = default */
+  const char *algorithm;        /* the balancer's, NULL = default */
+  struct outlier_rules outlier; /* its stage's; interval_ns 0 = it has none */
   struct set_tally tally;
   uint64_t version;
   int64_t stale_since_ns;
