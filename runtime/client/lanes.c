@@ -105,7 +105,6 @@ static struct feedback_page *page_of(struct lanes *l) {
 }
 
 static void use_lane(struct perigee_service *s, struct feedback_page *page, uint32_t number) {
-  s->lane_number = number;
   s->shared = &page->lanes[0];
   s->load.own = page->lanes[number].cells;
   s->load.own_count = FEEDBACK_SLOTS;
@@ -120,6 +119,7 @@ struct feedback_lane *lanes_join(struct perigee_service *s) {
     uint32_t left = ~l->taken & ((1u << FEEDBACK_LANES) - 1);
     uint32_t number = left ? (uint32_t)__builtin_ctz(left) : 0;
     l->taken |= 1u << number;
+    s->lane_number = number;
     s->thread = __builtin_thread_pointer();
     use_lane(s, page, number);
   }
@@ -130,7 +130,7 @@ struct feedback_lane *lanes_join(struct perigee_service *s) {
 }
 
 struct feedback_lane *lanes_share(struct perigee_service *s) {
-  use_lane(s, s->perigee->lanes.page, 0); /* the lane stays taken: its picks are still out */
+  use_lane(s, s->perigee->lanes.page, 0); /* its own stays taken: its picks are out */
   return s->lane;
 }
 
@@ -147,7 +147,7 @@ void lanes_leave(struct perigee_service *s) {
   struct perigee *p = s->perigee;
   if (!s->lane || !*s->fork_mark || s->forks != p->forks)
     return;
-  if (s->lane_number && s->load.own_total)
+  if (s->lane != s->shared && s->load.own_total)
     forget_picks(s);
   pthread_mutex_lock(&p->page->lock);
   if (s->lane_number)
