@@ -133,7 +133,8 @@ void feedback_sums_drop(struct feedback_sums *sums, struct feedback_source *sour
        slot++) {
     struct source_run *run = source->runs[slot / FEEDBACK_RUN];
     struct share *share = run ? &run->shares[slot % FEEDBACK_RUN] : NULL;
-    if (!share || share->generation != sums->slots[slot].total.generation)
+    if (!share || !(share->given || share->given_retries) ||
+        share->generation != sums->slots[slot].total.generation)
       continue;
     give(sums, slot, share, 0, 0);
     mark(sums, slot);
