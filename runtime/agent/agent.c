@@ -21,6 +21,7 @@
 #include "registry/embedded.h"
 #include "registry/store.h"
 #include "vm/isolate.h"
+#include "watch/balancer.h"
 #include "watch/set.h"
 
 #include <errno.h>
@@ -201,8 +202,9 @@ static int make_parts(struct agent *a) {
   a->checks = checks_new(&a->loop, a->plugins);
   a->lag = lag_new(&a->loop);
   a->live = a->sets ? live_new(&a->loop, a->catalog, a->sets) : NULL;
-  a->watches = a->sets ? watches_new(&a->loop, a->sets, a->plugins) : NULL;
-  if (!a->watches || !a->live || !a->checks || !a->lag ||
+  if (a->live && sets_place(a->sets, &(struct balancer_host){c->node, c->zone}) == 0)
+    a->watches = watches_new(&a->loop, a->sets, a->plugins);
+  if (!a->watches || !a->checks || !a->lag ||
       view_new(&node, server_workers(c->workers), &a->view) != 0 ||
       embedded_new(&a->loop, a->store, &registry_events, a, &a->embedded) != 0)
     return fail("cannot start", &f);

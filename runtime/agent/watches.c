@@ -100,11 +100,10 @@ static int attach(struct plugins *plugins, const struct config_watch *from, cons
 }
 
 static void verify_one(struct plugins *plugins, const struct config_watch *from,
-                       struct findings *findings) {
+                       const struct balancer_host *host, struct findings *findings) {
   char path[600];
   struct fault f;
-  const char *balancer;
-  if (balancer_parse(from->balancer, &balancer, &f) != 0) {
+  if (balancer_check(from->balancer, host, &f) != 0) {
     snprintf(path, sizeof path, "watches.%s.balancer", from->service);
     findings_add(findings, value_get(from->declared, "balancer"), path, "%s", f.text);
   }
@@ -123,8 +122,9 @@ static void verify_one(struct plugins *plugins, const struct config_watch *from,
 size_t watches_verify(struct plugins *plugins, const struct config *config,
                       struct findings *findings) {
   size_t before = findings->count;
+  struct balancer_host host = {config->node, config->zone};
   for (size_t i = 0; i < config->watch_count; i++)
-    verify_one(plugins, &config->watches[i], findings);
+    verify_one(plugins, &config->watches[i], &host, findings);
   return findings->count - before;
 }
 

@@ -20,9 +20,10 @@ uint64_t select_ewma(uint64_t old_ns, uint64_t elapsed_ns, uint64_t decay_ns, ui
   return mean < 1 ? 1 : (uint64_t)mean;
 }
 
-/* A time that was kept as wrapping milliseconds, which are 49 days. */
+/* A time that was kept as milliseconds, which wrap in 49 days: within half of that. */
 static uint64_t picked_at(uint32_t picked_ms, uint64_t now_ns) {
-  uint64_t age_ns = (uint64_t)((uint32_t)(now_ns / 1000000) - picked_ms) * 1000000;
+  int32_t age_ms = (int32_t)((uint32_t)(now_ns / 1000000) - picked_ms);
+  uint64_t age_ns = age_ms > 0 ? (uint64_t)age_ms * 1000000 : 0;
   return picked_ms && age_ns < now_ns ? now_ns - age_ns : 0;
 }
 

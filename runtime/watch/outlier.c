@@ -4,21 +4,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define SECOND 1000000000ll
-
-const struct outlier_rules outlier_defaults = {
-    .consecutive = 5,
-    .interval_ns = 10 * SECOND,
-    .ejection_ns = 30 * SECOND,
-    .longest_ns = 300 * SECOND,
-    .most = 0.1,
-    .factor = 1.9,
-    .rate_endpoints = 5,
-    .rate_requests = 100,
-    .failure_endpoints = 5,
-    .failure_requests = 50,
-};
-
 const char *outlier_reason_name(enum outlier_reason reason) {
   static const char *const names[] = {"none", "consecutive", "success_rate", "failure_share"};
   return names[reason];

@@ -31,8 +31,6 @@ struct outlier_rules {
   double failure_share;                         /* 0 = off */
   uint32_t failure_endpoints, failure_requests;
 };
-extern const struct outlier_rules
-    outlier_defaults; /* Envoy's, as the configuration explains them */
 
 /* One endpoint; all zeroes is a new one. */
 struct outlier_endpoint {

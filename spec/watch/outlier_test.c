@@ -13,11 +13,23 @@
 #include "base/fault.h"
 #include "base/value.h"
 #include "select/select.h"
+#include "watch/balancer.h"
 #include "watch/outlier.h"
-#include "watch/outlier_stage.h"
 
 enum { MOST_ENDPOINTS = 24 };
 #define SECOND 1000000000ll
+
+/* Envoy's, as the configuration has them. */
+static const struct outlier_rules defaults = {.consecutive = 5,
+                                              .interval_ns = 10 * SECOND,
+                                              .ejection_ns = 30 * SECOND,
+                                              .longest_ns = 300 * SECOND,
+                                              .most = 0.1,
+                                              .factor = 1.9,
+                                              .rate_endpoints = 5,
+                                              .rate_requests = 100,
+                                              .failure_endpoints = 5,
+                                              .failure_requests = 50};
 
 struct scene {
   struct outlier_group group;
@@ -28,7 +40,7 @@ struct scene {
 
 static void scene_begin(struct scene *s, uint32_t count, double most) {
   memset(s, 0, sizeof *s);
-  s->group.rules = outlier_defaults;
+  s->group.rules = defaults;
   s->group.rules.most = most;
   for (uint32_t i = 0; i < count; i++) {
     s->endpoints[i].healthy = true;
@@ -200,42 +212,36 @@ static void never_too_many(void **state) {
   }
 }
 
+/* What the configuration says when it says nothing, and what it may not say. */
 static struct value *stage_of(const char *option, struct value *v) {
-  struct value *stage = value_table();
+  struct value *stages = value_table(), *stage = value_table();
   assert_int_equal(value_append(stage, value_text("outlier", 7)), 0);
   assert_int_equal(value_set(stage, option, v), 0);
-  return stage;
+  assert_int_equal(value_append(stages, stage), 0);
+  assert_int_equal(value_append(stages, value_text("p2c", 3)), 0);
+  return stages;
 }
 
 static void the_stage(void **state) {
-  struct outlier_rules rules;
+  struct balancer b;
   struct fault f;
-  struct value *list = value_table(), *stage = stage_of("most", value_number(0.5));
-  value_append(list, stage);
-  value_append(list, value_text("p2c", 3));
-  assert_ptr_equal(outlier_stage_find(list), stage);
-  assert_int_equal(outlier_stage_parse(stage, &rules, &f), 0);
-  assert_true(rules.most == 0.5 && rules.consecutive == 5 && rules.interval_ns == 10 * SECOND);
-  value_unref(list);
-  list = value_table();
-  value_append(list, value_text("p2c", 3));
-  assert_null(outlier_stage_find(list));
-  value_unref(list);
-
-  stage = stage_of("interval", value_text("250ms", 5));
-  assert_int_equal(outlier_stage_parse(stage, &rules, &f), 0);
-  assert_int_equal(rules.interval_ns, SECOND / 4);
-  value_unref(stage);
+  struct value *stages = stage_of("interval", value_text("250ms", 5));
+  assert_int_equal(balancer_parse(stages, NULL, &b, &f), 0);
+  assert_int_equal(b.outlier.interval_ns, SECOND / 4);
+  b.outlier.interval_ns = defaults.interval_ns;
+  assert_memory_equal(&b.outlier, &defaults, sizeof defaults);
+  balancer_end(&b);
+  value_unref(stages);
   static const struct {
     const char *option;
     double number;
   } wrong[] = {{"most", 1.5}, {"most", -1},   {"consecutive", 2.5}, {"interval", 10},
                {"mots", 0.5}, {"factor", -1}, {"rate_requests", -5}};
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-    stage = stage_of(wrong[i].option, value_number(wrong[i].number));
-    assert_int_equal(outlier_stage_parse(stage, &rules, &f), -EINVAL);
+    stages = stage_of(wrong[i].option, value_number(wrong[i].number));
+    assert_int_equal(balancer_parse(stages, NULL, &b, &f), -EINVAL);
     assert_non_null(strstr(f.text, wrong[i].option));
-    value_unref(stage);
+    value_unref(stages);
   }
 }
 

@@ -418,8 +418,8 @@ static void test_stale_and_balancer(void **state) {
   struct fault f = {0};
   struct value *weighted = value_text("weighted", 8), *stages = value_table(),
                *first = value_table(), *unknown = value_text("wieghted", 8);
-  value_append(first, value_text("canary", 6));
-  value_set(first, "tag", value_text("v2", 2));
+  value_append(first, value_text("panic", 5));
+  value_set(first, "below", value_number(0.3));
   value_append(stages, first);
   value_append(stages, value_text("random", 6));
   replace(fx->web, "a");
@@ -560,6 +560,74 @@ static void test_instance(void **state) {
   assert_int_equal(status_parse("Warning", &s), -EINVAL);
 }
 
+/* { { NAME, OPTION = VALUE }, ALGORITHM } */
+static struct value *stages_of(const char *name, const char *option, const char *text,
+                               const char *algorithm) {
+  struct value *stages = value_table(), *first = value_table();
+  value_append(first, value_text(name, strlen(name)));
+  value_set(first, option, value_text(text, strlen(text)));
+  value_append(stages, first);
+  value_append(stages, value_text(algorithm, strlen(algorithm)));
+  return stages;
+}
+
+/* Who comes to a known service is born then; while one is young the set is published again now and
+ * then, without a new version; in the end once more, and then no more. */
+static void test_slow_start(void **state) {
+  struct fixture *fx = *state;
+  struct value *slow = stages_of("slow_start", "window", "30s", "random");
+  assert_int_equal(set_balancer(fx->web, slow, NULL), 0);
+  now_ns += 1000000000;
+  put(fx->web, "a", 1, STATUS_PASSING);
+  put(fx->web, "b", 1, STATUS_CRITICAL);
+  sets_flush(fx->all);
+  assert_true(fake.rows[0].born_ns == 0 && fake.rows[1].born_ns == 0);
+  now_ns += 1000000000;
+  int64_t born = now_ns;
+  put(fx->web, "c", 1, STATUS_PASSING);
+  set_status(fx->web, "b", STATUS_PASSING);
+  sets_flush(fx->all);
+  assert_int_equal(fake.rows[0].born_ns, 0);
+  assert_int_equal(fake.rows[1].born_ns, born);
+  assert_int_equal(fake.rows[2].born_ns, born);
+  uint64_t version = fake.version;
+  assert_int_equal(sets_flush(fx->all), 0);
+  for (int second = 1; second <= 30; second++) {
+    now_ns += 1000000000;
+    assert_int_equal(sets_flush(fx->all), 1);
+    assert_int_equal(fake.last.now_ns, now_ns);
+    assert_int_equal(fake.rows[2].born_ns, born);
+  }
+  now_ns += 60000000000;
+  assert_int_equal(sets_flush(fx->all), 0);
+  assert_int_equal(fake.version, version);
+  value_unref(slow);
+}
+
+/* A view: only what has the tag is in the catalog. */
+static void test_selection(void **state) {
+  struct fixture *fx = *state;
+  struct value *v2 = stages_of("select", "tag", "v2", "random");
+  struct instance *in = instance_new(&(struct instance_draft){.id = "b",
+                                                              .service = "web",
+                                                              .address = "10.0.0.2",
+                                                              .port = 1,
+                                                              .weight = 1,
+                                                              .tags = (const char *[]){"v2"},
+                                                              .tag_count = 1});
+  assert_int_equal(set_balancer(fx->web, v2, NULL), 0);
+  put(fx->web, "a", 1, STATUS_PASSING);
+  set_put(fx->web, in, STATUS_PASSING);
+  put(fx->web, "c", 1, STATUS_PASSING);
+  sets_flush(fx->all);
+  assert_string_equal(fake.ids, "b ");
+  assert_int_equal(set_balancer(fx->web, NULL, NULL), 0);
+  sets_flush(fx->all);
+  assert_string_equal(fake.ids, "a b c ");
+  instance_unref(in);
+  value_unref(v2);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -570,6 +638,8 @@ int main(void) {
       T(test_refusals_change_nothing),
       T(test_publishing_fails),
       T(test_pace),
+      T(test_slow_start),
+      T(test_selection),
       T(test_fail_open_is_counted),
       T(test_opened_twice_closed_twice),
       T(test_stale_and_balancer),
