@@ -47,7 +47,8 @@ struct feedback_cell {
   _Atomic uint32_t in_flight;  /* picked and not yet reported */
   _Atomic uint64_t latency_ns; /* peak EWMA of this lane alone, by select_ewma; 0 = no sample */
   _Atomic uint64_t sampled_ns; /* of the last sample, CLOCK_MONOTONIC_COARSE */
-  _Atomic uint64_t picked_ns;  /* of the last pick, the same clock; 0 = never */
+  _Atomic uint32_t picked_ms;  /* of the last pick, the same clock, wrapping; 0 = never */
+  _Atomic uint32_t retries;    /* of those in flight */
   _Atomic uint32_t outcomes[FEEDBACK_OUTCOMES]; /* reports, wrapping */
   _Atomic uint64_t latency_sum_ns;              /* of the successes, wrapping */
   _Atomic uint32_t older; /* of in_flight: picked in the epoch before `epoch` */
@@ -74,7 +75,8 @@ _Static_assert(sizeof(struct feedback_lane) % CATALOG_GRANULE == 0, "lanes begin
  * message of another length, later, means that it has begun to count again after a pause. */
 struct feedback_hello {
   uint64_t magic;
-  uint32_t layout, spare;
+  uint32_t layout;
+  uint32_t counted; /* 1: another agent has read the page before */
 };
 
 /* Makes a page of one's own: mapped for writing, not inherited by a fork. *fd is the memfd, or -1
@@ -85,9 +87,9 @@ struct feedback_page *feedback_page_make(int *fd);
 int feedback_page_open(int fd, struct feedback_page **page);
 void feedback_page_close(struct feedback_page *page);
 
-/* The epoch at a time of CLOCK_MONOTONIC; never 0, 24 bits. */
+/* The epoch at a time of CLOCK_MONOTONIC; 1 to 2^23, which is 73 years. */
 static inline uint32_t feedback_epoch(int64_t now_ns) {
-  return ((uint32_t)(now_ns >> FEEDBACK_EPOCH_SHIFT) & 0xffffff) + 1;
+  return ((uint32_t)(now_ns >> FEEDBACK_EPOCH_SHIFT) & 0x3fffff) + 1;
 }
 /* What of a cell's picks is still in flight when the epoch is `epoch`. */
 static inline int32_t feedback_in_flight(uint32_t in_flight, uint32_t older, uint32_t cell_epoch,

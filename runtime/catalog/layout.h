@@ -59,7 +59,7 @@ struct catalog_header {
   _Atomic uint64_t version;             /* the largest given out */
   _Atomic uint32_t services, endpoints; /* what can be picked now, for people */
   _Atomic uint32_t slots;               /* the largest slot number ever given out */
-  uint32_t spare;
+  _Atomic uint32_t collecting;          /* 1: feedback pages are read every few ms just now */
 };
 _Static_assert(offsetof(struct catalog_header, directory_word) == 64, "bytes 0 to 63 are frozen");
 _Static_assert(sizeof(struct catalog_header) == 104, "no padding");
@@ -72,7 +72,8 @@ struct catalog_entry {
   uint32_t name_length;
   uint32_t name;              /* byte offset in the file; names are never moved or freed either */
   _Atomic uint32_t in_flight; /* on all its endpoints, all processes: the sum of its live slots */
-  uint32_t spare[6];
+  _Atomic uint32_t retries;   /* of these */
+  uint32_t spare[5];
   uint64_t spare_wide;
 };
 _Static_assert(sizeof(struct catalog_entry) == 64, "a cache line");

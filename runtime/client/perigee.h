@@ -45,15 +45,31 @@ struct perigee_endpoint {
   uint32_t index; /* its row in that snapshot */
   uint32_t address_length;
   char address[256]; /* text: an address, a name, or a unix socket's path */
+  uint32_t ticket;   /* perigee_done's: the pick is counted until it is reported; else 0 */
 };
 
-/* NULL = all defaults. Zero-initialise; later versions add fields at the end. */
+enum {
+  PERIGEE_TRACK = 1,     /* perigee_done will follow: count it as in flight until then */
+  PERIGEE_NO_REPORT = 2, /* it will not: do not count it, whatever the balancer */
+  PERIGEE_HASH = 4,      /* `hash` is the key's hash; `key` is not looked at */
+  PERIGEE_RETRY = 8,     /* a retry, which implies PERIGEE_TRACK: only within the host's budget */
+};
+
+/* The budget for retries of a service, by all processes of the host together: at any moment so many
+ * in a hundred of its calls in flight may be retries, but in any case so many. Envoy's values. */
+enum { PERIGEE_RETRY_PERCENT = 20, PERIGEE_RETRY_LEAST = 3 };
+
+/* NULL = all defaults. Zero-initialise, and set `size`; later versions add fields at the end. */
 struct perigee_pick_options {
   uint32_t size;   /* sizeof(struct perigee_pick_options) */
-  uint32_t flags;  /* 0 */
+  uint32_t flags;  /* PERIGEE_TRACK ...; the balancers that go by load imply PERIGEE_TRACK */
   const char *key; /* for balancers that hash; NULL = none */
   size_t key_length;
   const char *port; /* a named port; NULL = the default one */
+  /* Not these, as long as there are others: what was tried before. */
+  const struct perigee_endpoint *avoid;
+  size_t avoid_count;
+  uint64_t hash; /* with PERIGEE_HASH; 64 bits that are spread evenly */
 };
 
 /* `run_dir` NULL: what perigee_run_dir says. -ENOENT: no agent ever ran there. -EPERM: the file is
@@ -74,7 +90,8 @@ PERIGEE_API void perigee_service_close(struct perigee_service *s); /* NULL is al
 
 /* Chooses the next endpoint. -ENOENT: no such service (yet); -EHOSTUNREACH: it has nothing to pick;
  * -EAGAIN: the writer was faster three times over, call again; -ENXIO: the endpoint that was chosen
- * has no port of the name asked for; -EPROTO: the file is damaged. Nothing else; *endpoint is
+ * has no port of the name asked for; -EDQUOT: a retry beyond the budget; -EPROTO: the file is
+ * damaged. Nothing else; *endpoint is
  * undefined after a failure. */
 PERIGEE_API int perigee_pick(struct perigee_service *s, const struct perigee_pick_options *options,
                              struct perigee_endpoint *endpoint);
@@ -138,7 +155,23 @@ struct perigee_info {
 };
 PERIGEE_API int perigee_info(struct perigee *p, struct perigee_info *info);
 
-/* perigee_done (feedback of a call) comes with the load-based balancers; see runtime/README.md. */
+/* What became of a call. */
+enum {
+  PERIGEE_SUCCESS = 0,
+  PERIGEE_SERVER_ERROR = 1, /* it answered that it failed */
+  PERIGEE_TIMEOUT = 2,
+  PERIGEE_CONNECT_FAILURE = 3, /* it was not reached: refused, reset before an answer, no route */
+};
+
+/* Reports the call that a pick was for: how it ended and how long it took. Balancers that go by
+ * load, and the agent's outlier detection, live on it, in every process of the host. Once a pick;
+ * the endpoint's ticket is spent. Any thread may report, one at a time for each endpoint. A pick
+ * that is never reported counts as in flight for at most nine minutes; a process that ends takes
+ * its picks with it. No lock, no allocation, no system call (but to wake an agent that is not
+ * reading). -EINVAL: no such outcome, or an endpoint that no pick gave. Whoever reports an instance
+ * that has left meanwhile is ignored. */
+PERIGEE_API int perigee_done(struct perigee_service *s, struct perigee_endpoint *endpoint,
+                             int outcome, uint64_t latency_ns);
 
 #ifdef __cplusplus
 }

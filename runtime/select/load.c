@@ -20,6 +20,13 @@ uint64_t select_ewma(uint64_t old_ns, uint64_t elapsed_ns, uint64_t decay_ns, ui
   return mean < 1 ? 1 : (uint64_t)mean;
 }
 
+/* A time that was kept as milliseconds, which wrap in 49 days: within half of that. */
+static uint64_t picked_at(uint32_t picked_ms, uint64_t now_ns) {
+  int32_t age_ms = (int32_t)((uint32_t)(now_ns / 1000000) - picked_ms);
+  uint64_t age_ns = age_ms > 0 ? (uint64_t)age_ms * 1000000 : 0;
+  return picked_ms && age_ns < now_ns ? now_ns - age_ns : 0;
+}
+
 struct select_sample select_load_of(const struct select_load *load, uint32_t slot,
                                     uint32_t generation, uint64_t now_ns) {
   struct select_sample s = {0};
@@ -29,8 +36,9 @@ struct select_sample select_load_of(const struct select_load *load, uint32_t slo
   if (slot < load->own_count) {
     const struct feedback_cell *own = &load->own[slot];
     if (catalog_load32(&own->generation) == generation) {
-      s.in_flight = catalog_load32(&own->in_flight);
-      s.picked_ns = catalog_load64(&own->picked_ns);
+      int32_t in_flight = (int32_t)catalog_load32(&own->in_flight); /* a shared lane's may be < 0 */
+      s.in_flight = in_flight > 0 ? (uint32_t)in_flight : 0;
+      s.picked_ns = picked_at(catalog_load32(&own->picked_ms), now_ns);
       s.latency_ns = catalog_load64(&own->latency_ns);
       sampled = catalog_load64(&own->sampled_ns);
     }

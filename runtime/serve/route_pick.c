@@ -169,7 +169,7 @@ void pick_get(struct exchange *x) {
                 "without control characters.\n");
     return;
   }
-  struct perigee_pick_options options = {.size = sizeof options};
+  struct perigee_pick_options options = {.size = sizeof options, .flags = PERIGEE_NO_REPORT};
   options.key = exchange_param(x, "key");
   options.key_length = options.key ? strlen(options.key) : 0;
   options.port = exchange_param(x, "port");

@@ -74,10 +74,11 @@ static int parse_stage(const struct value *written, bool last, const struct bala
   if (!last && stage_rank(stage) == STAGE_ALGORITHM)
     return fault_set(f, -EINVAL, "%s is an algorithm: it comes last, and there is one", name);
   if ((int)stage_rank(stage) <= *rank)
-    return fault_set(f, -EINVAL,
-                     "%s is out of place: the order is select, panic, priority, subset, zone, "
-                     "slow_start, each once",
-                     name);
+    return fault_set(
+        f, -EINVAL,
+        "%s is out of place: the order is select, outlier, panic, priority, subset, zone, "
+        "slow_start, each once",
+        name);
   *rank = (int)stage_rank(stage);
   if (last)
     out->algorithm = select_by_name(name)->name;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "catalog/rules.h"
+#include "watch/outlier.h"
 
 #include <stdbool.h>
 
@@ -20,6 +21,7 @@ struct balancer {
   const char *algorithm; /* static; NULL = the default */
   struct catalog_rules rules;
   struct selection select;
+  struct outlier_rules outlier;      /* interval_ns 0: no detection */
   struct value *options;             /* what the texts above are parts of */
   struct catalog_zone_share *shares; /* the rules' */
 };

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "catalog/live.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -82,9 +83,17 @@ static void slots_free(struct set *s) {
   s->rows.freed_count = 0;
 }
 
-static struct catalog_endpoint endpoint_of(struct sets *all, const struct set_row *row,
+static bool is_ejected(const struct set *s, uint32_t slot) {
+  if (!set_outlier_rules(s))
+    return false;
+  const struct catalog_slot *live = catalog_live_slot(s->all->writer, slot);
+  return live && catalog_load64(&live->ejected_until_ns) != 0;
+}
+
+static struct catalog_endpoint endpoint_of(const struct set *s, const struct set_row *row,
                                            size_t *pairs, size_t *ports) {
   const struct instance *in = row->instance;
+  const struct sets *all = s->all;
   struct catalog_endpoint e = {.id = in->id,
                                .address = in->address,
                                .zone = in->zone,
@@ -98,6 +107,7 @@ static struct catalog_endpoint endpoint_of(struct sets *all, const struct set_ro
                                .meta_count = in->meta_count,
                                .port_count = in->port_count,
                                .status = (uint8_t)row->status,
+                               .ejected = is_ejected(s, row->slot),
                                .weight = in->weight,
                                .born_ns = (uint64_t)row->born_ns};
   for (int i = 0; i < in->meta_count; i++)
@@ -125,7 +135,7 @@ static int endpoints_build(struct set *s, struct set_tally *tally, size_t *count
     const struct set_row *row = &s->rows.items[i];
     if (!selection_has(&s->rules.select, row->instance))
       continue;
-    all->endpoints[(*count)++] = endpoint_of(all, row, &pairs, &ports);
+    all->endpoints[(*count)++] = endpoint_of(s, row, &pairs, &ports);
     tally->passing += row->status == STATUS_PASSING;
     tally->warning += row->status == STATUS_WARNING;
     tally->critical += row->status == STATUS_CRITICAL;

@@ -165,6 +165,15 @@ int set_balancer(struct set *s, const struct value *balancer, struct fault *f) {
   return 0;
 }
 
+const struct outlier_rules *set_outlier_rules(const struct set *s) {
+  return s->rules.outlier.interval_ns ? &s->rules.outlier : NULL;
+}
+
+void set_touch(struct set *s) {
+  if (s->in_catalog)
+    set_changed(s, false);
+}
+
 void set_stale(struct set *s, bool stale) {
   if (s->stale == stale)
     return;

@@ -15,6 +15,7 @@ struct value;
 struct fault;
 struct sets;
 struct set;
+struct outlier_rules;
 
 struct set_row {
   struct instance *instance;
@@ -71,6 +72,13 @@ int set_replace(struct set *s, struct instance *const *instances, const enum sta
 int set_balancer(struct set *s, const struct value *balancer, struct fault *f);
 /* The same, only asking. */
 int balancer_check(const struct value *balancer, const struct balancer_host *host, struct fault *f);
+
+/* What the balancer's stage "outlier" says, or NULL: no outlier detection. The set's own. */
+const struct outlier_rules *set_outlier_rules(const struct set *s);
+
+/* Publishes it again, without moving its version: what is live of it has changed what picks choose
+ * from. Nothing when it was never published. */
+void set_touch(struct set *s);
 
 /* Stale: its source cannot be reached; what is known stays. */
 void set_stale(struct set *s, bool stale);

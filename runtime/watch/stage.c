@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LEAST_NS 10000000 /* of the agent's sweeps */
+
 /* One option, as schema.h has them. */
 struct option {
   const char *name, *type;
@@ -45,6 +47,42 @@ static int apply_select(const struct value *checked, const struct balancer_host 
                                  .meta = value_get(checked, "meta")};
   if (!b->select.tag && !b->select.zone && !b->select.meta)
     return fault_set(f, -EINVAL, "select needs a tag, a zone or meta to select by");
+  return 0;
+}
+
+/* Envoy's values, where it has one. */
+static const struct option outlier_options[] = {
+    {.name = "most", .type = "number", .otherwise = 0.1, .least = 0, .most = 1, .main = true},
+    {.name = "consecutive", .type = "integer", .otherwise = 5, .least = 0, .most = 1 << 20},
+    {.name = "interval", .type = "duration", .text = "10s"},
+    {.name = "ejection", .type = "duration", .text = "30s"},
+    {.name = "longest", .type = "duration", .text = "300s"},
+    {.name = "factor", .type = "number", .otherwise = 1.9, .least = 0, .most = 1000},
+    {.name = "rate_endpoints", .type = "integer", .otherwise = 5, .least = 1, .most = 1 << 20},
+    {.name = "rate_requests", .type = "integer", .otherwise = 100, .least = 1, .most = 1 << 20},
+    {.name = "failure_share", .type = "number", .otherwise = 0, .least = 0, .most = 1},
+    {.name = "failure_endpoints", .type = "integer", .otherwise = 5, .least = 1, .most = 1 << 20},
+    {.name = "failure_requests", .type = "integer", .otherwise = 50, .least = 1, .most = 1 << 20},
+    {0}};
+static int64_t duration(const struct value *checked, const char *name) {
+  double ns = number(checked, name) * 1e9;
+  return ns < 9e18 ? (int64_t)ns : INT64_MAX / 2;
+}
+static int apply_outlier(const struct value *checked, const struct balancer_host *host,
+                         struct balancer *b, struct fault *f) {
+  b->outlier = (struct outlier_rules){.consecutive = whole(checked, "consecutive"),
+                                      .interval_ns = duration(checked, "interval"),
+                                      .ejection_ns = duration(checked, "ejection"),
+                                      .longest_ns = duration(checked, "longest"),
+                                      .most = number(checked, "most"),
+                                      .factor = number(checked, "factor"),
+                                      .rate_endpoints = whole(checked, "rate_endpoints"),
+                                      .rate_requests = whole(checked, "rate_requests"),
+                                      .failure_share = number(checked, "failure_share"),
+                                      .failure_endpoints = whole(checked, "failure_endpoints"),
+                                      .failure_requests = whole(checked, "failure_requests")};
+  if (b->outlier.interval_ns < LEAST_NS || b->outlier.ejection_ns < LEAST_NS)
+    return fault_set(f, -EINVAL, "outlier: interval and ejection are 10ms at least");
   return 0;
 }
 
@@ -206,6 +244,7 @@ static int apply_nothing(const struct value *checked, const struct balancer_host
 
 static const struct stage stages[] = {
     {"select", STAGE_SELECT, select_options, apply_select},
+    {"outlier", STAGE_OUTLIER, outlier_options, apply_outlier},
     {"panic", STAGE_PANIC, panic_options, apply_panic},
     {"priority", STAGE_PRIORITY, priority_options, apply_priority},
     {"subset", STAGE_SUBSET, subset_options, apply_subset},

@@ -8,6 +8,7 @@
 /* Modifiers in the order in which they are applied, then the algorithms. */
 enum stage_rank {
   STAGE_SELECT,
+  STAGE_OUTLIER,
   STAGE_PANIC,
   STAGE_PRIORITY,
   STAGE_SUBSET,

@@ -84,10 +84,10 @@ static void the_forgotten_is_tried(void **state) {
   forget();
   own[1].latency_ns = milliseconds(1);
   own[2].latency_ns = milliseconds(500);
-  own[1].picked_ns = own[2].picked_ns = now;
+  own[1].picked_ms = own[2].picked_ms = (uint32_t)(now / 1000000) | 1;
   for (int i = 0; i < 100; i++)
     assert_int_equal(pick_number(&s, &v, NULL), 0);
-  own[2].picked_ns = now - milliseconds(1500);
+  own[2].picked_ms = (uint32_t)(now / 1000000 - 1500) | 1;
   assert_int_equal(pick_number(&s, &v, NULL), 1);
 }
 
