@@ -67,7 +67,7 @@ static uint32_t lowest_time(const uint64_t *hashes, uint32_t count, uint64_t bit
 static uint32_t pick(struct select_state *state, const struct catalog_view *v,
                      const struct select_ask *ask) {
   uint64_t bits = select_key_bits(state, ask);
-  struct select_group g = select_group_choose(v, v->top ? select_mix(bits) : 0);
+  struct select_group g = select_group_of_key(v, bits);
   const uint64_t *hashes = (const uint64_t *)(v->block + g.table);
   if (g.table_length / 8 < g.count)
     return g.first + (uint32_t)((bits >> 32) * g.count >> 32);
