@@ -100,6 +100,17 @@ endef
 $(foreach e,$(EXAMPLES),$(eval $(call EXAMPLE_RULE,$(e),$(e:$(BUILD)/%=%))))
 examples: $(EXAMPLES)
 
+# examples/clients/go, where Debian's Go and gRPC are (the group `clients` of .ci/deps). Built in
+# GOPATH mode, with these sources alone: nothing is downloaded.
+GO_CLIENTS := $(BUILD)/examples/clients/go/call
+$(GO_CLIENTS): export GO111MODULE := off
+$(GO_CLIENTS): export GOPATH  := $(CURDIR)/examples/clients/go:/usr/share/gocode
+$(GO_CLIENTS): export GOCACHE := $(CURDIR)/build/go-cache
+$(GO_CLIENTS): $(wildcard examples/clients/go/src/*/*.go examples/clients/go/src/*/*/*.go)
+	@mkdir -p $(@D)
+	$(call say,go,$(@D)) CGO_ENABLED=0 go build -o $(@D)/ call grpccall healthserver && touch $@
+tests: $(and $(shell command -v go),$(wildcard /usr/share/gocode/src/google.golang.org/grpc),$(GO_CLIENTS))
+
 # spec/bench/NAME.c and spec/fuzz/NAME_fuzz.c: linked with the folders that they include from.
 BENCHES := $(patsubst spec/%.c,$(BUILD)/%,$(wildcard spec/bench/*.c))
 FUZZERS := $(patsubst spec/%.c,$(BUILD)/%,$(wildcard spec/fuzz/*_fuzz.c))
@@ -126,7 +137,7 @@ run: ## the example: an agent, three back ends and a client, until Ctrl-C (FOR=2
 	@exec $(BUILD)/examples/hello/show $(if $(FOR),--for $(FOR))
 
 test: ## every test; ONLY="catalog vm" runs those whose path holds one of the words
-	@.ci/deps build test
+	@.ci/deps build test $(if $(CI),clients)
 	$(AGAIN) all examples tests || { echo "0 passed, 1 failed, 0 skipped"; exit 1; }
 	@spec/run $(ONLY)
 

@@ -168,6 +168,41 @@ describe("clients", function()
   end)
 end)
 
+-- nginx is not here; what it would load is, with stand-ins for the two modules that nginx has.
+local NGINX = [[
+package.path = "examples/clients/?.lua;examples/clients/openresty/?.lua;" .. package.path
+local said = {}
+package.loaded["ngx.balancer"] = {
+  set_more_tries = function(count) table.insert(said, "more " .. count) end,
+  set_current_peer = function(address, port) table.insert(said, address .. ":" .. port) return true end,
+}
+ngx = { ctx = {}, ERR = 4, log = function(_, ...) table.insert(said, table.concat({ ... })) end,
+  exit = function(code) table.insert(said, "exit " .. code) end }
+local balance = require("balancer").balance
+for _ = 1, 3 do balance("web") end
+ngx.ctx = {}
+balance("nobody")
+print(table.concat(said, "\n"))
+]]
+
+describe("the balancer for nginx", function()
+  it("gives a request's tries different endpoints", function()
+    local path = perigee.scratch() .. "/nginx.lua"
+    perigee.write(path, NGINX)
+    agent = perigee.agent({ config = [[return { services = { web = {
+      { id = "a", port = 7001 }, { id = "b", port = 7002 }, { id = "c", port = 7003 } } } }]] })
+    local r = perigee.run({ "luajit", path }, { env = client_environment({ ffi = true }) })
+    assert.equal(0, r.code, r.err)
+    local tries = {}
+    for port in r.out:gmatch("127%.0%.0%.1:(%d+)") do
+      table.insert(tries, port)
+    end
+    table.sort(tries)
+    assert.same({ "7001", "7002", "7003" }, tries)
+    assert.matches("^more 2\n.*more 2\nperigee: nobody: No such file or directory\nexit 503\n$", r.out)
+  end)
+end)
+
 describe("a client", function()
   it("says so when there is no agent, and how it is called", function()
     agent = { run_dir = perigee.scratch() }
