@@ -1,6 +1,6 @@
--- call.lua SERVICE [CALLS-A-SECOND]: calls a service over HTTP, choosing an endpoint for each call by
--- libperigee. A call that fails is tried again on another endpoint, twice at most. The sockets are
--- the C library's, so that LuaJIT is all that this needs.
+-- call.lua SERVICE [CALLS-A-SECOND]: calls a service over HTTP, choosing an endpoint for each try by
+-- libperigee, which is told how it went. A call that fails is tried again on another endpoint, twice
+-- at most. The sockets are the C library's, so that LuaJIT is all that this needs.
 
 local ffi = require("ffi")
 package.path = arg[0]:gsub("[^/]*$", "") .. "?.lua;" .. package.path
@@ -16,15 +16,24 @@ long send(int fd, const char *bytes, size_t size, int flags);
 long recv(int fd, char *bytes, size_t size, int flags);
 int inet_pton(int family, const char *text, void *address);
 int close(int fd);
+int clock_gettime(int clock, struct moment *t);
 int nanosleep(const struct moment *pause, struct moment *left);
 ]])
 local C = ffi.C
 local AF_INET, SOCK_STREAM, SOL_SOCKET, SO_RCVTIMEO, SO_SNDTIMEO, MSG_NOSIGNAL, MSG_WAITALL = 2, 1, 1, 20, 21, 0x4000, 0x100
+local CLOCK_MONOTONIC, EAGAIN, EINPROGRESS = 1, 11, 115
 local TRIES, PATIENCE = 3, ffi.new("struct moment", 1, 0)
 local REQUEST = "GET / HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n"
 
-local function reason()
-  return nil, ffi.string(C.strerror(ffi.errno()))
+local function seconds()
+  local t = ffi.new("struct moment")
+  C.clock_gettime(CLOCK_MONOTONIC, t)
+  return tonumber(t.seconds) + tonumber(t.fraction) / 1e9
+end
+
+local function outcome_of_errno()
+  local code = ffi.errno()
+  return (code == EAGAIN or code == EINPROGRESS) and "timeout" or "connect_failure"
 end
 
 local function exchange(fd, to)
@@ -32,58 +41,45 @@ local function exchange(fd, to)
   C.setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, PATIENCE, ffi.sizeof(PATIENCE))
   C.setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, PATIENCE, ffi.sizeof(PATIENCE))
   if C.connect(fd, to, ffi.sizeof(to)) < 0 or C.send(fd, REQUEST, #REQUEST, MSG_NOSIGNAL) < 0 then
-    return reason()
+    return outcome_of_errno()
   end
-  local length = C.recv(fd, answer, 13, MSG_WAITALL)
-  if length ~= 13 or ffi.string(answer, 13) ~= "HTTP/1.1 200 " then
-    return nil, "no answer, or a bad one"
+  local length = tonumber(C.recv(fd, answer, 13, MSG_WAITALL))
+  if length < 0 then
+    return outcome_of_errno()
   end
-  return true
+  return ffi.string(answer, length) == "HTTP/1.1 200 " and "success" or "server_error"
 end
 
--- One GET / of an IPv4 endpoint: true, or nil and why not.
+-- One GET / of an IPv4 endpoint: what became of it.
 local function get(endpoint)
   local to = ffi.new("struct ip4_address", { family = AF_INET })
   to.port = bit.bor(bit.rshift(endpoint.port, 8), bit.band(bit.lshift(endpoint.port, 8), 0xff00))
-  if C.inet_pton(AF_INET, endpoint.address, to.address) ~= 1 then
-    return nil, "not an IPv4 address"
-  end
   local fd = C.socket(AF_INET, SOCK_STREAM, 0)
-  if fd < 0 then
-    return reason()
+  local outcome = "connect_failure"
+  if fd >= 0 and C.inet_pton(AF_INET, endpoint.address, to.address) == 1 then
+    outcome = exchange(fd, to)
   end
-  local ok, message = exchange(fd, to)
   C.close(fd)
-  return ok, message
-end
-
--- Avoids those that were tried, while there are others.
-local function pick_another(service, tried)
-  local endpoint, message
-  for _ = 1, 2 * TRIES do
-    endpoint, message = service:pick()
-    if not endpoint or not tried[endpoint.slot] then
-      break
-    end
-  end
-  return endpoint, message
+  return outcome
 end
 
 local function call(service)
   local tried = {}
   for _ = 1, TRIES do
-    local endpoint, message = pick_another(service, tried)
+    local endpoint, message = service:pick({ avoid = tried })
     if not endpoint then
       print("nothing " .. message)
       return
     end
-    local ok, why = get(endpoint)
-    if ok then
+    local begun = seconds()
+    local outcome = get(endpoint)
+    service:done(endpoint, outcome, seconds() - begun)
+    if outcome == "success" then
       print(string.format("ok %s:%d %s", endpoint.address, endpoint.port, endpoint.id))
       return
     end
-    print(string.format("failed %s:%d %s", endpoint.address, endpoint.port, why))
-    tried[endpoint.slot] = true
+    print(string.format("failed %s:%d %s", endpoint.address, endpoint.port, outcome))
+    table.insert(tried, endpoint)
   end
 end
 

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""call.py SERVICE [CALLS-A-SECOND]: calls a service over HTTP, choosing an endpoint for each call by
-libperigee, which is called by ctypes. A call that fails is tried again on another endpoint, twice at
-most. Python's own library is all that this needs."""
+"""call.py SERVICE [CALLS-A-SECOND]: calls a service over HTTP, choosing an endpoint for each try by
+libperigee, which is called by ctypes and told how it went. A call that fails is tried again on
+another endpoint, twice at most. Python's own library is all that this needs."""
 
 import ctypes
 import http.client
@@ -10,6 +10,8 @@ import sys
 import time
 
 TRIES = 3
+SUCCESS, SERVER_ERROR, TIMEOUT, CONNECT_FAILURE = range(4)  # perigee_done's
+TRACK, RETRY = 1, 8  # perigee_pick's flags
 
 
 class Endpoint(ctypes.Structure):
@@ -26,11 +28,27 @@ class Endpoint(ctypes.Structure):
         ("index", ctypes.c_uint32),
         ("address_length", ctypes.c_uint32),
         ("_address", ctypes.c_char * 256),
+        ("ticket", ctypes.c_uint32),
     ]
 
     @property
     def address(self):
         return self._address.decode()
+
+
+class PickOptions(ctypes.Structure):
+    """struct perigee_pick_options."""
+
+    _fields_ = [
+        ("size", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("key", ctypes.c_char_p),
+        ("key_length", ctypes.c_size_t),
+        ("port", ctypes.c_char_p),
+        ("avoid", ctypes.POINTER(Endpoint)),
+        ("avoid_count", ctypes.c_size_t),
+        ("hash", ctypes.c_uint64),
+    ]
 
 
 class Service:
@@ -42,15 +60,32 @@ class Service:
         self._id = ctypes.create_string_buffer(256)
         check(library.perigee_service_open(perigee, name.encode(), ctypes.byref(self._handle)))
 
-    def pick(self):
-        """An endpoint and its id. Raises OSError when there is nothing to pick."""
+    def pick(self, tried=()):
+        """An endpoint and its id; none of those that were tried, as long as there are others.
+        Raises OSError when there is nothing to pick. Each pick is to be reported."""
         endpoint = Endpoint()
+        options = PickOptions(
+            size=ctypes.sizeof(PickOptions),
+            flags=RETRY if tried else TRACK,
+            avoid=(Endpoint * len(tried))(*tried),
+            avoid_count=len(tried),
+        )
         check(
             self._library.perigee_pick_id(
-                self._handle, None, ctypes.byref(endpoint), self._id, ctypes.sizeof(self._id)
+                self._handle,
+                ctypes.byref(options),
+                ctypes.byref(endpoint),
+                self._id,
+                ctypes.sizeof(self._id),
             )
         )
         return endpoint, self._id.value.decode()
+
+    def done(self, endpoint, outcome, seconds):
+        """How a call ended, and how long it took."""
+        self._library.perigee_done(
+            self._handle, ctypes.byref(endpoint), outcome, int(seconds * 1e9)
+        )
 
 
 def check(r):
@@ -62,51 +97,44 @@ def open_service(name):
     library = ctypes.CDLL("libperigee.so.0")
     library.perigee_service_open.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
     library.perigee_pick_id.argtypes = [ctypes.c_void_p] * 4 + [ctypes.c_size_t]
+    library.perigee_done.argtypes = [ctypes.c_void_p] * 2 + [ctypes.c_int, ctypes.c_uint64]
     perigee = ctypes.c_void_p()
     check(library.perigee_open(ctypes.byref(perigee), None))
     return Service(library, perigee, name)
 
 
 def get(endpoint):
+    """What became of one GET."""
     connection = http.client.HTTPConnection(endpoint.address, endpoint.port, timeout=1)
     try:
         connection.request("GET", "/")
-        status = connection.getresponse().status
-        if status != 200:
-            raise OSError(f"it said {status}")
-    except http.client.HTTPException as problem:
-        raise OSError(repr(problem)) from problem
+        return SUCCESS if connection.getresponse().status == 200 else SERVER_ERROR
+    except TimeoutError:
+        return TIMEOUT
+    except (OSError, http.client.HTTPException):
+        return CONNECT_FAILURE
     finally:
         connection.close()
 
 
-def pick_another(service, tried):
-    """Avoids those that were tried, while there are others."""
-    endpoint, name = service.pick()
-    for _ in range(2 * TRIES):
-        if endpoint.slot not in tried:
-            break
-        endpoint, name = service.pick()
-    return endpoint, name
-
-
 def call(service):
-    tried = set()
+    tried = []
     for _ in range(TRIES):
         try:
-            endpoint, name = pick_another(service, tried)
+            endpoint, name = service.pick(tried)
         except OSError as problem:
             print("nothing", problem, flush=True)
             return
         place = f"{endpoint.address}:{endpoint.port}"
-        try:
-            get(endpoint)
-        except OSError as problem:
-            print("failed", place, problem, flush=True)
-            tried.add(endpoint.slot)
-        else:
+        begun = time.monotonic()
+        outcome = get(endpoint)
+        service.done(endpoint, outcome, time.monotonic() - begun)
+        if outcome == SUCCESS:
             print("ok", place, name, flush=True)
             return
+        why = ["", "it answered with an error", "no answer in time", "not reached"][outcome]
+        print("failed", place, why, flush=True)
+        tried.append(endpoint)
 
 
 def main(arguments):

@@ -4,11 +4,12 @@
 --   local perigee = require("libperigee").open()
 --   local web = perigee:service("web")
 --   local endpoint, message, code = web:pick()
+--   ... a call to endpoint.address, endpoint.port ...
+--   web:done(endpoint, "success", seconds)
 --
 -- A service is for one Lua state. PERIGEE_HEADER says where perigee.h is, when it is not installed.
 
 local ffi = require("ffi")
-local bit = require("bit")
 
 local HEADERS = { os.getenv("PERIGEE_HEADER") or "/usr/local/include/perigee.h", "/usr/include/perigee.h" }
 
@@ -30,6 +31,14 @@ ffi.cdef(declarations())
 ffi.cdef("char *strerror(int code);")
 local C = ffi.load("perigee")
 
+local AVOIDED = 8
+local OUTCOMES = {
+  success = C.PERIGEE_SUCCESS,
+  server_error = C.PERIGEE_SERVER_ERROR,
+  timeout = C.PERIGEE_TIMEOUT,
+  connect_failure = C.PERIGEE_CONNECT_FAILURE,
+}
+
 local Service = {}
 Service.__index = Service
 local Perigee = {}
@@ -40,14 +49,16 @@ local function fault(r)
   return nil, ffi.string(ffi.C.strerror(-r)), -r
 end
 
--- Follows the agent whose run directory this is; without one, the place where agents usually are.
+-- Follows the agent whose run directory this is; without one, the place where agents usually are. It
+-- stays open for the life of the process: when a Lua state ends, the order of its finalizers is
+-- anyone's guess, and a service must not outlive this.
 local function open(run_dir)
   local out = ffi.new("struct perigee *[1]")
   local r = C.perigee_open(out, run_dir)
   if r < 0 then
     return fault(r)
   end
-  return setmetatable({ handle = ffi.gc(out[0], C.perigee_close) }, Perigee)
+  return setmetatable({ handle = out[0] }, Perigee)
 end
 
 -- Also for a service that is not there yet.
@@ -58,31 +69,38 @@ function Perigee:service(name)
     return fault(r)
   end
   return setmetatable({
-    perigee = self, -- closed after its services
     handle = ffi.gc(out[0], C.perigee_service_close),
-    endpoint = ffi.new("struct perigee_endpoint"),
-    options = ffi.new("struct perigee_pick_options", { size = ffi.sizeof("struct perigee_pick_options") }),
+    options = ffi.new("struct perigee_pick_options"),
+    avoid = ffi.new("struct perigee_endpoint[?]", AVOIDED),
     id = ffi.new("char[256]"),
   }, Service)
 end
 
--- { address, port, id, slot }, or nil, message, code. `key` is for balancers that hash.
-function Service:pick(key)
-  local e, options = self.endpoint, nil
-  if key then
-    options = self.options
-    options.key, options.key_length = key, #key
+-- { address, port, id }, or nil, message, code. options: key, a text, for balancers that hash; avoid,
+-- a list of endpoints that were tried: not these (of the last eight), as long as there are others. A
+-- pick that avoids any is a retry, and only within the host's budget. Each pick is to be reported.
+function Service:pick(options)
+  local asked, tried, key = self.options, options and options.avoid or {}, options and options.key
+  local first = math.max(0, #tried - AVOIDED)
+  for i = first + 1, #tried do
+    self.avoid[i - first - 1] = tried[i].raw
   end
-  local r = C.perigee_pick_id(self.handle, options, e, self.id, ffi.sizeof(self.id))
+  asked.size = ffi.sizeof(asked)
+  asked.flags = #tried > 0 and C.PERIGEE_RETRY or C.PERIGEE_TRACK
+  asked.avoid, asked.avoid_count = self.avoid, #tried - first
+  asked.key, asked.key_length = key, key and #key or 0
+  local raw = ffi.new("struct perigee_endpoint")
+  local r = C.perigee_pick_id(self.handle, asked, raw, self.id, ffi.sizeof(self.id))
   if r < 0 then
     return fault(r)
   end
-  return {
-    address = ffi.string(e.address, e.address_length),
-    port = e.port,
-    id = ffi.string(self.id),
-    slot = bit.tobit(e.slot),
-  }
+  return { address = ffi.string(raw.address, raw.address_length), port = raw.port, id = ffi.string(self.id), raw = raw }
+end
+
+-- How a call ended: "success", "server_error" (it said so), "timeout" or "connect_failure"; and
+-- how many seconds it took.
+function Service:done(endpoint, outcome, seconds)
+  C.perigee_done(self.handle, endpoint.raw, OUTCOMES[outcome], seconds * 1e9)
 end
 
 return { open = open }

@@ -173,13 +173,15 @@ local NGINX = [[
 package.path = "examples/clients/?.lua;examples/clients/openresty/?.lua;" .. package.path
 local said = {}
 package.loaded["ngx.balancer"] = {
+  get_last_failure = function() return "failed", 502 end,
   set_more_tries = function(count) table.insert(said, "more " .. count) end,
   set_current_peer = function(address, port) table.insert(said, address .. ":" .. port) return true end,
 }
-ngx = { ctx = {}, ERR = 4, log = function(_, ...) table.insert(said, table.concat({ ... })) end,
+ngx = { ctx = {}, ERR = 4, status = 200, now = os.clock, log = function(_, ...) table.insert(said, table.concat({ ... })) end,
   exit = function(code) table.insert(said, "exit " .. code) end }
 local balance = require("balancer").balance
 for _ = 1, 3 do balance("web") end
+require("balancer").done()
 ngx.ctx = {}
 balance("nobody")
 print(table.concat(said, "\n"))
