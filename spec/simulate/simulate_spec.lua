@@ -4,7 +4,7 @@ local perigee = require("spec.support.perigee")
 local SIMULATE = perigee.build .. "/spec/simulate/simulate"
 
 local function simulate(...)
-  local r = perigee.run({ SIMULATE, "--seconds", "2", ... })
+  local r = perigee.run({ SIMULATE, "--seconds", "1", ... })
   assert.equal(0, r.code, r.err)
   return r.out
 end
