@@ -137,7 +137,8 @@ run: ## the example: an agent, three back ends and a client, until Ctrl-C (FOR=2
 	@exec $(BUILD)/examples/hello/show $(if $(FOR),--for $(FOR))
 
 test: ## every test; ONLY="catalog vm" runs those whose path holds one of the words
-	@.ci/deps build test $(if $(CI),clients)
+	@.ci/deps build test
+	-@$(if $(CI),.ci/deps clients) # large; without them their tests say that they are skipped
 	$(AGAIN) all examples tests || { echo "0 passed, 1 failed, 0 skipped"; exit 1; }
 	@spec/run $(ONLY)
 

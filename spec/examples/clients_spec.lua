@@ -205,6 +205,23 @@ describe("the balancer for nginx", function()
   end)
 end)
 
+describe("Go's package", function()
+  it("reads a damaged catalog without a fault", function()
+    if not with_go then
+      pending(NO_GO)
+    end
+    local home = perigee.run({ "pwd" }).out:gsub("%s+$", "")
+    agent = perigee.agent({ config = [[return { services = { web = {
+      { id = "a", port = 7001 }, { id = "b", port = 7002, weight = 3 } } } }]] })
+    agent:kill()
+    local r = perigee.run({ "go", "test", "-count=1", "perigee" }, { timeout = 100, env = {
+      PERIGEE_RUN_DIR = agent.run_dir, GO111MODULE = "off", CGO_ENABLED = "0", GOCACHE = home .. "/build/go-cache",
+      GOPATH = home .. "/examples/clients/go:/usr/share/gocode" } })
+    assert.equal(0, r.code, r.out .. r.err)
+    assert.matches("^ok", r.out)
+  end)
+end)
+
 describe("a client", function()
   it("says so when there is no agent, and how it is called", function()
     agent = { run_dir = perigee.scratch() }
