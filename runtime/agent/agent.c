@@ -301,10 +301,10 @@ static int agent_start(struct agent *a) {
   if (r != 0)
     return r;
   inherited_end(a->catalog, a->sets);
+  announce(a);
   start_handles(a);
   on_turn(&a->turn);
   server_ready(a->server, true);
-  announce(a);
   return 0;
 }
 
@@ -377,7 +377,9 @@ int agent_run(struct config *config) {
     a.exit_code = refuse_findings(&a);
   if (a.exit_code == 0)
     a.exit_code = agent_start(&a);
-  if (a.exit_code == 0)
+  if (a.server && a.exit_code != 0) /* its threads read what the parts hold */
+    server_stop(a.server, on_server_stopped, &a);
+  if (a.server)
     uv_run(&a.loop, UV_RUN_DEFAULT);
   end_parts(&a);
   end_loop(&a);

@@ -85,13 +85,17 @@ static void run_schedule(struct run *run, int64_t delay_ns) {
 struct outcome {
   enum status status;
   char output[4097];
-  int error; /* 0, or why the results say nothing */
 };
 
+/* A number is written here: made a text by Lua it would allocate, and nothing protects us. */
 static int outcome_read(lua_State *L, int results, struct outcome *o) {
-  const char *word = results >= 1 ? lua_tostring(L, -results) : NULL;
-  const char *text = results >= 2 ? lua_tostring(L, 1 - results) : NULL;
-  snprintf(o->output, sizeof o->output, "%s", text ? text : "");
+  const char *word =
+      results >= 1 && lua_type(L, -results) == LUA_TSTRING ? lua_tostring(L, -results) : NULL;
+  int output = results >= 2 ? lua_type(L, 1 - results) : LUA_TNIL;
+  if (output == LUA_TSTRING)
+    snprintf(o->output, sizeof o->output, "%s", lua_tostring(L, 1 - results));
+  else if (output == LUA_TNUMBER)
+    snprintf(o->output, sizeof o->output, "%.14g", lua_tonumber(L, 1 - results));
   if (results >= 1 && lua_isnil(L, -results)) {
     o->status = STATUS_CRITICAL;
     return 0;
@@ -161,6 +165,10 @@ static int attach(struct plugins *plugins, const struct check_definition *check,
   struct plugin *plugin;
   struct fault f;
   int r = plugins_get(plugins, "check", check->plugin, &plugin, &f);
+  if (r == 0 && !check_is_ttl(check) && !plugin_provides(plugin, "run"))
+    r = fault_set(&f, -ENOSYS,
+                  "the check plugin \"%s\" has nothing to run: only ttl waits to be told",
+                  check->plugin);
   if (r != 0) {
     findings_add(findings, check->options, path, "%s", f.text);
     return r;

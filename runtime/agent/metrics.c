@@ -56,8 +56,8 @@ static void set_metrics(struct agent *a, struct buf *out) {
   counter(out, "perigee_fail_open_total", "How often a service became that.", s.fail_open_events);
   gauge(out, "perigee_services_stale",
         "Services whose source cannot be reached; the last known stays.", (double)s.stale);
-  gauge(out, "perigee_services_waiting", "Services with a change that found no room yet.",
-        (double)s.waiting);
+  gauge(out, "perigee_services_waiting",
+        "Services with a change that waits, for room or for its turn.", (double)s.waiting);
   family(out, "perigee_service_endpoints", "gauge", "Endpoints in the catalog, by status.");
   buf_format(out, "perigee_service_endpoints{status=\"passing\"} %llu\n",
              (unsigned long long)s.passing);

@@ -57,6 +57,11 @@ static void call_ended(struct watcher *w) {
   w->binding = NULL;
 }
 
+/* A number would be made a text in place, which allocates, and nothing protects us here. */
+static const char *text_at(lua_State *L, int index, const char *otherwise) {
+  return lua_type(L, index) == LUA_TSTRING ? lua_tostring(L, index) : otherwise;
+}
+
 /* References are made and dropped under protection: both may allocate. */
 struct keeping {
   lua_State *from; /* whose `index` is to be kept */
@@ -88,8 +93,8 @@ static void on_opened(void *arg, const struct call_result *result) {
   if (result->status != 0) {
     back_off(w, result->fault->text);
   } else if (result->results == 0 || !lua_toboolean(result->L, -result->results)) {
-    const char *why = result->results > 1 ? lua_tostring(result->L, 1 - result->results) : NULL;
-    back_off(w, why ? why : "open returned nothing");
+    const char *nothing = "open returned nothing";
+    back_off(w, result->results > 1 ? text_at(result->L, 1 - result->results, nothing) : nothing);
   } else {
     struct keeping k = {.from = result->L, .index = -result->results};
     struct fault f;
@@ -113,8 +118,7 @@ static void on_watched(void *arg, const struct call_result *result) {
   if (result->status != 0) {
     back_off(w, result->fault->text);
   } else if (result->results >= 2 && lua_isnil(L, first)) {
-    const char *why = lua_tostring(L, first + 1);
-    back_off(w, why ? why : "watch returned nil");
+    back_off(w, text_at(L, first + 1, "watch returned nil"));
   } else {
     w->failures = 0;
     set_stale(w->set, false);

@@ -203,8 +203,12 @@ static bool fed_from_here(const struct watches *all, const char *service) {
  * one. */
 void watches_local(struct watches *all, const struct registration_state *state, bool gone) {
   const struct instance *in = state->registration->instance;
-  if (!fed_from_here(all, in->service))
+  if (!fed_from_here(all, in->service)) {
+    if (!gone && state->create_index == state->modify_index) /* new, not changed */
+      log_warn("registered, and not picked: a watch takes this service from elsewhere",
+               LOG_S("service", in->service), LOG_S("instance", in->id));
     return;
+  }
   struct set *s = sets_find(all->sets, in->service);
   if (gone) {
     if (s && set_remove(s, in->id) == 0)

@@ -157,7 +157,8 @@ struct catalog_group {
   uint16_t tier, zone;
   uint32_t table, table_length; /* bytes; 0 = none */
   float weight;                 /* of its rows together */
-  uint32_t spare[2];
+  uint32_t upto; /* of 2^32: the shares of this group and those before it, less 1; for keys */
+  uint32_t spare;
 };
 _Static_assert(sizeof(struct catalog_group) == 32, "half a cache line");
 

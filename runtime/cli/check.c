@@ -36,7 +36,7 @@ static int run(const struct arguments *a) {
   }
   if (arguments_flag(a, "json")) {
     write_json(&findings, &out);
-  } else if (status < 0) {
+  } else if (status < 0 || !config) {
     struct buf text = {0};
     findings_print(&findings, &text);
     fputs(text.data ? text.data : "out of memory\n", stderr);

@@ -142,7 +142,14 @@ void embedded_check_result(struct embedded *e, uint64_t handle, enum status stat
   struct check *c = handle_thing(&e->handles, handle);
   if (!c)
     return;
-  bool turn = turns(c, status, c->entry->state->checks[c->i].status);
+  enum status current = c->entry->state->checks[c->i].status;
+  bool turn = turns(c, status, current);
+  /* No change of status, and yet what whoever has just registered it waits for. */
+  if (!c->heard && status == STATUS_CRITICAL && current == STATUS_CRITICAL)
+    log_info("the first check failed",
+             LOG_S("service", c->entry->state->registration->instance->service),
+             LOG_S("id", c->entry->id), LOG_S("check", c->definition->id),
+             LOG_S("output", output ? output : ""));
   c->heard = true;
   if (turn && check_state_set(c, status, output ? output : "") != 0)
     log_error("out of memory: a check's result is lost", LOG_S("check", c->definition->id));

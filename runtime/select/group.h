@@ -38,7 +38,16 @@ static inline struct select_group select_group_at(const struct catalog_view *v, 
   return (struct select_group){g->first, g->count, g->table, g->table_length, g->weight};
 }
 
-/* The group of a pick, by 64 random bits of its own: those of the key where it goes by key. */
+/* The group of a key, by 64 bits of it: the groups lie side by side, so that a share that grows
+ * moves no key but to its group. There are as many as there are levels. */
+static inline struct select_group select_group_of_key(const struct catalog_view *v, uint64_t bits) {
+  uint32_t i = 0, at = (uint32_t)(select_mix(bits) >> 32);
+  while (v->top && i + 1 < v->group_count && at > catalog_load32(&v->groups[i].upto))
+    i++;
+  return select_group_at(v, i);
+}
+
+/* The group of a pick, by 64 random bits of its own. */
 static inline struct select_group select_group_choose(const struct catalog_view *v, uint64_t bits) {
   return select_group_at(v, v->top ? select_alias_at(v->top, v->group_count, bits) : 0);
 }

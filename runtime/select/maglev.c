@@ -112,7 +112,7 @@ uint32_t select_maglev_row(const struct catalog_view *v, const struct select_gro
 static uint32_t pick(struct select_state *state, const struct catalog_view *v,
                      const struct select_ask *ask) {
   uint64_t bits = select_key_bits(state, ask);
-  struct select_group g = select_group_choose(v, v->top ? select_mix(bits) : 0);
+  struct select_group g = select_group_of_key(v, bits);
   return select_maglev_row(v, &g, bits);
 }
 

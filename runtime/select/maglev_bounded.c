@@ -41,7 +41,7 @@ static double excess(const struct select_state *state, const struct catalog_view
 static uint32_t pick(struct select_state *state, const struct catalog_view *v,
                      const struct select_ask *ask) {
   uint64_t bits = select_key_bits(state, ask), now = select_now_ns();
-  struct select_group g = select_group_choose(v, v->top ? select_mix(bits) : 0);
+  struct select_group g = select_group_of_key(v, bits);
   float bound;
   memcpy(&bound, &v->options[0], sizeof bound);
   double fair = (double)bound * (total_of(state->load) + 1.0), least = 1e300;

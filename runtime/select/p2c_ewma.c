@@ -76,14 +76,18 @@ static uint32_t pick(struct select_state *state, const struct catalog_view *v,
   uint64_t now = select_now_ns(), force = v->options[1] * 1000000ull;
   struct candidate a, b, chosen, other;
   for (int i = 0; i < TRIES; i++) {
-    a = look_at(state, v, &g, select_group_draw(v, &g, select_random_next(state)), now);
-    b = look_at(state, v, &g, draw_other(state, v, &g, a.row), now);
+    uint32_t first = select_group_draw(v, &g, select_random_next(state));
+    uint32_t second = draw_other(state, v, &g, first);
+    __builtin_prefetch(first < v->count ? &v->rows[first] : v->rows);
+    __builtin_prefetch(second < v->count ? &v->rows[second] : v->rows);
+    a = look_at(state, v, &g, first, now);
+    b = look_at(state, v, &g, second, now);
     if (!a.ejected || !b.ejected)
       break;
   }
-  bool second = prefers_second(&a, &b);
-  chosen = second ? b : a;
-  other = second ? a : b;
+  bool takes_second = prefers_second(&a, &b);
+  chosen = takes_second ? b : a;
+  other = takes_second ? a : b;
   uint64_t picked = other.sample.picked_ns;
   return picked && picked + force < now && !other.ejected ? other.row : chosen.row;
 }

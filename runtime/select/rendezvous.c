@@ -47,14 +47,17 @@ static uint32_t highest(const uint64_t *hashes, uint32_t count, uint64_t bits) {
 /* By -ln(u) / weight, the lowest, with u in (0, 1). */
 static uint32_t lowest_time(const uint64_t *hashes, uint32_t count, uint64_t bits) {
   uint32_t best = 0;
-  double least = 1e300;
+  double least = 1e30;
   for (uint32_t i = 0; i < count; i++) {
     union {
       uint64_t word;
       double weight;
     } w = {catalog_load64(&hashes[count + i])};
     uint64_t score = select_mix(catalog_load64(&hashes[i]) ^ bits);
-    double time = -select_ln(((double)(score >> 12) + 0.5) * 0x1p-52) / w.weight;
+    double u = ((double)(score >> 12) + 0.5) * 0x1p-52;
+    if (1 - u >= least * w.weight) /* -ln(u) is at least that: no logarithm for most of them */
+      continue;
+    double time = -select_ln(u) / w.weight;
     best = time < least ? i : best;
     least = time < least ? time : least;
   }
@@ -64,7 +67,7 @@ static uint32_t lowest_time(const uint64_t *hashes, uint32_t count, uint64_t bit
 static uint32_t pick(struct select_state *state, const struct catalog_view *v,
                      const struct select_ask *ask) {
   uint64_t bits = select_key_bits(state, ask);
-  struct select_group g = select_group_choose(v, v->top ? select_mix(bits) : 0);
+  struct select_group g = select_group_of_key(v, bits);
   const uint64_t *hashes = (const uint64_t *)(v->block + g.table);
   if (g.table_length / 8 < g.count)
     return g.first + (uint32_t)((bits >> 32) * g.count >> 32);

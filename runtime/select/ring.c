@@ -22,11 +22,8 @@ struct point {
   uint32_t row;
 };
 
-static int by_place(const void *a, const void *b) {
-  const struct point *x = a, *y = b;
-  if (x->place != y->place)
-    return x->place < y->place ? -1 : 1;
-  return x->rank < y->rank ? -1 : x->rank > y->rank;
+static bool is_before(const struct point *a, const struct point *b) {
+  return a->place != b->place ? a->place < b->place : a->rank < b->rank;
 }
 
 /* The largest power of two that is at most x, a normal number > 0. */
@@ -70,8 +67,6 @@ static struct point *make_points(const struct select_named *rows, uint32_t count
     for (uint32_t k = 0; k < points_of(rows[i].weight, unit, points); k++)
       all[at++] = (struct point){select_mix(rows[i].hash + (k + 1ull) * 0x9e3779b97f4a7c15u), i,
                                  rows[i].row};
-  if (all)
-    qsort(all, *total, sizeof *all, by_place);
   return all;
 }
 
@@ -80,24 +75,55 @@ static uint32_t index_words(uint32_t shift) {
   return 1u << (32 - shift);
 }
 
+/* Sorts the points by the cells of the index, whose ends are in `ends` afterwards: places are
+ * hashes, so that a cell has one or two, and sorting them is a step each. */
+static void sort_points(const struct point *points, uint32_t total, uint32_t shift, uint32_t *ends,
+                        struct point *sorted) {
+  uint32_t cells = index_words(shift);
+  memset(ends, 0, cells * sizeof *ends);
+  for (uint32_t i = 0; i < total; i++)
+    ends[points[i].place >> 32 >> shift]++;
+  for (uint32_t cell = 0, sum = 0; cell < cells; cell++) {
+    uint32_t count = ends[cell];
+    ends[cell] = sum; /* its beginning, for now */
+    sum += count;
+  }
+  for (uint32_t i = 0; i < total; i++) {
+    uint32_t cell = (uint32_t)(points[i].place >> 32 >> shift);
+    sorted[ends[cell]++] = points[i];
+  }
+  for (uint32_t i = 1; i < total; i++) /* what is out of order is within its cell */
+    for (uint32_t at = i; at > 0 && is_before(&sorted[at], &sorted[at - 1]); at--) {
+      struct point p = sorted[at];
+      sorted[at] = sorted[at - 1];
+      sorted[at - 1] = p;
+    }
+}
+
 static uint32_t *lay_out(const struct point *points, uint32_t total, uint32_t *bytes) {
-  uint32_t shift = 31, next = 0;
+  uint32_t shift = 31;
   while (shift > 12 && 1u << (32 - shift) < total)
     shift--;
-  *bytes = (HEAD_WORDS + index_words(shift)) * 4 + total * 8;
+  uint32_t cells = index_words(shift);
+  *bytes = (HEAD_WORDS + cells) * 4 + total * 8;
   uint32_t *table = malloc(*bytes);
-  if (!table)
-    return NULL;
-  table[0] = total;
-  table[1] = shift;
-  for (uint64_t cell = 0; cell < 1ull << (32 - shift); cell++) {
-    while (next < total && points[next].place >> 32 < cell << shift)
-      next++;
-    table[HEAD_WORDS + cell] = next;
+  struct point *sorted = malloc(total * sizeof *sorted);
+  if (table && sorted) {
+    uint32_t *index = table + HEAD_WORDS;
+    table[0] = total;
+    table[1] = shift;
+    sort_points(points, total, shift, index, sorted);
+    memmove(index + 1, index, (cells - 1) * sizeof *index); /* a cell begins where another ends */
+    index[0] = 0;
+    uint64_t *to = (uint64_t *)(index + cells);
+    for (uint32_t i = 0; i < total; i++)
+      to[i] = (sorted[i].place >> 32) << 32 | sorted[i].row;
   }
-  uint64_t *to = (uint64_t *)(table + HEAD_WORDS + index_words(shift));
-  for (uint32_t i = 0; i < total; i++)
-    to[i] = (points[i].place >> 32) << 32 | points[i].row;
+  free(sorted);
+  if (!sorted) {
+    free(table);
+    return NULL;
+  }
   return table;
 }
 
@@ -137,7 +163,7 @@ static uint32_t row_at(const struct catalog_view *v, const struct select_group *
 static uint32_t pick(struct select_state *state, const struct catalog_view *v,
                      const struct select_ask *ask) {
   uint64_t bits = select_key_bits(state, ask);
-  struct select_group g = select_group_choose(v, v->top ? select_mix(bits) : 0);
+  struct select_group g = select_group_of_key(v, bits);
   return row_at(v, &g, bits);
 }
 

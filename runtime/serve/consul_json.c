@@ -1,4 +1,5 @@
 #include "serve/consul_json.h"
+#include "serve/json_instance.h"
 
 #include "base/text.h"
 
@@ -24,28 +25,6 @@ static const char *socket_path(const struct instance *in) {
 
 static const char *plain_address(const struct instance *in) {
   return in->address[0] == '/' ? "" : in->address;
-}
-
-void consul_tags(struct buf *out, const struct instance *in) {
-  buf_char(out, '[');
-  for (unsigned i = 0; i < in->tag_count; i++) {
-    if (i)
-      buf_char(out, ',');
-    buf_json_text(out, in->tags[i]);
-  }
-  buf_char(out, ']');
-}
-
-static void add_meta(struct buf *out, const struct instance *in) {
-  buf_char(out, '{');
-  for (unsigned i = 0; i < in->meta_count; i++) {
-    if (i)
-      buf_char(out, ',');
-    buf_json_text(out, in->meta[i].key);
-    buf_char(out, ':');
-    buf_json_text(out, in->meta[i].value);
-  }
-  buf_char(out, '}');
 }
 
 static void add_node_addresses(struct buf *out, const struct view_node *node) {
@@ -132,14 +111,14 @@ void consul_health_service(struct buf *out, const struct consul_endpoint *e) {
   field(out, "{\"ID\":", in->id);
   field(out, ",\"Service\":", in->service);
   buf_text(out, ",\"Tags\":");
-  consul_tags(out, in);
+  json_tags(out, in);
   field(out, ",\"Address\":", plain_address(in));
   if (*socket_path(in))
     field(out, ",\"SocketPath\":", socket_path(in));
   buf_text(out, ",\"TaggedAddresses\":");
   add_tagged_addresses(out, in);
   buf_text(out, ",\"Meta\":");
-  add_meta(out, in);
+  json_meta(out, in);
   buf_format(out, ",\"Port\":%u,\"Weights\":", in->port);
   add_weights(out, e->state, in);
   buf_text(out, ",\"EnableTagOverride\":");
@@ -160,14 +139,14 @@ void consul_catalog_service(struct buf *out, const struct consul_endpoint *e) {
   field(out, ",\"ServiceID\":", in->id);
   field(out, ",\"ServiceName\":", in->service);
   buf_text(out, ",\"ServiceTags\":");
-  consul_tags(out, in);
+  json_tags(out, in);
   field(out, ",\"ServiceAddress\":", plain_address(in));
   buf_text(out, ",\"ServiceTaggedAddresses\":");
   add_tagged_addresses(out, in);
   buf_text(out, ",\"ServiceWeights\":");
   add_weights(out, e->state, in);
   buf_text(out, ",\"ServiceMeta\":");
-  add_meta(out, in);
+  json_meta(out, in);
   buf_format(out, ",\"ServicePort\":%u", in->port);
   field(out, ",\"ServiceSocketPath\":", socket_path(in));
   buf_text(out, ",\"ServiceEnableTagOverride\":");
@@ -182,9 +161,9 @@ void consul_agent_service(struct buf *out, const struct view_node *node,
   field(out, "{\"ID\":", in->id);
   field(out, ",\"Service\":", in->service);
   buf_text(out, ",\"Tags\":");
-  consul_tags(out, in);
+  json_tags(out, in);
   buf_text(out, ",\"Meta\":");
-  add_meta(out, in);
+  json_meta(out, in);
   buf_format(out, ",\"Port\":%u", in->port);
   field(out, ",\"Address\":", plain_address(in));
   if (*socket_path(in))
@@ -234,7 +213,7 @@ static void add_check_head(struct buf *out, const struct view_node *node,
   field(out, ",\"ServiceID\":", in->id);
   field(out, ",\"ServiceName\":", in->service);
   buf_text(out, ",\"ServiceTags\":");
-  consul_tags(out, in);
+  json_tags(out, in);
   field(out, ",\"Type\":", c->plugin);
 }
 
@@ -269,7 +248,7 @@ static void add_foreign_check(struct buf *out, const struct consul_endpoint *e) 
   field(out, ",\"ServiceID\":", in->id);
   field(out, ",\"ServiceName\":", in->service);
   buf_text(out, ",\"ServiceTags\":");
-  consul_tags(out, in);
+  json_tags(out, in);
   buf_text(out, ",\"Type\":\"\",\"ExposedPort\":0,\"Definition\":{}");
   add_indexes(out, e->index, e->index);
 }

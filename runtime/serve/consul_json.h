@@ -20,7 +20,6 @@ struct consul_endpoint consul_endpoint_of(const struct view_node *node,
                                           const struct view_service *s, const struct view_row *row);
 
 void consul_node(struct buf *out, const struct view_node *node);
-void consul_tags(struct buf *out, const struct instance *in);
 void consul_health_service(struct buf *out, const struct consul_endpoint *e);
 void consul_catalog_service(struct buf *out, const struct consul_endpoint *e);
 /* Without its closing brace, so that a ContentHash may follow. */

@@ -2,6 +2,7 @@
 #include "serve/routes.h"
 
 #include "serve/answer.h"
+#include "serve/json_instance.h"
 #include "serve/view_sorted.h"
 
 #include <stdlib.h>
@@ -50,28 +51,6 @@ static void add_ports(struct buf *out, const struct instance *in) {
   buf_char(out, '}');
 }
 
-static void add_tags(struct buf *out, const struct instance *in) {
-  buf_char(out, '[');
-  for (unsigned i = 0; i < in->tag_count; i++) {
-    if (i)
-      buf_char(out, ',');
-    buf_json_text(out, in->tags[i]);
-  }
-  buf_char(out, ']');
-}
-
-static void add_meta(struct buf *out, const struct instance *in) {
-  buf_char(out, '{');
-  for (unsigned i = 0; i < in->meta_count; i++) {
-    if (i)
-      buf_char(out, ',');
-    buf_json_text(out, in->meta[i].key);
-    buf_char(out, ':');
-    buf_json_text(out, in->meta[i].value);
-  }
-  buf_char(out, '}');
-}
-
 static void add_row(struct buf *out, const struct view_row *row) {
   const struct instance *in = row->instance;
   buf_text(out, "{\"id\":");
@@ -87,9 +66,9 @@ static void add_row(struct buf *out, const struct view_row *row) {
   buf_text(out, ",\"status\":");
   buf_json_text(out, status_name(row->status));
   buf_text(out, ",\"tags\":");
-  add_tags(out, in);
+  json_tags(out, in);
   buf_text(out, ",\"meta\":");
-  add_meta(out, in);
+  json_meta(out, in);
   buf_char(out, '}');
 }
 

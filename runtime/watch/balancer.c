@@ -53,7 +53,7 @@ static const char *conflict(const struct select_balancer *algorithm,
   if (!algorithm->by_key)
     return NULL;
   if (rules->slow_start_ns)
-    return "weights that move with time (slow_start) would move keys all the while";
+    return "weights that grow by and by, as in slow_start, would move keys all the while";
   if (rules->zone)
     return "with zone the same key would go elsewhere from each zone";
   if (rules->subset)

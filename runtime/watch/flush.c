@@ -163,11 +163,12 @@ static void tally_replace(struct set *s, const struct set_tally *now) {
   if (fails_open(now) && !fails_open(was)) {
     st->fail_open++;
     st->fail_open_events++;
-    bool fresh = was->passing + was->warning == 0;
-    turn_note(fresh ? &s->all->fresh : &s->all->opened, s, now->critical);
+    s->lost = was->passing + was->warning > 0;
+    turn_note(s->lost ? &s->all->opened : &s->all->fresh, s, now->critical);
   } else if (!fails_open(now) && fails_open(was)) {
     st->fail_open--;
-    turn_note(&s->all->shut, s, now->passing + now->warning);
+    if (s->lost)
+      turn_note(&s->all->shut, s, now->passing + now->warning);
   }
   s->tally = *now;
 }

@@ -24,6 +24,7 @@ struct set {
   int64_t ramp_ns; /* an endpoint is in its slow start: publish again then; else 0 */
   uint32_t opens;
   bool dirty, moved, stale, in_catalog, failing;
+  bool lost; /* had a healthy endpoint, and then none: its recovery is news */
   char service[];
 };
 
@@ -44,7 +45,7 @@ struct sets {
   struct balancer_host host;
   char *host_texts[2];
   struct sets_stats stats;
-  struct set_turn fresh, opened, shut; /* fail open from their first on; began; ceased to */
+  struct set_turn fresh, opened, shut; /* fail open from their first on; began; recovered */
   /* Scratch of one publishing, kept for the next. */
   struct catalog_endpoint *endpoints;
   struct catalog_pair *pairs;

@@ -154,6 +154,7 @@ describe("health", function()
     tell("pass", 2)
     assert.same({ false, true }, picked())
     assert.equal(0, metric(agent, "perigee_services_fail_open"))
+    assert.truthy(agent:log():find('"picks no longer fail open" service=web', 1, true))
   end)
 
   it("that is not renewed within its ttl is critical", function()

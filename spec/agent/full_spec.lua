@@ -3,6 +3,7 @@
 -- Disks that are full: under the data directory what cannot be made durable is refused, under the
 -- run directory picks go on from the last snapshot; both mend by themselves when there is room.
 local perigee = require("spec.support.perigee")
+local cjson = require("cjson")
 
 local HERE = perigee.run({ "pwd" }).out:gsub("\n", "")
 
@@ -42,9 +43,14 @@ local function agent_in(m, options)
   return perigee.agent(options)
 end
 
-local function register(agent, i, size)
+-- An instance of `service`, with as much text as a registration may have, so that few fill a disk.
+local function register(agent, i, service)
+  local meta = {}
+  for k = 1, 64 do
+    meta["k" .. k] = string.format("%d %d ", i, k) .. ("v"):rep(490)
+  end
   return agent:put("/v1/agent/service/register",
-    string.format('{"Name": "web", "ID": "web-%d", "Port": %d, "Meta": {"k": "%s"}}', i, i, ("v"):rep(size or 400)))
+    cjson.encode({ Name = service or "web", ID = "web-" .. i, Port = i, Meta = meta }))
 end
 
 -- Registers until one is refused: how many were held before, and the refusal.
@@ -120,13 +126,10 @@ describe("a full tmpfs under the run directory", function()
     m:fill()
     local count = 1
     perigee.wait_for("a snapshot that finds no room", function()
-      count = count + 1
-      -- One service each, with as much text as a registration may have.
-      local body = { Name = "s" .. count, Port = 1, Meta = {} }
-      for i = 1, 60 do
-        body.Meta["k" .. i] = (tostring(count * 100 + i) .. "v"):rep(60)
+      for _ = 1, 20 do
+        count = count + 1
+        assert.equal(200, register(agent, count, "s" .. count).status)
       end
-      assert.equal(200, agent:put("/v1/agent/service/register", require("cjson").encode(body)).status)
       return failed() > 0, count
     end, 60)
     assert.equal("127.0.0.1:1\n", pick("web").out)

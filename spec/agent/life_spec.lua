@@ -85,6 +85,26 @@ describe("the main job", function()
     assert.equal(0, (agent:stop()))
   end)
 
+  it("is heard of by those who waited through the change of agents", function()
+    local agent = perigee.agent({ config = "return { services = { web = { port = 1 } } }" })
+    local watch = perigee.spawn({ perigee.build .. "/perigee", "watch", "web" }, { env = { PERIGEE_RUN_DIR = agent.run_dir } })
+    local function hears(line)
+      perigee.wait_for(line, function()
+        return watch:stdout():find(line, 1, true), watch:stdout() .. watch:stderr()
+      end)
+    end
+    hears("+ web-127.0.0.1-1 127.0.0.1:1 passing\n")
+    for port = 2, 3 do
+      agent:kill()
+      perigee.write(agent.config, "return { services = { web = { port = " .. port .. " } } }")
+      agent:start()
+      hears(string.format("- web-127.0.0.1-%d", port - 1))
+      hears(string.format("+ web-127.0.0.1-%d 127.0.0.1:%d passing\n", port, port))
+    end
+    watch:poll()
+    assert.is_nil(watch.done)
+  end)
+
   it("withdraws what only the agent before knew", function()
     local agent = perigee.agent({ config = "return { services = { old = { port = 1 }, kept = { port = 2 } } }" })
     agent:kill()
@@ -93,6 +113,32 @@ describe("the main job", function()
     agent:start()
     assert.equal(3, agent:command("pick", "old").code)
     assert.equal(0, agent:command("pick", "kept").code)
+  end)
+end)
+
+describe("a watched service", function()
+  it("is its registry's alone, and may follow another service of this agent", function()
+    local agent = perigee.agent({ config = [[return {
+      services = { web = { port = 1 } },
+      watches = { db = "static:///127.0.0.1:5432", alias = "embedded:///web", none = "embedded:///nobody" } }]] })
+    local function comes(service, address)
+      perigee.wait_for(service .. " at " .. address, function()
+        local r = agent:command("pick", service)
+        return r.out == address .. "\n", r.out
+      end)
+    end
+    comes("db", "127.0.0.1:5432")
+    comes("alias", "127.0.0.1:1")
+    assert.equal(3, agent:command("pick", "none").code)
+    assert.equal(200, agent:put("/v1/agent/service/register", '{"Name": "db", "Port": 9}').status)
+    assert.equal("127.0.0.1:5432\n", agent:command("pick", "db").out)
+    assert.truthy(agent:log():find('"registered, and not picked: a watch takes this service from elsewhere" service=db', 1, true))
+    assert.equal(200, agent:put("/v1/agent/service/register", '{"Name": "nobody", "Port": 7}').status)
+    comes("none", "127.0.0.1:7")
+    assert.equal(200, agent:put("/v1/agent/service/deregister/nobody", "").status)
+    perigee.wait_for("the alias to follow it away", function()
+      return agent:command("pick", "none").code == 3
+    end)
   end)
 end)
 

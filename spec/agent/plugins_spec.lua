@@ -76,6 +76,21 @@ describe("a check", function()
     assert.same({ 0 }, { code, late })
   end)
 
+  it("may say a number, and is told when what it says is no status", function()
+    local agent = agent_with({ ["check/probe"] = [[return {
+      kind = "check", summary = "counts", options = { on = { "boolean", main = true } },
+      run = function(_, _, ctx)
+        ctx.state.n = (ctx.state.n or 0) + 1
+        if ctx.state.n == 1 then return "passing", 12.5 end
+        return ctx.state.n
+      end,
+    }]] }, PROBE)
+    perigee.wait_for("a fault", function()
+      return agent:log():find("run must return", 1, true)
+    end)
+    assert.equal("12.5", said(agent))
+  end)
+
   it("may be ended while it registers, and the agent too", function()
     local agent = agent_with({ ["check/probe"] = [[return {
       kind = "check", summary = "never stops", options = { on = { "boolean", main = true } },

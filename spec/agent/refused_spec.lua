@@ -124,6 +124,9 @@ describe("a start is refused", function()
     if perigee.run({ "id", "-u" }).out == "0\n" then -- whom no mode stops
       before = { "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups" }
       os.execute("chmod 755 " .. run_dir:match("^(.*)/run$"))
+      if perigee.run({ "setpriv", "--reuid=65534", "--clear-groups", "test", "-x", PROGRAM }).code ~= 0 then
+        return pending("only root can reach this tree")
+      end
     end
     local err = refused({ run_dir = run_dir, before = before })
     assert.truthy(err:find("cannot write in the run directory " .. run_dir .. ": Permission denied", 1, true), err)

@@ -225,6 +225,7 @@ static void test_dead_owner_ends_it_at_once(void **state) {
   assert_int_equal(do_register(fx, owned("a", pid, 0)), -ESRCH);
   end_process(pid);
   assert_int_equal(do_register(fx, owned("a", pid, start_time)), -ESRCH);
+  assert_int_equal(owner_start_time(other, &start_time), 0);
   assert_int_equal(do_register(fx, owned("a", other, start_time + 1)), -ESRCH);
   assert_string_equal(strstr(fx->answers.message, "does not run"), "does not run");
   struct embedded_stats st;

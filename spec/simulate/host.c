@@ -56,7 +56,7 @@ void host_picked(struct host *h, uint32_t process, uint32_t slot, uint64_t now_n
   struct host_process *p = &h->processes[process];
   struct feedback_cell *cell = &p->cells[slot];
   catalog_store32(&cell->in_flight, catalog_load32(&cell->in_flight) + 1);
-  catalog_store64(&cell->picked_ns, now_ns);
+  catalog_store32(&cell->picked_ms, (uint32_t)(now_ns / 1000000) | 1);
   p->load.own_total++;
 }
 

@@ -13,9 +13,10 @@
  * serve. */
 enum { CALLS_PER_SECOND = 13000, KEYS = 10000 };
 #define SECOND_NS 1000000000ull
-#define START_NS (1000 * SECOND_NS) /* the virtual clock's first reading; not 0, which is "never"  \
-                                     */
-#define COARSE_NS 4000000ull        /* the resolution of the clock that picks read */
+#define START_NS                                                                                   \
+  (1000 * SECOND_NS)         /* the virtual clock's first reading; not 0, which is "never"         \
+                              */
+#define COARSE_NS 4000000ull /* the resolution of the clock that picks read */
 
 static uint64_t now_ns; /* the only clock */
 
