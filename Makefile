@@ -124,9 +124,9 @@ $(foreach f,$(FUZZERS),$(eval $(call PROGRAM_RULE,$(f),$(f:$(BUILD)/%=%),-fsanit
 benches: $(BENCHES)
 fuzzers: $(FUZZERS)
 
-# spec/simulate: select/ with a clock of its own in the place of the machine's.
+# spec/simulate: select/ with a clock of its own in the place of the machine's; outliers are watch/'s.
 SIMULATE := $(BUILD)/spec/simulate/simulate
-$(SIMULATE): $(wildcard spec/simulate/*.c spec/simulate/*.h) $(call libs-of,select)
+$(SIMULATE): $(wildcard spec/simulate/*.c spec/simulate/*.h) $(call libs-of,watch)
 	@mkdir -p $(@D)
 	$(call say,link,$@) $(CC) $(CFLAGS_ALL) -Ispec/simulate -o $@ $(filter %.c,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group -Wl,--wrap=select_now_ns $(LDFLAGS_ALL) -lm
 tests: $(SIMULATE)

@@ -3,18 +3,9 @@
 #include <string.h>
 
 static const struct select_balancer *const table[] = {
-    &select_round_robin, /* the default */
-    &select_random,
-    &select_weighted,
-    &select_weighted_round_robin,
-    &select_least_request,
-    &select_p2c_ewma,
-    &select_maglev,
-    &select_ring,
-    &select_rendezvous,
-    &select_maglev_bounded,
-    &select_pick_first,
-    NULL,
+    &select_round_robin,   &select_random,         &select_weighted,   &select_weighted_round_robin,
+    &select_least_request, &select_p2c_ewma,       &select_maglev,     &select_ring,
+    &select_rendezvous,    &select_maglev_bounded, &select_pick_first, NULL,
 };
 
 const struct select_balancer *select_at(unsigned i) {
@@ -22,9 +13,7 @@ const struct select_balancer *select_at(unsigned i) {
 }
 
 const struct select_balancer *select_by_name(const char *name) {
-  if (!name)
-    return table[0];
-  if (strcmp(name, "p2c") == 0)
+  if (!name || strcmp(name, "p2c") == 0) /* the default */
     return &select_p2c_ewma;
   for (unsigned i = 0; table[i]; i++)
     if (strcmp(table[i]->name, name) == 0)

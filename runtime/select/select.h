@@ -43,7 +43,7 @@ extern const struct select_balancer select_round_robin, select_random, select_we
     select_weighted_round_robin, select_least_request, select_p2c_ewma, select_maglev, select_ring,
     select_rendezvous, select_maglev_bounded, select_pick_first;
 
-/* NULL name: the default; "p2c" is short for p2c_ewma. NULL: there is none of that name. */
+/* NULL name: the default, p2c_ewma; "p2c" is short for it. NULL: there is none of that name. */
 const struct select_balancer *select_by_name(const char *name);
 /* The decay of a service's latencies, for select_ewma. */
 uint64_t select_decay_ns(const struct catalog_view *v);

@@ -89,15 +89,19 @@ static uint64_t read_counter(int fd) {
   return fd >= 0 && read(fd, &count, sizeof count) == sizeof count ? count : 0;
 }
 
-static uint64_t pick_many(struct perigee_service *s, bool by_key, uint64_t picks) {
+/* What goes by load is told how each call went. */
+static uint64_t pick_many(struct perigee_service *s, const struct select_balancer *b,
+                          uint64_t picks) {
   struct perigee_endpoint e;
   uint64_t sum = 0, key = 0;
   struct perigee_pick_options options = {
       .size = sizeof options, .key = (const char *)&key, .key_length = sizeof key};
   for (uint64_t i = 0; i < picks; i++) {
     key = i * 0x9e3779b97f4a7c15u;
-    if (perigee_pick(s, by_key ? &options : NULL, &e) != 0)
+    if (perigee_pick(s, b->by_key ? &options : NULL, &e) != 0)
       must(-EIO, "a pick failed");
+    if (b->by_load)
+      perigee_done(s, &e, PERIGEE_SUCCESS, 1000000 + (i & 1023));
     sum += e.port + e.slot + (unsigned char)e.address[3];
   }
   return sum;
@@ -108,22 +112,23 @@ static void lower(double *least, double value) {
     *least = value;
 }
 
-static void measure_one(struct perigee_service *s, unsigned b, int counter, double *ns,
+static void measure_one(struct perigee_service *s, unsigned b, int size, int counter, double *ns,
                         double *instructions) {
   uint64_t picks = 16;
   double took;
   volatile uint64_t sink;
-  bool by_key = select_at(b)->by_key;
+  if (select_at(b)->by_load) /* the counts' pages are made at the first report of each endpoint */
+    sink = pick_many(s, select_at(b), 4ull * (uint64_t)size);
   do { /* as many as make a run */
     picks *= 2;
     double begun = now_ns();
-    sink = pick_many(s, by_key, picks);
+    sink = pick_many(s, select_at(b), picks);
     took = now_ns() - begun;
   } while (took < RUN_NS);
   for (int run = 0; run < RUNS; run++) {
     uint64_t before = read_counter(counter);
     double begun = now_ns();
-    sink = pick_many(s, by_key, picks);
+    sink = pick_many(s, select_at(b), picks);
     took = now_ns() - begun;
     lower(ns, took / (double)picks);
     lower(instructions, (double)(read_counter(counter) - before) / (double)picks);
@@ -142,14 +147,14 @@ static void measure(const char *dir, int ready, int go, struct figures *f) {
     for (int i = 0; i < SIZES; i++) {
       snprintf(name, sizeof name, "%s-%d", select_at(b)->name, sizes[i]);
       must(perigee_service_open(p, name, &s[b][i]), name);
-      pick_many(s[b][i], false, 1);
+      pick_many(s[b][i], select_at(b), 1);
     }
   if (write(ready, &byte, 1) != 1 || read(go, &byte, 1) != 1)
     exit(1);
   uint64_t before = allocations;
   for (unsigned b = 0; select_at(b); b++)
     for (int i = 0; i < SIZES; i++)
-      measure_one(s[b][i], b, counter, &f->ns[b][i], &f->instructions[b][i]);
+      measure_one(s[b][i], b, sizes[i], counter, &f->ns[b][i], &f->instructions[b][i]);
   f->allocations = allocations - before;
 }
 
@@ -194,13 +199,14 @@ static void report_picks(FILE *json, const struct figures *one, const struct fig
   for (unsigned b = 0; select_at(b); b++)
     for (int i = 0; i < SIZES; i++) {
       const char *word = select_at(b)->name;
+      const char *what = select_at(b)->by_load ? "pick and report" : "pick";
       double p = two[0].ns[b][i], q = two[1].ns[b][i];
-      snprintf(name, sizeof name, "pick, %s, %d", word, sizes[i]);
+      snprintf(name, sizeof name, "%s, %s, %d", what, word, sizes[i]);
       report(json, name, one->ns[b][i], "ns");
-      snprintf(name, sizeof name, "pick, %s, %d, slower of two at once", word, sizes[i]);
+      snprintf(name, sizeof name, "%s, %s, %d, slower of two at once", what, word, sizes[i]);
       report(json, name, p > q ? p : q, "ns");
       if (one->instructions[b][i] > 0) {
-        snprintf(name, sizeof name, "pick, %s, %d, instructions", word, sizes[i]);
+        snprintf(name, sizeof name, "%s, %s, %d, instructions", what, word, sizes[i]);
         report(json, name, one->instructions[b][i], "");
       }
     }

@@ -19,7 +19,7 @@ static void names_and_numbers(void **state) {
       assert_int_not_equal(select_at(i)->number, select_at(j)->number);
   }
   assert_null(select_by_name("least_loaded_of_all"));
-  assert_ptr_equal(select_by_name(NULL), &select_round_robin);
+  assert_ptr_equal(select_by_name(NULL), &select_p2c_ewma);
   assert_ptr_equal(select_by_number(4711), &select_weighted); /* every block has its table */
   assert_ptr_equal(select_by_name("p2c"), &select_p2c_ewma);
   struct catalog_tables t = {.balancer = "no such"};

@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 /* In pixels. */
-enum { LABEL = 150, PANEL = 250, GAP = 70, TOP = 60, ROW = 34, BAR = 12 };
+enum { LABEL = 150, PANEL = 250, GAP = 70, LEGEND = 200, TOP = 60, BAR = 11, ROW = 44 };
 
 struct panel {
   const char *title, *unit;
@@ -39,18 +39,22 @@ static void draw_panel(FILE *f, unsigned number, const struct chart_line *lines,
   unsigned x = LABEL + number * (PANEL + GAP);
   double largest = 0;
   for (unsigned i = 0; i < count; i++) {
-    double a = panel->value(&lines[i].shared), b = panel->value(&lines[i].alone);
-    largest = a > largest ? a : largest;
-    largest = b > largest ? b : largest;
+    for (int kind = 0; kind < RUN_KINDS; kind++) {
+      double value = panel->value(&lines[i].results[kind]);
+      largest = value > largest ? value : largest;
+    }
   }
   fprintf(f, "<text class=\"title\" x=\"%u\" y=\"%d\">%s, %s</text>\n", x, TOP - 12, panel->title,
           panel->unit);
   for (unsigned i = 0; i < count; i++) {
-    unsigned y = TOP + i * ROW;
-    draw_bar(f, "shared", x, y, panel->value(&lines[i].shared), largest);
-    draw_bar(f, "alone", x, y + BAR + 1, panel->value(&lines[i].alone), largest);
+    for (unsigned kind = 0; kind < RUN_KINDS; kind++)
+      draw_bar(f, run_names[kind], x, TOP + i * ROW + kind * (BAR + 1),
+               panel->value(&lines[i].results[kind]), largest);
   }
 }
+
+static const char *const legend[RUN_KINDS] = {"each process alone", "feedback of the whole host",
+                                              "and outliers ejected"};
 
 int chart_write(const char *path, const struct chart_line *lines, unsigned count) {
   FILE *f = fopen(path, "w");
@@ -59,14 +63,14 @@ int chart_write(const char *path, const struct chart_line *lines, unsigned count
   fprintf(f,
           "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%u\">\n"
           "<style>text { font: 12px sans-serif } .title { font-weight: bold } .figure { font-size: "
-          "10px } .shared { fill: #2a6f97 } .alone { fill: #c9a227 }</style>\n"
-          "<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n"
-          "<rect class=\"shared\" x=\"%d\" y=\"12\" width=\"12\" height=\"12\"/>"
-          "<text x=\"%d\" y=\"22\">feedback of the whole host</text>\n"
-          "<rect class=\"alone\" x=\"%d\" y=\"12\" width=\"12\" height=\"12\"/>"
-          "<text x=\"%d\" y=\"22\">each process alone</text>\n",
-          LABEL + PANELS * (PANEL + GAP), TOP + count * ROW + 10, LABEL, LABEL + 18, LABEL + 220,
-          LABEL + 238);
+          "10px } .alone { fill: #c9a227 } .host { fill: #2a6f97 } .ejects { fill: #52796f }"
+          "</style>\n<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n",
+          LABEL + PANELS * (PANEL + GAP), TOP + count * ROW + 10);
+  for (unsigned kind = 0; kind < RUN_KINDS; kind++)
+    fprintf(f,
+            "<rect class=\"%s\" x=\"%u\" y=\"12\" width=\"12\" height=\"12\"/>"
+            "<text x=\"%u\" y=\"22\">%s</text>\n",
+            run_names[kind], LABEL + kind * LEGEND, LABEL + 18 + kind * LEGEND, legend[kind]);
   for (unsigned i = 0; i < count; i++)
     fprintf(f, "<text x=\"8\" y=\"%u\">%s</text>\n", TOP + i * ROW + BAR + 4, lines[i].name);
   for (unsigned i = 0; i < PANELS; i++)

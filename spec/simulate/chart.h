@@ -5,7 +5,7 @@
 
 struct chart_line {
   const char *name;
-  struct run_result shared, alone;
+  struct run_result results[RUN_KINDS];
 };
 
 /* 0 or a negative errno. */

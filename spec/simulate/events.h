@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-enum event_kind { EVENT_CALL, EVENT_ANSWER, EVENT_SUM, EVENT_PUBLISH };
+enum event_kind { EVENT_CALL, EVENT_ANSWER, EVENT_SUM, EVENT_SWEEP, EVENT_PUBLISH };
 
 struct event {
   uint64_t at_ns, number; /* `number` is given by events_add */

@@ -18,6 +18,8 @@ enum { CALLS_PER_SECOND = 13000, KEYS = 10000 };
                               */
 #define COARSE_NS 4000000ull /* the resolution of the clock that picks read */
 
+const char *const run_names[RUN_KINDS] = {"alone", "host", "ejects"};
+
 static uint64_t now_ns; /* the only clock */
 
 /* Linked in the place of select's own, by --wrap. */
@@ -53,6 +55,7 @@ static int publish(struct run *r) {
                                              .slot = i + 1,
                                              .slot_generation = 1,
                                              .weight = 1,
+                                             .ejected = host_ejects(r->host, i),
                                              .born_ns = i == BACKEND_NEW ? r->join_ns : 0};
   }
   struct catalog_snapshot s = {.service = "web",
@@ -61,6 +64,7 @@ static int publish(struct run *r) {
                                .endpoints = endpoints,
                                .count = count,
                                .now_ns = now_ns};
+  host_members(r->host, count);
   int e = block_build(&r->draft, &s);
   if (e < 0)
     return e;
@@ -141,8 +145,12 @@ static int happen(struct run *r, const struct event *event) {
   case EVENT_ANSWER:
     return answer(r, event);
   case EVENT_SUM:
-    host_sum(r->host, now_ns, select_decay_ns(&r->view));
-    return add(r, EVENT_SUM, HOST_TICK_NS, 0);
+    e = host_sum(r->host, now_ns, select_decay_ns(&r->view)) ? publish(r) : 0;
+    return e < 0 ? e : add(r, EVENT_SUM, HOST_TICK_NS, 0);
+  case EVENT_SWEEP:
+    e = host_sweep(r->host, now_ns);
+    e = e > 0 ? publish(r) : e;
+    return e < 0 ? e : add(r, EVENT_SWEEP, HOST_SWEEP_NS, 0);
   case EVENT_PUBLISH:
     e = publish(r);
     return e < 0 ? e : add(r, EVENT_PUBLISH, SECOND_NS, 0);
@@ -151,13 +159,16 @@ static int happen(struct run *r, const struct event *event) {
 }
 
 static int begin(struct run *r) {
-  r->host = host_make(r->settings->shared, r->settings->seed);
+  enum run_knowledge knowledge = r->settings->knowledge;
+  r->host = host_make(knowledge, r->settings->seed);
   int e = r->host ? publish(r) : -ENOMEM;
   for (uint32_t i = 0; e == 0 && i < PROCESSES; i++)
     e = add_next_call(r, i);
   if (e == 0)
     e = add(r, EVENT_PUBLISH, r->join_ns - now_ns, 0);
-  return e == 0 && r->settings->shared ? add(r, EVENT_SUM, HOST_TICK_NS, 0) : e;
+  if (e == 0 && knowledge != RUN_ALONE)
+    e = add(r, EVENT_SUM, HOST_TICK_NS, 0);
+  return e == 0 && knowledge == RUN_EJECTS ? add(r, EVENT_SWEEP, HOST_SWEEP_NS, 0) : e;
 }
 
 static int by_size(const void *a, const void *b) {

@@ -4,11 +4,21 @@
 
 #include "select/select.h"
 
+enum { RUN_SECONDS_MAX = 240 }; /* picks that are older than an epoch of the pages are forgotten */
+
+enum run_knowledge {
+  RUN_ALONE,  /* each process goes by what it did itself */
+  RUN_HOST,   /* and by the sums of all */
+  RUN_EJECTS, /* and the agent ejects outliers, by the sums and its usual rules */
+};
+enum { RUN_KINDS = 3 };
+extern const char *const run_names[RUN_KINDS];
+
 struct run_settings {
   const struct select_balancer *balancer;
-  bool shared; /* host-wide feedback; else each process is alone */
+  enum run_knowledge knowledge;
   uint64_t seed;
-  uint32_t seconds; /* of virtual time in which calls begin */
+  uint32_t seconds; /* of virtual time in which calls begin; at most RUN_SECONDS_MAX */
 };
 
 struct run_result {

@@ -1,5 +1,6 @@
 /* simulate [--seconds N] [--seed N] [--svg FILE]: each of select/'s balancers, the real code with a
- * virtual clock, through the story in run.h: with the host's feedback and with each process alone.
+ * virtual clock, through the story in run.h: each process alone, with the host's feedback, and with
+ * outliers ejected as well.
  * Prints a line a run. The same seed gives the same figures on every run. */
 #include "chart.h"
 
@@ -8,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BALANCERS_MAX = 32, SECONDS = 20, SECONDS_MAX = 600 };
+enum { BALANCERS_MAX = 32, SECONDS = 20 };
 
 struct arguments {
   uint32_t seconds;
@@ -17,7 +18,7 @@ struct arguments {
 };
 
 static int refuse(void) {
-  fprintf(stderr, "usage: simulate [--seconds 1-%d] [--seed N] [--svg FILE]\n", SECONDS_MAX);
+  fprintf(stderr, "usage: simulate [--seconds 1-%d] [--seed N] [--svg FILE]\n", RUN_SECONDS_MAX);
   return 2;
 }
 
@@ -39,7 +40,8 @@ static bool read_arguments(int argc, char **argv, struct arguments *a) {
       a->svg = argv[i + 1];
     else if (strcmp(argv[i], "--seed") == 0 && read_number(argv[i + 1], 0, UINT64_MAX, &value))
       a->seed = value;
-    else if (strcmp(argv[i], "--seconds") == 0 && read_number(argv[i + 1], 1, SECONDS_MAX, &value))
+    else if (strcmp(argv[i], "--seconds") == 0 &&
+             read_number(argv[i + 1], 1, RUN_SECONDS_MAX, &value))
       a->seconds = (uint32_t)value;
     else
       return false;
@@ -47,21 +49,21 @@ static bool read_arguments(int argc, char **argv, struct arguments *a) {
   return true;
 }
 
-static void print_line(const char *name, bool shared, const struct run_result *r) {
-  printf("%-22s %-6s %9llu %9llu %7llu %8llu %8.2f %8.2f %7llu %7llu %7llu\n", name,
-         shared ? "host" : "alone", (unsigned long long)r->calls, (unsigned long long)r->answered,
+static void print_line(const char *name, const char *knows, const struct run_result *r) {
+  printf("%-22s %-6s %9llu %9llu %7llu %8llu %8.2f %8.2f %7llu %7llu %7llu\n", name, knows,
+         (unsigned long long)r->calls, (unsigned long long)r->answered,
          (unsigned long long)r->errors, (unsigned long long)r->timeouts, r->p50_ms, r->p99_ms,
          (unsigned long long)r->slow, (unsigned long long)r->failing, (unsigned long long)r->fresh);
   fflush(stdout);
 }
 
-static int run_both(const struct select_balancer *balancer, const struct arguments *a,
-                    struct chart_line *line) {
+static int run_all(const struct select_balancer *balancer, const struct arguments *a,
+                   struct chart_line *line) {
   struct run_settings settings = {.balancer = balancer, .seed = a->seed, .seconds = a->seconds};
   line->name = balancer->name;
-  for (int i = 0; i < 2; i++) {
-    settings.shared = i == 0;
-    struct run_result *result = settings.shared ? &line->shared : &line->alone;
+  for (int i = 0; i < RUN_KINDS; i++) {
+    settings.knowledge = (enum run_knowledge)i;
+    struct run_result *result = &line->results[i];
     int r = run_balancer(&settings, result);
     if (r == 0 && (result->unreported != 0 ||
                    result->calls != result->answered + result->errors + result->timeouts)) {
@@ -70,7 +72,7 @@ static int run_both(const struct select_balancer *balancer, const struct argumen
     }
     if (r < 0)
       return r;
-    print_line(balancer->name, settings.shared, result);
+    print_line(balancer->name, run_names[i], result);
   }
   return 0;
 }
@@ -86,7 +88,7 @@ int main(int argc, char **argv) {
   const struct select_balancer *balancer;
   int r = 0;
   for (; r == 0 && count < BALANCERS_MAX && (balancer = select_at(count)); count++)
-    r = run_both(balancer, &a, &lines[count]);
+    r = run_all(balancer, &a, &lines[count]);
   if (r == 0 && a.svg)
     r = chart_write(a.svg, lines, count);
   if (r < 0)
