@@ -1,6 +1,7 @@
 #include "agent/feedback.h"
 
 #include "agent/live.h"
+#include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "catalog/feedback_sums.h"
@@ -18,6 +19,7 @@
 
 enum {
   PERIOD_MS = 4,
+  RESTS = 9,          /* times as long as a reading took */
   QUIET_PERIODS = 50, /* so many without a change, and nothing runs until somebody wakes us */
   PROCESSES_MAX = 4096,
   PROCESSES_OF_USER = 1024, /* so that one user cannot take all the places */
@@ -50,19 +52,23 @@ struct feedback {
 
 /* ---- reading ---- */
 
+/* As often as PERIOD_MS, and where that is much to read, so that it takes a tenth of the time. */
 static void on_period(uv_timer_t *timer) {
   struct feedback *f = timer->data;
+  int64_t begun = clock_now_ns();
   f->quiet = live_collect(f->live) ? 0 : f->quiet + 1;
-  if (f->quiet < QUIET_PERIODS)
+  if (f->quiet < QUIET_PERIODS) {
+    int64_t rest_ms = (clock_now_ns() - begun) * RESTS / 1000000;
+    uv_timer_start(timer, on_period, rest_ms > PERIOD_MS ? (uint64_t)rest_ms : PERIOD_MS, 0);
     return;
+  }
   /* Who writes after the word is stored wakes us; who wrote before is met by this reading. */
   live_collecting(f->live, false);
   if (live_collect(f->live)) {
     f->quiet = 0;
     live_collecting(f->live, true);
-    return;
+    uv_timer_start(timer, on_period, PERIOD_MS, 0);
   }
-  uv_timer_stop(timer);
 }
 
 static void wake(struct feedback *f) {
@@ -70,7 +76,7 @@ static void wake(struct feedback *f) {
   if (uv_is_active((uv_handle_t *)&f->timer))
     return;
   live_collecting(f->live, true);
-  uv_timer_start(&f->timer, on_period, 0, PERIOD_MS);
+  uv_timer_start(&f->timer, on_period, 0, 0);
 }
 
 void feedback_tick(struct feedback *f) {

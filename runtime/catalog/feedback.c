@@ -43,8 +43,8 @@ int feedback_page_open(int fd, struct feedback_page **out) {
   if (seals < 0 || (seals & SEALS) != SEALS || fstat(fd, &st) < 0 ||
       st.st_size != (off_t)sizeof(struct feedback_page))
     return -EPROTO;
-  void *base =
-      mmap(NULL, sizeof(struct feedback_page), PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, 0);
+  int rights = CATALOG_TSAN ? PROT_READ | PROT_WRITE : PROT_READ; /* see catalog_epoch_is */
+  void *base = mmap(NULL, sizeof(struct feedback_page), rights, MAP_SHARED | MAP_NORESERVE, fd, 0);
   if (base == MAP_FAILED)
     return -errno;
   *out = base;

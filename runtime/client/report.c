@@ -205,9 +205,16 @@ static void count(struct feedback_cell *c, enum feedback_outcome outcome, uint64
     atomic_fetch_add_explicit(&c->latency_sum_ns, latency_ns, memory_order_relaxed);
 }
 
+static void report(struct perigee_service *s, struct feedback_cell *c,
+                   enum feedback_outcome outcome, uint64_t latency_ns, uint64_t now, bool home,
+                   bool alone) {
+  count(c, outcome, latency_ns, alone);
+  sample(c, outcome, latency_ns, now, home ? select_decay_ns(&s->view) : DECAY_NS);
+}
+
 int perigee_done(struct perigee_service *s, struct perigee_endpoint *e, int outcome,
                  uint64_t latency_ns) {
-  if (outcome < 0 || outcome >= FEEDBACK_OUTCOMES || e->slot == 0 || e->slot >= FEEDBACK_SLOTS ||
+  if (outcome < 0 || outcome > PERIGEE_ABANDONED || e->slot == 0 || e->slot >= FEEDBACK_SLOTS ||
       e->slot_generation == 0)
     return -EINVAL;
   if (!*s->fork_mark || s->forks != s->perigee->forks)
@@ -234,9 +241,8 @@ int perigee_done(struct perigee_service *s, struct perigee_endpoint *e, int outc
     take_back(c, ticket, alone);
     take_back(&s->total, ticket, false);
   }
-  count(c, (enum feedback_outcome)outcome, latency_ns, alone);
-  sample(c, (enum feedback_outcome)outcome, latency_ns, now,
-         home ? select_decay_ns(&s->view) : DECAY_NS);
+  if (outcome != PERIGEE_ABANDONED)
+    report(s, c, (enum feedback_outcome)outcome, latency_ns, now, home, alone);
   announce(lane, e->slot, alone);
   if (home) {
     s->load.own_total = own_total(s);

@@ -100,7 +100,11 @@ static void each_outcome_once(void **state) {
   struct perigee_endpoint other = pick_with(s, PERIGEE_TRACK);
   assert_int_equal(perigee_done(s, &e, PERIGEE_SUCCESS, 5000), 0);
   assert_int_equal(in_flight(&other), 1);
-  assert_int_equal(perigee_done(s, &e, FEEDBACK_OUTCOMES, 0), -EINVAL);
+  assert_int_equal(perigee_done(s, &other, PERIGEE_ABANDONED, 0), 0);
+  assert_int_equal(in_flight(&other), 0);
+  for (int outcome = 0; outcome < FEEDBACK_OUTCOMES; outcome++)
+    assert_int_equal(reports(&e, outcome), outcome + 1 + (outcome == PERIGEE_SUCCESS));
+  assert_int_equal(perigee_done(s, &e, PERIGEE_ABANDONED + 1, 0), -EINVAL);
   assert_int_equal(perigee_done(s, &e, -1, 0), -EINVAL);
   e.slot = 0;
   assert_int_equal(perigee_done(s, &e, PERIGEE_SUCCESS, 0), -EINVAL);
