@@ -35,7 +35,7 @@ struct connection {
   uv_write_t write;
   uv_shutdown_t shutdown;
   size_t lingered;
-  bool operator, refused;
+  bool may_operate, refused;
   bool reading;   /* uv_read_start is on */
   bool ended;     /* the client sent its last byte */
   bool finishing; /* after what is in `out`, no more */
@@ -173,7 +173,7 @@ static void connection_request(struct connection *c) {
   x->method = c->reader.parser.method;
   x->http10 = c->reader.parser.http_minor == 0;
   x->keep_alive = c->reader.keep_alive && !c->worker->draining;
-  x->operator= c->operator;
+  x->may_operate = c->may_operate;
   x->target = c->reader.target.data;
   x->target_length = c->reader.target.length;
   x->request_body = &c->reader.body;
@@ -393,7 +393,7 @@ void connection_accept(struct listener *l) {
   }
   c->uv.handle.data = c;
   c->worker = w;
-  c->operator= l->operator;
+  c->may_operate = l->may_operate;
   reader_init(&c->reader, w->commons->limits.head_bytes, w->commons->limits.body_bytes);
   c->next = w->connections;
   if (c->next)

@@ -111,7 +111,7 @@ static void exchange_handle(struct exchange *x) {
     answer_not_allowed(x, allowed);
     return;
   }
-  if ((x->route->flags & ROUTE_OPERATOR) && !x->operator) {
+  if ((x->route->flags & ROUTE_OPERATOR) && !x->may_operate) {
     answer_text(x, 403,
                 "This operates the agent: ask it over the unix socket in its run directory.");
     return;

@@ -39,7 +39,7 @@ struct exchange {
   /* the request */
   uint8_t method;          /* llhttp's */
   bool keep_alive, http10; /* http10: asked in HTTP/1.0 */
-  bool operator;           /* came over a listener that may operate the agent */
+  bool may_operate;        /* came over a listener that may operate the agent */
   const char *target;      /* path and query as they came; not terminated */
   size_t target_length;
   const struct buf *request_body;

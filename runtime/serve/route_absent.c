@@ -3,12 +3,6 @@
 
 #include "serve/answer.h"
 
-/* Readers of configuration look for keys and live with there being none. */
-void kv_get(struct exchange *x) {
-  x->index = 1;
-  answer_empty(x, 404);
-}
-
 void acl_any(struct exchange *x) {
   answer_text(x, 401, "ACL support disabled");
 }

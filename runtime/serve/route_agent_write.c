@@ -24,7 +24,7 @@ void agent_service_register_put(struct exchange *x) {
   struct fault f = {0};
   struct registration *r;
   struct registration_asked asked = {.node = view_node(x->site->view),
-                                     .origin = ORIGIN_HTTP,
+                                     .origin = x->may_operate ? ORIGIN_CLI : ORIGIN_HTTP,
                                      .lease = exchange_param(x, "lease"),
                                      .owner = exchange_param(x, "owner")};
   const struct buf *body = x->request_body;

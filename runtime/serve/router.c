@@ -51,7 +51,6 @@ static const struct route routes[] = {
     {METHOD_GET, "/healthz", healthz_get, 0},
     {METHOD_GET, "/readyz", readyz_get, 0},
 
-    {METHOD_GET, "/v1/kv/*", kv_get, READ},
     {ANY, "/v1/kv/*", absent_any, AGENT},
     {ANY, "/v1/acl/*", acl_any, AGENT},
     {ANY, "/v1/session/*", absent_any, AGENT},

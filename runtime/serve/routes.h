@@ -43,6 +43,5 @@ void metrics_get(struct exchange *x);
 void healthz_get(struct exchange *x);
 void readyz_get(struct exchange *x);
 /* route_absent.c */
-void kv_get(struct exchange *x);
 void acl_any(struct exchange *x);
 void absent_any(struct exchange *x);

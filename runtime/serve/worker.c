@@ -82,11 +82,11 @@ int worker_open(struct worker *w, struct commons *commons) {
   return 0;
 }
 
-int worker_listen(struct worker *w, int fd, bool unix_socket, bool operator) {
+int worker_listen(struct worker *w, int fd, bool unix_socket, bool may_operate) {
   struct listener *l = &w->listeners[w->listener_count];
   l->worker = w;
   l->unix_socket = unix_socket;
-  l->operator= operator;
+  l->may_operate = may_operate;
   int r = unix_socket ? uv_pipe_init(&w->loop, &l->uv.pipe, 0) : uv_tcp_init(&w->loop, &l->uv.tcp);
   if (r != 0) {
     close(fd);

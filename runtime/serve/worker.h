@@ -33,8 +33,8 @@ struct listener {
   } uv;
   struct worker *worker;
   bool unix_socket;
-  bool operator; /* what comes in here may operate the agent */
-  bool waiting;  /* libuv holds a connection that there was no memory to take */
+  bool may_operate; /* what comes in here may operate the agent */
+  bool waiting;     /* libuv holds a connection that there was no memory to take */
 };
 
 struct worker {
@@ -58,7 +58,7 @@ struct worker {
 /* Makes a worker that is not running; its site's fields are the caller's to fill in. */
 int worker_open(struct worker *w, struct commons *commons);
 /* Before it starts: `fd` is bound, not listening; the worker's from here on, also on failure. */
-int worker_listen(struct worker *w, int fd, bool unix_socket, bool operator);
+int worker_listen(struct worker *w, int fd, bool unix_socket, bool may_operate);
 int worker_start(struct worker *w);
 void worker_stop(struct worker *w); /* any thread: ends soon, at most 1 s */
 /* After `ended` (joins the thread), or instead of a start. */

@@ -175,6 +175,7 @@ static void metrics_of_workers_and_control(void **state) {
 static void what_perigee_does_not_do(void **state) {
   struct rig *rig = *state;
   assert_int_equal(rig_status_of(rig, "PUT", "/v1/kv/a/b", "x"), 501);
+  assert_int_equal(rig_status_of(rig, "GET", "/v1/kv/a/b", NULL), 501); /* never "absent" */
   assert_int_equal(rig_status_of(rig, "PUT", "/v1/session/create", "{}"), 501);
   assert_int_equal(rig_status_of(rig, "PUT", "/v1/txn", "[]"), 501);
   assert_answer(rig, "GET", "/v1/acl/tokens", NULL, 401, "ACL support disabled");

@@ -109,7 +109,6 @@ static void shapes_as_recorded(void **state) {
   assert_like(rig, "GET", "/v1/catalog/service/web3", "catalog_service", true);
   assert_like(rig, "GET", "/v1/catalog/nodes", "catalog_nodes", true);
   assert_like(rig, "GET", "/v1/agent/service/web3-0", "agent_service", true);
-  assert_like(rig, "GET", "/v1/kv/a/key", "kv_missing", false);
   assert_like(rig, "GET", "/v1/health/service/web3?index=x", "bad_index", false);
   assert_like(rig, "POST", "/v1/agent/service/register", "post_register", false);
   assert_answer(rig, "GET", "/v1/catalog/services", NULL, 200,
