@@ -150,7 +150,7 @@ static void send_twin_away(struct guest *g) {
 }
 
 static int attach(struct guest *g, const struct feedback_hello *hello, int fd) {
-  struct feedback_page *page;
+  struct feedback_page *page = NULL;
   struct stat st;
   if (g->source || hello->magic != FEEDBACK_MAGIC || hello->layout != FEEDBACK_LAYOUT)
     return -EPROTO;
