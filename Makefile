@@ -106,7 +106,7 @@ GO_CLIENTS := $(BUILD)/examples/clients/go/call
 $(GO_CLIENTS): export GO111MODULE := off
 $(GO_CLIENTS): export GOPATH  := $(CURDIR)/examples/clients/go:/usr/share/gocode
 $(GO_CLIENTS): export GOCACHE := $(CURDIR)/build/go-cache
-$(GO_CLIENTS): $(wildcard examples/clients/go/src/*/*.go examples/clients/go/src/*/*/*.go)
+$(GO_CLIENTS): $(filter-out %_test.go,$(wildcard examples/clients/go/src/*/*.go examples/clients/go/src/*/*/*.go))
 	@mkdir -p $(@D)
 	$(call say,go,$(@D)) CGO_ENABLED=0 go build -o $(@D)/ call grpccall healthserver && touch $@
 tests: $(and $(shell command -v go),$(wildcard /usr/share/gocode/src/google.golang.org/grpc),$(GO_CLIENTS))

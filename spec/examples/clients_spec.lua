@@ -205,6 +205,43 @@ describe("the balancer for nginx", function()
   end)
 end)
 
+-- Python's structures are written by hand; the FFI's are perigee.h.
+local OF_HEADER = [[
+package.path = "examples/clients/?.lua;" .. package.path
+require("libperigee")
+local ffi = require("ffi")
+for _, field in ipairs({ "port", "address_length", "address", "ticket" }) do
+  print(ffi.offsetof("struct perigee_endpoint", field))
+end
+for _, field in ipairs({ "key", "avoid", "avoid_count" }) do
+  print(ffi.offsetof("struct perigee_pick_options", field))
+end
+print(ffi.sizeof("struct perigee_endpoint"), ffi.sizeof("struct perigee_pick_options"))
+]]
+local OF_PYTHON = [[
+import ctypes, sys
+sys.path.insert(0, "examples/clients")
+import call
+for field in "port", "address_length", "_address", "ticket":
+    print(getattr(call.Endpoint, field).offset)
+for field in "key", "avoid", "avoid_count":
+    print(getattr(call.PickOptions, field).offset)
+print(ctypes.sizeof(call.Endpoint), ctypes.sizeof(call.PickOptions), sep="\t")
+]]
+
+describe("Python's client", function()
+  it("has perigee.h's structures", function()
+    agent = { run_dir = "/nowhere" }
+    local path = perigee.scratch() .. "/structures.lua"
+    perigee.write(path, OF_HEADER)
+    local header = perigee.run({ "luajit", path }, { env = client_environment({ ffi = true }) })
+    local python = perigee.run({ "/usr/bin/python3", "-B", "-c", OF_PYTHON })
+    assert.equal(0, header.code, header.err)
+    assert.equal(0, python.code, python.err)
+    assert.equal(header.out, python.out)
+  end)
+end)
+
 describe("Go's package", function()
   it("reads a damaged catalog without a fault", function()
     if not with_go then
