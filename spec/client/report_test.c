@@ -23,7 +23,7 @@ static int tear_down(void **state) {
 /* A service of `count` endpoints with slots of their own. */
 static struct perigee_service *service(const char *name, const char *balancer, unsigned count) {
   static struct catalog_endpoint e[64];
-  static char ids[64][8];
+  static char ids[64][16];
   struct perigee_service *s;
   uint64_t version;
   for (unsigned i = 0; i < count; i++) {
