@@ -5,6 +5,7 @@ exclude_files = { "build", "spec/fuzz/corpus" } -- a corpus is input, not source
 
 -- What the host gives a plugin (plugins/README.md) and a configuration (DESIGN's `env`, `file`, `host`).
 files["plugins"] = { read_globals = { "perigee" } }
+files["spec/registries/plugins"] = { read_globals = { "perigee" } }
 files["lua"] = { read_globals = { "perigee" } }
 -- What plugins see as `coroutine` is made here.
 files["lua/perigee/coroutine.lua"] = { globals = { "coroutine" } }

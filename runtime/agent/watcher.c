@@ -2,7 +2,9 @@
 
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/findings.h"
 #include "base/log.h"
+#include "base/value.h"
 #include "vm/bindings.h"
 
 #include <errno.h>
@@ -14,16 +16,18 @@
 static const double backoff_first_s = 1, backoff_factor = 1.6, backoff_jitter = 0.2,
                     backoff_cap_s = 20;
 static const double every_s = 10; /* of a `watch` that polls, when its plugin does not say */
-static const int64_t close_ns = 1000000000;
+static const int64_t close_ns = 1000000000,
+                     reopen_ns = 500000000; /* the latter: below any backoff */
 
 struct watcher {
-  struct attachment *attachment;
+  struct registry_use use;       /* its options are a reference */
+  struct attachment *attachment; /* NULL until it is opened */
   const struct target *target;
   struct set *set;
   struct set_binding *binding; /* the set in Lua, while a call runs */
   struct call *call;
   bool opened;
-  int connection; /* what `open` returned: a reference in the isolate's registry */
+  int connection, place; /* what `open` returned, and the target: references in the isolate */
   unsigned failures;
   uv_timer_t timer;
   void (*closed)(void *arg);
@@ -52,14 +56,19 @@ static void back_off(struct watcher *w, const char *why) {
 
 static void call_ended(struct watcher *w) {
   w->call = NULL;
-  if (w->binding)
-    set_binding_revoke(w->binding);
+  if (w->binding && set_binding_current(w->binding))
+    w->failures = 0;
+  set_binding_revoke(w->binding);
   w->binding = NULL;
 }
 
 /* A number would be made a text in place, which allocates, and nothing protects us here. */
 static const char *text_at(lua_State *L, int index, const char *otherwise) {
   return lua_type(L, index) == LUA_TSTRING ? lua_tostring(L, index) : otherwise;
+}
+
+static struct isolate *isolate_for(const struct watcher *w) {
+  return plugin_isolate(w->use.plugin);
 }
 
 /* References are made and dropped under protection: both may allocate. */
@@ -74,15 +83,6 @@ static int keep_body(lua_State *L, void *arg) {
   lua_xmove(k->from, L, 1);
   k->reference = luaL_ref(L, LUA_REGISTRYINDEX);
   return 0;
-}
-
-static int drop_body(lua_State *L, void *arg) {
-  luaL_unref(L, LUA_REGISTRYINDEX, *(int *)arg);
-  return 0;
-}
-
-static struct isolate *isolate_for(const struct watcher *w) {
-  return plugin_isolate(attachment_plugin(w->attachment));
 }
 
 static void on_opened(void *arg, const struct call_result *result) {
@@ -108,6 +108,50 @@ static void on_opened(void *arg, const struct call_result *result) {
   }
 }
 
+static int push_connection(lua_State *L, void *arg) {
+  const struct watcher *w = arg;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, w->connection);
+  return 1;
+}
+
+static int drop_body(lua_State *L, void *arg) {
+  const struct watcher *w = arg;
+  luaL_unref(L, LUA_REGISTRYINDEX, w->connection);
+  luaL_unref(L, LUA_REGISTRYINDEX, w->place);
+  return 0;
+}
+
+/* Gives the connection and the plugin's use back. The set keeps what is known. */
+static void forget(struct watcher *w) {
+  isolate_enter(isolate_for(w), drop_body, w, NULL);
+  attachment_free(w->attachment);
+  w->attachment = NULL;
+  w->connection = w->place = LUA_REFNIL;
+  w->opened = false;
+}
+
+static void told_of_close(const struct watcher *w, const struct call_result *result) {
+  if (result->status != 0 && result->status != -ECANCELED)
+    log_warn("a registry's connection did not close in order",
+             LOG_S("service", set_service(w->set)), LOG_S("registry", w->target->registry),
+             LOG_S("error", result->fault->text));
+}
+
+/* Whatever became of it, the next call opens anew, after the backoff that runs. */
+static void on_closed_to_reopen(void *arg, const struct call_result *result) {
+  struct watcher *w = arg;
+  w->call = NULL;
+  told_of_close(w, result);
+  if (result->status != -ECANCELED)
+    forget(w);
+}
+
+static void reopen(struct watcher *w) {
+  if (w->connection == LUA_REFNIL || attachment_call(w->attachment, "close", push_connection,
+                                                     on_closed_to_reopen, w, reopen_ns, &w->call))
+    forget(w);
+}
+
 static void on_watched(void *arg, const struct call_result *result) {
   struct watcher *w = arg;
   call_ended(w);
@@ -119,10 +163,12 @@ static void on_watched(void *arg, const struct call_result *result) {
     back_off(w, result->fault->text);
   } else if (result->results >= 2 && lua_isnil(L, first)) {
     back_off(w, text_at(L, first + 1, "watch returned nil"));
+    if (result->results > 2 && strcmp(text_at(L, first + 2, ""), "EACCES") == 0)
+      reopen(w);
   } else {
+    double every = plugin_every(w->use.plugin);
     w->failures = 0;
     set_stale(w->set, false);
-    double every = plugin_every(attachment_plugin(w->attachment));
     if (result->results >= 1 && lua_toboolean(L, first))
       again_after(w, every > 0 ? every : every_s);
   }
@@ -146,34 +192,60 @@ static void push_target(lua_State *L, const struct target *t) {
 
 static int push_watch(lua_State *L, void *arg) {
   struct watcher *w = arg;
+  if (w->place == LUA_REFNIL) {
+    push_target(L, w->target);
+    w->place = luaL_ref(L, LUA_REGISTRYINDEX);
+  }
   lua_rawgeti(L, LUA_REGISTRYINDEX, w->connection);
-  push_target(L, w->target);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, w->place);
   w->binding = push_set(L, w->set);
   return 3;
 }
 
+/* Also reads the files that the options name. */
+static int attach(struct watcher *w, struct fault *f) {
+  struct findings findings = {0};
+  int r = plugin_attach(w->use.plugin, w->use.options, w->use.path, &w->attachment, &findings);
+  if (r != 0) {
+    const struct finding *first = findings.count ? findings.items : NULL;
+    fault_set(f, r, "%s: %s", first ? first->path : w->use.path,
+              first ? first->text : strerror(-r));
+  } else {
+    attachment_service(w->attachment, set_service(w->set)); /* ctx.service; for the log's lines */
+    w->opened = !plugin_provides(w->use.plugin, "open");
+  }
+  findings_free(&findings);
+  return r;
+}
+
 static void watcher_call(uv_timer_t *timer) {
   struct watcher *w = timer->data;
-  int r = w->opened
-              ? attachment_call(w->attachment, "watch", push_watch, on_watched, w, 0, &w->call)
-              : attachment_call(w->attachment, "open", NULL, on_opened, w, 0, &w->call);
+  struct fault f;
+  if (w->call) { /* a `close` whose deadline has passed and is not told yet */
+    again_after(w, 0.1);
+    return;
+  }
+  int r = w->attachment ? 0 : attach(w, &f);
+  if (r != 0) {
+    back_off(w, f.text);
+    return;
+  }
+  r = w->opened ? attachment_call(w->attachment, "watch", push_watch, on_watched, w, 0, &w->call)
+                : attachment_call(w->attachment, "open", NULL, on_opened, w, 0, &w->call);
   if (r != 0) {
     call_ended(w);
     back_off(w, strerror(-r));
   }
 }
 
-struct watcher *watcher_start(uv_loop_t *loop, struct attachment *attachment,
+struct watcher *watcher_start(uv_loop_t *loop, const struct registry_use *use,
                               const struct target *target, struct set *set, unsigned delay_ms) {
   struct watcher *w = calloc(1, sizeof *w);
   if (!w)
     return NULL;
-  *w = (struct watcher){.attachment = attachment,
-                        .target = target,
-                        .set = set,
-                        .opened = !plugin_provides(attachment_plugin(attachment), "open"),
-                        .connection = LUA_REFNIL};
-  attachment_service(attachment, set_service(set)); /* ctx.service; for the log's lines */
+  *w = (struct watcher){.use = *use, .target = target, .set = set};
+  w->use.options = value_ref(use->options);
+  w->connection = w->place = LUA_REFNIL;
   uv_timer_init(loop, &w->timer);
   w->timer.data = w;
   again_after(w, delay_ms / 1e3);
@@ -191,19 +263,10 @@ static void watcher_quiet(struct watcher *w) {
   call_ended(w);
 }
 
-static int push_connection(lua_State *L, void *arg) {
-  const struct watcher *w = arg;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, w->connection);
-  return 1;
-}
-
 static void on_closed(void *arg, const struct call_result *result) {
   struct watcher *w = arg;
-  call_ended(w);
-  if (result->status != 0 && result->status != -ECANCELED)
-    log_warn("a registry's connection did not close in order",
-             LOG_S("service", set_service(w->set)), LOG_S("registry", w->target->registry),
-             LOG_S("error", result->fault->text));
+  w->call = NULL;
+  told_of_close(w, result);
   w->closed(w->closed_arg);
 }
 
@@ -219,7 +282,7 @@ bool watcher_close(struct watcher *w, void (*closed)(void *arg), void *arg) {
 
 void watcher_end(struct watcher *w) {
   watcher_quiet(w);
-  isolate_enter(isolate_for(w), drop_body, &w->connection, NULL);
-  attachment_free(w->attachment);
+  forget(w);
+  value_unref(w->use.options);
   uv_close((uv_handle_t *)&w->timer, watcher_closed);
 }

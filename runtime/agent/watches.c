@@ -1,6 +1,6 @@
 #include "agent/watches.h"
 
-#include "agent/plugins.h"
+#include "agent/registries.h"
 #include "agent/watcher.h"
 #include "base/fault.h"
 #include "base/log.h"
@@ -73,37 +73,17 @@ void watches_free(struct watches *all) {
   free(all);
 }
 
+/* This agent's own; with an authority it is another perigee's, which a plugin watches. */
 static bool is_embedded(const struct target *t) {
-  return strcmp(t->registry, "embedded") == 0;
+  return strcmp(t->registry, "embedded") == 0 && !*t->authority;
 }
 
-/* The adapter of a target: its scheme is a registry's name. `direct` is go-zero's word for static.
- */
-static const char *adapter_of(const struct target *t) {
-  return strcmp(t->registry, "direct") == 0 ? "static" : t->registry;
-}
-
-static int attach(struct plugins *plugins, const struct config_watch *from, const struct target *t,
-                  struct attachment **out, struct findings *findings) {
-  char path[600];
-  snprintf(path, sizeof path, "watches.%s.target", from->service);
-  struct plugin *plugin;
-  struct fault f;
-  int r = plugins_get(plugins, "registry", adapter_of(t), &plugin, &f);
-  if (r == 0 && !plugin_provides(plugin, "watch"))
-    r = fault_set(&f, -ENOSYS, "the registry \"%s\" cannot be watched: its plugin has no `watch`",
-                  adapter_of(t));
-  if (r == 0)
-    return plugin_attach(plugin, NULL, path, out, findings);
-  findings_add(findings, value_get(from->declared, "target"), path, "%s", f.text);
-  return r;
-}
-
-static void verify_one(struct plugins *plugins, const struct config_watch *from,
-                       const struct balancer_host *host, struct findings *findings) {
+static void verify_one(const struct config *config, struct plugins *plugins,
+                       const struct config_watch *from, struct findings *findings) {
+  struct balancer_host host = {config->node, config->zone};
   char path[600];
   struct fault f;
-  if (balancer_check(from->balancer, host, &f) != 0) {
+  if (balancer_check(from->balancer, &host, &f) != 0) {
     snprintf(path, sizeof path, "watches.%s.balancer", from->service);
     findings_add(findings, value_get(from->declared, "balancer"), path, "%s", f.text);
   }
@@ -113,43 +93,43 @@ static void verify_one(struct plugins *plugins, const struct config_watch *from,
     findings_add(findings, value_get(from->declared, "target"), path, "%s", f.text);
     return;
   }
-  struct attachment *attachment = NULL;
-  if (!is_embedded(&target) && attach(plugins, from, &target, &attachment, findings) == 0)
-    attachment_free(attachment);
+  struct registry_use use = {0};
+  int r = is_embedded(&target) ? 0 : registries_find(config, plugins, target.registry, &use, &f);
+  if (r == 0 && use.plugin && !plugin_provides(use.plugin, "watch"))
+    r = fault_set(&f, -ENOSYS, "the registry \"%s\" cannot be watched: its plugin has no `watch`",
+                  target.registry);
+  if (r != 0) {
+    snprintf(path, sizeof path, "watches.%s.target", from->service);
+    findings_add(findings, value_get(from->declared, "target"), path, "%s", f.text);
+  }
+  value_unref(use.options);
   target_clear(&target);
 }
 
 size_t watches_verify(struct plugins *plugins, const struct config *config,
                       struct findings *findings) {
   size_t before = findings->count;
-  struct balancer_host host = {config->node, config->zone};
+  registries_verify(config, plugins, findings);
   for (size_t i = 0; i < config->watch_count; i++)
-    verify_one(plugins, &config->watches[i], &host, findings);
+    verify_one(config, plugins, &config->watches[i], findings);
   return findings->count - before;
 }
 
-static int watch_start(struct watches *all, struct watch *w, const struct config_watch *from,
-                       struct fault *f) {
+static int watch_start(struct watches *all, struct watch *w, const struct config *config,
+                       const struct config_watch *from, struct fault *f) {
+  struct registry_use use;
   w->set = sets_open(all->sets, from->service);
   if (!w->set)
     return fault_set(f, -ENOMEM, "out of memory");
   int r = set_balancer(w->set, from->balancer, f);
   if (r != 0 || is_embedded(&w->target))
     return r;
-  struct findings findings = {0};
-  struct attachment *attachment = NULL;
-  r = attach(all->plugins, from, &w->target, &attachment, &findings);
-  if (r != 0) {
-    fault_set(f, r, "%s", findings.count ? findings.items[0].text : strerror(-r));
-    findings_free(&findings);
-    return r;
-  }
-  w->watcher = watcher_start(all->loop, attachment, &w->target, w->set, (unsigned)all->count);
-  if (!w->watcher) {
-    attachment_free(attachment);
-    return fault_set(f, -ENOMEM, "out of memory");
-  }
-  return 0;
+  r = registries_find(config, all->plugins, w->target.registry, &use, f);
+  if (r == 0 &&
+      !(w->watcher = watcher_start(all->loop, &use, &w->target, w->set, (unsigned)all->count)))
+    r = fault_set(f, -ENOMEM, "out of memory");
+  value_unref(use.options);
+  return r;
 }
 
 static int by_service(const void *a, const void *b) {
@@ -163,13 +143,13 @@ int watches_configure(struct watches *all, const struct config *config, struct f
     return fault_set(f, -ENOMEM, "out of memory");
   for (size_t i = 0; i < config->watch_count; i++) {
     struct watch *w = calloc(1, sizeof *w);
-    int r = w ? target_parse(config->watches[i].target, &w->target, f)
-              : fault_set(f, -ENOMEM, "out of memory");
+    if (!w)
+      return fault_set(f, -ENOMEM, "out of memory");
+    int r = target_parse(config->watches[i].target, &w->target, f);
     if (r == 0)
-      r = watch_start(all, w, &config->watches[i], f);
+      r = watch_start(all, w, config, &config->watches[i], f);
     if (r != 0) {
-      if (w)
-        watch_free(w);
+      watch_free(w);
       return r;
     }
     all->items[all->count++] = w;

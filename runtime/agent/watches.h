@@ -20,8 +20,9 @@ struct watches *watches_new(uv_loop_t *loop, struct sets *sets, struct plugins *
 void watches_close(struct watches *all, void (*closed)(void *arg), void *arg);
 void watches_free(struct watches *all); /* ends them; before the plugins */
 
-/* The configuration's watches, checked as far as only plugins and balancers can: their registries
- * exist and the balancers are known. Before anything starts. Returns the number of findings added.
+/* The configuration's registries and watches, checked as far as only plugins and balancers can:
+ * adapters exist and take their options, the balancers are known. Before anything starts. Returns
+ * the number of findings added.
  */
 size_t watches_verify(struct plugins *plugins, const struct config *config,
                       struct findings *findings);

@@ -67,11 +67,24 @@ static void refuse_each(const struct value *section, const char *name, const cha
   }
 }
 
+/* A registry is named as in the scheme of a target. What is in it is its adapter's to judge. */
+static void check_registries(const struct value *all, struct findings *findings) {
+  for (size_t i = 0; i < value_fields(all); i++) {
+    const char *name;
+    const struct value *v = value_field(all, i, &name), *adapter = value_get(v, "adapter");
+    char path[400];
+    snprintf(path, sizeof path, "registries.%.300s", name);
+    if (value_kind(v) != VALUE_TABLE)
+      findings_add(findings, v, path, "expected a table: the options of its adapter");
+    else if (adapter && value_kind(adapter) != VALUE_TEXT)
+      findings_add(findings, adapter, path, "adapter: expected the name of a registry plugin");
+    if (strcmp(name, "embedded") == 0)
+      findings_add(findings, v, path, "\"embedded\" is this agent's own registry");
+  }
+}
+
 /* What later builds will carry out is known by name, and refused: silence would be a promise. */
 static void refuse_later(const struct value *root, struct findings *findings) {
-  refuse_each(value_get(root, "registries"), "registries",
-              "this build of perigee has no registry adapters yet, only the embedded registry",
-              findings);
   refuse_each(value_get(root, "plugins"), "plugins",
               "this build of perigee has no settings for plugins yet", findings);
   if (value_get(root, "resolve"))
@@ -118,6 +131,7 @@ static void read_all(struct config *c, const struct config_options *o, const str
       o->leave || strcmp(value_as_text(value_get(root, "on_stop"), ""), "leave") == 0;
   findings->failed |= !c->run_dir || !c->data_dir || !c->library;
   list_plugin_directories(c, findings);
+  check_registries(value_get(root, "registries"), findings);
   refuse_later(root, findings);
   services_read(c, shape, value_get(root, "services"), findings);
   watches_read(c, value_get(root, "watches"), findings);

@@ -9,22 +9,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const registries[] = {"embedded", "static", "direct"};
-enum { REGISTRIES = sizeof registries / sizeof *registries };
-
-/* Any other registry is a plugin's, and only who loads plugins can judge its targets. */
+/* The two that need no adapter are checked whole; of others, only the adapter knows. */
 static int check_target(const struct target *t, struct fault *f) {
-  size_t i = 0;
-  while (i < REGISTRIES && strcmp(registries[i], t->registry) != 0)
-    i++;
-  if (i == REGISTRIES)
+  bool embedded = strcmp(t->registry, "embedded") == 0;
+  if (embedded && *t->authority) /* another perigee's */
+    return 0;
+  if (!embedded && strcmp(t->registry, "static") != 0 && strcmp(t->registry, "direct") != 0)
     return 0;
   if (*t->authority)
     return fault_set(f, -EINVAL, "%s has no authority: write %s:///%s", t->registry, t->registry,
                      t->name);
   if (t->option_count)
     return fault_set(f, -EINVAL, "%s knows no option \"%s\"", t->registry, t->options[0].key);
-  if (strcmp(t->registry, "embedded") != 0)
+  if (!embedded)
     return target_each_address(t->name, NULL, NULL, f);
   return name_valid(t->name, strlen(t->name))
              ? 0

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <lua.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* bind_NAME.c */
@@ -24,6 +25,7 @@ int open_unix(lua_State *L);
 int open_dns(lua_State *L);
 int open_process(lua_State *L);
 int open_fs(lua_State *L);
+int open_require(lua_State *L);  /* sets the global `require` */
 int open_registry(lua_State *L); /* pushes what lua/perigee/registry.lua rounds off */
 int open_pick(lua_State *L);     /* pushes the function */
 int open_tries(lua_State *L);    /* pushes what lua/perigee/call.lua rounds off */
@@ -43,4 +45,6 @@ struct buf *push_buf(lua_State *L);
 struct set;
 struct set_binding;
 struct set_binding *push_set(lua_State *L, struct set *s); /* raises for memory */
+/* Whether the plugin has said what is in it since: by set:replace or set:current. */
+bool set_binding_current(const struct set_binding *b);
 void set_binding_revoke(struct set_binding *b);

@@ -76,6 +76,7 @@ void library_open(lua_State *L) {
   lua_pushnil(L);
   lua_setfield(L, LUA_REGISTRYINDEX, "_LOADED"); /* what luaopen_* left there */
   open_set(L);
+  open_require(L);
   push_host(L);
   int host = lua_gettop(L);
   for (size_t i = 0; library_names[i]; i++)

@@ -280,14 +280,19 @@ static void mistakes_in_services(void **state) {
 }
 
 static void what_later_builds_do_is_refused(void **state) {
-  finds("return {\n registries = { etcd = {} },\n resolve = 'etcd',\n reload = 'auto',\n"
+  finds("return {\n resolve = 'etcd',\n reload = 'auto',\n"
         " plugins = { gate = {} } }",
-        "perigee.lua:2: registries.etcd: this build of perigee has no registry adapters yet, only "
-        "the embedded registry\n"
-        "perigee.lua:3: resolve: this build of perigee watches only what `watches` names\n"
-        "perigee.lua:4: reload: this build of perigee does not reload by itself yet: expected "
+        "perigee.lua:2: resolve: this build of perigee watches only what `watches` names\n"
+        "perigee.lua:3: reload: this build of perigee does not reload by itself yet: expected "
         "\"manual\"\n"
-        "perigee.lua:5: plugins.gate: this build of perigee has no settings for plugins yet\n");
+        "perigee.lua:4: plugins.gate: this build of perigee has no settings for plugins yet\n");
+}
+
+static void registries_are_tables(void **state) {
+  finds("return { registries = {\n a = 'http://x',\n b = { adapter = 1 },\n embedded = {} } }",
+        "perigee.lua:2: registries.a: expected a table: the options of its adapter\n"
+        "perigee.lua:3: registries.b: adapter: expected the name of a registry plugin\n"
+        "perigee.lua:4: registries.embedded: \"embedded\" is this agent's own registry\n");
 }
 
 static void places_of_computed_tables(void **state) {
@@ -450,6 +455,7 @@ int main(void) {
       WITH_DIRECTORY(ten_mistakes_with_their_lines),
       WITH_DIRECTORY(mistakes_in_services),
       WITH_DIRECTORY(what_later_builds_do_is_refused),
+      WITH_DIRECTORY(registries_are_tables),
       WITH_DIRECTORY(places_of_computed_tables),
       WITH_DIRECTORY(what_is_no_data),
       WITH_DIRECTORY(errors_in_lua),

@@ -187,6 +187,20 @@ static void a_failure_nobody_waits_for_is_logged(void **state) {
   assert_non_null(strstr(text, "unseen"));
 }
 
+static void require_gives_the_library_and_no_more(void **state) {
+  assert_string_equal(ask(*state, "local one = require('perigee.etcd.layouts')\n"
+                                  "return one == require('perigee.etcd.layouts'), type(one.grpc)"),
+                      "true|table");
+  assert_non_null(strstr(ask(*state, "return pcall(require, 'perigee.no_such')"), "cannot open"));
+  assert_string_equal(
+      ask(*state, "local taken = 0\n"
+                  "for _, name in ipairs{ '', 'os', 'perigee', 'perigee.', 'perigee..x',\n"
+                  "  'perigee.a/b', 'perigee.../../x', 'perigee.a\\0b', ('perigee.x'):rep(20) }\n"
+                  "do taken = taken + (pcall(require, name) and 1 or 0) end\n"
+                  "return taken, select(2, pcall(require, 'os')):match('only the library')"),
+      "0|only the library");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       FIXTURE_TEST(json_goes_there_and_back),
@@ -197,6 +211,7 @@ int main(void) {
       FIXTURE_TEST(structures_are_packed_as_in_lua_53),
       FIXTURE_TEST(a_test_can_own_time_and_chance),
       FIXTURE_TEST(times_are_read_and_written),
+      FIXTURE_TEST(require_gives_the_library_and_no_more),
       FIXTURE_TEST(a_line_names_its_plugin),
       FIXTURE_TEST(a_flood_is_cut_and_counted),
       FIXTURE_TEST(a_failure_nobody_waits_for_is_logged),

@@ -96,6 +96,71 @@ static void a_plugin_feeds_a_set(void **state) {
   ground_close(&g);
 }
 
+/* What one bad entry of somebody must not do is hide the others. */
+static void a_lenient_replace_leaves_out_what_is_none(void **state) {
+  struct ground g;
+  ground_open(&g);
+  assert_string_equal(watch(*state, g.set,
+                            "return set:replace({ { id = 'a', address = 'x', port = 1 }, 7,\n"
+                            "  { id = 'b', address = 'y', port = 70000 },\n"
+                            "  { id = 'c', address = 'z', port = 2 } }, { lenient = true })"),
+                      "true|2|instance 2: an instance is a table");
+  assert_int_equal(set_count(g.set), 2);
+  assert_non_null(strstr(watch(*state, g.set,
+                               "return set:replace({ { id = 'a', address = 'x' },\n"
+                               "  { id = 'a', address = 'y' } }, { lenient = true })"),
+                         "nil|"));
+  assert_int_equal(set_count(g.set), 2);
+  ground_close(&g);
+}
+
+static void a_batch_replaces_all_and_is_empty_then(void **state) {
+  struct ground g;
+  ground_open(&g);
+  assert_string_equal(
+      watch(*state, g.set,
+            "local b = set:batch()\n"
+            "for i = 1, 200 do b:put{ id = 'i' .. i, address = 'x', port = i } end\n"
+            "local no, why = b:put{ id = 'j', address = 'x', port = -1 }\n"
+            "b:put{ id = 'i7', address = 'last', port = 7 }\n"
+            "return set:replace(b), no, why"),
+      "true|nil|port: a number from 0 to 65535 is expected");
+  assert_int_equal(set_count(g.set), 200);
+  const struct set_row *rows = set_rows(g.set);
+  for (size_t i = 0; i < 200; i++)
+    if (strcmp(rows[i].instance->id, "i7") == 0)
+      assert_string_equal(rows[i].instance->address, "last");
+  assert_string_equal(watch(*state, g.set,
+                            "local b = set:batch() b:put{ id = 'one', address = 'x' }\n"
+                            "return set:replace(b), set:replace(b)"),
+                      "true|true");
+  assert_int_equal(set_count(g.set), 0);
+  assert_non_null(
+      strstr(watch(*state, g.set,
+                   "local b = set:batch() b:put{ id = 'one', address = 'x' } b:close()\n"
+                   "return pcall(set.replace, set, b)"),
+             "false|batch: closed"));
+  assert_non_null(strstr(watch(*state, g.set, "return pcall(set.replace, set, set)"), "false|"));
+  ground_close(&g);
+}
+
+static void what_is_said_to_be_current_is_not_stale(void **state) {
+  struct ground g;
+  struct sets_stats stats;
+  ground_open(&g);
+  assert_string_equal(watch(*state, g.set, "return set:replace{}"), "true");
+  set_stale(g.set, true);
+  assert_string_equal(watch(*state, g.set, "return set:put{ id = 'a', address = 'x' }"), "true");
+  sets_flush(g.sets);
+  sets_stats(g.sets, &stats);
+  assert_int_equal(stats.stale, 1);
+  assert_string_equal(watch(*state, g.set, "return set:current()"), "true");
+  sets_flush(g.sets);
+  sets_stats(g.sets, &stats);
+  assert_int_equal(stats.stale, 0);
+  ground_close(&g);
+}
+
 static void what_is_wrong_is_said_and_changes_nothing(void **state) {
   static const char *const wrong[][2] = {
       {"set:put(7)", "an instance is a table"},
@@ -187,6 +252,9 @@ static void an_isolate_may_end_before_its_set(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       FIXTURE_TEST(a_plugin_feeds_a_set),
+      FIXTURE_TEST(a_lenient_replace_leaves_out_what_is_none),
+      FIXTURE_TEST(a_batch_replaces_all_and_is_empty_then),
+      FIXTURE_TEST(what_is_said_to_be_current_is_not_stale),
       FIXTURE_TEST(what_is_wrong_is_said_and_changes_nothing),
       FIXTURE_TEST(a_revoked_set_is_closed),
       FIXTURE_TEST(an_isolate_may_end_before_its_set),

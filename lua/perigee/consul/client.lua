@@ -1,0 +1,42 @@
+-- client: a Consul agent by its HTTP API. Answers that are not 200 are nil, message, code.
+local members = require("perigee.members")
+
+local Client = {}
+Client.__index = Client
+
+local codes = { [403] = "EACCES", [404] = "ENOENT", [429] = "EAGAIN" }
+
+-- options: address, token, timeout, namespace, partition, datacenter, tls.
+local function new(options)
+  return setmetatable({ members = members.new(options.address, 8500), options = options }, Client)
+end
+
+-- `query` in one, with what is the same for all requests.
+local function complete(options, query)
+  local all = { ns = options.namespace, partition = options.partition, dc = options.datacenter }
+  for name, value in pairs(query or {}) do
+    all[name] = value
+  end
+  return all
+end
+
+-- timeout: of this request, when it may be held.
+function Client:request(method, path, query, body, timeout)
+  local options = self.options
+  return self.members:try(function(url)
+    local response, message, code = perigee.http.request(method, url .. path, {
+      query = complete(options, query), json = body, any_status = true, tls = options.tls,
+      timeout = timeout or options.timeout, connect_timeout = options.timeout,
+      headers = options.token and { ["X-Consul-Token"] = options.token },
+    })
+    if not response then
+      return nil, url .. ": " .. message, code == "ENOENT" and "EHOSTUNREACH" or code -- a name, not a service
+    elseif response.status ~= 200 then
+      local text = ("Consul said %d: %s"):format(response.status, response.body:sub(1, 300))
+      return nil, text, codes[response.status] or "HTTP_" .. response.status
+    end
+    return response
+  end)
+end
+
+return { new = new }

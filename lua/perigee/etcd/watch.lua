@@ -1,0 +1,224 @@
+-- watch: one service in etcd, loaded and then followed.
+--
+--   load ── all keys, at one revision R ──► set:replace         only what differs is published
+--   stream ── from R + 1 ── events ──► set:put, set:remove      a dropped one: again from where it was
+--   audit ── the newest revision and the number of keys, asked of the same member from time to time:
+--            a stream that is silent while there is news is not trusted
+--
+-- Loaded again: when etcd has compacted what was missed, when the cluster is another one or was restored
+-- from a backup, and when an audit differs.
+local gateway = require("perigee.etcd.gateway")
+local tables = require("perigee.etcd.table")
+
+local encode = perigee.base64.encode
+local GRACE = 2 -- seconds in which an event may be on its way while an audit knows of it
+local SHORT = 1 -- a stream that lived less long is not opened again at once
+
+local Watch = {}
+Watch.__index = Watch
+
+-- `range` is the first key and the one after the last.
+local function new(etcd, first, last, decode, options)
+  return setmetatable({
+    etcd = etcd, key = encode(first), range_end = encode(last), decode = decode, page = options.page,
+    audit = options.audit,
+  }, Watch)
+end
+
+-- Pages of one revision, each handed to `visit` as it comes. The header of the first.
+function Watch:pages(visit)
+  local key, header = self.key, nil
+  repeat
+    local reply, message, code = self.etcd:call("/v3/kv/range", {
+      key = key, range_end = self.range_end, limit = self.page, revision = header and header.revision,
+    })
+    if not reply then
+      return nil, message, code
+    end
+    header = header or reply.header
+    for _, kv in ipairs(reply.kvs or {}) do
+      visit(kv)
+      key = encode(perigee.base64.decode(kv.key) .. "\0")
+    end
+  until not reply.more
+  return header
+end
+
+-- One entry that is wrong must not hide the others.
+local function check(set, ok, message)
+  if not ok then
+    perigee.log.warn("left out what is no instance", { service = set:service(), reason = message })
+  end
+end
+
+-- Everything, in one step. Compacted between two pages: from the start, once.
+function Watch:load(set)
+  local known, batch, header, message, code
+  for _ = 1, 2 do
+    known, batch = tables.new(self.decode), set:batch()
+    header, message, code = self:pages(function(kv)
+      local instance = known:enter(kv)
+      if instance then
+        check(set, batch:put(instance))
+      end
+    end)
+    if header or code ~= "ESTALE" then
+      break
+    end
+  end
+  if not header then
+    batch:close()
+    return nil, message, code
+  end
+  local ok, problem, failed = set:replace(batch)
+  if not ok then
+    return nil, problem, failed
+  end
+  known.revision, known.cluster = tonumber(header.revision), header.cluster_id
+  self.known = known
+  return true
+end
+
+-- One frame's events, all in one turn and so in one snapshot. Returns "reload" where what is here does not
+-- say what is true.
+function Watch:apply(frame, set)
+  local known, again = self.known, nil
+  for _, event in ipairs(frame.events or {}) do
+    if event.type == "DELETE" then
+      local id, doubtful = known:leave(event.kv)
+      again = again or doubtful
+      if id then
+        set:remove(id)
+      end
+    else
+      local instance, left = known:enter(event.kv)
+      if left then
+        set:remove(left)
+      end
+      if instance then
+        check(set, set:put(instance))
+      end
+    end
+  end
+  known.revision = math.max(known.revision, tonumber(frame.header.revision))
+  return again and "reload"
+end
+
+-- Whether the stream's cluster is the one that was loaded from, and not behind it.
+function Watch:elsewhere(header)
+  return header.cluster_id ~= self.known.cluster or tonumber(header.revision) < self.known.revision
+end
+
+-- Reads the stream: "reload", or nil, message, code when it has ended.
+function Watch:follow(next_frame, set)
+  while true do
+    local frame, message, code = next_frame()
+    if not frame then
+      return nil, message, code
+    end
+    if frame.canceled then -- asked before `created`: a refusal is both
+      if frame.compact_revision then
+        return "reload"
+      end
+      local why = frame.cancel_reason or "etcd has ended the watch"
+      return nil, why, gateway.meaning(why) or "ECONNRESET"
+    end
+    if frame.created then
+      if self:elsewhere(frame.header) then
+        return "reload"
+      end
+      self.refused = false
+      set:current()
+    elseif self:apply(frame, set) then
+      return "reload"
+    end
+  end
+end
+
+-- What the member that the stream comes from says now: the newest revision among the keys, how many they
+-- are, and its header. Linearizable: a member that is cut off from the others cannot answer.
+function Watch:ask_newest(member)
+  local reply, message, code = self.etcd:ask_as_user(member, "/v3/kv/range", {
+    key = self.key, range_end = self.range_end, limit = 1, keys_only = true,
+    sort_order = "DESCEND", sort_target = "MOD",
+  })
+  if not reply then
+    return nil, message, code
+  end
+  local newest = reply.kvs and reply.kvs[1]
+  return reply.header, tonumber(newest and newest.mod_revision or 0), tonumber(reply.count or 0)
+end
+
+-- Looks every `audit` seconds until the stream can no longer be trusted: "reload", or nil, message, code.
+function Watch:distrust(member)
+  while true do
+    perigee.sleep(self.audit * (0.9 + 0.2 * perigee.random()))
+    local header, newest, count = self:ask_newest(member)
+    if not header then
+      return nil, newest, count
+    end
+    if self:elsewhere(header) then
+      return "reload"
+    end
+    if newest > self.known.revision or count ~= self.known.count then
+      local before = self.known.revision
+      perigee.sleep(GRACE)
+      if self.known.revision == before then
+        perigee.log.warn("a stream was silent while there was news", { member = member })
+        return "reload"
+      end
+    end
+  end
+end
+
+-- One stream, to its end: "reload"; "again", when it went well for a while; or nil, message, code.
+function Watch:stream(set)
+  local response, member, code = self.etcd:call("/v3/watch", {
+    create_request = {
+      key = self.key, range_end = self.range_end, start_revision = ("%.0f"):format(self.known.revision + 1),
+      progress_notify = true,
+    },
+  }, true)
+  if not response then
+    return nil, member, code
+  end
+  local started = perigee.time.monotonic()
+  local next_frame = gateway.frames(response)
+  local _, verdict, message, why = perigee.task.first(function()
+    return self:follow(next_frame, set)
+  end, function()
+    return self:distrust(member)
+  end)
+  response:close()
+  if verdict then
+    return verdict
+  end
+  self.etcd.members:avoid(member)
+  if why ~= "EACCES" and perigee.time.monotonic() - started > SHORT then
+    return "again"
+  end
+  return nil, message, why
+end
+
+-- Until it fails. What is known stays, and the next call goes on from there.
+function Watch:run(set)
+  while true do
+    if not self.known then
+      local ok, message, code = self:load(set)
+      if not ok then
+        return nil, message, code
+      end
+    end
+    local verdict, message, code = self:stream(set)
+    if verdict == "reload" or code == "ESTALE" then
+      self.known = nil
+    elseif code == "EACCES" and not self.refused then -- a stream says so itself, after it was begun
+      self.refused = true
+      self.etcd:doubt()
+    elseif not verdict then
+      return nil, message, code
+    end
+  end
+end
+
+return { new = new }

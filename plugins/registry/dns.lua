@@ -1,0 +1,37 @@
+-- dns:///name:port: the addresses that a name has, by their time to live. (srv:///... is for SRV records.)
+local names = require("perigee.names")
+
+return {
+  kind = "registry",
+  summary = "the addresses of a name: A and AAAA",
+  options = { timeout = { "duration", "5s", min = "100ms" } },
+
+  open = function()
+    return {}
+  end,
+
+  watch = function(_, target, set, options)
+    local ok, message, code = names.no_server(target)
+    if not ok then
+      return nil, message, code
+    end
+    local host, port = target.name:match("^([^:]+):(%d+)$")
+    if not host then
+      return nil, ("dns:///%s: a name and a port are expected, as in dns:///web.internal:80"):format(target.name), "EINVAL"
+    end
+    return names.follow(set, function()
+      local addresses, ttl, failed = names.addresses(host, options.timeout)
+      if not addresses then
+        return nil, ttl, failed
+      end
+      local instances, seen = {}, {}
+      for _, address in ipairs(addresses) do
+        if not seen[address] then
+          seen[address] = true
+          instances[#instances + 1] = { id = address, address = address, port = tonumber(port) }
+        end
+      end
+      return instances, ttl
+    end)
+  end,
+}

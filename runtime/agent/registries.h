@@ -1,0 +1,25 @@
+/* registries: from the scheme of a target to the plugin that speaks to that registry, and what the
+ * configuration gives it. A scheme is a registry's name in `registries`, then an adapter's.
+ * Control thread only. */
+#pragma once
+
+#include "vm/plugin.h"
+
+struct config;
+struct plugins;
+struct value;
+
+struct registry_use {
+  struct plugin *plugin; /* the table's */
+  struct value *options; /* the registry's, without `adapter`; NULL: none. The caller's */
+  char path[320];        /* "registries.etcd", for findings about the options */
+};
+
+/* -ENOENT: there is neither such a registry nor such an adapter; `f` suggests the nearest. */
+int registries_find(const struct config *config, struct plugins *plugins, const char *scheme,
+                    struct registry_use *out, struct fault *f);
+
+/* Whether each configured registry's adapter is there and takes its options. Returns the number of
+ * findings added. */
+size_t registries_verify(const struct config *config, struct plugins *plugins,
+                         struct findings *findings);

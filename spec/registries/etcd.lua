@@ -1,0 +1,124 @@
+-- etcd: real servers for the specs, on free ports of loopback, one member or several; and etcdctl on the
+-- other side.
+local perigee = require("spec.support.perigee")
+local process = require("spec.support.process")
+
+local Cluster = {}
+Cluster.__index = Cluster
+
+local function argv_of(member, peers, tls)
+  local argv = {
+    "etcd", "--name", member.name, "--data-dir", member.data,
+    "--listen-client-urls", (member.url:gsub("localhost", "127.0.0.1")), "--advertise-client-urls", member.url,
+    "--listen-peer-urls", member.peer, "--initial-advertise-peer-urls", member.peer,
+    "--initial-cluster", peers, "--initial-cluster-token", member.home,
+    "--heartbeat-interval", "100", "--election-timeout", "500", "--log-level", "error", "--unsafe-no-fsync",
+    "--enable-grpc-gateway",
+  }
+  for name, file in pairs(tls and { cert = "server.pem", key = "server.key", ["trusted-ca"] = "ca.pem" } or {}) do
+    table.insert(argv, ("--%s-file=%s/%s"):format(name, tls, file))
+  end
+  if tls then
+    table.insert(argv, "--client-cert-auth")
+  end
+  return argv
+end
+
+-- options: members (default 1), tls (a directory with certificates: then only who has one is let in).
+local function start(options)
+  local cluster = setmetatable({ members = {}, tls = options and options.tls }, Cluster)
+  local home, peers = perigee.scratch(), {}
+  for i = 1, options and options.members or 1 do
+    local member = {
+      name = "m" .. i, home = home, data = home .. "/m" .. i,
+      url = (cluster.tls and "https://localhost:" or "http://127.0.0.1:") .. perigee.free_port(),
+      peer = "http://127.0.0.1:" .. perigee.free_port(),
+    }
+    cluster.members[i] = member
+    peers[i] = member.name .. "=" .. member.peer
+  end
+  cluster.peers = table.concat(peers, ",")
+  for i in ipairs(cluster.members) do
+    cluster:start(i)
+  end
+  cluster:ready()
+  return cluster
+end
+
+function Cluster:start(i)
+  local member = self.members[i]
+  member.process = perigee.spawn(argv_of(member, self.peers, self.tls))
+end
+
+-- kill -9; `pause` and `go_on` are a member that says nothing.
+function Cluster:kill(i)
+  self.members[i].process:kill()
+end
+
+function Cluster:pause(i)
+  self.members[i].process:signal(process.signal.STOP)
+end
+
+function Cluster:go_on(i)
+  self.members[i].process:signal(process.signal.CONT)
+end
+
+function Cluster:urls()
+  local urls = {}
+  for i, member in ipairs(self.members) do
+    urls[i] = member.url
+  end
+  return urls
+end
+
+local function words(cluster, at, ...)
+  local argv = { "etcdctl", "--endpoints", cluster.members[at].url, "--command-timeout", "5s" }
+  if cluster.user then
+    table.insert(argv, "--user")
+    table.insert(argv, cluster.user)
+  end
+  for name, file in pairs(cluster.tls and { cert = "client.pem", key = "client.key", cacert = "ca.pem" } or {}) do
+    table.insert(argv, ("--%s=%s/%s"):format(name, cluster.tls, file))
+  end
+  for _, word in ipairs({ ... }) do
+    table.insert(argv, word)
+  end
+  return argv
+end
+
+-- etcdctl's words against the member `at`: { code, out, err }.
+function Cluster:ask(at, ...)
+  return perigee.run(words(self, at, ...), { env = { ETCDCTL_API = "3" } })
+end
+
+-- Changes root's password, and says it from now on.
+function Cluster:password(password)
+  local r = perigee.run(words(self, 1, "user", "passwd", "root", "--interactive=false"),
+    { env = { ETCDCTL_API = "3" }, stdin = password .. "\n" })
+  assert(r.code == 0, r.err)
+  self.user = "root:" .. password
+end
+
+-- The same, which must succeed: what it printed.
+function Cluster:ctl(...)
+  local r = self:ask(1, ...)
+  assert(r.code == 0, "etcdctl " .. table.concat({ ... }, " ") .. ": " .. r.err)
+  return r.out
+end
+
+function Cluster:ready(at)
+  perigee.wait_for("etcd to answer", function()
+    local member = self.members[at or 1].process
+    member:poll()
+    assert(not member.done, member:stderr())
+    local r = self:ask(at or 1, "get", "x")
+    return r.code == 0 or r.err:find("user name is empty", 1, true), r.err
+  end, 30)
+end
+
+-- The revision of the newest change anywhere.
+function Cluster:revision()
+  return tonumber(self:ctl("get", "x", "-w", "json"):match('"revision":(%d+)'))
+end
+
+return { start = start }

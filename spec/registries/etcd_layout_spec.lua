@@ -1,0 +1,63 @@
+-- What other programs write to etcd is read as they mean it.
+local etcd = require("spec.registries.etcd")
+local host = require("spec.registries.host")
+
+describe("layouts of others in etcd", function()
+  local cluster, agent
+
+  setup(function()
+    cluster = etcd.start()
+    local urls = cluster:urls()
+    agent = host.agent({
+      registries = {
+        plain = { adapter = "etcd", endpoints = urls, layout = "json" },
+        named = { adapter = "etcd", endpoints = urls, layout = "grpc" },
+        ours = { endpoints = urls, prefix = "x/" },
+      },
+      watches = {
+        plain = "plain:///web",
+        zero = ("discov://%s/user.rpc"):format(urls[1]:match("//(.*)")),
+        grpc = "named:///shop/web",
+        ours = "ours:///web",
+      },
+    }, { plugins = { "ours" } })
+  end)
+
+  it("go-zero: an address once, for as long as one key has it", function()
+    cluster:ctl("put", "user.rpc/7587862094918223", "10.0.0.1:8080")
+    cluster:ctl("put", "user.rpc/7587862094918224", "10.0.0.1:8080")
+    cluster:ctl("put", "user.rpc/7587862094918225", "[fd00::1]:8080")
+    cluster:ctl("put", "user.rpc2/1", "10.0.0.9:8080")
+    host.expect(agent, "zero", "10.0.0.1:8080 [fd00::1]:8080")
+    cluster:ctl("del", "user.rpc/7587862094918224")
+    cluster:ctl("put", "user.rpc/7587862094918226", "10.0.0.3:8080")
+    host.expect(agent, "zero", "10.0.0.1:8080 10.0.0.3:8080 [fd00::1]:8080")
+    cluster:ctl("del", "user.rpc/7587862094918223")
+    host.expect(agent, "zero", "10.0.0.3:8080 [fd00::1]:8080")
+  end)
+
+  it("plain JSON: services/NAME and services/NAME/ID, numbers as ids, ports in the address", function()
+    cluster:ctl("put", "services/web", '{"ID":12345,"IP":"10.0.0.1:80"}')
+    cluster:ctl("put", "services/web/b", '{"ID":"b","IP":"10.0.0.2","Port":81}')
+    cluster:ctl("put", "services/web-admin", '{"ID":"c","IP":"10.0.0.3:80"}')
+    host.expect(agent, "plain", "10.0.0.1:80 10.0.0.2:81")
+    cluster:ctl("put", "services/web", '{"ID":12346,"IP":"10.0.0.4:80"}')
+    host.expect(agent, "plain", "10.0.0.2:81 10.0.0.4:80")
+    cluster:ctl("del", "services/web")
+    host.expect(agent, "plain", "10.0.0.2:81")
+  end)
+
+  it("grpc-go's naming/endpoints", function()
+    cluster:ctl("put", "shop/web/10.0.0.1:50051", '{"Op":0,"Addr":"10.0.0.1:50051","Metadata":null}')
+    cluster:ctl("put", "shop/web/x", '{"Op":0,"Addr":"10.0.0.2:50051","Metadata":{"az":"a","n":3}}')
+    host.expect(agent, "grpc", "10.0.0.1:50051 10.0.0.2:50051")
+  end)
+
+  it("a layout of one's own, in a plugin of a few lines", function()
+    cluster:ctl("put", "x/web@1", "0.5 10.0.0.1 80")
+    cluster:ctl("put", "x/web2@1", "1 10.0.0.2 80")
+    host.expect(agent, "ours", "10.0.0.1:80")
+    cluster:ctl("del", "x/web@1")
+    host.expect(agent, "ours", "")
+  end)
+end)

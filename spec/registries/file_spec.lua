@@ -1,0 +1,52 @@
+-- A file as a registry: JSON and Lua, renamed into place, wrong for a while.
+local host = require("spec.registries.host")
+local perigee = require("spec.support.perigee")
+
+local function place(path, text)
+  perigee.write(path .. ".new", text)
+  assert(os.rename(path .. ".new", path))
+end
+
+describe("a file as a registry", function()
+  local agent, home
+
+  setup(function()
+    home = perigee.scratch()
+    place(home .. "/web.json", '["10.0.0.1:80", {"address":"10.0.0.2","port":80,"tags":["v1"]}, "[fd00::1]:80"]')
+    place(home .. "/api.lua", 'return { { id = "a", address = "10.0.0.5", port = 8000 + 80, weight = 2 } }')
+    agent = host.agent({ watches = { web = "file://" .. home .. "/web.json", api = "file://" .. home .. "/api.lua" } })
+  end)
+
+  it("is read, in JSON or as Lua", function()
+    host.expect(agent, "web", "10.0.0.1:80 10.0.0.2:80 [fd00::1]:80")
+    host.expect(agent, "api", "10.0.0.5:8080")
+  end)
+
+  it("is followed, however it is written", function()
+    place(home .. "/web.json", '["10.0.0.3:80"]')
+    host.expect(agent, "web", "10.0.0.3:80")
+    perigee.write(home .. "/web.json", '["10.0.0.4:80"]')
+    host.expect(agent, "web", "10.0.0.4:80")
+    place(home .. "/other.json", "nothing")
+    place(home .. "/web.json", "[]")
+    host.expect(agent, "web", "")
+    place(home .. "/web.json", '["10.0.0.4:80"]')
+    host.expect(agent, "web", "10.0.0.4:80")
+  end)
+
+  it("leaves the last good list while it is wrong, or not there", function()
+    for _, wrong in ipairs({ '["10.0.0.5:80"', '{"a":1}', '[{"address":"10.0.0.6","port":"x"}]', '["nowhere"]' }) do
+      place(home .. "/web.json", wrong)
+      host.stale(agent, "web", true)
+      assert.equal("10.0.0.4:80", host.endpoints(agent, "web"))
+      place(home .. "/web.json", '["10.0.0.4:80"]')
+      host.stale(agent, "web", false)
+    end
+    os.remove(home .. "/api.lua")
+    host.stale(agent, "api", true)
+    assert.equal("10.0.0.5:8080", host.endpoints(agent, "api"))
+    place(home .. "/api.lua", "return { while true do end }")
+    place(home .. "/api.lua", 'return { { address = "10.0.0.7", port = 1 } }')
+    host.expect(agent, "api", "10.0.0.7:1", 40)
+  end)
+end)
