@@ -1,8 +1,10 @@
 #include "agent/agent.h"
 
 #include "agent/checks.h"
+#include "agent/feedback.h"
 #include "agent/inherited.h"
 #include "agent/lag.h"
+#include "agent/live.h"
 #include "agent/node.h"
 #include "agent/parts.h"
 #include "agent/plugins.h"
@@ -20,6 +22,7 @@
 #include "registry/embedded.h"
 #include "registry/store.h"
 #include "vm/isolate.h"
+#include "watch/balancer.h"
 #include "watch/set.h"
 
 #include <errno.h>
@@ -36,6 +39,7 @@ static void on_published(void *arg, const struct set_published *what) {
   struct agent *a = arg;
   if (view_publish_service(a->view, what) != 0)
     log_error("view not updated: out of memory", LOG_S("service", what->service));
+  live_published(a->live, what);
   watches_published(a->watches, what);
 }
 
@@ -132,6 +136,7 @@ static int read_version(void *arg, const char *key, const void *value, size_t le
 static void on_tick(uv_timer_t *timer) {
   struct agent *a = timer->data;
   catalog_tick(a->catalog);
+  feedback_tick(a->feedback);
   save_version(a);
   watches_tick(a->watches);
 }
@@ -228,6 +233,7 @@ static int make_parts(struct agent *a) {
   a->sets = sets_new(a->catalog, on_published, a);
   a->checks = checks_new(&a->loop, a->plugins);
   a->lag = lag_new(&a->loop);
+  a->live = a->sets ? live_new(&a->loop, a->catalog, a->sets) : NULL;
   const struct watches_with with = {.loop = &a->loop,
                                     .io = a->io,
                                     .store = a->store,
@@ -236,7 +242,8 @@ static int make_parts(struct agent *a) {
                                     .config = a->config,
                                     .withdrew = withdrew,
                                     .arg = a};
-  a->watches = a->sets ? watches_new(&with) : NULL;
+  if (a->live && sets_place(a->sets, &(struct balancer_host){c->node, c->zone}) == 0)
+    a->watches = watches_new(&with);
   if (!a->watches || !a->checks || !a->lag ||
       view_new(&node, server_workers(c->workers), &a->view) != 0 ||
       embedded_new(&a->loop, a->store, &registry_events, a, &a->embedded) != 0)
@@ -254,6 +261,8 @@ static int start_serving(struct agent *a) {
                                  .version = PERIGEE_VERSION};
   if (server_start(&a->loop, &config, a->view, &agent_requests, a, &a->server, &f) != 0)
     return fail("cannot start", &f);
+  if (feedback_new(&a->loop, a->config->run_dir, a->live, &a->feedback, &f) != 0)
+    log_warn("each process balances on its own counts alone", LOG_S("error", f.text));
   return 0;
 }
 
@@ -352,6 +361,8 @@ static void end_parts(struct agent *a) {
   vm_free(a->vm);
   io_free(a->io);
   lag_free(a->lag);
+  feedback_free(a->feedback);
+  live_free(a->live);
   sets_free(a->sets);
   view_free(a->view);
   if (a->store) /* it did not start: nothing has closed it */

@@ -25,6 +25,8 @@ struct agent {
   struct registrars *registrars;
   struct server *server;
   struct lag *lag;
+  struct live *live;
+  struct feedback *feedback;
   uv_prepare_t turn; /* publishes what the turn changed, before the loop sleeps */
   uv_timer_t tick;   /* once a second: heartbeat, resting blocks, the persisted version */
   uv_timer_t due;    /* what waits to be published (sets_due_ns) has a turn then */

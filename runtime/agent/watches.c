@@ -136,8 +136,8 @@ static void verify_one(const struct config *config, struct plugins *plugins,
                        const struct config_watch *from, struct findings *findings) {
   char path[600];
   struct fault f;
-  const char *balancer;
-  if (balancer_parse(from->balancer, &balancer, &f) != 0) {
+  const struct balancer_host host = {config->node, config->zone};
+  if (balancer_check(from->balancer, &host, &f) != 0) {
     snprintf(path, sizeof path, "watches.%s.balancer", from->service);
     findings_add(findings, value_get(from->declared, "balancer"), path, "%s", f.text);
   }

@@ -187,7 +187,7 @@ static int pick_try(struct exchange *x, const struct perigee_pick_options *optio
 }
 
 static struct perigee_pick_options options_of(struct exchange *x) {
-  struct perigee_pick_options options = {.size = sizeof options};
+  struct perigee_pick_options options = {.size = sizeof options, .flags = PERIGEE_NO_REPORT};
   options.key = exchange_param(x, "key");
   options.key_length = options.key ? strlen(options.key) : 0;
   options.port = exchange_param(x, "port");

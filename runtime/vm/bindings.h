@@ -28,6 +28,7 @@ int open_fs(lua_State *L);
 int open_require(lua_State *L);  /* sets the global `require` */
 int open_registry(lua_State *L); /* pushes what lua/perigee/registry.lua rounds off */
 int open_pick(lua_State *L);     /* pushes the function */
+int open_tries(lua_State *L);    /* pushes what lua/perigee/call.lua rounds off */
 
 /* A number of seconds or a text like "500ms" at `index`, in nanoseconds; else raises. */
 int64_t duration_check(lua_State *L, int index);
