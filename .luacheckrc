@@ -12,4 +12,5 @@ files["lua"] = { read_globals = { "perigee" } }
 files["lua/perigee/coroutine.lua"] = { globals = { "coroutine" } }
 files["lua/perigee/depth.lua"] = { globals = { "coroutine", "string", "table" } }
 files["examples/**/perigee.lua"] = { read_globals = { "env", "file", "host" } }
+files["examples/clients/openresty"] = { globals = { "ngx" } } -- nginx's own
 files["spec/**/*_spec.lua"] = { std = "+busted" }

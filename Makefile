@@ -100,6 +100,17 @@ endef
 $(foreach e,$(EXAMPLES),$(eval $(call EXAMPLE_RULE,$(e),$(e:$(BUILD)/%=%))))
 examples: $(EXAMPLES)
 
+# examples/clients/go, where Debian's Go and gRPC are (the group `clients` of .ci/deps). Built in
+# GOPATH mode, with these sources alone: nothing is downloaded.
+GO_CLIENTS := $(BUILD)/examples/clients/go/call
+$(GO_CLIENTS): export GO111MODULE := off
+$(GO_CLIENTS): export GOPATH  := $(CURDIR)/examples/clients/go:/usr/share/gocode
+$(GO_CLIENTS): export GOCACHE := $(CURDIR)/build/go-cache
+$(GO_CLIENTS): $(filter-out %_test.go,$(wildcard examples/clients/go/src/*/*.go examples/clients/go/src/*/*/*.go))
+	@mkdir -p $(@D)
+	$(call say,go,$(@D)) CGO_ENABLED=0 go build -o $(@D)/ call grpccall healthserver && touch $@
+tests: $(and $(shell command -v go),$(wildcard /usr/share/gocode/src/google.golang.org/grpc),$(GO_CLIENTS))
+
 # spec/bench/NAME.c and spec/fuzz/NAME_fuzz.c: linked with the folders that they include from.
 BENCHES := $(patsubst spec/%.c,$(BUILD)/%,$(wildcard spec/bench/*.c))
 FUZZERS := $(patsubst spec/%.c,$(BUILD)/%,$(wildcard spec/fuzz/*_fuzz.c))
@@ -113,6 +124,13 @@ $(foreach f,$(FUZZERS),$(eval $(call PROGRAM_RULE,$(f),$(f:$(BUILD)/%=%),-fsanit
 benches: $(BENCHES)
 fuzzers: $(FUZZERS)
 
+# spec/simulate: select/ with a clock of its own in the place of the machine's; outliers are watch/'s.
+SIMULATE := $(BUILD)/spec/simulate/simulate
+$(SIMULATE): $(wildcard spec/simulate/*.c spec/simulate/*.h) $(call libs-of,watch)
+	@mkdir -p $(@D)
+	$(call say,link,$@) $(CC) $(CFLAGS_ALL) -Ispec/simulate -o $@ $(filter %.c,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group -Wl,--wrap=select_now_ns $(LDFLAGS_ALL) -lm
+tests: $(SIMULATE)
+
 run: ## the example: an agent, three back ends and a client, until Ctrl-C (FOR=20s: for that long)
 	@.ci/deps build
 	$(AGAIN) all examples
@@ -120,6 +138,7 @@ run: ## the example: an agent, three back ends and a client, until Ctrl-C (FOR=2
 
 test: ## every test; ONLY="catalog vm" runs those whose path holds one of the words
 	@.ci/deps build test
+	-@$(if $(CI),.ci/deps clients) # large; without them their tests say that they are skipped
 	$(AGAIN) all examples tests || { echo "0 passed, 1 failed, 0 skipped"; exit 1; }
 	@spec/run $(ONLY)
 
@@ -149,6 +168,12 @@ bench: ## measure; the table is also left in build/bench.json
 	@.ci/deps build bench
 	$(AGAIN) all examples benches
 	@spec/bench/run $(BENCHES)
+
+simulate: ## the balancers against slow, failing and new endpoints: a table, and build/simulate.svg
+	@.ci/deps build
+	$(AGAIN) $(SIMULATE)
+	@$(SIMULATE) --svg $(BUILD)/simulate.svg
+	@echo "$(BUILD)/simulate.svg shows it"
 
 lint: ## formatting, clang-tidy, luacheck, the include arrows, file lengths, exported symbols
 	@.ci/deps build lint
@@ -206,4 +231,4 @@ help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile | expand -t 18
 
 -include $(foreach f,$(FOLDERS),$(OBJ_$(f):.o=.d)) $(addsuffix .d,$(TESTS) $(BENCHES) $(FUZZERS))
-.PHONY: all tests examples benches fuzzers package run test sanitize tsan fuzz bench lint print-cflags fresh deps install clean help
+.PHONY: all tests examples benches fuzzers package run test sanitize tsan fuzz bench simulate lint print-cflags fresh deps install clean help

@@ -1,11 +1,14 @@
 #include "agent/agent.h"
 
 #include "agent/checks.h"
+#include "agent/feedback.h"
 #include "agent/inherited.h"
 #include "agent/lag.h"
+#include "agent/live.h"
 #include "agent/node.h"
 #include "agent/parts.h"
 #include "agent/plugins.h"
+#include "agent/registrars.h"
 #include "agent/requests.h"
 #include "agent/watches.h"
 #include "base/buf.h"
@@ -19,6 +22,7 @@
 #include "registry/embedded.h"
 #include "registry/store.h"
 #include "vm/isolate.h"
+#include "watch/balancer.h"
 #include "watch/set.h"
 
 #include <errno.h>
@@ -36,6 +40,7 @@ static void on_published(void *arg, const struct set_published *what) {
   struct agent *a = arg;
   if (view_publish_service(a->view, what) != 0)
     log_error("view not updated: out of memory", LOG_S("service", what->service));
+  live_published(a->live, what);
   watches_published(a->watches, what);
 }
 
@@ -45,6 +50,12 @@ static void on_changed(void *arg, const struct registration_state *state, bool g
     log_error("view not updated: out of memory",
               LOG_S("instance", state->registration->instance->id));
   watches_local(a->watches, state, gone);
+  registrars_local(a->registrars, state, gone);
+}
+
+static bool withdrew(void *arg, const struct instance *in) {
+  const struct agent *a = arg;
+  return a->registrars && registrars_withdrew(a->registrars, in->service, in->id);
 }
 
 static void on_check_start(void *arg, uint64_t handle, const struct registration *r, uint32_t i) {
@@ -70,14 +81,32 @@ static void on_due(uv_timer_t *timer) {
   (void)timer; /* what waited for its time is published at the end of this turn */
 }
 
+/* Once each watch has loaded; or has not in three seconds, since a name without endpoints must not
+ * keep all others from being used. */
+static void become_ready(struct agent *a) {
+  static const int64_t patience_us = 3000000;
+  if (a->ready || a->stops)
+    return;
+  bool loaded = watches_ready(a->watches);
+  if (!loaded && clock_wall_us() - a->started_us < patience_us)
+    return;
+  if (!loaded)
+    log_warn("ready, though not every watch has loaded");
+  a->ready = true;
+  server_ready(a->server, true);
+}
+
 /* At the end of each turn, before the loop sleeps: all that the turn changed becomes visible. What
  * a flush itself changed (a watch that follows another) is published by the next turn, at once. */
 static void on_turn(uv_prepare_t *prepare) {
   struct agent *a = prepare->data;
   catalog_version_raise(a->catalog, embedded_index(a->embedded));
+  watches_flush(a->watches);
   size_t published = sets_flush(a->sets);
   embedded_index_raise(a->embedded, catalog_version(a->catalog));
+  watches_answer(a->watches);
   view_commit(a->view);
+  become_ready(a);
   if (published && sets_dirty(a->sets))
     uv_idle_start(&a->again, flush_again);
   else
@@ -108,7 +137,9 @@ static int read_version(void *arg, const char *key, const void *value, size_t le
 static void on_tick(uv_timer_t *timer) {
   struct agent *a = timer->data;
   catalog_tick(a->catalog);
+  feedback_tick(a->feedback);
   save_version(a);
+  watches_tick(a->watches);
 }
 
 /* ---- stopping ---- */
@@ -123,6 +154,7 @@ static void on_server_stopped(void *arg) {
   struct agent *a = arg;
   a->server = NULL;
   save_version(a);
+  watches_save(a->watches);
   store_close(a->store, on_store_closed, a);
 }
 
@@ -131,17 +163,22 @@ static void on_watches_closed(void *arg) {
   server_stop(a->server, on_server_stopped, a);
 }
 
+static void on_registrars_stopped(void *arg) {
+  struct agent *a = arg;
+  watches_close(a->watches, on_watches_closed, a);
+}
+
 /* A plain stop keeps every registration: the catalog stays valid, and the next agent takes up what
  * the store holds. --leave takes them back first. */
 static void agent_stop(struct agent *a) {
   if (a->stops++ > 0)
     _exit(130); /* asked twice: at once; the catalog and the store are whole at any moment */
   log_info("stopping", LOG_I("registrations", embedded_count(a->embedded)));
+  registrars_stop(a->registrars, a->config->leave_on_stop, on_registrars_stopped, a);
   if (a->config->leave_on_stop) {
     embedded_leave(a->embedded);
     sets_flush(a->sets);
   }
-  watches_close(a->watches, on_watches_closed, a);
 }
 
 static void on_stop_signal(uv_signal_t *signal, int number) {
@@ -197,7 +234,17 @@ static int make_parts(struct agent *a) {
   a->sets = sets_new(a->catalog, on_published, a);
   a->checks = checks_new(&a->loop, a->plugins);
   a->lag = lag_new(&a->loop);
-  a->watches = a->sets ? watches_new(&a->loop, a->sets, a->plugins) : NULL;
+  a->live = a->sets ? live_new(&a->loop, a->catalog, a->sets) : NULL;
+  const struct watches_with with = {.loop = &a->loop,
+                                    .io = a->io,
+                                    .store = a->store,
+                                    .sets = a->sets,
+                                    .plugins = a->plugins,
+                                    .config = a->config,
+                                    .withdrew = withdrew,
+                                    .arg = a};
+  if (a->live && sets_place(a->sets, &(struct balancer_host){c->node, c->zone}) == 0)
+    a->watches = watches_new(&with);
   if (!a->watches || !a->checks || !a->lag ||
       view_new(&node, server_workers(c->workers), &a->view) != 0 ||
       embedded_new(&a->loop, a->store, &registry_events, a, &a->embedded) != 0)
@@ -215,6 +262,8 @@ static int start_serving(struct agent *a) {
                                  .version = PERIGEE_VERSION};
   if (server_start(&a->loop, &config, a->view, &agent_requests, a, &a->server, &f) != 0)
     return fail("cannot start", &f);
+  if (feedback_new(&a->loop, a->config->run_dir, a->live, &a->feedback, &f) != 0)
+    log_warn("each process balances on its own counts alone", LOG_S("error", f.text));
   return 0;
 }
 
@@ -222,7 +271,10 @@ static int start_serving(struct agent *a) {
  * services, which replace what the store had under their ids. */
 static int apply_configuration(struct agent *a) {
   struct fault f = {0};
-  if (watches_configure(a->watches, a->config, &f) != 0)
+  if (watches_configure(a->watches, &f) != 0)
+    return fail("cannot start", &f);
+  a->registrars = registrars_new(&a->loop, a->plugins, a->config, a->store, &f);
+  if (!a->registrars)
     return fail("cannot start", &f);
   int r = embedded_restore(a->embedded);
   if (r != 0) {
@@ -296,13 +348,13 @@ static int agent_start(struct agent *a) {
   announce(a);
   start_handles(a);
   on_turn(&a->turn);
-  server_ready(a->server, true);
   return 0;
 }
 
 /* Ends the parts in the reverse order of their making. What a part still has on the loop (handles
  * that are closing) goes with the last turns. */
 static void end_parts(struct agent *a) {
+  registrars_free(a->registrars);
   watches_free(a->watches);
   checks_free(a->checks);
   plugins_free(a->plugins);
@@ -310,6 +362,8 @@ static void end_parts(struct agent *a) {
   vm_free(a->vm);
   io_free(a->io);
   lag_free(a->lag);
+  feedback_free(a->feedback);
+  live_free(a->live);
   sets_free(a->sets);
   view_free(a->view);
   if (a->store) /* it did not start: nothing has closed it */

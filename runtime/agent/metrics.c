@@ -1,15 +1,20 @@
 #include "agent/metrics.h"
 
 #include "agent/checks.h"
+#include "agent/feedback.h"
 #include "agent/lag.h"
+#include "agent/live.h"
 #include "agent/parts.h"
 #include "agent/plugins.h"
+#include "agent/registrars.h"
+#include "agent/watches.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "catalog/writer.h"
 #include "config/config.h"
 #include "registry/embedded.h"
 #include "registry/store.h"
+#include "watch/outlier.h"
 #include "watch/set.h"
 
 #include <unistd.h>
@@ -111,6 +116,34 @@ static void check_metrics(struct agent *a, struct buf *out) {
           s.plugin_faults);
 }
 
+static const char *const outcome_names[FEEDBACK_OUTCOMES] = {"success", "server_error", "timeout",
+                                                             "connect_failure"};
+
+static void live_metrics(struct agent *a, struct buf *out) {
+  struct feedback_stats f;
+  struct live_stats s;
+  feedback_stats(a->feedback, &f);
+  live_stats(a->live, &s);
+  gauge(out, "perigee_feedback_processes", "Processes whose calls are counted.",
+        (double)f.processes);
+  counter(out, "perigee_feedback_refused_total",
+          "Processes that were refused: no page of ours, or too many.", f.refused);
+  counter(out, "perigee_feedback_collections_total", "How often the pages were read.",
+          s.collections);
+  gauge(out, "perigee_calls_in_flight", "Calls in flight, of the processes that count them.",
+        (double)s.in_flight);
+  gauge(out, "perigee_retries_in_flight", "Of these, retries.", (double)s.retries);
+  family(out, "perigee_calls_total", "counter", "Calls reported, by outcome.");
+  for (int i = 0; i < FEEDBACK_OUTCOMES; i++)
+    buf_format(out, "perigee_calls_total{outcome=\"%s\"} %llu\n", outcome_names[i],
+               (unsigned long long)s.reports[i]);
+  gauge(out, "perigee_outliers_ejected", "Endpoints that are ejected now.", (double)s.ejected);
+  family(out, "perigee_outlier_ejections_total", "counter", "Ejections, by reason.");
+  for (int i = OUTLIER_CONSECUTIVE; i <= OUTLIER_FAILURES; i++)
+    buf_format(out, "perigee_outlier_ejections_total{reason=\"%s\"} %llu\n",
+               outlier_reason_name((enum outlier_reason)i), (unsigned long long)s.ejections[i]);
+}
+
 struct plugin_rows {
   struct buf *out;
   const char *metric;
@@ -191,7 +224,10 @@ void agent_metrics(struct agent *a, struct buf *out) {
   catalog_metrics(a, out);
   set_metrics(a, out);
   registry_metrics(a, out);
+  registrars_metrics(a->registrars, out);
+  watches_metrics(a->watches, out);
   check_metrics(a, out);
+  live_metrics(a, out);
   plugin_metrics(a, out);
   lag_metrics(a->lag, out);
 }

@@ -22,8 +22,11 @@ struct agent {
   struct checks *checks;
   struct embedded *embedded;
   struct watches *watches;
+  struct registrars *registrars;
   struct server *server;
   struct lag *lag;
+  struct live *live;
+  struct feedback *feedback;
   uv_prepare_t turn; /* publishes what the turn changed, before the loop sleeps */
   uv_timer_t tick;   /* once a second: heartbeat, resting blocks, the persisted version */
   uv_timer_t due;    /* what waits to be published (sets_due_ns) has a turn then */
@@ -31,6 +34,7 @@ struct agent {
   uv_signal_t terminate, interrupt;
   uint64_t version_saved;
   int64_t started_us;
+  bool ready;     /* told the server so */
   unsigned stops; /* how often it was told to stop */
   int exit_code;
 };

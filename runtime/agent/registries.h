@@ -11,7 +11,8 @@ struct value;
 
 struct registry_use {
   struct plugin *plugin; /* the table's */
-  struct value *options; /* the registry's, without `adapter`; NULL: none. The caller's */
+  struct value *options; /* the registry's, without what is the host's; NULL: none. The caller's */
+  double ttl_s;          /* of leases in it */
   char path[320];        /* "registries.etcd", for findings about the options */
 };
 

@@ -3,6 +3,7 @@
 #include "agent/metrics.h"
 #include "agent/parts.h"
 #include "agent/plugins.h"
+#include "agent/watches.h"
 #include "base/buf.h"
 #include "base/fault.h"
 #include "registry/embedded.h"
@@ -40,6 +41,11 @@ static void do_check(void *arg, const char *check_id, enum status s, const char 
                      reply_fn reply, void *to) {
   struct agent *a = arg;
   answer_refusal(embedded_check_update(a->embedded, check_id, s, output, reply, to), reply, to);
+}
+
+static void do_resolve(void *arg, const char *service, reply_fn reply, void *to) {
+  struct agent *a = arg;
+  watches_ask(a->watches, service, reply, to);
 }
 
 static void answer_text(struct agent *a, void (*write)(struct agent *a, struct buf *out),
@@ -110,4 +116,5 @@ const struct server_requests agent_requests = {
     .do_metrics = do_metrics,
     .do_status = do_status,
     .do_plugins = do_plugins,
+    .do_resolve = do_resolve,
 };

@@ -1,5 +1,6 @@
 #include "agent/watcher.h"
 
+#include "agent/reference.h"
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/findings.h"
@@ -71,20 +72,6 @@ static struct isolate *isolate_for(const struct watcher *w) {
   return plugin_isolate(w->use.plugin);
 }
 
-/* References are made and dropped under protection: both may allocate. */
-struct keeping {
-  lua_State *from; /* whose `index` is to be kept */
-  int index, reference;
-};
-
-static int keep_body(lua_State *L, void *arg) {
-  struct keeping *k = arg;
-  lua_pushvalue(k->from, k->index);
-  lua_xmove(k->from, L, 1);
-  k->reference = luaL_ref(L, LUA_REGISTRYINDEX);
-  return 0;
-}
-
 static void on_opened(void *arg, const struct call_result *result) {
   struct watcher *w = arg;
   call_ended(w);
@@ -96,13 +83,11 @@ static void on_opened(void *arg, const struct call_result *result) {
     const char *nothing = "open returned nothing";
     back_off(w, result->results > 1 ? text_at(result->L, 1 - result->results, nothing) : nothing);
   } else {
-    struct keeping k = {.from = result->L, .index = -result->results};
     struct fault f;
-    if (isolate_enter(isolate_for(w), keep_body, &k, &f) != 0) {
+    if (reference_keep(isolate_for(w), result->L, -result->results, &w->connection, &f) != 0) {
       back_off(w, f.text);
       return;
     }
-    w->connection = k.reference;
     w->opened = true;
     again_after(w, 0);
   }
@@ -114,16 +99,10 @@ static int push_connection(lua_State *L, void *arg) {
   return 1;
 }
 
-static int drop_body(lua_State *L, void *arg) {
-  const struct watcher *w = arg;
-  luaL_unref(L, LUA_REGISTRYINDEX, w->connection);
-  luaL_unref(L, LUA_REGISTRYINDEX, w->place);
-  return 0;
-}
-
 /* Gives the connection and the plugin's use back. The set keeps what is known. */
 static void forget(struct watcher *w) {
-  isolate_enter(isolate_for(w), drop_body, w, NULL);
+  reference_drop(isolate_for(w), w->connection);
+  reference_drop(isolate_for(w), w->place);
   attachment_free(w->attachment);
   w->attachment = NULL;
   w->connection = w->place = LUA_REFNIL;
@@ -168,7 +147,7 @@ static void on_watched(void *arg, const struct call_result *result) {
   } else {
     double every = plugin_every(w->use.plugin);
     w->failures = 0;
-    set_stale(w->set, false);
+    set_current(w->set);
     if (result->results >= 1 && lua_toboolean(L, first))
       again_after(w, every > 0 ? every : every_s);
   }

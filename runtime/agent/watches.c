@@ -1,12 +1,15 @@
 #include "agent/watches.h"
 
+#include "agent/copies.h"
+#include "agent/probes.h"
 #include "agent/registries.h"
-#include "agent/watcher.h"
+#include "agent/watches_inside.h"
+#include "base/buf.h"
+#include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/value.h"
 #include "config/config.h"
-#include "config/target.h"
 #include "watch/balancer.h"
 
 #include <errno.h>
@@ -14,151 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct watch {
-  struct target target;
-  struct set *set;
-  struct watcher *watcher; /* NULL: it follows the embedded registry */
-};
+enum { COPY_TICKS = 5 }; /* a copy is at most so many seconds older than what is published */
 
-struct watches {
-  uv_loop_t *loop;
-  struct sets *sets;
-  struct plugins *plugins;
-  struct watch **items; /* by service */
-  size_t count;
-  size_t closing; /* watchers whose plugin closes its connection; one more while they begin to */
-  void (*closed)(void *arg);
-  void *closed_arg;
-};
-
-struct watches *watches_new(uv_loop_t *loop, struct sets *sets, struct plugins *plugins) {
-  struct watches *all = calloc(1, sizeof *all);
-  if (all)
-    *all = (struct watches){.loop = loop, .sets = sets, .plugins = plugins};
-  return all;
-}
-
-static void watch_free(struct watch *w) {
-  if (w->watcher)
-    watcher_end(w->watcher);
-  if (w->set)
-    set_close(w->set);
-  target_clear(&w->target);
-  free(w);
-}
-
-static void on_one_closed(void *arg) {
-  struct watches *all = arg;
-  if (--all->closing == 0)
-    all->closed(all->closed_arg);
-}
-
-void watches_close(struct watches *all, void (*closed)(void *arg), void *arg) {
-  all->closed = closed;
-  all->closed_arg = arg;
-  all->closing = 1;
-  for (size_t i = 0; i < all->count; i++) {
-    struct watcher *w = all->items[i]->watcher;
-    all->closing += w && watcher_close(w, on_one_closed, all);
-  }
-  on_one_closed(all);
-}
-
-void watches_free(struct watches *all) {
-  if (!all)
-    return;
-  for (size_t i = 0; i < all->count; i++)
-    watch_free(all->items[i]);
-  free(all->items);
-  free(all);
-}
-
-/* This agent's own; with an authority it is another perigee's, which a plugin watches. */
-static bool is_embedded(const struct target *t) {
-  return strcmp(t->registry, "embedded") == 0 && !*t->authority;
-}
-
-static void verify_one(const struct config *config, struct plugins *plugins,
-                       const struct config_watch *from, struct findings *findings) {
-  char path[600];
-  struct fault f;
-  const char *balancer;
-  if (balancer_parse(from->balancer, &balancer, &f) != 0) {
-    snprintf(path, sizeof path, "watches.%s.balancer", from->service);
-    findings_add(findings, value_get(from->declared, "balancer"), path, "%s", f.text);
-  }
-  struct target target;
-  if (target_parse(from->target, &target, &f) != 0) {
-    snprintf(path, sizeof path, "watches.%s.target", from->service);
-    findings_add(findings, value_get(from->declared, "target"), path, "%s", f.text);
-    return;
-  }
-  struct registry_use use = {0};
-  int r = is_embedded(&target) ? 0 : registries_find(config, plugins, target.registry, &use, &f);
-  if (r == 0 && use.plugin && !plugin_provides(use.plugin, "watch"))
-    r = fault_set(&f, -ENOSYS, "the registry \"%s\" cannot be watched: its plugin has no `watch`",
-                  target.registry);
-  if (r != 0) {
-    snprintf(path, sizeof path, "watches.%s.target", from->service);
-    findings_add(findings, value_get(from->declared, "target"), path, "%s", f.text);
-  }
-  value_unref(use.options);
-  target_clear(&target);
-}
-
-size_t watches_verify(struct plugins *plugins, const struct config *config,
-                      struct findings *findings) {
-  size_t before = findings->count;
-  registries_verify(config, plugins, findings);
-  for (size_t i = 0; i < config->watch_count; i++)
-    verify_one(config, plugins, &config->watches[i], findings);
-  return findings->count - before;
-}
-
-static int watch_start(struct watches *all, struct watch *w, const struct config *config,
-                       const struct config_watch *from, struct fault *f) {
-  struct registry_use use;
-  w->set = sets_open(all->sets, from->service);
-  if (!w->set)
-    return fault_set(f, -ENOMEM, "out of memory");
-  int r = set_balancer(w->set, from->balancer, f);
-  if (r != 0 || is_embedded(&w->target))
-    return r;
-  r = registries_find(config, all->plugins, w->target.registry, &use, f);
-  if (r == 0 &&
-      !(w->watcher = watcher_start(all->loop, &use, &w->target, w->set, (unsigned)all->count)))
-    r = fault_set(f, -ENOMEM, "out of memory");
-  value_unref(use.options);
-  return r;
-}
-
-static int by_service(const void *a, const void *b) {
-  const struct watch *const *x = a, *const *y = b;
-  return strcmp(set_service((*x)->set), set_service((*y)->set));
-}
-
-int watches_configure(struct watches *all, const struct config *config, struct fault *f) {
-  all->items = calloc(config->watch_count ? config->watch_count : 1, sizeof *all->items);
-  if (!all->items)
-    return fault_set(f, -ENOMEM, "out of memory");
-  for (size_t i = 0; i < config->watch_count; i++) {
-    struct watch *w = calloc(1, sizeof *w);
-    if (!w)
-      return fault_set(f, -ENOMEM, "out of memory");
-    int r = target_parse(config->watches[i].target, &w->target, f);
-    if (r == 0)
-      r = watch_start(all, w, config, &config->watches[i], f);
-    if (r != 0) {
-      watch_free(w);
-      return r;
-    }
-    all->items[all->count++] = w;
-  }
-  qsort(all->items, all->count, sizeof *all->items, by_service);
-  return 0;
-}
-
-static const struct watch *watch_find(const struct watches *all, const char *service) {
+struct watch *watch_find(const struct watches *all, const char *service) {
   size_t low = 0, high = all->count;
   while (low < high) {
     size_t middle = (low + high) / 2;
@@ -173,10 +34,236 @@ static const struct watch *watch_find(const struct watches *all, const char *ser
   return NULL;
 }
 
+/* ---- from the sources to the feeds ---- */
+
+static void on_source(struct watches *all, unsigned i, const struct set_published *what) {
+  struct watch *w = watch_find(all, what->service);
+  if (w && w->feed && !what->gone)
+    feed_told(w->feed, i, what);
+}
+
+static void on_first_source(void *arg, const struct set_published *what) {
+  on_source(arg, 0, what);
+}
+
+static void on_second_source(void *arg, const struct set_published *what) {
+  on_source(arg, 1, what);
+}
+
+static void on_probed(void *arg, const struct instance *in, bool alive) {
+  struct watch *w = watch_find(arg, in->service);
+  if (w && w->feed && !alive)
+    feed_disprove(w->feed, in->id);
+}
+
+void watches_flush(struct watches *all) {
+  for (unsigned i = 0; i < FEED_SOURCES; i++)
+    sets_flush(all->parts.sources[i]);
+}
+
+/* ---- its beginning and its end ---- */
+
+struct watches *watches_new(const struct watches_with *with) {
+  struct watches *all = calloc(1, sizeof *all);
+  if (!all)
+    return NULL;
+  *all = (struct watches){.store = with->store};
+  all->parts = (struct watch_parts){.loop = with->loop,
+                                    .plugins = with->plugins,
+                                    .config = with->config,
+                                    .sets = with->sets,
+                                    .withdrew = with->withdrew,
+                                    .arg = with->arg};
+  all->parts.sources[0] = sets_new_apart(on_first_source, all);
+  all->parts.sources[1] = sets_new_apart(on_second_source, all);
+  all->parts.probes = probes_new(with->io, on_probed, all);
+  if (all->parts.sources[0] && all->parts.sources[1] && all->parts.probes)
+    return all;
+  watches_free(all);
+  return NULL;
+}
+
+static void on_one_closed(void *arg) {
+  struct watches *all = arg;
+  if (--all->closing == 0)
+    all->closed(all->closed_arg);
+}
+
+void watches_close(struct watches *all, void (*closed)(void *arg), void *arg) {
+  all->closed = closed;
+  all->closed_arg = arg;
+  all->closing = 1;
+  for (size_t i = 0; i < all->count; i++)
+    all->closing += watch_close(all->items[i], on_one_closed, all);
+  on_one_closed(all);
+}
+
+void watches_free(struct watches *all) {
+  if (!all)
+    return;
+  watches_abandon(all);
+  probes_free(all->parts.probes);
+  for (size_t i = 0; i < all->count; i++)
+    watch_free(all->items[i]);
+  for (unsigned i = 0; i < FEED_SOURCES; i++)
+    sets_free(all->parts.sources[i]);
+  free(all->items);
+  free(all);
+}
+
+static void verify_target(const struct config *config, struct plugins *plugins,
+                          const struct config_watch *from, const char *field, const char *text,
+                          struct findings *findings) {
+  char path[600];
+  struct fault f;
+  struct target target;
+  struct registry_use use = {0};
+  int r = target_parse(text, &target, &f);
+  if (r == 0 && !target_is_embedded(&target))
+    r = registries_find(config, plugins, target.registry, &use, &f);
+  if (r == 0 && use.plugin && !plugin_provides(use.plugin, "watch"))
+    r = fault_set(&f, -ENOSYS, "the registry \"%s\" cannot be watched: its plugin has no `watch`",
+                  target.registry);
+  if (r != 0) {
+    snprintf(path, sizeof path, "watches.%s.%s", from->service, field);
+    findings_add(findings, value_get(from->declared, field), path, "%s", f.text);
+  }
+  value_unref(use.options);
+  target_clear(&target);
+}
+
+static void verify_one(const struct config *config, struct plugins *plugins,
+                       const struct config_watch *from, struct findings *findings) {
+  char path[600];
+  struct fault f;
+  const struct balancer_host host = {config->node, config->zone};
+  if (balancer_check(from->balancer, &host, &f) != 0) {
+    snprintf(path, sizeof path, "watches.%s.balancer", from->service);
+    findings_add(findings, value_get(from->declared, "balancer"), path, "%s", f.text);
+  }
+  verify_target(config, plugins, from, "target", from->target, findings);
+  if (from->second)
+    verify_target(config, plugins, from, from->merge == FEED_FALLBACK ? "fallback" : "also",
+                  from->second, findings);
+}
+
+static void verify_resolve(const struct config *config, struct plugins *plugins,
+                           struct findings *findings) {
+  const struct value *resolve = value_get(config->root, "resolve");
+  struct registry_use use = {0};
+  struct fault f;
+  int r = resolve ? registries_find(config, plugins, value_as_text(resolve, ""), &use, &f) : 0;
+  if (r == 0 && use.plugin && !plugin_provides(use.plugin, "watch"))
+    r = fault_set(&f, -ENOSYS, "the registry \"%s\" cannot be watched", value_as_text(resolve, ""));
+  if (r != 0)
+    findings_add(findings, resolve, "resolve", "%s", f.text);
+  value_unref(use.options);
+}
+
+size_t watches_verify(struct plugins *plugins, const struct config *config,
+                      struct findings *findings) {
+  size_t before = findings->count;
+  registries_verify(config, plugins, findings);
+  for (size_t i = 0; i < config->watch_count; i++)
+    verify_one(config, plugins, &config->watches[i], findings);
+  verify_resolve(config, plugins, findings);
+  return findings->count - before;
+}
+
+/* Into its place by name. Takes nothing over when it fails. */
+static int insert(struct watches *all, struct watch *w) {
+  struct watch **items = realloc(all->items, (all->count + 1) * sizeof *items);
+  if (!items)
+    return -ENOMEM;
+  all->items = items;
+  size_t i = all->count++;
+  for (; i > 0 && strcmp(set_service(items[i - 1]->set), set_service(w->set)) > 0; i--)
+    items[i] = items[i - 1];
+  items[i] = w;
+  return 0;
+}
+
+int watch_add(struct watches *all, const struct watch_wish *wish, struct watch **out,
+              struct fault *f) {
+  int rc = watch_new(&all->parts, wish, out, f);
+  if (rc != 0)
+    return rc;
+  rc = insert(all, *out);
+  if (rc != 0) {
+    watch_free(*out);
+    return fault_set(f, rc, "out of memory");
+  }
+  return 0;
+}
+
+static void seed(void *arg, const char *service, const struct instances *has, int64_t written_us) {
+  struct watches *all = arg;
+  struct watch *w = watch_find(all, service);
+  if (!w || !w->feed) {
+    copy_erase(all->store, service);
+    return;
+  }
+  int64_t age_us = clock_wall_us() - written_us;
+  feed_seed(w->feed, has, clock_now_ns() - (age_us > 0 ? age_us * 1000 : 0));
+}
+
+int watches_configure(struct watches *all, struct fault *f) {
+  const struct config *config = all->parts.config;
+  for (size_t i = 0; i < config->watch_count; i++) {
+    const struct config_watch *from = &config->watches[i];
+    const struct watch_wish wish = {.service = from->service,
+                                    .targets = {from->target, from->second},
+                                    .rule = {.merge = from->merge,
+                                             .on_empty = from->on_empty,
+                                             .min_endpoints = from->min_endpoints,
+                                             .stale_after_ns = from->stale_after_ns},
+                                    .balancer = from->balancer,
+                                    .delay_ms = (unsigned)i};
+    struct watch *w;
+    int rc = watch_add(all, &wish, &w, f);
+    if (rc != 0)
+      return rc;
+  }
+  copies_each(all->store, seed, all);
+  return 0;
+}
+
+bool watches_ready(const struct watches *all) {
+  for (size_t i = 0; i < all->count; i++)
+    if (all->items[i]->feed && !feed_ready(all->items[i]->feed))
+      return false;
+  return true;
+}
+
+static void write_copies(struct watches *all) {
+  for (size_t i = 0; i < all->count; i++) {
+    struct watch *w = all->items[i];
+    if (w->changed && !w->on_demand)
+      copy_write(all->store, set_service(w->set), set_rows(w->set), set_count(w->set));
+    w->changed = false;
+  }
+}
+
+void watches_tick(struct watches *all) {
+  for (size_t i = 0; i < all->count; i++)
+    if (all->items[i]->feed)
+      feed_tick(all->items[i]->feed);
+  if (all->on_demand > 0)
+    watches_forget_idle(all);
+  if (++all->ticks % COPY_TICKS == 0)
+    write_copies(all);
+}
+
+void watches_save(struct watches *all) {
+  write_copies(all);
+}
+
+/* ---- what the embedded registry has ---- */
+
 /* Whether the embedded registry feeds this service's set. */
 static bool fed_from_here(const struct watches *all, const char *service) {
   const struct watch *w = watch_find(all, service);
-  return !w || (is_embedded(&w->target) && strcmp(w->target.name, service) == 0);
+  return !w || (!w->feed && strcmp(w->targets[0].name, service) == 0);
 }
 
 /* Each local endpoint holds its set open, so that a service without a watch lasts as long as it has
@@ -189,7 +276,7 @@ void watches_local(struct watches *all, const struct registration_state *state, 
                LOG_S("service", in->service), LOG_S("instance", in->id));
     return;
   }
-  struct set *s = sets_find(all->sets, in->service);
+  struct set *s = sets_find(all->parts.sets, in->service);
   if (gone) {
     if (s && set_remove(s, in->id) == 0)
       set_close(s);
@@ -197,7 +284,7 @@ void watches_local(struct watches *all, const struct registration_state *state, 
   }
   bool known = s && set_status(s, in->id, state->status) != -ENOENT;
   if (!known)
-    s = sets_open(all->sets, in->service);
+    s = sets_open(all->parts.sets, in->service);
   int r = s ? set_put(s, in, state->status) : -ENOMEM;
   if (r != 0) {
     log_error("registered, but not in the catalog", LOG_S("service", in->service),
@@ -208,24 +295,62 @@ void watches_local(struct watches *all, const struct registration_state *state, 
 }
 
 static void follow(const struct watch *w, const struct set_published *what) {
-  struct instance **instances = calloc(what->count ? what->count : 1, sizeof *instances);
-  enum status *statuses = calloc(what->count ? what->count : 1, sizeof *statuses);
-  if (instances && statuses) {
-    for (size_t i = 0; i < what->count; i++) {
-      instances[i] = what->rows[i].instance;
-      statuses[i] = what->rows[i].status;
-    }
-    set_replace(w->set, instances, statuses, what->count);
-  }
-  free(instances);
-  free(statuses);
+  struct instances has = {0};
+  if (instances_copy(&has, what->rows, what->count) == 0)
+    set_replace(w->set, has.items, has.statuses, has.count);
+  instances_free(&has);
 }
 
 void watches_published(struct watches *all, const struct set_published *what) {
   for (size_t i = 0; i < all->count; i++) {
-    const struct watch *w = all->items[i];
-    if (is_embedded(&w->target) && strcmp(w->target.name, what->service) == 0 &&
-        strcmp(set_service(w->set), what->service) != 0)
+    struct watch *w = all->items[i];
+    bool itself = strcmp(set_service(w->set), what->service) == 0;
+    if (itself && w->feed && !what->stale)
+      w->changed = true;
+    if (!itself && !w->feed && strcmp(w->targets[0].name, what->service) == 0)
       follow(w, what);
+  }
+}
+
+/* ---- metrics ---- */
+
+static void family(struct buf *out, const char *name, const char *type, const char *help) {
+  buf_format(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+void watches_metrics(const struct watches *all, struct buf *out) {
+  struct feed_stats sum = {0};
+  for (size_t i = 0; i < all->count; i++) {
+    struct feed_stats one = {0};
+    if (all->items[i]->feed)
+      feed_stats(all->items[i]->feed, &one);
+    sum.held += one.held;
+    sum.holds += one.holds;
+    sum.kept += one.kept;
+    sum.differing += one.differing;
+  }
+  family(out, "perigee_guard_held_endpoints", "gauge",
+         "Endpoints that vanished in a sudden loss which is not believed yet.");
+  buf_format(out, "perigee_guard_held_endpoints %llu\n", (unsigned long long)sum.held);
+  family(out, "perigee_guard_holds_total", "counter", "Sudden losses that were held.");
+  buf_format(out, "perigee_guard_holds_total %llu\n", (unsigned long long)sum.holds);
+  family(out, "perigee_watch_kept_total", "counter",
+         "Lists shorter than min_endpoints that were not published.");
+  buf_format(out, "perigee_watch_kept_total %llu\n", (unsigned long long)sum.kept);
+  family(out, "perigee_watch_differing", "gauge",
+         "Ids that only one of two compared registries has.");
+  buf_format(out, "perigee_watch_differing %llu\n", (unsigned long long)sum.differing);
+  bool any = false;
+  for (size_t i = 0; i < all->count; i++) {
+    int64_t since = set_stale_ns(all->items[i]->set);
+    if (since == 0)
+      continue;
+    if (!any)
+      family(out, "perigee_watch_stale_seconds", "gauge",
+             "How long a service's source has been unreachable.");
+    any = true;
+    buf_text(out, "perigee_watch_stale_seconds{service=");
+    buf_json_text(out, set_service(all->items[i]->set));
+    buf_format(out, "} %.3f\n", (double)(clock_now_ns() - since) / 1e9);
   }
 }

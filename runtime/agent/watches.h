@@ -14,7 +14,24 @@ struct watches;
 struct plugins;
 struct config;
 
-struct watches *watches_new(uv_loop_t *loop, struct sets *sets, struct plugins *plugins);
+struct io;
+struct store;
+struct buf;
+
+/* What it works with; all of it outlives it. */
+struct watches_with {
+  uv_loop_t *loop;
+  struct io *io;
+  struct store *store;
+  struct sets *sets; /* what is published */
+  struct plugins *plugins;
+  const struct config *config;
+  /* Whether this agent itself has withdrawn an instance lately. */
+  bool (*withdrew)(void *arg, const struct instance *in);
+  void *arg;
+};
+
+struct watches *watches_new(const struct watches_with *with);
 /* Stops watching and lets the registries' plugins close their connections, for at most a second:
  * then, or at once, calls `closed`. What is published stays. Before watches_free; once. */
 void watches_close(struct watches *all, void (*closed)(void *arg), void *arg);
@@ -27,8 +44,27 @@ void watches_free(struct watches *all); /* ends them; before the plugins */
 size_t watches_verify(struct plugins *plugins, const struct config *config,
                       struct findings *findings);
 
-/* Starts them. Once. 0 or negative errno. */
-int watches_configure(struct watches *all, const struct config *config, struct fault *f);
+/* Starts those of the configuration, with what the data directory knows of them. Once. 0 or
+ * negative errno. */
+int watches_configure(struct watches *all, struct fault *f);
+
+/* A service is asked for. One that nobody configured is watched through `resolve`, until nobody has
+ * asked for ten minutes. `answer` is called once, with 0 when what there is can be picked from,
+ * -ENOENT: nobody knows it, or -EAGAIN: there are too many. Waits for the first load, 5 s at most.
+ */
+void watches_ask(struct watches *all, const char *service,
+                 void (*answer)(void *arg, int status, const char *text), void *arg);
+/* At the end of a turn, after the sets' own flush: answers those who wait for what was published.
+ */
+void watches_answer(struct watches *all);
+
+/* At the end of a turn, before the sets' own flush: what sources said becomes what is published. */
+void watches_flush(struct watches *all);
+void watches_tick(struct watches *all); /* once a second */
+void watches_save(struct watches *all); /* to the data directory, before the store is closed */
+/* Whether each watch has heard of its source, or knows what a former life knew. */
+bool watches_ready(const struct watches *all);
+void watches_metrics(const struct watches *all, struct buf *out);
 
 /* A registration of this agent changed or is gone: an endpoint of its service, unless a watch takes
  * that service from elsewhere. */

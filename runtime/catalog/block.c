@@ -9,55 +9,67 @@
 
 enum { COUNT_MAX = 1 << 20, BYTES_MAX = 1 << 30, CRITICAL = 2 };
 
-/* Rows are sorted by class, then tier, then as they were given. What can be picked is the first
- * tier of the healthy class, or of the critical class when nothing is healthy. */
-enum row_class { HEALTHY, HEALTHY_WEIGHTLESS, UNHEALTHY, UNHEALTHY_WEIGHTLESS };
+/* Rows are sorted by class, then by group, or by tier where they are in none, then as they were
+ * given. */
+enum row_class { PICKED, HEALTHY, UNHEALTHY };
 
-static enum row_class class_of(const struct catalog_endpoint *e) {
-  if (e->status < CRITICAL)
-    return e->weight > 0 ? HEALTHY : HEALTHY_WEIGHTLESS;
-  return e->weight > 0 ? UNHEALTHY : UNHEALTHY_WEIGHTLESS;
-}
-static uint64_t sort_key(const struct catalog_endpoint *e, uint32_t i) {
-  return (uint64_t)class_of(e) << 48 | (uint64_t)e->tier << 32 | i;
-}
 static int compare_keys(const void *a, const void *b) {
   uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
   return x < y ? -1 : x > y;
 }
-static uint16_t key_tier(uint64_t key) {
-  return (uint16_t)(key >> 32);
-}
-static enum row_class key_class(uint64_t key) {
-  return (enum row_class)(key >> 48);
+
+static int row_reserve(struct block_draft *d, size_t count) {
+  struct {
+    void **array;
+    size_t size;
+  } arrays[] = {{(void **)&d->order, sizeof *d->order},
+                {(void **)&d->weights, sizeof *d->weights},
+                {(void **)&d->ids, sizeof *d->ids},
+                {(void **)&d->shape_weights, sizeof *d->shape_weights},
+                {(void **)&d->shape_groups, sizeof *d->shape_groups},
+                {(void **)&d->shares, sizeof *d->shares}};
+  if (count <= d->row_room)
+    return 0;
+  for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++) {
+    void *grown = realloc(*arrays[i].array, count * arrays[i].size);
+    if (!grown)
+      return -ENOMEM;
+    *arrays[i].array = grown;
+  }
+  d->row_room = count;
+  return 0;
 }
 
-static int sort_rows(struct block_draft *d, const struct catalog_snapshot *s, uint32_t *healthy) {
+static int sort_rows(struct block_draft *d, const struct catalog_snapshot *s,
+                     const struct catalog_shape *shape, struct catalog_block *head) {
   bool sorted = true;
-  if (s->count > d->row_room) {
-    uint64_t *order = realloc(d->order, s->count * sizeof *order);
-    if (order)
-      d->order = order;
-    double *weights = realloc(d->weights, s->count * sizeof *weights);
-    if (weights)
-      d->weights = weights;
-    if (!order || !weights)
-      return -ENOMEM;
-    d->row_room = s->count;
+  for (uint32_t i = 0; i < s->count; i++) {
+    const struct catalog_endpoint *e = &s->endpoints[i];
+    bool picked = shape->weights[i] > 0;
+    enum row_class class = picked ? PICKED : e->status < CRITICAL ? HEALTHY : UNHEALTHY;
+    uint16_t group = picked ? shape->groups[i] : e->tier;
+    head->pickable += picked;
+    d->order[i] = (uint64_t) class << 48 | (uint64_t)group << 32 | i;
+    sorted = sorted && (i == 0 || d->order[i - 1] < d->order[i]);
   }
-  *healthy = 0;
+  if (!sorted)
+    qsort(d->order, s->count, sizeof *d->order, compare_keys);
+  for (uint32_t i = 0; i < head->pickable; i++) {
+    uint32_t from = (uint32_t)d->order[i];
+    d->weights[i] = shape->weights[from];
+    d->ids[i] = s->endpoints[from].id ? s->endpoints[from].id : "";
+  }
+  return 0;
+}
+
+/* What the endpoints' own fields must be, before anything is computed from them. */
+static int check_endpoints(const struct catalog_snapshot *s, uint32_t *healthy) {
   for (uint32_t i = 0; i < s->count; i++) {
     const struct catalog_endpoint *e = &s->endpoints[i];
     if (!(e->weight >= 0 && e->weight <= DBL_MAX) || e->status > CRITICAL)
       return -EINVAL;
     *healthy += e->status < CRITICAL;
-    d->order[i] = sort_key(e, i);
-    sorted = sorted && (i == 0 || d->order[i - 1] < d->order[i]);
   }
-  if (!sorted)
-    qsort(d->order, s->count, sizeof *d->order, compare_keys);
-  for (uint32_t i = 0; i < s->count; i++)
-    d->weights[i] = s->endpoints[(uint32_t)d->order[i]].weight;
   return 0;
 }
 
@@ -235,42 +247,102 @@ static int put_texts(struct block_draft *d, const struct texts *t, uint32_t *off
   return r;
 }
 
-static int put_tables(struct block_draft *d, struct catalog_block *head, const char *balancer) {
-  struct catalog_tables t = {.balancer = balancer, .weights = d->weights, .count = head->pickable};
-  int r = place(d, head->pickable, sizeof *t.alias, &head->alias);
+/* Bytes that were made elsewhere, at a multiple of 8. */
+static int put_bytes(struct block_draft *d, const void *bytes, size_t length, uint32_t *at) {
+  int r = align(d, 8);
   if (r == 0)
-    r = place(d, head->pickable, sizeof *t.order, &head->order);
-  if (r < 0)
-    return r;
-  t.alias = (struct catalog_alias *)(d->bytes + head->alias);
-  t.order = (uint32_t *)(d->bytes + head->order);
-  r = catalog_tables_build(&t);
-  head->cycle = head->pickable;
-  head->balancer = t.number;
+    r = extend(d, length, at);
+  if (r == 0 && length)
+    memcpy(d->bytes + *at, bytes, length);
   return r;
 }
 
-/* One group for each tier of the class that is picked from; the rows are sorted by both. */
-static int put_groups(struct block_draft *d, struct catalog_block *head, enum row_class class) {
-  for (uint32_t first = 0, end; first < head->count; first = end) {
-    uint16_t tier = key_tier(d->order[first]);
-    if (key_class(d->order[first]) != class)
-      break;
-    for (end = first;
-         end < head->count && key_class(d->order[end]) == class && key_tier(d->order[end]) == tier;)
-      end++;
-    struct catalog_group group = {.first = first, .count = end - first, .tier = tier};
-    uint32_t at;
-    int r = place(d, 1, sizeof group, &at);
-    if (r < 0)
-      return r;
-    memcpy(d->bytes + at, &group, sizeof group);
-    if (head->group_count++ == 0) {
-      head->groups = at;
-      head->pickable = group.count;
-    }
+static int put_group(struct block_draft *d, const struct catalog_block *head,
+                     const struct catalog_group_tables *from, const struct catalog_share *share,
+                     double upto, const struct catalog_endpoint *first, uint32_t at) {
+  struct catalog_group group = {.first = from->first, .count = from->count, .tier = share->tier};
+  double weight = 0;
+  group.upto = upto < 1 ? (uint32_t)(upto * 0x1p32) : UINT32_MAX;
+  for (uint32_t i = 0; i < from->count; i++)
+    weight += d->weights[from->first + i];
+  group.weight = weight > FLT_MAX ? FLT_MAX : (float)weight;
+  if (share->zoned) {
+    int32_t zone = texts_number(&d->zones, first->zone ? first->zone : "");
+    if (zone < 0)
+      return zone;
+    group.zone = (uint16_t)zone;
   }
-  return 0;
+  group.table_length = from->table_bytes;
+  int r = from->table ? put_bytes(d, from->table, from->table_bytes, &group.table) : 0;
+  if (!from->table && head->group_count == 1) {
+    group.table = head->alias; /* one table serves both */
+    group.table_length = head->pickable * (uint32_t)sizeof(struct catalog_alias);
+  }
+  if (r == 0)
+    memcpy(d->bytes + at, &group, sizeof group);
+  return r;
+}
+
+static int put_tables(struct block_draft *d, struct catalog_block *head,
+                      const struct catalog_snapshot *s, struct catalog_tables *t) {
+  int r = place(d, head->pickable, sizeof *t->alias, &head->alias);
+  if (r < 0)
+    return r;
+  t->alias = (struct catalog_alias *)(d->bytes + head->alias);
+  r = catalog_tables_build(t);
+  if (r == 0)
+    r = put_bytes(d, t->order, t->cycle * sizeof *t->order, &head->order);
+  if (r == 0)
+    r = place(d, t->group_count, sizeof(struct catalog_group), &head->groups);
+  if (r == 0 && t->top)
+    r = put_bytes(d, t->top, t->group_count * sizeof *t->top, &head->top);
+  head->group_count = t->group_count;
+  double upto = 0;
+  for (uint32_t g = 0; r == 0 && g < t->group_count; g++) {
+    upto = g + 1 < t->group_count ? upto + t->groups[g].share : 1;
+    r = put_group(d, head, &t->groups[g], &d->shares[g], upto,
+                  &s->endpoints[(uint32_t)d->order[t->groups[g].first]],
+                  head->groups + g * (uint32_t)sizeof(struct catalog_group));
+  }
+  head->cycle = t->cycle;
+  head->balancer = t->number;
+  head->flags |= t->uniform ? CATALOG_UNIFORM : 0;
+  memcpy(head->options, t->options, sizeof head->options);
+  return r;
+}
+
+/* The groups' ranges in the sorted rows, and the tables over them. */
+static int make_tables(struct block_draft *d, struct catalog_block *head,
+                       const struct catalog_snapshot *s, const struct catalog_shape *shape) {
+  static const struct catalog_rules none;
+  struct catalog_tables t = {.balancer = s->balancer,
+                             .rules = s->rules ? s->rules : &none,
+                             .weights = d->weights,
+                             .ids = d->ids,
+                             .count = head->pickable,
+                             .group_count = shape->group_count};
+  t.groups = calloc(shape->group_count ? shape->group_count : 1, sizeof *t.groups);
+  if (!t.groups)
+    return -ENOMEM;
+  for (uint32_t i = 0; i < head->pickable; i++)
+    t.groups[(uint16_t)(d->order[i] >> 32)].count++;
+  for (uint32_t g = 0, first = 0; g < shape->group_count; first += t.groups[g++].count) {
+    t.groups[g].first = first;
+    t.groups[g].share = shape->shares[g].share;
+  }
+  int r = put_tables(d, head, s, &t);
+  catalog_tables_end(&t);
+  free(t.groups);
+  return r;
+}
+
+static int put_rows(struct block_draft *d, const struct catalog_block *head,
+                    const struct catalog_snapshot *s) {
+  int r = 0;
+  for (uint32_t i = 0; r == 0 && i < head->count; i++)
+    r = put_row(d, &s->endpoints[(uint32_t)d->order[i]],
+                head->rows + i * (uint32_t)sizeof(struct catalog_row));
+  return r;
 }
 
 int block_build(struct block_draft *d, const struct catalog_snapshot *s) {
@@ -278,26 +350,22 @@ int block_build(struct block_draft *d, const struct catalog_snapshot *s) {
   uint32_t at;
   if (s->count > COUNT_MAX)
     return -E2BIG;
-  int r = sort_rows(d, s, &head.healthy);
-  if (r < 0)
+  int r = check_endpoints(s, &head.healthy);
+  if (r < 0 || (r = row_reserve(d, s->count)) < 0)
     return r;
-  bool fail_open = s->count && !head.healthy;
-  head.flags = (fail_open ? CATALOG_FAIL_OPEN : 0u) | (s->stale ? CATALOG_STALE : 0u);
+  struct catalog_shape shape = {
+      .weights = d->shape_weights, .groups = d->shape_groups, .shares = d->shares};
+  if ((r = catalog_shape_build(&shape, s)) < 0 || (r = sort_rows(d, s, &shape, &head)) < 0)
+    return r;
+  head.flags = (s->count && !head.healthy ? CATALOG_FAIL_OPEN : 0u) |
+               (shape.panic ? CATALOG_PANIC : 0u) | (s->stale ? CATALOG_STALE : 0u);
   d->length = 0;
   texts_clear(&d->zones);
   texts_clear(&d->ports);
   if ((r = texts_number(&d->zones, "")) < 0 || (r = place(d, 1, sizeof head, &at)) < 0 ||
       (r = place(d, head.count, sizeof(struct catalog_row), &head.rows)) < 0 ||
-      (r = put_groups(d, &head, fail_open ? UNHEALTHY : HEALTHY)) < 0 ||
-      (r = put_tables(d, &head, s->balancer)) < 0)
-    return r;
-  for (uint32_t i = 0; i < head.count; i++) {
-    r = put_row(d, &s->endpoints[(uint32_t)d->order[i]],
-                head.rows + i * (uint32_t)sizeof(struct catalog_row));
-    if (r < 0)
-      return r;
-  }
-  if ((r = put_texts(d, &d->zones, &head.zones, &head.zone_count)) < 0 ||
+      (r = make_tables(d, &head, s, &shape)) < 0 || (r = put_rows(d, &head, s)) < 0 ||
+      (r = put_texts(d, &d->zones, &head.zones, &head.zone_count)) < 0 ||
       (r = put_texts(d, &d->ports, &head.ports, &head.port_count)) < 0 || (r = align(d, 8)) < 0)
     return r;
   head.bytes = (uint32_t)d->length;
@@ -309,6 +377,10 @@ void block_end(struct block_draft *d) {
   free(d->bytes);
   free(d->order);
   free(d->weights);
+  free(d->ids);
+  free(d->shape_weights);
+  free(d->shape_groups);
+  free(d->shares);
   texts_end(&d->zones);
   texts_end(&d->ports);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "catalog/layout.h"
+#include "catalog/tables.h"
 #include "catalog/texts.h"
 #include "catalog/writer.h"
 
@@ -10,9 +11,12 @@
 struct block_draft {
   unsigned char *bytes; /* the result: `length` of them, a multiple of 8 */
   size_t length, room;
-  uint64_t *order; /* the rows' class, tier and number in the caller's array, sorted */
-  double *weights; /* in that order */
-  size_t row_room; /* of both */
+  uint64_t *order; /* the rows' class, group and number in the caller's array, sorted */
+  double *shape_weights, *weights; /* in the caller's order, and in that order */
+  const char **ids;                /* in that order */
+  uint16_t *shape_groups;          /* in the caller's order */
+  struct catalog_share *shares;    /* of the groups */
+  size_t row_room;                 /* of all of them */
   struct texts zones, ports;
 };
 

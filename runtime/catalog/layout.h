@@ -59,7 +59,7 @@ struct catalog_header {
   _Atomic uint64_t version;             /* the largest given out */
   _Atomic uint32_t services, endpoints; /* what can be picked now, for people */
   _Atomic uint32_t slots;               /* the largest slot number ever given out */
-  uint32_t spare;
+  _Atomic uint32_t collecting;          /* 1: feedback pages are read every few ms just now */
 };
 _Static_assert(offsetof(struct catalog_header, directory_word) == 64, "bytes 0 to 63 are frozen");
 _Static_assert(sizeof(struct catalog_header) == 104, "no padding");
@@ -70,8 +70,10 @@ struct catalog_entry {
   _Atomic uint64_t version;
   _Atomic uint32_t futex; /* the version's low 32 bits */
   uint32_t name_length;
-  uint32_t name; /* byte offset in the file; names are never moved or freed either */
-  uint32_t spare[7];
+  uint32_t name;              /* byte offset in the file; names are never moved or freed either */
+  _Atomic uint32_t in_flight; /* on all its endpoints, all processes: the sum of its live slots */
+  _Atomic uint32_t retries;   /* of these */
+  uint32_t spare[5];
   uint64_t spare_wide;
 };
 _Static_assert(sizeof(struct catalog_entry) == 64, "a cache line");
@@ -87,7 +89,12 @@ struct catalog_slot {
 _Static_assert(sizeof(struct catalog_slot) == 64, "a cache line");
 
 enum catalog_block_kind { CATALOG_SNAPSHOT = 0x70616e73, CATALOG_INDEX = 0x78646e69 };
-enum catalog_block_flags { CATALOG_FAIL_OPEN = 1, CATALOG_STALE = 2 };
+enum catalog_block_flags {
+  CATALOG_FAIL_OPEN = 1, /* none is healthy: picks choose among the critical ones */
+  CATALOG_STALE = 2,
+  CATALOG_UNIFORM = 4, /* one group, and all its rows weigh the same */
+  CATALOG_PANIC = 8,   /* too few are healthy: picks choose among all */
+};
 enum catalog_family { CATALOG_IP4 = 1, CATALOG_IP6 = 2, CATALOG_HOST = 3, CATALOG_UNIX = 4 };
 
 /* A snapshot's head. Offsets are bytes from the block's start. */
@@ -98,7 +105,7 @@ struct catalog_block {
   uint64_t published_us; /* Unix time */
   uint32_t count;        /* rows: what can be picked, the other healthy ones, critical ones */
   uint32_t healthy;
-  uint32_t pickable; /* the first rows; all of group 0 */
+  uint32_t pickable; /* the first rows; those of all groups */
   uint32_t cycle;    /* entries of order[] */
   uint32_t balancer; /* select.h's number */
   uint32_t flags;
@@ -112,7 +119,8 @@ struct catalog_block {
   uint32_t zone_count;
   uint32_t ports; /* uint32_t [port_count]: offsets of the port names' texts */
   uint32_t port_count;
-  uint64_t spare[5];
+  uint32_t options[4]; /* the balancer's own */
+  uint64_t spare[3];
 };
 _Static_assert(sizeof(struct catalog_block) == 128, "two cache lines");
 
@@ -142,13 +150,15 @@ struct catalog_alias {
   uint32_t own, other;
 };
 
-/* A range of rows of one tier and zone. Load- and key-based balancers pick a group by the top
- * table and inside it by the group's own. */
+/* A range of rows of one tier and, where zones matter, of one zone. Load- and key-based balancers
+ * pick a group by the top table and inside it by the group's own. */
 struct catalog_group {
   uint32_t first, count;
   uint16_t tier, zone;
   uint32_t table, table_length; /* bytes; 0 = none */
-  uint32_t spare[3];
+  float weight;                 /* of its rows together */
+  uint32_t upto; /* of 2^32: the shares of this group and those before it, less 1; for keys */
+  uint32_t spare;
 };
 _Static_assert(sizeof(struct catalog_group) == 32, "half a cache line");
 

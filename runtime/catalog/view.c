@@ -23,6 +23,7 @@ static bool check(struct catalog_view *v, const struct catalog_block *head) {
          fits(v, head->rows, head->count, sizeof(struct catalog_row), 8) &&
          fits(v, head->order, head->cycle, 4, 4) && fits(v, head->alias, head->pickable, 8, 8) &&
          fits(v, head->groups, head->group_count, sizeof(struct catalog_group), 8) &&
+         (head->top == 0 || fits(v, head->top, head->group_count, 8, 8)) &&
          fits(v, head->zones, head->zone_count, 4, 4) &&
          fits(v, head->ports, head->port_count, 4, 4);
 }
@@ -56,6 +57,7 @@ int catalog_view_open(struct catalog_view *v, const struct catalog_map *m, uint6
   v->order = (const uint32_t *)(v->block + b->order);
   v->alias = (const uint64_t *)(v->block + b->alias);
   v->groups = (const struct catalog_group *)(v->block + b->groups);
+  v->top = b->top && b->group_count ? (const uint64_t *)(v->block + b->top) : NULL;
   v->count = b->count;
   v->healthy = b->healthy;
   v->pickable = b->pickable;
@@ -63,6 +65,7 @@ int catalog_view_open(struct catalog_view *v, const struct catalog_map *m, uint6
   v->group_count = b->group_count;
   v->balancer = b->balancer;
   v->flags = b->flags;
+  memcpy(v->options, b->options, sizeof v->options);
   v->zones = b->zones;
   v->zone_count = b->zone_count;
   v->ports = b->ports;

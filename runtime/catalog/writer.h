@@ -2,6 +2,8 @@
  * RUN_DIR/lock; control thread only. Readers need nothing of it: see reader.h and LAYOUT.md. */
 #pragma once
 
+#include "catalog/rules.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -46,8 +48,10 @@ struct catalog_endpoint {
   uint32_t slot, slot_generation;
   uint16_t port, tag_count, meta_count, port_count;
   uint16_t tier;
-  uint8_t status; /* 0 passing, 1 warning, 2 critical */
-  double weight;  /* >= 0, finite; 0 is never picked */
+  uint8_t status;   /* 0 passing, 1 warning, 2 critical */
+  bool ejected;     /* an outlier: not picked while another healthy one is left */
+  double weight;    /* >= 0, finite; 0 is never picked */
+  uint64_t born_ns; /* when it came or became healthy, for slow start; 0 = long ago */
 };
 
 /* Publishes one service's snapshot. `balancer` names the algorithm (select.h's table), NULL the
@@ -60,8 +64,10 @@ struct catalog_endpoint {
 struct catalog_snapshot {
   const char *service;
   const char *balancer;
+  const struct catalog_rules *rules; /* NULL = none */
   const struct catalog_endpoint *endpoints;
   size_t count;
+  uint64_t now_ns; /* CLOCK_MONOTONIC, for slow start */
   int moves_version;
   int stale; /* the source is unreachable; shown to readers */
 };

@@ -8,6 +8,7 @@ static int pick_once(const struct arguments *a, struct perigee_service *s,
                      struct perigee_endpoint *e) {
   const char *key = arguments_option(a, "key");
   struct perigee_pick_options options = {.size = sizeof options,
+                                         .flags = PERIGEE_NO_REPORT,
                                          .key = key,
                                          .key_length = key ? strlen(key) : 0,
                                          .port = arguments_option(a, "port")};

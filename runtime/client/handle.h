@@ -2,6 +2,7 @@
 #pragma once
 
 #include "catalog/reader.h"
+#include "client/lanes.h"
 #include "client/perigee.h"
 #include "select/select.h"
 
@@ -27,8 +28,9 @@ struct perigee {
   struct fork_page *page;
   uint32_t forks; /* noticed; under the lock */
   struct mapping *mapping;
-  int64_t looked_ns; /* when a newer file was last looked for in vain; under the lock */
-  char path[];       /* of the catalog's file */
+  struct lanes lanes; /* under the lock */
+  int64_t looked_ns;  /* when a newer file was last looked for in vain; under the lock */
+  char path[];        /* of the catalog's file */
 };
 
 struct perigee_service {
@@ -36,10 +38,20 @@ struct perigee_service {
   const struct catalog_entry *entry; /* of the mapping; &client_absent when it has none */
   uint64_t current;                  /* that `view` was made from; CLIENT_NEVER = none */
   const uint32_t *fork_mark;
-  uint32_t (*pick)(struct select_state *state, const struct catalog_view *v, const void *key,
-                   size_t key_length);
+  uint32_t (*pick)(struct select_state *state, const struct catalog_view *v,
+                   const struct select_ask *ask);
+  bool by_load; /* the balancer wants to know what is in flight: picks are counted */
   struct select_state state;
   struct catalog_view view;
+  /* What a report reads. */
+  _Atomic(struct feedback_lane *) lane; /* NULL: none yet */
+  struct feedback_lane *shared;
+  const void *thread; /* whose lane it is: __builtin_thread_pointer */
+  struct select_load load;
+  struct feedback_cell total; /* its in_flight and epochs: of all slots together */
+  _Atomic bool strays;        /* reports have come from another thread */
+  uint32_t lane_number;
+  uint32_t quiet; /* picks and reports since the agent last seemed to read */
   /* The rest. */
   struct perigee *perigee;
   struct mapping *mapping; /* a reference */
@@ -68,5 +80,17 @@ int client_refresh(struct perigee_service *s);
 void client_look(struct perigee_service *s);
 /* The entry, found if it is there; its `current` may be anything. */
 void client_find(struct perigee_service *s);
+
+/* Counts a pick, and gives it the ticket that takes it back. Never fails: without a page, or a
+ * lane, nothing is counted. The handle's thread. */
+void client_track(struct perigee_service *s, struct perigee_endpoint *e, bool retry);
+/* -EDQUOT: the host's retries of this service are as many as they may be. */
+int client_may_retry(const struct perigee_service *s);
+/* Whether the host's sums mean anything: the agent that makes them must be alive. */
+void client_hear(struct perigee_service *s, uint64_t now_ns);
+/* The handle has no lane (any more): at the beginning, and in a child. */
+void client_lane_none(struct perigee_service *s);
+/* A lane that is its handle's alone: what is in flight on the slot will not be reported. */
+void report_forget(struct feedback_lane *lane, uint32_t slot, uint32_t generation);
 
 int64_t client_now_ns(void);

@@ -18,6 +18,7 @@ static void fill(const struct catalog_view *v, uint32_t row, struct perigee_endp
   memcpy(&e->slot, &words.slot, sizeof words.slot);
   memcpy(&e->port, &words.port, sizeof words.port);
   e->index = row;
+  e->ticket = 0;
   e->address_length = address.length;
   catalog_view_copy(v, address, e->address);
   e->address[address.length] = 0;

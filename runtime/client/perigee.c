@@ -67,6 +67,7 @@ int client_open_map(struct perigee **out, struct catalog_map map, const char *pa
   *m = (struct mapping){.map = map, .references = 1};
   p->mapping = m;
   p->page = page;
+  p->lanes = (struct lanes){.fd = -1, .socket = -1};
   strcpy(p->path, path);
   *out = p;
   return 0;
@@ -88,6 +89,9 @@ int perigee_open(struct perigee **p, const char *run_dir) {
 void perigee_close(struct perigee *p) {
   if (!p)
     return;
+  if (!p->page->mark)
+    client_notice_fork(p);
+  lanes_end(&p->lanes);
   client_mapping_release(p, p->mapping);
   munmap(p->page, (size_t)sysconf(_SC_PAGESIZE));
   free(p);
@@ -98,6 +102,7 @@ void client_notice_fork(struct perigee *p) {
   if (!p->page->mark) {
     p->page->mark = 1;
     p->forks++;
+    lanes_forget(&p->lanes);
   }
   pthread_mutex_unlock(&p->page->lock);
 }

@@ -45,15 +45,31 @@ struct perigee_endpoint {
   uint32_t index; /* its row in that snapshot */
   uint32_t address_length;
   char address[256]; /* text: an address, a name, or a unix socket's path */
+  uint32_t ticket;   /* perigee_done's: the pick is counted until it is reported; else 0 */
 };
 
-/* NULL = all defaults. Zero-initialise; later versions add fields at the end. */
+enum {
+  PERIGEE_TRACK = 1,     /* perigee_done will follow: count it as in flight until then */
+  PERIGEE_NO_REPORT = 2, /* it will not: do not count it, whatever the balancer */
+  PERIGEE_HASH = 4,      /* `hash` is the key's hash; `key` is not looked at */
+  PERIGEE_RETRY = 8,     /* a retry, which implies PERIGEE_TRACK: only within the host's budget */
+};
+
+/* The budget for retries of a service, by all processes of the host together: at any moment so many
+ * in a hundred of its calls in flight may be retries, but in any case so many. Envoy's values. */
+enum { PERIGEE_RETRY_PERCENT = 20, PERIGEE_RETRY_LEAST = 3 };
+
+/* NULL = all defaults. Zero-initialise, and set `size`; later versions add fields at the end. */
 struct perigee_pick_options {
   uint32_t size;   /* sizeof(struct perigee_pick_options) */
-  uint32_t flags;  /* 0 */
+  uint32_t flags;  /* PERIGEE_TRACK ...; the balancers that go by load imply PERIGEE_TRACK */
   const char *key; /* for balancers that hash; NULL = none */
   size_t key_length;
   const char *port; /* a named port; NULL = the default one */
+  /* Not these, as long as there are others: what was tried before. */
+  const struct perigee_endpoint *avoid;
+  size_t avoid_count;
+  uint64_t hash; /* with PERIGEE_HASH; 64 bits that are spread evenly */
 };
 
 /* `run_dir` NULL: what perigee_run_dir says. -ENOENT: no agent ever ran there. -EPERM: the file is
@@ -74,7 +90,8 @@ PERIGEE_API void perigee_service_close(struct perigee_service *s); /* NULL is al
 
 /* Chooses the next endpoint. -ENOENT: no such service (yet); -EHOSTUNREACH: it has nothing to pick;
  * -EAGAIN: the writer was faster three times over, call again; -ENXIO: the endpoint that was chosen
- * has no port of the name asked for; -EPROTO: the file is damaged. Nothing else; *endpoint is
+ * has no port of the name asked for; -EDQUOT: a retry beyond the budget; -EPROTO: the file is
+ * damaged. Nothing else; *endpoint is
  * undefined after a failure. */
 PERIGEE_API int perigee_pick(struct perigee_service *s, const struct perigee_pick_options *options,
                              struct perigee_endpoint *endpoint);
@@ -138,7 +155,103 @@ struct perigee_info {
 };
 PERIGEE_API int perigee_info(struct perigee *p, struct perigee_info *info);
 
-/* perigee_done (feedback of a call) comes with the load-based balancers; see runtime/README.md. */
+/* What became of a call. */
+enum {
+  PERIGEE_SUCCESS = 0,
+  PERIGEE_SERVER_ERROR = 1, /* it answered that it failed */
+  PERIGEE_TIMEOUT = 2,
+  PERIGEE_CONNECT_FAILURE = 3, /* it was not reached: refused, no route; nothing was sent */
+  PERIGEE_ABANDONED = 4,       /* nobody waits for its end any more; nobody judges it */
+};
+
+/* Reports the call that a pick was for: how it ended and how long it took. Balancers that go by
+ * load, and the agent's outlier detection, live on it, in every process of the host. Once a pick;
+ * the endpoint's ticket is spent. Any thread may report, one at a time for each endpoint. A pick
+ * that is never reported counts as in flight for at most nine minutes; a process that ends takes
+ * its picks with it. No lock, no allocation, no system call (but to wake an agent that is not
+ * reading). -EINVAL: no such outcome, or an endpoint that no pick gave. Whoever reports an instance
+ * that has left meanwhile is ignored. */
+PERIGEE_API int perigee_done(struct perigee_service *s, struct perigee_endpoint *endpoint,
+                             int outcome, uint64_t latency_ns);
+
+/* ---- calling with retries ----
+ *
+ * One call of a service, as a few tries of its endpoints within one deadline: never the same
+ * endpoint twice while another is left, with a pause between two that grows and is random, and
+ * within the host's budget. A connect failure may always be tried again; what may have reached a
+ * back end only when the call is said to be idempotent.
+ *
+ * perigee_call does it all for who may block. Who may not goes step by step: perigee_tries_next
+ * says whom to try, or how long to wait before asking again; perigee_tries_done how that went. */
+enum { PERIGEE_TRIES_MAX = 8 };
+
+enum {
+  PERIGEE_IDEMPOTENT = 1
+}; /* doing it twice is as good as once: all failures may be retried */
+
+/* NULL = all defaults. Zero-initialise, and set `size`. */
+struct perigee_call_options {
+  uint32_t size;       /* sizeof(struct perigee_call_options) */
+  uint32_t flags;      /* PERIGEE_IDEMPOTENT */
+  uint32_t tries;      /* at most, the first included; 0 = 3; PERIGEE_TRIES_MAX at most */
+  uint32_t timeout_ms; /* for all of them together; 0 = 5,000 */
+  /* The pause before retry n is random, below least * 2^n and `backoff_most_ms`; 0 = 25 and 250. */
+  uint32_t backoff_ms, backoff_most_ms;
+  /* When a try has not ended after so long, another is made beside it, and the first to succeed
+   * counts; 0 = never. Only for idempotent calls, and only step by step. */
+  uint32_t hedge_ms;
+  const struct perigee_pick_options
+      *pick; /* key, port; NULL = none. Its `avoid` is not looked at */
+};
+
+/* What became of each try, in order. */
+struct perigee_try {
+  int outcome; /* PERIGEE_SUCCESS ...; -1: it has not ended */
+  uint64_t latency_ns;
+  char message[112]; /* of a failure, as its caller put it; "" */
+};
+
+/* One call's tries; belongs to the handle's thread. To be read, not written. */
+struct perigee_tries {
+  struct perigee_service *service;
+  struct perigee_call_options options; /* with the defaults filled in */
+  uint32_t count, open;                /* tries so far; those that have not ended */
+  int winner;                          /* the first that succeeded, or -1 */
+  uint64_t deadline_ns;                /* CLOCK_MONOTONIC */
+  uint64_t next_ns;                    /* not before */
+  uint64_t wait_ns;                    /* after a 1 of perigee_tries_next */
+  struct perigee_endpoint endpoints[PERIGEE_TRIES_MAX];
+  struct perigee_try tries[PERIGEE_TRIES_MAX];
+};
+
+PERIGEE_API void perigee_tries_begin(struct perigee_tries *t, struct perigee_service *s,
+                                     const struct perigee_call_options *options);
+
+/* 0: try `endpoints[count - 1]` now, until `deadline_ns`, and report it. 1: ask again after
+ * `wait_ns`, or when a try has ended. Else the call is over, and what is still open is to be
+ * abandoned: -EALREADY: it has succeeded; -ETIMEDOUT: the deadline has come, or would before the
+ * next try; -EREMOTEIO: as many tries as there may be have failed, or one that must not be
+ * repeated; -EDQUOT: the host retries as much as it may; or perigee_pick's errors. */
+PERIGEE_API int perigee_tries_next(struct perigee_tries *t);
+
+/* Try `i` ended like this: perigee_done, with `message` (NULL: none) kept for a failure. -EINVAL:
+ * there is none of that number, or it has ended before. */
+PERIGEE_API int perigee_tries_done(struct perigee_tries *t, uint32_t i, int outcome,
+                                   uint64_t latency_ns, const char *message);
+
+/* The failures in order, as "10.0.0.1:80: connect failure: MESSAGE; 10.0.0.2:80: timeout"; cut to
+ * `size`, which is at least 1. */
+PERIGEE_API void perigee_tries_text(const struct perigee_tries *t, char *text, size_t size);
+
+/* Makes one try, until `deadline_ns` (CLOCK_MONOTONIC): an outcome, and a message of at most `size`
+ * bytes with its NUL for a failure. */
+typedef int (*perigee_try_fn)(void *arg, const struct perigee_endpoint *endpoint,
+                              uint64_t deadline_ns, char *message, size_t size);
+
+/* Tries, and sleeps between tries, until it is over: 0, or as perigee_tries_next. `t` has what was
+ * tried; NULL when that does not matter. */
+PERIGEE_API int perigee_call(struct perigee_service *s, const struct perigee_call_options *options,
+                             perigee_try_fn attempt, void *arg, struct perigee_tries *t);
 
 #ifdef __cplusplus
 }

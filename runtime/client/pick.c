@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { TRIES = 3, TWO_WORDS = 16 };
+enum { TRIES = 3, TWO_WORDS = 16, ATTEMPTS = 8 };
 
 _Static_assert(offsetof(struct perigee_endpoint, port) - offsetof(struct perigee_endpoint, slot) ==
                    offsetof(struct catalog_row, port),
@@ -67,14 +67,62 @@ static __attribute__((noinline)) int copy_port(const struct catalog_view *v, uin
   return 0;
 }
 
+/* Whether the caller's options are new enough to have a field. */
+#define HAS(options, field)                                                                        \
+  ((options)->size >= offsetof(struct perigee_pick_options, field) + sizeof(options)->field)
+
+static bool avoided(const struct perigee_service *s, const struct perigee_pick_options *options,
+                    uint32_t row) {
+  if (row >= s->view.count)
+    return false;
+  uint32_t slot = catalog_load32(&s->view.rows[row].slot);
+  uint32_t generation = catalog_load32(&s->view.rows[row].slot_generation);
+  for (size_t i = 0; i < options->avoid_count; i++)
+    if (options->avoid[i].slot == slot && options->avoid[i].slot_generation == generation)
+      return true;
+  return false;
+}
+
+/* The balancer gave only what the caller avoids: any other row that can be picked, if there is one,
+ * from a random one on. */
+static uint32_t pick_other(struct perigee_service *s, const struct perigee_pick_options *options,
+                           uint32_t last) {
+  uint32_t n = s->view.pickable;
+  uint32_t first = (uint32_t)((select_random_next(&s->state) >> 32) * n >> 32);
+  for (uint32_t i = 0; i < n; i++) {
+    uint32_t row = i < n - first ? first + i : i - (n - first);
+    if (!avoided(s, options, row))
+      return row;
+  }
+  return last;
+}
+
+static __attribute__((noinline)) uint32_t pick_asked(struct perigee_service *s,
+                                                     const struct perigee_pick_options *options) {
+  struct select_ask ask = {.keyed = options->key != NULL};
+  if (options->flags & PERIGEE_HASH && HAS(options, hash)) {
+    ask.keyed = true;
+    ask.hash = options->hash;
+  } else if (ask.keyed) {
+    ask.hash = select_hash(options->key, options->key_length);
+  }
+  uint32_t row = s->pick(&s->state, &s->view, &ask);
+  if (!HAS(options, avoid_count) || options->avoid_count == 0)
+    return row;
+  while (ask.attempt < ATTEMPTS && avoided(s, options, row)) {
+    ask.attempt++;
+    row = s->pick(&s->state, &s->view, &ask);
+  }
+  return avoided(s, options, row) ? pick_other(s, options, row) : row;
+}
+
 /* From the handle's view, which may be out of date. -EAGAIN: it was. */
 static inline __attribute__((always_inline)) int
 try_pick(struct perigee_service *s, const struct perigee_pick_options *options,
          struct perigee_endpoint *e, char *id, size_t size) {
   const struct catalog_view *v = &s->view;
   int r = 0;
-  uint32_t row =
-      s->pick(&s->state, v, options ? options->key : NULL, options ? options->key_length : 0);
+  uint32_t row = options ? pick_asked(s, options) : s->pick(&s->state, v, NULL);
   if (__builtin_expect(row >= v->count, 0))
     return !catalog_view_holds(v) ? -EAGAIN : v->pickable ? -EPROTO : -EHOSTUNREACH;
   struct catalog_row_words words = catalog_view_row(v, row);
@@ -82,6 +130,7 @@ try_pick(struct perigee_service *s, const struct perigee_pick_options *options,
   COPY_WORD(&e->slot, words.slot);
   COPY_WORD(&e->port, words.port);
   e->index = row;
+  e->ticket = 0;
   if (__builtin_expect(words.address_length < TWO_WORDS, 1)) {
     const uint64_t *address = (const uint64_t *)v->rows[row].address;
     COPY_WORD(e->address, catalog_load64(address));
@@ -129,19 +178,38 @@ static inline __attribute__((always_inline)) int pick(struct perigee_service *s,
 static __attribute__((noinline)) int pick_with(struct perigee_service *s,
                                                const struct perigee_pick_options *options,
                                                struct perigee_endpoint *e, char *id, size_t size) {
-  return pick(s, options, e, id, size);
+  uint32_t flags = options->flags;
+  bool retry = flags & PERIGEE_RETRY;
+  int r = retry ? client_may_retry(s) : 0;
+  if (r == 0)
+    r = pick(s, options, e, id, size);
+  if (r == 0 && (s->by_load || flags & (PERIGEE_TRACK | PERIGEE_RETRY)) &&
+      !(flags & PERIGEE_NO_REPORT))
+    client_track(s, e, retry);
+  return r;
+}
+
+static __attribute__((noinline)) int tracked(struct perigee_service *s, struct perigee_endpoint *e,
+                                             int r) {
+  if (r == 0)
+    client_track(s, e, false);
+  return r;
 }
 
 int perigee_pick(struct perigee_service *s, const struct perigee_pick_options *options,
                  struct perigee_endpoint *endpoint) {
   if (__builtin_expect(options != NULL, 0))
     return pick_with(s, options, endpoint, NULL, 0);
-  return pick(s, NULL, endpoint, NULL, 0);
+  int r = pick(s, NULL, endpoint, NULL, 0);
+  return __builtin_expect(s->by_load, 0) ? tracked(s, endpoint, r) : r;
 }
 
 int perigee_pick_id(struct perigee_service *s, const struct perigee_pick_options *options,
                     struct perigee_endpoint *endpoint, char *id, size_t size) {
-  if (__builtin_expect(options != NULL || size == 0, 0))
-    return size ? pick_with(s, options, endpoint, id, size) : -ENOSPC;
-  return pick(s, NULL, endpoint, id, size);
+  if (__builtin_expect(options != NULL || size == 0, 0)) {
+    static const struct perigee_pick_options none = {.size = sizeof none};
+    return size ? pick_with(s, options ? options : &none, endpoint, id, size) : -ENOSPC;
+  }
+  int r = pick(s, NULL, endpoint, id, size);
+  return __builtin_expect(s->by_load, 0) ? tracked(s, endpoint, r) : r;
 }

@@ -19,7 +19,7 @@ static void seed(struct perigee_service *s) {
 }
 
 static uint32_t pick_nothing(struct select_state *state, const struct catalog_view *v,
-                             const void *key, size_t key_length) {
+                             const struct select_ask *ask) {
   return SELECT_NOTHING;
 }
 
@@ -42,6 +42,8 @@ static bool move_on(struct perigee_service *s, bool look) {
     s->directory_word = catalog_load32(&catalog_map_header(&m->map)->directory_word) - 1;
     struct mapping *old = s->mapping;
     s->mapping = m;
+    s->load.map = NULL;
+    s->load.host_total = NULL;
     m = old;
   }
   client_mapping_release(s->perigee, m);
@@ -71,6 +73,7 @@ void client_find(struct perigee_service *s) {
     if (s->forks != s->perigee->forks) {
       s->forks = s->perigee->forks;
       seed(s);
+      client_lane_none(s);
     }
     bool old = atomic_load_explicit(&s->entry->current, memory_order_acquire) == CATALOG_MOVED;
     if (s->entry == &client_absent)
@@ -87,7 +90,11 @@ void client_look(struct perigee_service *s) {
 static void use_view(struct perigee_service *s, const struct catalog_view *v, uint64_t current) {
   s->view = *v;
   s->current = current;
-  s->pick = v->pickable ? select_by_number(v->balancer)->pick : pick_nothing;
+  const struct select_balancer *balancer = select_by_number(v->balancer);
+  s->pick = v->pickable ? balancer->pick : pick_nothing;
+  s->by_load = balancer->by_load;
+  if (s->by_load)
+    client_hear(s, select_now_ns());
 }
 
 int client_refresh(struct perigee_service *s) {
@@ -130,6 +137,7 @@ int perigee_service_open(struct perigee *p, const char *name, struct perigee_ser
   memcpy(s->name, name, length);
   forget_view(s);
   seed(s);
+  s->state.load = &s->load;
   client_find(s);
   *out = s;
   return 0;
@@ -138,6 +146,7 @@ int perigee_service_open(struct perigee *p, const char *name, struct perigee_ser
 void perigee_service_close(struct perigee_service *s) {
   if (!s)
     return;
+  lanes_leave(s);
   client_mapping_release(s->perigee, s->mapping);
   free(s);
 }

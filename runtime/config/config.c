@@ -7,6 +7,7 @@
 #include "config/files.h"
 #include "config/services.h"
 #include "config/shape.h"
+#include "config/source_address.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -57,7 +58,7 @@ static void read_log(struct config *c, const char *option, const struct value *l
 }
 
 /* A registry is named as in the scheme of a target. What is in it is its adapter's to judge. */
-static void check_registries(const struct value *all, struct findings *findings) {
+static void check_registries(const struct value *all, const char *http, struct findings *findings) {
   for (size_t i = 0; i < value_fields(all); i++) {
     const char *name;
     const struct value *v = value_field(all, i, &name), *adapter = value_get(v, "adapter");
@@ -69,14 +70,13 @@ static void check_registries(const struct value *all, struct findings *findings)
       findings_add(findings, adapter, path, "adapter: expected the name of a registry plugin");
     if (strcmp(name, "embedded") == 0)
       findings_add(findings, v, path, "\"embedded\" is this agent's own registry");
+    if (registry_is_here(v, http))
+      findings_add(findings, v, path, "this is this very agent (http = \"%s\")", http);
   }
 }
 
 /* What later builds will carry out is known by name, and refused: silence would be a promise. */
 static void refuse_later(const struct value *root, struct findings *findings) {
-  if (value_get(root, "resolve"))
-    findings_add(findings, value_get(root, "resolve"), "resolve",
-                 "this build of perigee watches only what `watches` names");
   if (strcmp(value_as_text(value_get(root, "reload"), ""), "auto") == 0)
     findings_add(findings, value_get(root, "reload"), "reload",
                  "this build of perigee does not reload by itself yet: expected \"manual\"");
@@ -118,7 +118,7 @@ static void read_all(struct config *c, const struct config_options *o, const str
       o->leave || strcmp(value_as_text(value_get(root, "on_stop"), ""), "leave") == 0;
   findings->failed |= !c->run_dir || !c->data_dir || !c->library;
   list_plugin_directories(c, findings);
-  check_registries(value_get(root, "registries"), findings);
+  check_registries(value_get(root, "registries"), c->http, findings);
   refuse_later(root, findings);
   services_read(c, shape, value_get(root, "services"), findings);
   watches_read(c, value_get(root, "watches"), findings);
@@ -163,6 +163,7 @@ void config_free(struct config *c) {
   for (size_t i = 0; i < c->watch_count; i++) {
     free(c->watches[i].service);
     free(c->watches[i].target);
+    free(c->watches[i].second);
     value_unref(c->watches[i].balancer);
   }
   for (size_t i = 0; i < c->plugin_directory_count; i++)
@@ -172,6 +173,7 @@ void config_free(struct config *c) {
   for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
     free(strings[i]);
   free(c->services);
+  free(c->service_registries);
   free(c->watches);
   free(c->plugin_directories);
   value_unref(c->root);

@@ -9,9 +9,15 @@
 #include "base/log.h"
 #include "base/schema.h"
 #include "registry/registration.h"
+#include "watch/feed.h"
 
 struct config_watch {
-  char *service, *target;       /* a target that target_parse accepts */
+  char *service, *target; /* a target that target_parse accepts */
+  char *second;           /* likewise, or NULL: `fallback` or `also` */
+  enum feed_merge merge;  /* of the two */
+  enum feed_on_empty on_empty;
+  uint32_t min_endpoints;
+  int64_t stale_after_ns;
   struct value *balancer;       /* "name", { "name", ... } or a list of stages; NULL = default */
   const struct value *declared; /* the watch as written, for findings about it; of config->root */
 };
@@ -27,7 +33,8 @@ struct config {
   unsigned workers; /* 0: the server's default */
   enum log_level log_level;
   bool log_json;
-  struct registration **services; /* ORIGIN_CONFIGURATION, all in the embedded registry */
+  struct registration **services;          /* ORIGIN_CONFIGURATION, all in the embedded registry */
+  const struct value **service_registries; /* of each, a list of names; of `root` */
   size_t service_count;
   struct config_watch *watches;
   size_t watch_count;

@@ -2,6 +2,7 @@
 
 #include "base/fault.h"
 #include "base/value.h"
+#include "config/source_address.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -63,18 +64,51 @@ static uint16_t default_port(struct reading *r) {
   return (uint16_t)value_as_number(port, 0);
 }
 
-/* What this build has one of, or none yet, is refused rather than ignored. */
-static void refuse_later(struct reading *r) {
-  const struct value *registries = value_get(r->declared, "registry");
+/* Its k-th registry's table in `registries`; NULL for the embedded one, and past the last. */
+static const struct value *registry_at(const struct reading *r, size_t k, const char **name) {
+  *name = value_as_text(value_at(value_get(r->declared, "registry"), k), NULL);
+  return *name ? value_get(value_get(r->config->root, "registries"), *name) : NULL;
+}
+
+/* Its registries are there, and those that other hosts read get an address that those can reach. */
+static void check_registries(struct reading *r, const char *address) {
+  const struct value *names = value_get(r->declared, "registry");
   char path[700];
-  for (size_t i = 0; i < value_length(registries); i++) {
-    const struct value *name = value_at(registries, i);
-    snprintf(path, sizeof path, "%s.registry", r->path);
-    if (strcmp(value_as_text(name, ""), "embedded") != 0)
-      findings_add(r->findings, name, path,
-                   "there is no registry \"%s\": this build of perigee has only \"embedded\"",
-                   value_as_text(name, ""));
+  for (size_t i = 0; i < value_length(names); i++) {
+    const char *name;
+    const struct value *registry = registry_at(r, i, &name);
+    bool embedded = !name || strcmp(name, "embedded") == 0;
+    if (!embedded && !registry) {
+      snprintf(path, sizeof path, "%s.registry", r->path);
+      findings_add(r->findings, value_at(names, i), path,
+                   "there is no registry \"%s\" in `registries`", name);
+    } else if (!embedded && address_is_loopback(address) && !registry_is_local(registry)) {
+      snprintf(path, sizeof path, "%s.address", r->path);
+      findings_add(r->findings, r->declared, path,
+                   "other hosts read the registry \"%s\", and cannot reach %s: give the address "
+                   "that they reach this host by",
+                   name, address);
+    }
   }
+}
+
+/* As configured, or the one by which the first registry's readers reach this host. */
+static const char *address_of(const struct reading *r, char *out, size_t size) {
+  const char *address = value_as_text(value_get(r->declared, "address"), NULL), *name;
+  if (address)
+    return address;
+  snprintf(out, size, "127.0.0.1");
+  for (size_t k = 0; registry_at(r, k, &name) || name; k++)
+    if (strcmp(name, "embedded") != 0) {
+      source_address(registry_at(r, k, &name), out, size);
+      break;
+    }
+  return out;
+}
+
+/* What this build has none of is refused rather than ignored. */
+static void refuse_later(struct reading *r) {
+  char path[700];
   const struct value *policy = value_get(r->declared, "policy");
   snprintf(path, sizeof path, "%s.policy", r->path);
   if (policy)
@@ -150,12 +184,17 @@ static void add_service(struct reading *r, struct registration *made) {
   struct config *c = r->config;
   struct registration **more =
       made ? realloc(c->services, (c->service_count + 1) * sizeof *more) : NULL;
-  if (!more) {
+  if (more)
+    c->services = more;
+  const struct value **names =
+      more ? realloc(c->service_registries, (c->service_count + 1) * sizeof *names) : NULL;
+  if (!names) {
     r->findings->failed = 1;
     registration_unref(made);
     return;
   }
-  c->services = more;
+  c->service_registries = names;
+  names[c->service_count] = value_get(r->declared, "registry");
   c->services[c->service_count++] = made;
 }
 
@@ -163,10 +202,12 @@ static void read_one(struct reading *r) {
   const struct value *d = r->declared;
   bool flawed = is_flawed(r->findings, r->path);
   size_t before = r->findings->count;
-  const char *address = value_as_text(value_get(d, "address"), "127.0.0.1");
+  char own[64];
+  const char *address = address_of(r, own, sizeof own);
   const char *id = value_as_text(value_get(d, "id"), NULL);
   if (!flawed)
     check_address(r, address);
+  check_registries(r, address);
   refuse_later(r);
   uint16_t port = flawed ? 0 : default_port(r);
   char *made_id = NULL;

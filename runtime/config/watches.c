@@ -40,18 +40,70 @@ static bool is_balancer(const struct value *v) {
   return list || is_stage(v);
 }
 
+static enum feed_on_empty on_empty_of(const struct value *declared, bool two) {
+  const char *word = value_as_text(value_get(declared, "on_empty"), two ? "fallback" : "empty");
+  return strcmp(word, "keep") == 0    ? FEED_KEEP
+         : strcmp(word, "empty") == 0 ? FEED_EMPTY
+                                      : FEED_SWITCH;
+}
+
+static enum feed_merge merge_of(const struct value *declared) {
+  const char *word = value_as_text(value_get(declared, "merge"), "union");
+  if (!value_get(declared, "also") || strcmp(word, "prefer") == 0)
+    return FEED_FALLBACK;
+  return strcmp(word, "compare") == 0 ? FEED_COMPARE : FEED_UNION;
+}
+
+/* The second target, which must be one that a plugin watches: what this agent has itself it can
+ * name as the first. */
+static void check_second(const struct value *w, const char *service, struct findings *findings) {
+  const struct value *fallback = value_get(w, "fallback"), *also = value_get(w, "also");
+  struct target target;
+  struct fault f = {0};
+  char path[400];
+  snprintf(path, sizeof path, "watches.%.300s.%s", service, also ? "also" : "fallback");
+  if (fallback && also)
+    findings_add(findings, also, path, "both `also` and `fallback`: a watch has two targets");
+  if (!fallback && strcmp(value_as_text(value_get(w, "on_empty"), ""), "fallback") == 0)
+    findings_add(findings, w, path, "missing: on_empty = \"fallback\" needs it");
+  if (!fallback && !also)
+    return;
+  int status = target_parse(value_as_text(also ? also : fallback, ""), &target, &f);
+  if (status == 0) {
+    status = check_target(&target, &f);
+    if (status == 0 && strcmp(target.registry, "embedded") == 0 && !*target.authority)
+      status = fault_set(&f, -EINVAL, "this agent's own registry is watched alone");
+    target_clear(&target);
+  }
+  if (status != 0)
+    findings_add(findings, also ? also : fallback, path, "%s", f.text);
+}
+
+static char *second_of(const struct value *declared) {
+  const struct value *second = value_get(declared, "also");
+  if (!second)
+    second = value_get(declared, "fallback");
+  return second ? strdup(value_as_text(second, "")) : NULL;
+}
+
 static void add_watch(struct config *c, const char *name, const struct value *declared,
                       struct findings *findings) {
   struct config_watch *more = realloc(c->watches, (c->watch_count + 1) * sizeof *more);
   struct config_watch w = {.service = strdup(name),
                            .target = strdup(value_as_text(value_get(declared, "target"), "")),
+                           .second = second_of(declared),
+                           .merge = merge_of(declared),
                            .balancer = value_ref(value_get(declared, "balancer")),
                            .declared = declared};
+  w.on_empty = on_empty_of(declared, w.second != NULL);
+  w.min_endpoints = (uint32_t)value_as_number(value_get(declared, "min_endpoints"), 1);
+  w.stale_after_ns = (int64_t)(value_as_number(value_get(declared, "stale_after"), 0) * 1e9);
   if (more)
     c->watches = more;
   if (!more || !w.service || !w.target) {
     free(w.service);
     free(w.target);
+    free(w.second);
     value_unref(w.balancer);
     findings->failed = 1;
     return;
@@ -78,9 +130,14 @@ void watches_read(struct config *c, const struct value *watches, struct findings
     snprintf(path, sizeof path, "watches.%.300s.target", name);
     if (is_flawed(findings, path))
       continue;
+    check_second(w, name, findings);
     int status = target_parse(value_as_text(value_get(w, "target"), ""), &target, &f);
     if (!status) {
       status = check_target(&target, &f);
+      if (!status && strcmp(target.registry, "embedded") == 0 && !*target.authority &&
+          (value_get(w, "fallback") || value_get(w, "also")))
+        status = fault_set(&f, -EINVAL,
+                           "this agent's own registry is never unreachable: no second target");
       target_clear(&target);
     }
     if (status)

@@ -347,3 +347,30 @@ int registration_decode(const void *bytes, size_t length, struct registration **
   free(texts);
   return rd.error;
 }
+
+int value_encode(const struct value *v, struct buf *out) {
+  struct writer w = {.out = out};
+  write_bytes(&w, VERSION, 1);
+  write_value(&w, v, 0);
+  return w.too_big ? -E2BIG : out->failed ? -ENOMEM : 0;
+}
+
+int value_decode(const void *bytes, size_t length, struct value **out) {
+  if (length == 0 || *(const unsigned char *)bytes != VERSION)
+    return -EPROTO;
+  char *texts = malloc(length + 64);
+  if (!texts)
+    return -ENOMEM;
+  struct reader rd = {.at = (const unsigned char *)bytes + 1,
+                      .end = (const unsigned char *)bytes + length,
+                      .texts = texts};
+  struct value *v = read_value(&rd, 0);
+  if (!rd.error && rd.at != rd.end)
+    wrong(&rd);
+  free(texts);
+  if (rd.error)
+    value_unref(v);
+  else
+    *out = v;
+  return rd.error;
+}

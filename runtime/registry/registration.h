@@ -80,3 +80,7 @@ void registration_state_unref(struct registration_state *s);
 struct buf;
 int registration_encode(const struct registration *r, struct buf *out);
 int registration_decode(const void *bytes, size_t length, struct registration **out);
+
+/* The same for a tree of plain data alone. */
+int value_encode(const struct value *v, struct buf *out);
+int value_decode(const void *bytes, size_t length, struct value **out);

@@ -2,7 +2,7 @@
  * block has this table, whatever its balancer: it is what a library picks by that does not know
  * the balancer. Vose, "A linear algorithm for generating random numbers with a given
  * distribution", IEEE Transactions on Software Engineering 17(9), 1991; in integers here. */
-#include "select/select.h"
+#include "select/group.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -76,15 +76,9 @@ int select_alias_build(const double *weights, uint32_t count, struct catalog_ali
   return 0;
 }
 
-static uint32_t pick(struct select_state *state, const struct catalog_view *v, const void *key,
-                     size_t key_length) {
-  uint64_t bits = select_random_next(state);
-  uint32_t cell = (uint32_t)((bits >> 32) * v->pickable >> 32);
-  union {
-    uint64_t word;
-    struct catalog_alias alias;
-  } u = {catalog_load64(&v->alias[cell])};
-  return (uint32_t)bits < u.alias.own ? cell : u.alias.other;
+static uint32_t pick(struct select_state *state, const struct catalog_view *v,
+                     const struct select_ask *ask) {
+  return select_alias_at(v->alias, v->pickable, select_random_next(state));
 }
 
 const struct select_balancer select_weighted = {

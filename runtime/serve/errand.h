@@ -15,6 +15,7 @@ enum errand_kind {
   ERRAND_METRICS,
   ERRAND_STATUS,
   ERRAND_PLUGINS,
+  ERRAND_RESOLVE,
 };
 
 struct errand {
@@ -24,7 +25,7 @@ struct errand {
   void *connection; /* who waits for it; NULL once that has gone. Worker thread only */
   /* the question */
   struct registration *registration; /* a reference */
-  char *id;                          /* of an instance or a check; owned */
+  char *id;                          /* of an instance, a check or a service; owned */
   enum status status;
   char *output; /* owned */
   /* the answer */

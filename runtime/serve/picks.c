@@ -6,12 +6,14 @@
 #include <string.h>
 
 enum { BUCKETS = 512 };
+#define TELL_NS (INT64_C(60) * 1000000000)
 
 struct held {
   struct held *chain;
   struct held *newer, *older; /* by last use */
   uint32_t hash;
   struct perigee_service *service;
+  int64_t told_ns;
   char name[];
 };
 
@@ -120,6 +122,15 @@ int picks_service(struct picks *p, const char *name, struct perigee_service **ou
   p->count++;
   *out = h->service;
   return 0;
+}
+
+bool picks_tell(struct picks *p, const char *name, int64_t now_ns) {
+  struct held *h = *place_of(p, name, hash_of(name));
+  if (!h || now_ns - h->told_ns < TELL_NS)
+    return false;
+  bool first = h->told_ns == 0; /* it was opened a moment ago, so it is there */
+  h->told_ns = now_ns;
+  return !first;
 }
 
 void picks_forget(struct picks *p, const char *name) {

@@ -1,6 +1,7 @@
 /* GET /v1/pick/SERVICE: one endpoint, by the service's balancer, from the shared catalog. */
 #include "serve/routes.h"
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "serve/answer.h"
 #include "serve/picks.h"
@@ -162,6 +163,45 @@ static int pick_once(struct exchange *x, const struct perigee_pick_options *opti
   return add_endpoint(&p, x->name);
 }
 
+/* Its source cannot be reached: the answer says so, and for how long. */
+static void add_stale(struct exchange *x, struct buf *body) {
+  const struct view_service *s = view_service(x->root, x->name);
+  if (!s || !s->stale)
+    return;
+  body->length--; /* the closing brace */
+  buf_format(body, ",\"stale\":true,\"stale_seconds\":%.3f}",
+             (double)(clock_now_ns() - s->stale_since_ns) / 1e9);
+}
+
+static int pick_try(struct exchange *x, const struct perigee_pick_options *options) {
+  struct buf *body = answer_body(x);
+  int r = -EAGAIN;
+  for (int i = 0; i < TRIES && (r == -EAGAIN || r == -ESTALE); i++)
+    r = pick_once(x, options, body);
+  if (r == 0) {
+    add_stale(x, body);
+    answer_json(x, 200);
+    counter_add(x->site->counters, COUNTER_PICKS, 1);
+  }
+  return r;
+}
+
+static struct perigee_pick_options options_of(struct exchange *x) {
+  struct perigee_pick_options options = {.size = sizeof options, .flags = PERIGEE_NO_REPORT};
+  options.key = exchange_param(x, "key");
+  options.key_length = options.key ? strlen(options.key) : 0;
+  options.port = exchange_param(x, "port");
+  return options;
+}
+
+/* The agent knows of it by now, or never will. */
+static void finish_pick(struct exchange *x, const struct errand *e) {
+  struct perigee_pick_options options = options_of(x);
+  int r = pick_try(x, &options);
+  if (r != 0)
+    answer_failure(x, r, options.port);
+}
+
 void pick_get(struct exchange *x) {
   if (!name_valid(x->name, x->name_length)) {
     answer_text(x, 400,
@@ -169,18 +209,12 @@ void pick_get(struct exchange *x) {
                 "without control characters.\n");
     return;
   }
-  struct perigee_pick_options options = {.size = sizeof options};
-  options.key = exchange_param(x, "key");
-  options.key_length = options.key ? strlen(options.key) : 0;
-  options.port = exchange_param(x, "port");
-  struct buf *body = answer_body(x);
-  int r = -EAGAIN;
-  for (int i = 0; i < TRIES && (r == -EAGAIN || r == -ESTALE); i++)
-    r = pick_once(x, &options, body);
-  if (r != 0) {
+  struct perigee_pick_options options = options_of(x);
+  int r = -ENOENT;
+  if (!picks_tell(x->site->picks, x->name, clock_now_ns()))
+    r = pick_try(x, &options);
+  if (r == -ENOENT)
+    exchange_ask(x, errand_new(ERRAND_RESOLVE, x->name, NULL, finish_pick));
+  else if (r != 0)
     answer_failure(x, r, options.port);
-    return;
-  }
-  answer_json(x, 200);
-  counter_add(x->site->counters, COUNTER_PICKS, 1);
 }

@@ -1,6 +1,7 @@
 /* GET /v1/services, /v1/services/SERVICE: what perigee knows, in its own words. */
 #include "serve/routes.h"
 
+#include "base/clock.h"
 #include "serve/answer.h"
 #include "serve/json_instance.h"
 #include "serve/view_sorted.h"
@@ -16,6 +17,8 @@ static void add_counts(struct buf *out, const struct view_service *s) {
   buf_text(out, ",\"version\":");
   buf_integer(out, (int64_t)s->version);
   buf_text(out, s->stale ? ",\"stale\":true" : ",\"stale\":false");
+  if (s->stale)
+    buf_format(out, ",\"stale_seconds\":%.3f", (double)(clock_now_ns() - s->stale_since_ns) / 1e9);
   buf_format(out, ",\"count\":%u,\"passing\":%u,\"warning\":%u,\"critical\":%u", s->count,
              counts[STATUS_PASSING], counts[STATUS_WARNING], counts[STATUS_CRITICAL]);
 }

@@ -43,12 +43,14 @@ static void worker_drain(struct worker *w) {
   worker_settle(w);
 }
 
+/* A stop that was asked for goes before the letters that came after it: their answers are the last
+ * of their connections, and say so. */
 static void on_letter(void *arg, struct letter *letter) {
   struct worker *w = arg;
+  if (!w->draining && atomic_load(&w->stopping))
+    worker_drain(w);
   if (letter)
     connection_answered((struct errand *)letter);
-  else if (!w->draining && atomic_load(&w->stopping))
-    worker_drain(w);
 }
 
 static void worker_ask(struct site *site, struct errand *e) {

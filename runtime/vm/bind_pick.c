@@ -2,6 +2,7 @@
  * version }, by the same code and from the same file as in any other process. Never waits. */
 #include "client/perigee.h"
 #include "vm/bind_io.h"
+#include "vm/bind_pick.h"
 #include "vm/bindings.h"
 #include "vm/inside.h"
 
@@ -20,8 +21,7 @@ static int handle_collect(lua_State *L) {
   return 0;
 }
 
-/* 0 and the handle, valid while what this pushed is on the stack; else negative errno. */
-static int service_of(lua_State *L, const char *name, struct perigee_service **out) {
+int picked_service(lua_State *L, const char *name, struct perigee_service **out) {
   lua_getfield(L, LUA_REGISTRYINDEX, CACHE);
   lua_getfield(L, -1, name);
   struct perigee_service **kept = lua_touserdata(L, -1);
@@ -46,7 +46,7 @@ static int service_of(lua_State *L, const char *name, struct perigee_service **o
   return 0;
 }
 
-static const char *reason(int error) {
+const char *pick_reason(int error) {
   switch (error) {
   case -ENOENT:
     return "there is no such service";
@@ -66,7 +66,7 @@ static void set_number(lua_State *L, const char *field, double n) {
   lua_setfield(L, -2, field);
 }
 
-static int push_endpoint(lua_State *L, const struct perigee_endpoint *e, const char *id) {
+int push_endpoint(lua_State *L, const struct perigee_endpoint *e, const char *id) {
   static const char *const statuses[] = {"passing", "warning", "critical"};
   lua_createtable(L, 0, 6);
   lua_pushstring(L, id);
@@ -86,18 +86,19 @@ static int pick_call(lua_State *L) {
   static const char *const known[] = {"key", "port", NULL};
   const char *name = luaL_checkstring(L, 1);
   options_check(L, 2, known);
-  struct perigee_pick_options options = {.size = sizeof options, .port = option_text(L, 2, "port")};
+  struct perigee_pick_options options = {
+      .size = sizeof options, .flags = PERIGEE_NO_REPORT, .port = option_text(L, 2, "port")};
   lua_getfield(L, 2, "key");
   options.key = luaL_optlstring(L, -1, NULL, &options.key_length);
   struct perigee_service *s = NULL;
   struct perigee_endpoint e;
   char id[256]; /* of an instance: at most 255 bytes */
-  int r = service_of(L, name, &s);
+  int r = picked_service(L, name, &s);
   if (r == 0)
     r = perigee_pick_id(s, &options, &e, id, sizeof id);
   if (r == 0)
     return push_endpoint(L, &e, id);
-  return push_error(L, r, "%.255s: %s", name, reason(r));
+  return push_error(L, r, "%.255s: %s", name, pick_reason(r));
 }
 
 int open_pick(lua_State *L) {

@@ -113,7 +113,7 @@ static int replace_from(struct set *s, const struct value *list, struct leniency
 
 static int current_call(lua_State *L) {
   struct set_binding *b = (struct set_binding *)handle_check(L, 1, SET_TYPE);
-  set_stale(b->set, false);
+  set_current(b->set);
   b->current = true;
   lua_pushboolean(L, 1);
   return 1;

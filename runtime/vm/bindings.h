@@ -29,6 +29,7 @@ int open_require(lua_State *L);  /* sets the global `require` */
 int open_registry(lua_State *L); /* pushes what lua/perigee/registry.lua rounds off */
 int open_pick(lua_State *L);     /* pushes the function */
 int open_env(lua_State *L);      /* pushes the function */
+int open_tries(lua_State *L);    /* pushes what lua/perigee/call.lua rounds off */
 
 /* Replace what in Lua's own libraries cannot be interrupted; at an isolate's opening. */
 void string_bound(lua_State *L); /* bind_string.c */

@@ -47,6 +47,8 @@ static void push_host(lua_State *L) {
   lua_setfield(L, -2, "deep");
   open_registry(L);
   lua_setfield(L, -2, "registry");
+  open_tries(L);
+  lua_setfield(L, -2, "tries");
 }
 
 static void run_chunk(lua_State *L, const struct library_chunk *chunk, int perigee, int host) {

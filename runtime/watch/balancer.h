@@ -1,10 +1,42 @@
-/* balancer: what a watch's `balancer` says: "name", { "name", ... } or a list of stages, the
- * algorithm last. Pure. */
+/* balancer: what a watch's `balancer` says: "name", { "name", option = ... } or a list of such
+ * stages, modifiers first and in the order in which they are applied, the algorithm last. Pure. */
 #pragma once
+
+#include "catalog/rules.h"
+#include "watch/outlier.h"
+
+#include <stdbool.h>
 
 struct value;
 struct fault;
+struct instance;
 
-/* The algorithm's name, or NULL for the default, in `*name` (the value's, or static). -EINVAL: not
- * of that form, or no such balancer: the fault names those there are. */
-int balancer_parse(const struct value *balancer, const char **name, struct fault *f);
+/* Which endpoints a watch is about. NULL: any. */
+struct selection {
+  const char *tag, *zone;
+  const struct value *meta; /* pairs that must all be there */
+};
+
+struct balancer {
+  const char *algorithm; /* static; NULL = the default */
+  struct catalog_rules rules;
+  struct selection select;
+  struct outlier_rules outlier;      /* interval_ns 0: no detection */
+  struct value *options;             /* what the texts above are parts of */
+  struct catalog_zone_share *shares; /* the rules' */
+};
+
+/* Where the agent is. "" or NULL: not known. */
+struct balancer_host {
+  const char *node, *zone;
+};
+
+/* Reads it. -EINVAL: not of that form, no such stage or option, or stages that cannot work
+ * together; the fault says why. `host` must live as long as the balancer. To be ended when 0 was
+ * returned. */
+int balancer_parse(const struct value *from, const struct balancer_host *host, struct balancer *out,
+                   struct fault *f);
+void balancer_end(struct balancer *b);
+
+/* Whether an instance is one of those that a watch is about. */
+bool selection_has(const struct selection *s, const struct instance *in);

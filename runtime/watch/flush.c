@@ -2,13 +2,14 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "catalog/live.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { RETRY_NS = 1000000000, PACE_LEAST_NS = 2000000, AHEAD = 6 };
+enum { RETRY_NS = 1000000000, RAMP_LEAST_NS = 1000000000, PACE_LEAST_NS = 2000000, AHEAD = 6 };
 
 static int scratch_reserve(void **array, size_t *room, size_t need, size_t size) {
   if (need <= *room)
@@ -24,6 +25,36 @@ static int scratch_reserve(void **array, size_t *room, size_t need, size_t size)
 static inline void prefetch_instance(const struct instance *in) {
   for (size_t line = 0; line < 4; line++)
     __builtin_prefetch((const char *)in + 64 * line);
+}
+
+/* What comes to a service that is known already begins slowly where that is asked for, and so does
+ * what was critical; what an agent finds when it starts has been there before it. */
+static void mark_births(struct set *s, int64_t now) {
+  for (uint32_t i = 0; i < s->rows.count; i++) {
+    struct set_row *row = &s->rows.items[i];
+    bool critical = row->status == STATUS_CRITICAL;
+    bool came = s->in_catalog && !(row->flags & ROW_SLOT);
+    if (came || (row->flags & ROW_CRITICAL && !critical))
+      row->born_ns = now;
+    row->flags = critical ? row->flags | ROW_CRITICAL : row->flags & ~(uint32_t)ROW_CRITICAL;
+  }
+}
+
+/* When it has to be published again because an endpoint's weight has grown: a thirtieth of the
+ * window later, but not more than once a second. 0: none is growing. */
+static int64_t next_ramp(const struct set *s, int64_t now) {
+  int64_t window = (int64_t)s->rules.rules.slow_start_ns, step = window / 30;
+  for (uint32_t i = 0; window && i < s->rows.count; i++) {
+    const struct set_row *row = &s->rows.items[i];
+    if (row->born_ns && now - row->born_ns < window)
+      return now + (step < RAMP_LEAST_NS ? RAMP_LEAST_NS : step);
+  }
+  return 0;
+}
+
+static void set_ramp(struct set *s, int64_t at) {
+  s->all->ramping += (at != 0) - (uint32_t)(s->ramp_ns != 0);
+  s->ramp_ns = at;
 }
 
 static int slots_take(struct set *s) {
@@ -52,9 +83,17 @@ static void slots_free(struct set *s) {
   s->rows.freed_count = 0;
 }
 
-static struct catalog_endpoint endpoint_of(struct sets *all, const struct set_row *row,
+static bool is_ejected(const struct set *s, uint32_t slot) {
+  if (!set_outlier_rules(s))
+    return false;
+  const struct catalog_slot *live = catalog_live_slot(s->all->writer, slot);
+  return live && catalog_load64(&live->ejected_until_ns) != 0;
+}
+
+static struct catalog_endpoint endpoint_of(const struct set *s, const struct set_row *row,
                                            size_t *pairs, size_t *ports) {
   const struct instance *in = row->instance;
+  const struct sets *all = s->all;
   struct catalog_endpoint e = {.id = in->id,
                                .address = in->address,
                                .zone = in->zone,
@@ -68,7 +107,9 @@ static struct catalog_endpoint endpoint_of(struct sets *all, const struct set_ro
                                .meta_count = in->meta_count,
                                .port_count = in->port_count,
                                .status = (uint8_t)row->status,
-                               .weight = in->weight};
+                               .ejected = is_ejected(s, row->slot),
+                               .weight = in->weight,
+                               .born_ns = (uint64_t)row->born_ns};
   for (int i = 0; i < in->meta_count; i++)
     all->pairs[(*pairs)++] = (struct catalog_pair){in->meta[i].key, in->meta[i].value};
   for (int i = 0; i < in->port_count; i++)
@@ -76,7 +117,8 @@ static struct catalog_endpoint endpoint_of(struct sets *all, const struct set_ro
   return e;
 }
 
-static int endpoints_build(struct set *s, struct set_tally *tally) {
+/* Those that the watch is about: *count of them. */
+static int endpoints_build(struct set *s, struct set_tally *tally, size_t *count) {
   struct sets *all = s->all;
   size_t pairs = 0, ports = 0;
   for (uint32_t i = 0; i < s->rows.count; i++) {
@@ -88,10 +130,12 @@ static int endpoints_build(struct set *s, struct set_tally *tally) {
       scratch_reserve((void **)&all->pairs, &all->pairs_room, pairs, sizeof *all->pairs) != 0 ||
       scratch_reserve((void **)&all->ports, &all->ports_room, ports, sizeof *all->ports) != 0)
     return -ENOMEM;
-  pairs = ports = 0;
+  pairs = ports = *count = 0;
   for (uint32_t i = 0; i < s->rows.count; i++) {
     const struct set_row *row = &s->rows.items[i];
-    all->endpoints[i] = endpoint_of(all, row, &pairs, &ports);
+    if (!selection_has(&s->rules.select, row->instance))
+      continue;
+    all->endpoints[(*count)++] = endpoint_of(s, row, &pairs, &ports);
     tally->passing += row->status == STATUS_PASSING;
     tally->warning += row->status == STATUS_WARNING;
     tally->critical += row->status == STATUS_CRITICAL;
@@ -138,22 +182,33 @@ static void announce(struct set *s, bool gone) {
                                .count = gone ? 0 : s->rows.count,
                                .gone = gone,
                                .stale = s->stale,
+                               .known = s->known,
                                .stale_since_ns = s->stale_since_ns};
   s->all->published(s->all->arg, &what);
 }
 
 static int publish(struct set *s) {
   struct set_tally tally = {0};
+  size_t count;
+  int64_t now = clock_now_ns();
   rows_tidy(&s->rows);
+  if (s->all->apart) {
+    s->in_catalog = true; /* that there is nothing of it is no news any more */
+    s->rows.freed_count = 0;
+    return 0;
+  }
+  mark_births(s, now);
   int rc = slots_take(s);
   if (rc == 0)
-    rc = endpoints_build(s, &tally);
+    rc = endpoints_build(s, &tally, &count);
   if (rc)
     return rc;
   struct catalog_snapshot snapshot = {.service = s->service,
-                                      .balancer = s->algorithm,
+                                      .balancer = s->rules.algorithm,
+                                      .rules = &s->rules.rules,
                                       .endpoints = s->all->endpoints,
-                                      .count = s->rows.count,
+                                      .count = count,
+                                      .now_ns = (uint64_t)now,
                                       .moves_version = s->moved || !s->in_catalog,
                                       .stale = s->stale};
   rc = catalog_publish(s->all->writer, &snapshot, &s->version);
@@ -162,19 +217,21 @@ static int publish(struct set *s) {
   s->in_catalog = true;
   s->moved = false;
   slots_free(s);
+  set_ramp(s, next_ramp(s, now));
   tally_replace(s, &tally);
   s->all->stats.published++;
   return 0;
 }
 
 static int withdraw(struct set *s) {
-  int rc = catalog_withdraw(s->all->writer, s->service);
+  int rc = s->all->apart ? -ENOENT : catalog_withdraw(s->all->writer, s->service);
   if (rc && rc != -ENOENT) /* not published by us, nor by the agent before */
     return rc;
   slots_free(s);
   for (uint32_t i = 0; i < s->rows.count; i++)
     if (s->rows.items[i].flags & ROW_SLOT)
       catalog_slot_free(s->all->writer, s->rows.items[i].slot);
+  set_ramp(s, 0);
   tally_replace(s, &(struct set_tally){0});
   return 0;
 }
@@ -222,11 +279,23 @@ static void waiting_collect(struct sets *all) {
 /* A large service that changes in every turn is not built in every turn: slow readers must be able
  * to finish (catalog_publish_at). What is shorter than a timer can wait is not waited for. */
 static bool too_soon(struct set *s) {
-  int64_t at = s->in_catalog ? catalog_publish_at(s->all->writer, s->service) : 0;
+  int64_t at = s->in_catalog && !s->all->apart ? catalog_publish_at(s->all->writer, s->service) : 0;
   if (at == 0 || at - clock_now_ns() < PACE_LEAST_NS)
     return false;
   wait_until(s, at);
   return true;
+}
+
+/* Those whose endpoints' weights have grown since. */
+static void ramps_collect(struct sets *all) {
+  if (!all->ramping)
+    return;
+  int64_t now = clock_now_ns();
+  for (uint32_t i = 0; i < all->table.count; i++) {
+    struct set *s = all->table.items[i];
+    if (s->ramp_ns && s->ramp_ns <= now)
+      set_changed(s, false);
+  }
 }
 
 static bool flush_one(struct set *s) {
@@ -265,6 +334,7 @@ static void turn_tell(struct set_turn *t, enum log_level level, const char *even
 size_t sets_flush(struct sets *all) {
   size_t published = 0;
   waiting_collect(all);
+  ramps_collect(all);
   struct set *list = all->dirty; /* what a listener changes is for the next flush */
   all->dirty = NULL;
   for (struct set *s = list, *next; s; s = next) {

@@ -10,7 +10,8 @@
 #include "watch/index.h"
 #include "watch/set.h"
 
-enum { ROW_SLOT = 1, ROW_GONE = 2 }; /* it has a slot; it is a hole */
+/* It has a slot; it is a hole; it was critical when it was last published. */
+enum { ROW_SLOT = 1, ROW_GONE = 2, ROW_CRITICAL = 4 };
 
 struct rows {
   struct set_row *items;

@@ -2,10 +2,8 @@
 
 #include "base/clock.h"
 #include "base/fault.h"
-#include "base/schema.h"
 #include "base/text.h"
 #include "base/value.h"
-#include "select/select.h"
 #include "watch/set_inside.h"
 
 #include <errno.h>
@@ -27,9 +25,17 @@ struct sets *sets_new(struct catalog_writer *writer, sets_published_fn published
   return all;
 }
 
+struct sets *sets_new_apart(sets_published_fn published, void *arg) {
+  struct sets *all = sets_new(NULL, published, arg);
+  if (all)
+    all->apart = true;
+  return all;
+}
+
 void set_free(struct set *s) {
   rows_free(&s->rows);
   value_unref(s->balancer);
+  balancer_end(&s->rules);
   free(s);
 }
 
@@ -42,7 +48,22 @@ void sets_free(struct sets *all) {
   free(all->endpoints);
   free(all->pairs);
   free(all->ports);
+  free(all->host_texts[0]);
+  free(all->host_texts[1]);
   free(all);
+}
+
+int sets_place(struct sets *all, const struct balancer_host *host) {
+  char *node = strdup(host->node ? host->node : ""), *zone = strdup(host->zone ? host->zone : "");
+  if (!node || !zone) {
+    free(node);
+    free(zone);
+    return -ENOMEM;
+  }
+  all->host_texts[0] = node;
+  all->host_texts[1] = zone;
+  all->host = (struct balancer_host){node, zone};
+  return 0;
 }
 
 struct set *sets_find(struct sets *all, const char *service) {
@@ -69,8 +90,7 @@ struct set *sets_open(struct sets *all, const char *service) {
   return s;
 }
 
-/* `moved`: membership, status or facts, which move the service's version. */
-static void set_changed(struct set *s, bool moved) {
+void set_changed(struct set *s, bool moved) {
   s->moved |= moved;
   if (s->dirty)
     return;
@@ -98,6 +118,7 @@ const struct set_row *set_rows(struct set *s) {
 }
 
 static int set_apply(struct set *s, int changed) {
+  s->known |= changed >= 0;
   if (changed > 0)
     set_changed(s, true);
   return changed < 0 ? changed : 0;
@@ -126,55 +147,61 @@ int set_replace(struct set *s, struct instance *const *instances, const enum sta
   return set_apply(s, changed);
 }
 
-/* The algorithm's name: "name", { "name", ... }, or the last stage of a list of such. */
-static const char *algorithm_name(const struct value *v) {
-  if (value_kind(v) != VALUE_TABLE)
-    return value_as_text(v, NULL);
-  size_t length = value_length(v);
-  if (length == 0)
-    return NULL;
-  const struct value *first = value_at(v, 0), *last = value_at(v, length - 1);
-  if (length == 1 && value_kind(first) == VALUE_TEXT)
-    return value_as_text(first, NULL);
-  return value_kind(last) == VALUE_TABLE ? value_as_text(value_at(last, 0), NULL)
-                                         : value_as_text(last, NULL);
-}
-
-int balancer_check(const struct value *balancer, struct fault *f) {
-  if (value_kind(balancer) == VALUE_NIL)
-    return 0;
-  const char *name = algorithm_name(balancer);
-  if (!name)
-    return fault_set(f, -EINVAL, "a balancer is a name, { name, options } or a list of these");
-  if (select_by_name(name))
-    return 0;
-  const char *known[32];
-  size_t count = 0;
-  for (const struct select_balancer *b; count < 32 && (b = select_at((unsigned)count)); count++)
-    known[count] = b->name;
-  const char *near = nearest_word(name, known, count);
-  return fault_set(f, -EINVAL, "there is no balancer %s%s%s%s", name, near ? ": did you mean " : "",
-                   near ? near : "", near ? "?" : "");
+int balancer_check(const struct value *balancer, const struct balancer_host *host,
+                   struct fault *f) {
+  struct balancer checked;
+  int rc = balancer_parse(balancer, host, &checked, f);
+  if (rc == 0)
+    balancer_end(&checked);
+  return rc;
 }
 
 int set_balancer(struct set *s, const struct value *balancer, struct fault *f) {
-  int rc = balancer_check(balancer, f);
-  if (rc || value_equal(s->balancer, balancer))
+  struct balancer rules;
+  if (value_equal(s->balancer, balancer))
+    return 0;
+  int rc = balancer_parse(balancer, &s->all->host, &rules, f);
+  if (rc)
     return rc;
   struct value *old = s->balancer;
   s->balancer = balancer ? value_ref(balancer) : NULL;
-  s->algorithm = balancer ? algorithm_name(s->balancer) : NULL;
   value_unref(old);
+  balancer_end(&s->rules);
+  s->rules = rules;
   if (s->in_catalog)
     set_changed(s, false);
   return 0;
 }
 
+void set_current(struct set *s) {
+  set_stale(s, false);
+  if (!s->known && s->all->apart)
+    set_changed(s, true);
+  s->known = true;
+}
+
+const struct outlier_rules *set_outlier_rules(const struct set *s) {
+  return s->rules.outlier.interval_ns ? &s->rules.outlier : NULL;
+}
+
+void set_touch(struct set *s) {
+  if (s->in_catalog)
+    set_changed(s, false);
+}
+
 void set_stale(struct set *s, bool stale) {
+  set_stale_since(s, stale, 0);
+}
+
+void set_stale_since(struct set *s, bool stale, int64_t since_ns) {
   if (s->stale == stale)
     return;
   s->stale = stale;
-  s->stale_since_ns = stale ? clock_now_ns() : 0;
-  if (s->in_catalog)
+  s->stale_since_ns = !stale ? 0 : since_ns ? since_ns : clock_now_ns();
+  if (s->in_catalog || s->all->apart)
     set_changed(s, false);
+}
+
+int64_t set_stale_ns(const struct set *s) {
+  return s->stale_since_ns;
 }

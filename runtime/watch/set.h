@@ -9,17 +9,20 @@
 
 #include <stddef.h>
 
+struct balancer_host;
 struct catalog_writer;
 struct value;
 struct fault;
 struct sets;
 struct set;
+struct outlier_rules;
 
 struct set_row {
   struct instance *instance;
   enum status status;
   uint32_t slot, slot_generation; /* of the catalog, for the instance's life */
   uint32_t flags;                 /* rows.h's own */
+  int64_t born_ns; /* clock_now_ns: it came, or became healthy; 0 = before this agent */
 };
 
 /* Told after a snapshot was published (or the service ended: count 0 and `gone`). Rows are the
@@ -31,11 +34,16 @@ struct set_published {
   const struct set_row *rows;
   size_t count;
   bool gone, stale;
+  bool known; /* something was put, removed or replaced: no rows means that there are none */
   int64_t stale_since_ns; /* clock_now_ns; 0 when not stale */
 };
 typedef void (*sets_published_fn)(void *arg, const struct set_published *what);
 
 struct sets *sets_new(struct catalog_writer *writer, sets_published_fn published, void *arg);
+/* Sets that are in no catalog: what changes is only told. */
+struct sets *sets_new_apart(sets_published_fn published, void *arg);
+/* Where the agent is, for balancers that ask: once, before set_balancer. 0, -ENOMEM. */
+int sets_place(struct sets *all, const struct balancer_host *host);
 /* What is published stays in the catalog for its readers. */
 void sets_free(struct sets *all);
 
@@ -62,14 +70,25 @@ int set_status(struct set *s, const char *id, enum status status); /* -ENOENT */
 int set_replace(struct set *s, struct instance *const *instances, const enum status *statuses,
                 size_t count);
 
-/* The balancer's name and options, as in the configuration: a value that is "name", { "name", ... }
- * or a list of stages, whose last is the algorithm. NULL = default. Takes a reference. -EINVAL: no
- * such balancer; the old one stays. */
+/* The balancer as in the configuration, see balancer.h. NULL = default. Takes a reference. -EINVAL:
+ * what balancer_parse refuses; the old one stays. */
 int set_balancer(struct set *s, const struct value *balancer, struct fault *f);
-int balancer_check(const struct value *balancer, struct fault *f); /* the same, only asking */
+/* The same, only asking. */
+int balancer_check(const struct value *balancer, const struct balancer_host *host, struct fault *f);
+
+/* What the balancer's stage "outlier" says, or NULL: no outlier detection. The set's own. */
+const struct outlier_rules *set_outlier_rules(const struct set *s);
+
+/* Publishes it again, without moving its version: what is live of it has changed what picks choose
+ * from. Nothing when it was never published. */
+void set_touch(struct set *s);
 
 /* Stale: its source cannot be reached; what is known stays. */
 void set_stale(struct set *s, bool stale);
+/* Its source is reached, and what the set has is how things are, also when that is nothing. */
+void set_current(struct set *s);
+int64_t set_stale_ns(const struct set *s); /* since when it is stale; 0: it is not */
+void set_stale_since(struct set *s, bool stale, int64_t since_ns); /* 0: since now */
 
 /* Publishes what changed; the number of snapshots published. Called once a turn, after I/O. Some of
  * it waits: what could not be published (-ENOSPC: the file cannot grow) for a second, while picks

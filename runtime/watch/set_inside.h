@@ -2,6 +2,7 @@
 #pragma once
 
 #include "catalog/writer.h"
+#include "watch/balancer.h"
 #include "watch/rows.h"
 #include "watch/table.h"
 
@@ -14,13 +15,15 @@ struct set {
   struct sets *all;
   struct set *next_dirty;
   struct rows rows;
-  struct value *balancer; /* a reference; NULL = default */
-  const char *algorithm;  /* the balancer's, NULL = default */
+  struct value *balancer; /* as written: a reference; NULL = default */
+  struct balancer rules;  /* what it says */
   struct set_tally tally;
   uint64_t version;
   int64_t stale_since_ns;
-  int64_t due_ns; /* while it waits: not before */
+  int64_t due_ns;  /* while it waits: not before */
+  int64_t ramp_ns; /* an endpoint is in its slow start: publish again then; else 0 */
   uint32_t opens;
+  bool known;
   bool dirty, moved, stale, in_catalog, failing;
   bool lost; /* had a healthy endpoint, and then none: its recovery is news */
   char service[];
@@ -34,11 +37,15 @@ struct set_turn {
 
 struct sets {
   struct catalog_writer *writer;
+  bool apart; /* in no catalog, and without a writer */
   sets_published_fn published;
   void *arg;
   struct table table;
   struct set *dirty;   /* a list, in no order */
   struct set *waiting; /* dirty, too, but not before their `due_ns` */
+  uint32_t ramping;    /* sets whose ramp_ns is not 0 */
+  struct balancer_host host;
+  char *host_texts[2];
   struct sets_stats stats;
   struct set_turn fresh, opened, shut; /* fail open from their first on; began; recovered */
   /* Scratch of one publishing, kept for the next. */
@@ -49,3 +56,6 @@ struct sets {
 };
 
 void set_free(struct set *s);
+/* To be published by the next flush. `moved`: membership, status or facts, which move the service's
+ * version. */
+void set_changed(struct set *s, bool moved);

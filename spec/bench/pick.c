@@ -52,8 +52,11 @@ static void publish(struct catalog_writer *w, int count) {
     must(catalog_slot_take(w, &e[i].slot, &e[i].slot_generation), "slot");
   }
   snprintf(name, sizeof name, "web-%d", count);
-  struct catalog_snapshot s = {
-      .service = name, .endpoints = e, .count = (size_t)count, .moves_version = 1};
+  struct catalog_snapshot s = {.service = name,
+                               .balancer = "round_robin",
+                               .endpoints = e,
+                               .count = (size_t)count,
+                               .moves_version = 1};
   must(catalog_publish(w, &s, &version), "publish");
   free(e);
   free(texts);

@@ -45,11 +45,11 @@ static int make_whole_file(void **state) {
   make_run_dir(state);
   struct catalog_writer *w = open_writer();
   struct catalog_stats stats;
-  publish_full(w, "web", "round_robin", 30);
+  publish_full(w, "web", "ring", 30);
   publish_full(w, "api", "weighted", 40);
-  publish_full(w, "one", NULL, 1);
+  publish_full(w, "one", "maglev", 1);
   publish_full(w, "none", NULL, 0);
-  publish_full(w, "rand", "random", 9);
+  publish_full(w, "rand", "p2c", 9);
   catalog_stats(w, &stats);
   catalog_writer_close(w);
   used = stats.bytes_used;

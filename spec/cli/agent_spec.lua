@@ -9,7 +9,7 @@ return { zone = "z1", services = {
   six = { address = "::1", port = 9003 },
   socket = { address = "/run/some.sock" },
   named = { port = 9004, ports = { admin = 9005, http = 9004 } },
-} }
+}, watches = { web = { target = "embedded:///web", balancer = "round_robin" } } }
 ]]
 
 describe("with an agent", function()

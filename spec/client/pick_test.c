@@ -87,7 +87,7 @@ static void who_is_picked(void **state) {
     assert_int_equal(about(s).healthy, 4);
     assert_int_equal(about(s).pickable, 2);
     assert_false(about(s).fail_open);
-    assert_string_equal(about(s).balancer, balancers[b] ? balancers[b] : "round_robin");
+    assert_string_equal(about(s).balancer, balancers[b] ? balancers[b] : "p2c_ewma");
 
     /* The first tier is down: the next one takes over. */
     healthy[1].status = healthy[2].status = CRITICAL;
@@ -124,7 +124,7 @@ static void round_robin_in_a_handle(void **state) {
   static const char *const ids[] = {"a", "b", "c", "d", "e"};
   for (int i = 0; i < 5; i++)
     e[i] = endpoint(ids[i], i == 2 ? CRITICAL : PASSING, 1 + i, 0);
-  publish("turns", NULL, e, 5);
+  publish("turns", "round_robin", e, 5);
   struct perigee_service *s = open_service("turns");
   int counts[5] = {0};
   for (int i = 0; i < 4 * 25; i++) {

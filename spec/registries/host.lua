@@ -43,10 +43,10 @@ function host.agent(config, options)
   return agent
 end
 
--- What one can pick of a service, sorted and joined with spaces: every endpoint, as round robin gives each.
+-- What one can pick of a service, sorted and joined with spaces: every endpoint, whichever balancer there is: 400 picks of a few.
 function host.endpoints(agent, service)
   local seen, list = {}, {}
-  for line in agent:command("pick", service, "-n", "12").out:gmatch("[^\n]+") do
+  for line in agent:command("pick", service, "-n", "400").out:gmatch("[^\n]+") do
     if not seen[line] then
       seen[line] = true
       list[#list + 1] = line

@@ -174,12 +174,18 @@ static void rig_status(void *arg, server_reply reply, void *to) {
   rig_answer(arg, reply, to, 0, "{\"rig\":true}");
 }
 
+/* Nobody knows more services than those that are published. */
+static inline void rig_resolve(void *arg, const char *service, server_reply reply, void *to) {
+  reply(to, -ENOENT, NULL);
+}
+
 static const struct server_requests rig_requests = {.do_register = rig_register,
                                                     .do_deregister = rig_deregister,
                                                     .do_renew = rig_renew,
                                                     .do_check = rig_check,
                                                     .do_metrics = rig_metrics,
-                                                    .do_status = rig_status};
+                                                    .do_status = rig_status,
+                                                    .do_resolve = rig_resolve};
 
 /* --- its life --- */
 

@@ -1,0 +1,75 @@
+// call SERVICE [CALLS-A-SECOND]: calls a service over HTTP, choosing an endpoint for each call from
+// the catalog. A call that fails is tried again on another endpoint, twice at most.
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	"perigee"
+)
+
+const tries = 3
+
+var client = http.Client{Timeout: time.Second}
+
+func get(e perigee.Endpoint) error {
+	response, err := client.Get("http://" + e.HostPort() + "/")
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("it said %s", response.Status)
+	}
+	return nil
+}
+
+// pickAnother avoids those that were tried, while there are others.
+func pickAnother(s *perigee.Service, tried map[uint32]bool) (perigee.Endpoint, error) {
+	e, err := s.Pick()
+	for i := 0; err == nil && tried[e.Slot] && i < 2*tries; i++ {
+		e, err = s.Pick()
+	}
+	return e, err
+}
+
+func call(s *perigee.Service) {
+	tried := map[uint32]bool{}
+	for try := 0; try < tries; try++ {
+		e, err := pickAnother(s, tried)
+		if err != nil {
+			fmt.Println("nothing", err)
+			return
+		}
+		if err = get(e); err == nil {
+			fmt.Println("ok", e.HostPort(), e.ID)
+			return
+		}
+		fmt.Println("failed", e.HostPort(), err)
+		tried[e.Slot] = true
+	}
+}
+
+func main() {
+	rate := 10.0
+	if len(os.Args) == 3 {
+		rate, _ = strconv.ParseFloat(os.Args[2], 64)
+	}
+	if len(os.Args) < 2 || len(os.Args) > 3 || rate < 0.1 || rate > 1000 {
+		fmt.Fprintln(os.Stderr, "usage: call SERVICE [CALLS-A-SECOND]")
+		os.Exit(2)
+	}
+	catalog, err := perigee.Open("")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "call:", err)
+		os.Exit(1)
+	}
+	service := catalog.Service(os.Args[1])
+	for range time.Tick(time.Duration(float64(time.Second) / rate)) {
+		call(service)
+	}
+}

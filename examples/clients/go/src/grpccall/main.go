@@ -1,0 +1,49 @@
+// grpccall SERVICE [CALLS-A-SECOND]: asks a gRPC service for its health, over and over. Which
+// endpoint is asked is gRPC's round robin over what perigee:///SERVICE resolves to.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/peer"
+	_ "perigee/resolver"
+)
+
+func call(client grpc_health_v1.HealthClient) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	var who peer.Peer
+	answer, err := client.Check(ctx, &grpc_health_v1.HealthCheckRequest{}, grpc.Peer(&who))
+	if err != nil {
+		fmt.Println("failed", err)
+		return
+	}
+	fmt.Println("ok", who.Addr, answer.Status)
+}
+
+func main() {
+	rate := 10.0
+	if len(os.Args) == 3 {
+		rate, _ = strconv.ParseFloat(os.Args[2], 64)
+	}
+	if len(os.Args) < 2 || len(os.Args) > 3 || rate < 0.1 || rate > 1000 {
+		fmt.Fprintln(os.Stderr, "usage: grpccall SERVICE [CALLS-A-SECOND]")
+		os.Exit(2)
+	}
+	conn, err := grpc.Dial("perigee:///"+os.Args[1], grpc.WithInsecure(),
+		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig": [{"round_robin": {}}]}`))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "grpccall:", err)
+		os.Exit(1)
+	}
+	client := grpc_health_v1.NewHealthClient(conn)
+	for range time.Tick(time.Duration(float64(time.Second) / rate)) {
+		call(client)
+	}
+}

@@ -1,0 +1,31 @@
+/* registrars: the registries that this agent registers in, and which of its services go where.
+ * Follows the embedded registry, which has them all. Control thread only. */
+#pragma once
+
+#include "registry/registration.h"
+
+#include <uv.h>
+
+struct registrars;
+struct plugins;
+struct config;
+struct store;
+struct buf;
+
+/* Those that the configuration's services name. Once, before the services are registered. NULL:
+ * `f` says why. */
+struct registrars *registrars_new(uv_loop_t *loop, struct plugins *plugins,
+                                  const struct config *config, struct store *store,
+                                  struct fault *f);
+void registrars_free(struct registrars *all); /* before the plugins */
+
+/* A registration of this agent changed or is gone. */
+void registrars_local(struct registrars *all, const struct registration_state *state, bool gone);
+
+/* Leaves, or keeps the leases for the next agent; `stopped` is called once, later, at most
+ * some seconds. After this, registrars_local does nothing. */
+void registrars_stop(struct registrars *all, bool leave, void (*stopped)(void *arg), void *arg);
+
+/* Whether this agent has withdrawn the instance from a registry lately. */
+bool registrars_withdrew(const struct registrars *all, const char *service, const char *id);
+void registrars_metrics(const struct registrars *all, struct buf *out);

@@ -1,0 +1,36 @@
+/* watches_inside: what watches.c (the configuration's) and on_demand.c share. Not for others. */
+#pragma once
+
+#include "agent/watch.h"
+#include "agent/watches.h"
+
+/* Somebody who waits for a service's first load. */
+struct waiter {
+  struct waiter *next;
+  void (*answer)(void *arg, int status, const char *text);
+  void *arg;
+  int64_t until_ns;
+  char service[];
+};
+
+struct watches {
+  struct watch_parts parts;
+  struct store *store;
+  struct watch **items; /* by service */
+  size_t count;
+  size_t on_demand; /* of them */
+  struct waiter *waiters;
+  unsigned ticks;
+  bool closed_all;
+  size_t closing; /* watchers whose plugin closes its connection; one more while they begin to */
+  void (*closed)(void *arg);
+  void *closed_arg;
+};
+
+struct watch *watch_find(const struct watches *all, const char *service);
+int watch_add(struct watches *all, const struct watch_wish *wish, struct watch **out,
+              struct fault *f);
+
+/* on_demand.c */
+void watches_forget_idle(struct watches *all); /* what nobody has asked for lately */
+void watches_abandon(struct watches *all);     /* answers all who wait with -ECANCELED */

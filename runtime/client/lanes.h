@@ -1,0 +1,34 @@
+/* lanes: the page on which this process counts its calls (catalog/feedback.h), one for each struct
+ * perigee, and the lanes that its handles write. Made when first needed, handed to the agent when
+ * there is one, kept through the agent's restarts; a child that was forked makes its own. */
+#pragma once
+
+#include "catalog/feedback.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct perigee;
+struct perigee_service;
+
+struct lanes {                /* under the perigee's lock */
+  struct feedback_page *page; /* NULL: none yet, or none can be had */
+  int fd, socket;             /* the page's, and the agent's; -1: none */
+  uint32_t taken;             /* a bit for each lane that a handle has */
+  bool counted;               /* an agent has been given the page */
+  ino_t agent;                /* which one: its catalog's inode */
+  int64_t tried_ns;           /* when the agent was last looked for */
+};
+
+/* The handle's lane; NULL: no page can be had. Any thread. */
+struct feedback_lane *lanes_join(struct perigee_service *s);
+/* From now on the handle writes the shared lane, because another thread reports for it too. */
+struct feedback_lane *lanes_share(struct perigee_service *s);
+/* The handle ends: its picks are no longer in flight, and another may have the lane. */
+void lanes_leave(struct perigee_service *s);
+/* Hands the page to the agent, or wakes an agent that has it and does not read just now. At most
+ * one connection attempt a second. Makes system calls. */
+void lanes_tell(struct perigee_service *s);
+/* In a child: the page is the parent's. Under the lock. */
+void lanes_forget(struct lanes *l);
+void lanes_end(struct lanes *l);

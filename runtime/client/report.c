@@ -1,0 +1,271 @@
+/* Counting: a pick that will be reported, and its report. What it costs is measured by
+ * spec/bench/report.c.
+ *
+ * A handle's own lane is written by the thread that has the handle, with plain relaxed stores.
+ * Handles that share lane 0, and reports from another thread, which also go there, pay for
+ * read-modify-writes. */
+#include "client/handle.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define DECAY_NS 10000000000ull /* where the view is not ours to look at */
+#define LATE_NS 3000000000ull   /* an agent whose heart has not beaten for so long sums nothing */
+
+enum { TELL_EVERY = 256 }; /* so many picks until an absent agent is looked for again */
+
+static inline uint32_t add(_Atomic uint32_t *word, uint32_t n, bool alone) {
+  if (!alone)
+    return atomic_fetch_add_explicit(word, n, memory_order_relaxed) + n;
+  n += atomic_load_explicit(word, memory_order_relaxed);
+  atomic_store_explicit(word, n, memory_order_relaxed);
+  return n;
+}
+
+static inline void put32(_Atomic uint32_t *word, uint32_t value) {
+  atomic_store_explicit(word, value, memory_order_relaxed);
+}
+
+static inline void put64(_Atomic uint64_t *word, uint64_t value) {
+  atomic_store_explicit(word, value, memory_order_relaxed);
+}
+
+/* After the cell's words: tells who reads that its run has changed. */
+static inline void announce(struct feedback_lane *lane, uint32_t slot, bool alone) {
+  _Atomic uint32_t *change = &lane->changes[slot / FEEDBACK_RUN];
+  if (alone) {
+    uint64_t activity = atomic_load_explicit(&lane->activity, memory_order_relaxed);
+    atomic_store_explicit(change, atomic_load_explicit(change, memory_order_relaxed) + 1,
+                          memory_order_release);
+    atomic_store_explicit(&lane->activity, activity + 1, memory_order_release);
+  } else {
+    atomic_fetch_add_explicit(change, 1, memory_order_release);
+    atomic_fetch_add_explicit(&lane->activity, 1, memory_order_release);
+  }
+}
+
+/* The cell begins anew, for another instance. Who reads it meanwhile sees generation 0 before any
+ * word of the new one. */
+static void claim(struct feedback_cell *c, uint32_t generation) {
+#if CATALOG_TSAN
+  atomic_exchange_explicit(&c->generation, 0, memory_order_acq_rel);
+#else
+  put32(&c->generation, 0);
+  atomic_thread_fence(memory_order_release);
+#endif
+  put32(&c->in_flight, 0);
+  put32(&c->older, 0);
+  put32(&c->epoch, 0);
+  for (int i = 0; i < FEEDBACK_OUTCOMES; i++)
+    put32(&c->outcomes[i], 0);
+  put64(&c->latency_ns, 0);
+  put64(&c->sampled_ns, 0);
+  put32(&c->picked_ms, 0);
+  put32(&c->retries, 0);
+  put64(&c->latency_sum_ns, 0);
+  atomic_store_explicit(&c->generation, generation, memory_order_release);
+}
+
+/* Picks of the epoch before become the older ones; what was older is forgotten. */
+static void roll(struct feedback_cell *c, uint32_t epoch) {
+  uint32_t was = catalog_load32(&c->epoch), in_flight = catalog_load32(&c->in_flight);
+  uint32_t kept = was + 1 == epoch ? in_flight - catalog_load32(&c->older) : 0;
+  put32(&c->in_flight, kept);
+  put32(&c->older, kept);
+  put32(&c->retries, catalog_load32(&c->retries) < kept ? catalog_load32(&c->retries) : kept);
+  put32(&c->epoch, epoch);
+}
+
+/* Slow and rare: the cell is of another instance, or of an epoch that is over. False: it is of a
+ * later instance, which has the slot now. */
+static __attribute__((noinline, cold)) bool renew(struct perigee_service *s,
+                                                  struct feedback_cell *c, uint32_t generation,
+                                                  uint32_t epoch, bool alone) {
+  if (!alone)
+    pthread_mutex_lock(&s->perigee->page->lock);
+  uint32_t has = catalog_load32(&c->generation);
+  bool ours = has == 0 || (int32_t)(generation - has) >= 0;
+  if (ours && has != generation)
+    claim(c, generation);
+  if (ours && epoch && catalog_load32(&c->epoch) != epoch)
+    roll(c, epoch);
+  if (!alone)
+    pthread_mutex_unlock(&s->perigee->page->lock);
+  return ours;
+}
+
+/* The agent has to be told now and then: that it should read, or that we are there at all. */
+static inline void tell(struct perigee_service *s) {
+  if (__builtin_expect(catalog_load32(&catalog_map_header(&s->mapping->map)->collecting), 1)) {
+    s->quiet = 0;
+    return;
+  }
+  if (s->quiet++ % TELL_EVERY == 0)
+    lanes_tell(s);
+}
+
+void client_hear(struct perigee_service *s, uint64_t now_ns) {
+  uint64_t beat = catalog_load64(&catalog_map_header(&s->mapping->map)->heartbeat_ns);
+  bool alive = (int64_t)(now_ns - beat) < (int64_t)LATE_NS;
+  s->load.map = alive ? &s->mapping->map : NULL;
+  s->load.host_total = alive ? &s->entry->in_flight : NULL;
+}
+
+/* A ticket is what a report must show to take a pick back: in which process it was made (8 bits),
+ * whether it was a retry, and in which epoch. */
+enum { TICKET_RETRY = 1 << 23, TICKET_EPOCH = TICKET_RETRY - 1, TICKET_FORKS_SHIFT = 24 };
+
+static inline uint32_t ticket_of(const struct perigee_service *s, uint32_t epoch, bool retry) {
+  return s->forks << TICKET_FORKS_SHIFT | (retry ? TICKET_RETRY : 0) | epoch;
+}
+
+int client_may_retry(const struct perigee_service *s) {
+  uint32_t all = s->load.own_total, retries = catalog_load32(&s->total.retries);
+  if (s->load.map && s->load.host_total) {
+    uint32_t host = catalog_load32(&s->entry->in_flight),
+             of_host = catalog_load32(&s->entry->retries);
+    all = host > all ? host : all;
+    retries = (int32_t)retries > 0 && retries > of_host ? retries : of_host;
+  }
+  uint64_t budget = (uint64_t)all * PERIGEE_RETRY_PERCENT / 100;
+  budget = budget > PERIGEE_RETRY_LEAST ? budget : PERIGEE_RETRY_LEAST;
+  return (int32_t)retries > 0 && retries >= budget ? -EDQUOT : 0;
+}
+
+static inline uint32_t own_total(const struct perigee_service *s) {
+  int32_t n = (int32_t)catalog_load32(&s->total.in_flight);
+  return n > 0 ? (uint32_t)n : 0;
+}
+
+void client_track(struct perigee_service *s, struct perigee_endpoint *e, bool retry) {
+  struct feedback_lane *lane = s->lane;
+  uint64_t now = select_now_ns();
+  uint32_t epoch = feedback_epoch((int64_t)now);
+  client_hear(s, now);
+  if (__builtin_expect(!lane, 0) && !(lane = lanes_join(s)))
+    return;
+  if (__builtin_expect(s->strays, 0) && lane != s->shared)
+    lane = lanes_share(s);
+  if (e->slot >= FEEDBACK_SLOTS)
+    return;
+  bool alone = lane != s->shared;
+  struct feedback_cell *c = &lane->cells[e->slot];
+  if (__builtin_expect(catalog_load32(&c->generation) != e->slot_generation ||
+                           catalog_load32(&c->epoch) != epoch,
+                       0) &&
+      !renew(s, c, e->slot_generation, epoch, alone))
+    return;
+  add(&c->in_flight, 1, alone);
+  if (retry)
+    add(&c->retries, 1, alone);
+  put32(&c->picked_ms, (uint32_t)(now / 1000000) | 1);
+  announce(lane, e->slot, alone);
+  if (catalog_load32(&s->total.epoch) != epoch)
+    roll(&s->total, epoch);
+  add(&s->total.in_flight, 1, false);
+  if (retry)
+    add(&s->total.retries, 1, false);
+  s->load.own_total = own_total(s);
+  e->ticket = ticket_of(s, epoch, retry);
+  tell(s);
+}
+
+/* One pick less; not below nothing, where this thread alone counts. */
+static void take_back(struct feedback_cell *c, uint32_t ticket, bool alone) {
+  uint32_t now = catalog_load32(&c->epoch), ticket_epoch = ticket & TICKET_EPOCH;
+  if (now != ticket_epoch && now != ticket_epoch + 1)
+    return; /* forgotten: too late a report, or a cell that has begun anew */
+  if (alone && catalog_load32(&c->in_flight) == 0)
+    return;
+  add(&c->in_flight, (uint32_t)-1, alone);
+  if (now != ticket_epoch && !(alone && catalog_load32(&c->older) == 0))
+    add(&c->older, (uint32_t)-1, alone);
+  if (ticket & TICKET_RETRY && !(alone && catalog_load32(&c->retries) == 0))
+    add(&c->retries, (uint32_t)-1, alone);
+}
+
+/* A failure never makes an endpoint look faster: what refuses at once would draw all calls. */
+static void sample(struct feedback_cell *c, enum feedback_outcome outcome, uint64_t latency_ns,
+                   uint64_t now, uint64_t decay_ns) {
+  uint64_t old = catalog_load64(&c->latency_ns), at = catalog_load64(&c->sampled_ns);
+  if (outcome != FEEDBACK_SUCCESS && latency_ns <= old)
+    return;
+  put64(&c->latency_ns, select_ewma(old, now > at ? now - at : 0, decay_ns, latency_ns));
+  put64(&c->sampled_ns, now);
+}
+
+static void count(struct feedback_cell *c, enum feedback_outcome outcome, uint64_t latency_ns,
+                  bool alone) {
+  add(&c->outcomes[outcome], 1, alone);
+  if (outcome != FEEDBACK_SUCCESS)
+    return;
+  if (alone)
+    put64(&c->latency_sum_ns, catalog_load64(&c->latency_sum_ns) + latency_ns);
+  else
+    atomic_fetch_add_explicit(&c->latency_sum_ns, latency_ns, memory_order_relaxed);
+}
+
+static void report(struct perigee_service *s, struct feedback_cell *c,
+                   enum feedback_outcome outcome, uint64_t latency_ns, uint64_t now, bool home,
+                   bool alone) {
+  count(c, outcome, latency_ns, alone);
+  sample(c, outcome, latency_ns, now, home ? select_decay_ns(&s->view) : DECAY_NS);
+}
+
+int perigee_done(struct perigee_service *s, struct perigee_endpoint *e, int outcome,
+                 uint64_t latency_ns) {
+  if (outcome < 0 || outcome > PERIGEE_ABANDONED || e->slot == 0 || e->slot >= FEEDBACK_SLOTS ||
+      e->slot_generation == 0)
+    return -EINVAL;
+  if (!*s->fork_mark || s->forks != s->perigee->forks)
+    client_find(s);
+  struct feedback_lane *lane = atomic_load_explicit(&s->lane, memory_order_acquire);
+  if (!lane && !(lane = lanes_join(s)))
+    return 0;
+  bool home = s->thread == __builtin_thread_pointer();
+  if (!home) {
+    s->strays = true;
+    lane = s->shared;
+  }
+  bool alone = lane != s->shared;
+  uint64_t now = select_now_ns();
+  uint32_t epoch = feedback_epoch((int64_t)now), ticket = e->ticket;
+  bool counted = ticket && ticket >> TICKET_FORKS_SHIFT == (s->forks & 0xff);
+  struct feedback_cell *c = &lane->cells[e->slot];
+  e->ticket = 0;
+  if ((catalog_load32(&c->generation) != e->slot_generation ||
+       (counted && catalog_load32(&c->epoch) != epoch)) &&
+      !renew(s, c, e->slot_generation, epoch, alone))
+    return 0;
+  if (counted) {
+    take_back(c, ticket, alone);
+    take_back(&s->total, ticket, false);
+  }
+  if (outcome != PERIGEE_ABANDONED)
+    report(s, c, (enum feedback_outcome)outcome, latency_ns, now, home, alone);
+  announce(lane, e->slot, alone);
+  if (home) {
+    s->load.own_total = own_total(s);
+    tell(s);
+  }
+  return 0;
+}
+
+void report_forget(struct feedback_lane *lane, uint32_t slot, uint32_t generation) {
+  struct feedback_cell *c = &lane->cells[slot];
+  if (catalog_load32(&c->generation) != generation || catalog_load32(&c->in_flight) == 0)
+    return;
+  put32(&c->in_flight, 0);
+  put32(&c->older, 0);
+  put32(&c->retries, 0);
+  announce(lane, slot, true);
+}
+
+void client_lane_none(struct perigee_service *s) {
+  atomic_store_explicit(&s->lane, NULL, memory_order_release);
+  s->load.own = NULL;
+  s->load.own_count = s->load.own_total = 0;
+  memset(&s->total, 0, sizeof s->total);
+  s->quiet = 0;
+  s->strays = false;
+}

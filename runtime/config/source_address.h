@@ -1,0 +1,22 @@
+/* source_address: which address of this host a registry's readers can reach it by: the source
+ * address of the route to the registry. No packet is sent and no name is looked up. Pure but for
+ * the kernel's routes. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct value;
+
+/* `registry`: its table in `registries`, or NULL. Its endpoints are its options `endpoints` or
+ * `address`, a text or a list of URLs or host:port; one that is a name counts as elsewhere on the
+ * network. "127.0.0.1" when there is no route. */
+void source_address(const struct value *registry, char *out, size_t size);
+
+bool address_is_loopback(const char *address);
+/* Whether all that read this registry are on this host: each of its endpoints is on loopback (or it
+ * has none). */
+bool registry_is_local(const struct value *registry);
+
+/* Whether an endpoint of the registry is `http`, where this agent itself listens. */
+bool registry_is_here(const struct value *registry, const char *http);

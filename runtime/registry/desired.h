@@ -1,0 +1,61 @@
+/* desired: what should be registered in one registry, and what is known of it there. An entry is
+ * one instance, by SERVICE/ID. It knows what is wanted and which lease the registry gave; whether
+ * the two agree is the reconciler's to see to. Leases are remembered in the store, so that the next
+ * agent takes them up. Control thread only. */
+#pragma once
+
+#include "registry/alarms.h"
+#include "watch/table.h"
+#include "watch/instance.h"
+
+struct buf;
+struct store;
+struct value;
+struct reconciler;
+
+enum operation { OPERATION_NONE, OPERATION_REGISTER, OPERATION_RENEW, OPERATION_DEREGISTER };
+
+struct desired_entry {
+  struct reconciler *owner;
+  struct instance *instance; /* a reference; NULL: only its lease is known */
+  enum status status;
+  bool wanted;
+  bool unproven;       /* no check has said anything yet: not registered before that */
+  struct value *lease; /* what the registry returned, plain data; NULL: none */
+  double lease_ttl;    /* seconds, as it was asked for */
+  uint64_t digest;     /* of what is wanted */
+  uint64_t held;       /* of what the registry has; 0: unknown, or lost */
+  uint64_t asked;      /* of what was sent in the operation that runs */
+  enum operation busy;
+  unsigned failures; /* in a row */
+  struct alarm due;  /* the next look at it */
+  struct desired_entry *next_ready;
+  bool ready;  /* in the queue of those that are due */
+  bool listed; /* by the audit that runs */
+  char key[];  /* SERVICE/ID */
+};
+
+struct desired {
+  struct table table;
+  struct store *store;
+  char *registry;
+};
+
+/* 0 or -ENOMEM. `store` outlives it. */
+int desired_init(struct desired *d, const char *registry, struct store *store);
+void desired_clear(struct desired *d); /* the entries' alarms are the owner's to clear first */
+
+struct desired_entry *desired_find(const struct desired *d, const char *service, const char *id);
+struct desired_entry *desired_get(struct desired *d, const char *service, const char *id);
+/* Takes the facts over; `heard`: its checks have said something (without checks: always). Before
+ * that, what the registry has keeps its status. False: nothing has changed, also for want of
+ * memory. */
+bool desired_set(struct desired_entry *e, const struct instance *in, enum status status,
+                 bool heard);
+void desired_remove(struct desired *d, struct desired_entry *e); /* also from the store */
+
+/* What the registry gave. Takes `lease` over. */
+void desired_hold(struct desired *d, struct desired_entry *e, struct value *lease, double ttl);
+/* Reads back what desired_hold stored, as entries that nobody wants yet. At start, before the first
+ * change. 0 or negative errno. */
+int desired_recall(struct desired *d);

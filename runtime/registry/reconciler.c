@@ -1,0 +1,467 @@
+#include "registry/reconciler.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/value.h"
+#include "registry/store.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SECOND INT64_C(1000000000)
+static const double backoff_first_s = 1, backoff_factor = 1.6, backoff_jitter = 0.2,
+                    backoff_cap_s = 20;
+static const double wake_s = 3; /* after an outage all look again within this time */
+static const double audit_s = 60, audit_failed_s = 15;
+
+struct reconciler {
+  uv_timer_t timer;
+  struct desired desired;
+  struct alarms alarms;
+  struct alarm audit;
+  struct desired_entry *ready, **ready_last; /* due, and waiting for a place */
+  const struct reconciler_registry *how;
+  void *arg;
+  double ttl;
+  unsigned running;
+  bool failing; /* the last answer was none; at first: not known to work */
+  bool listing, cannot_list;
+  bool stopping, leaving;
+  double stop_ttl;
+  void (*stopped)(void *arg);
+  void *stopped_arg;
+  uv_timer_t patience;
+  unsigned handles; /* that are still open */
+  struct reconciler_stats stats;
+};
+
+static void pump(struct reconciler *r);
+
+/* ---- when ---- */
+
+static void arm(struct reconciler *r);
+
+static void on_timer(uv_timer_t *timer) {
+  reconciler_tick(timer->data);
+}
+
+void reconciler_tick(struct reconciler *r) {
+  alarms_run(&r->alarms, clock_now_ns(), UINT32_MAX);
+  pump(r);
+}
+
+static void arm(struct reconciler *r) {
+  const struct alarm *first = alarms_first(&r->alarms);
+  if (!first) {
+    uv_timer_stop(&r->timer);
+    return;
+  }
+  int64_t wait = first->due_ns - clock_now_ns();
+  uv_timer_start(&r->timer, on_timer, wait > 0 ? (uint64_t)(wait + 999999) / 1000000 : 0, 0);
+}
+
+static void look_after(struct desired_entry *e, double seconds) {
+  struct reconciler *r = e->owner;
+  if (e->ready)
+    return;
+  alarm_set(&r->alarms, &e->due, clock_now_ns() + (int64_t)(seconds * (double)SECOND));
+}
+
+static double back_off(unsigned failures) {
+  double delay = backoff_first_s;
+  for (unsigned i = 1; i < failures && delay < backoff_cap_s; i++)
+    delay *= backoff_factor;
+  if (delay > backoff_cap_s)
+    delay = backoff_cap_s;
+  return delay * (1 + backoff_jitter * (2 * clock_random_unit() - 1));
+}
+
+static void on_due(struct alarm *a) {
+  struct desired_entry *e =
+      (struct desired_entry *)((char *)a - offsetof(struct desired_entry, due));
+  struct reconciler *r = e->owner;
+  e->ready = true;
+  e->next_ready = NULL;
+  *r->ready_last = e;
+  r->ready_last = &e->next_ready;
+}
+
+/* ---- entries ---- */
+
+/* The entry is known to the alarms from now on. False, and it is gone: out of memory. */
+static bool adopt(struct reconciler *r, struct desired_entry *e) {
+  if (e->owner)
+    return true;
+  if (alarms_join(&r->alarms, 1) != 0) {
+    desired_remove(&r->desired, e);
+    return false;
+  }
+  e->owner = r;
+  e->due.fire = on_due;
+  return true;
+}
+
+static void entry_end(struct desired_entry *e) {
+  struct reconciler *r = e->owner;
+  alarm_clear(&r->alarms, &e->due);
+  alarms_leave(&r->alarms, 1);
+  desired_remove(&r->desired, e);
+}
+
+static enum operation operation_next(const struct desired_entry *e) {
+  const struct reconciler *r = e->owner;
+  if (!e->wanted)
+    return e->lease ? OPERATION_DEREGISTER : OPERATION_NONE;
+  if (e->unproven)
+    return OPERATION_NONE;
+  if (r->stopping)
+    return e->lease && e->lease_ttl != r->stop_ttl ? OPERATION_REGISTER : OPERATION_NONE;
+  return e->lease && e->held == e->digest && e->lease_ttl == r->ttl ? OPERATION_RENEW
+                                                                    : OPERATION_REGISTER;
+}
+
+static void failed(struct desired_entry *e, int status, const char *why) {
+  struct reconciler *r = e->owner;
+  e->failures++;
+  r->stats.failures++;
+  r->failing = true;
+  double delay = back_off(e->failures);
+  log_warn("the registry did not do it; trying again", LOG_S("registry", r->desired.registry),
+           LOG_S("instance", e->key), LOG_S("error", why && *why ? why : strerror(-status)),
+           LOG_N("again_in", delay));
+  look_after(e, delay);
+}
+
+static void operate(struct desired_entry *e) {
+  struct reconciler *r = e->owner;
+  enum operation op = operation_next(e);
+  if (op == OPERATION_NONE) {
+    if (!e->wanted)
+      entry_end(e);
+    return;
+  }
+  double ttl = r->stopping ? r->stop_ttl : r->ttl;
+  bool fresh = op == OPERATION_REGISTER && e->lease_ttl != ttl;
+  e->busy = op;
+  e->asked = e->digest;
+  r->running++;
+  int rc = r->how->operate(r->arg, e, op, fresh ? NULL : e->lease, ttl);
+  if (rc == 0)
+    return;
+  r->running--;
+  e->busy = OPERATION_NONE;
+  if (rc != -ENOSYS || op != OPERATION_RENEW) /* what needs no renewal is seen to by the audits */
+    failed(e, rc, NULL);
+}
+
+static void check_stopped(struct reconciler *r);
+
+static void pump(struct reconciler *r) {
+  while (r->ready && r->running < (r->failing ? 1u : OPERATIONS_AT_ONCE)) {
+    struct desired_entry *e = r->ready;
+    r->ready = e->next_ready;
+    if (!r->ready)
+      r->ready_last = &r->ready;
+    e->ready = false;
+    if (!e->busy)
+      operate(e);
+  }
+  arm(r);
+  check_stopped(r);
+}
+
+/* The registry answers again: whoever backs off for long comes within wake_s. */
+static void recovered(struct reconciler *r) {
+  if (!r->failing)
+    return;
+  r->failing = false;
+  int64_t latest = clock_now_ns() + (int64_t)(wake_s * (double)SECOND);
+  for (uint32_t i = 0; i < r->desired.table.count; i++) {
+    struct desired_entry *e = r->desired.table.items[i];
+    if (alarm_is_set(&e->due) && e->due.due_ns > latest)
+      look_after(e, clock_random_unit() * wake_s);
+  }
+  if (!r->cannot_list && !r->listing && !r->stopping)
+    alarm_set(&r->alarms, &r->audit,
+              clock_now_ns() + (int64_t)(clock_random_unit() * wake_s * (double)SECOND));
+}
+
+/* A third of the lease's time, a little sooner or later than the others. */
+static void keep(struct desired_entry *e, double ttl) {
+  if (ttl > 0)
+    look_after(e, ttl / 3 * (0.9 + 0.2 * clock_random_unit()));
+}
+
+static void registered(struct desired_entry *e, struct value *lease, double ttl) {
+  struct reconciler *r = e->owner;
+  bool was_lost = e->failures > 0 || e->held == 0;
+  e->failures = 0;
+  e->held = e->asked;
+  r->stats.registered++;
+  desired_hold(&r->desired, e, lease ? lease : value_table(), r->stopping ? r->stop_ttl : r->ttl);
+  if (was_lost && !r->stopping)
+    log_info("registered", LOG_S("registry", r->desired.registry), LOG_S("instance", e->key));
+  if (operation_next(e) == OPERATION_RENEW)
+    keep(e, ttl);
+  else
+    look_after(e, 0);
+}
+
+static void renewed(struct desired_entry *e, double ttl) {
+  struct reconciler *r = e->owner;
+  e->failures = 0;
+  if (ttl > 0) {
+    r->stats.renewed++;
+    if (operation_next(e) == OPERATION_RENEW)
+      keep(e, ttl);
+    else
+      look_after(e, 0);
+    return;
+  }
+  r->stats.lost++;
+  e->held = 0;
+  log_warn("the registry has lost it; registering again", LOG_S("registry", r->desired.registry),
+           LOG_S("instance", e->key));
+  look_after(e, 0);
+}
+
+static void deregistered(struct desired_entry *e) {
+  struct reconciler *r = e->owner;
+  e->failures = 0;
+  r->stats.deregistered++;
+  log_info("deregistered", LOG_S("registry", r->desired.registry), LOG_S("instance", e->key));
+  if (!e->wanted) {
+    entry_end(e);
+    return;
+  }
+  value_unref(e->lease); /* wanted again meanwhile */
+  e->lease = NULL;
+  e->held = 0;
+  look_after(e, 0);
+}
+
+void reconciler_done(struct reconciler *r, struct desired_entry *e, int status, const char *why,
+                     struct value *lease, double ttl) {
+  enum operation op = e->busy;
+  e->busy = OPERATION_NONE;
+  r->running--;
+  if (status == -ENOENT && op == OPERATION_RENEW)
+    status = 0, ttl = 0;
+  if (status != 0) {
+    failed(e, status, why);
+  } else {
+    recovered(r);
+    if (op == OPERATION_REGISTER)
+      registered(e, lease, ttl);
+    else if (op == OPERATION_RENEW)
+      renewed(e, ttl);
+    else
+      deregistered(e);
+  }
+  pump(r);
+}
+
+/* ---- what is wanted ---- */
+
+void reconciler_want(struct reconciler *r, const struct instance *in, enum status status,
+                     bool heard) {
+  struct desired_entry *e = desired_get(&r->desired, in->service, in->id);
+  if (!e || !adopt(r, e)) {
+    log_error("out of memory: not registered", LOG_S("registry", r->desired.registry),
+              LOG_S("instance", in->id));
+    return;
+  }
+  if (!desired_set(e, in, status, heard) || e->busy)
+    return;
+  look_after(e, 0);
+  arm(r);
+}
+
+void reconciler_unwant(struct reconciler *r, const char *service, const char *id) {
+  struct desired_entry *e = desired_find(&r->desired, service, id);
+  if (!e || !e->wanted)
+    return;
+  e->wanted = false;
+  if (e->busy)
+    return;
+  look_after(e, 0);
+  arm(r);
+}
+
+bool reconciler_withdrew(const struct reconciler *r, const char *service, const char *id) {
+  const struct desired_entry *e = desired_find(&r->desired, service, id);
+  return e && !e->wanted;
+}
+
+/* ---- audits ---- */
+
+static void audit_again(struct reconciler *r, double base_s) {
+  alarm_set(&r->alarms, &r->audit,
+            clock_now_ns() + (int64_t)(base_s * (1 + clock_random_unit()) * (double)SECOND));
+}
+
+static void on_audit(struct alarm *a) {
+  struct reconciler *r = (struct reconciler *)((char *)a - offsetof(struct reconciler, audit));
+  if (r->stopping || r->cannot_list || r->listing)
+    return;
+  for (uint32_t i = 0; i < r->desired.table.count; i++) {
+    struct desired_entry *e = r->desired.table.items[i];
+    e->listed = e->busy != OPERATION_NONE || !e->lease; /* what changes meanwhile is not judged */
+  }
+  int rc = r->how->list ? r->how->list(r->arg) : -ENOSYS;
+  r->listing = rc == 0;
+  r->cannot_list = rc == -ENOSYS;
+  if (rc != 0 && !r->cannot_list)
+    audit_again(r, audit_failed_s);
+}
+
+/* One that the registry has as ours. */
+static void audit_one(struct reconciler *r, const struct value *item) {
+  const char *service = value_as_text(value_get(item, "service"), NULL),
+             *id = value_as_text(value_get(item, "id"), NULL);
+  const struct value *lease = value_get(item, "lease");
+  if (!service || !id || value_kind(lease) != VALUE_TABLE)
+    return;
+  struct desired_entry *e = desired_get(&r->desired, service, id);
+  if (!e || !adopt(r, e))
+    return;
+  e->listed = true;
+  if (e->lease || e->busy)
+    return;
+  e->lease = value_ref(lease); /* of a life before this one, which the store does not remember */
+  if (!e->wanted) {
+    r->stats.orphans++;
+    log_info("an entry of ours that nobody wants any more", LOG_S("registry", r->desired.registry),
+             LOG_S("instance", e->key));
+  }
+  look_after(e, 0);
+}
+
+void reconciler_listed(struct reconciler *r, int status, const char *why,
+                       const struct value *list) {
+  r->listing = false;
+  if (status == -ENOTSUP || r->stopping) {
+    r->cannot_list = true;
+    return;
+  }
+  if (status != 0) {
+    log_warn("the registry was not audited", LOG_S("registry", r->desired.registry),
+             LOG_S("error", why && *why ? why : strerror(-status)));
+    audit_again(r, audit_failed_s);
+    arm(r);
+    return;
+  }
+  r->stats.audits++;
+  for (size_t i = 0; i < value_length(list); i++)
+    audit_one(r, value_at(list, i));
+  for (uint32_t i = 0; i < r->desired.table.count; i++) {
+    struct desired_entry *e = r->desired.table.items[i];
+    if (e->wanted && !e->listed && !e->busy && e->held == e->digest)
+      renewed(e, 0);
+  }
+  audit_again(r, audit_s);
+  pump(r);
+}
+
+/* ---- its beginning and its end ---- */
+
+struct reconciler *reconciler_new(uv_loop_t *loop, const char *registry, double ttl,
+                                  struct store *store, const struct reconciler_registry *how,
+                                  void *arg) {
+  struct reconciler *r = calloc(1, sizeof *r);
+  if (!r)
+    return NULL;
+  *r = (struct reconciler){.how = how, .arg = arg, .ttl = ttl, .failing = true, .handles = 2};
+  r->ready_last = &r->ready;
+  r->audit.fire = on_audit;
+  if (desired_init(&r->desired, registry, store) != 0 || alarms_join(&r->alarms, 1) != 0) {
+    free(r->desired.registry);
+    alarms_free(&r->alarms);
+    free(r);
+    return NULL;
+  }
+  uv_timer_init(loop, &r->timer);
+  uv_timer_init(loop, &r->patience);
+  r->timer.data = r->patience.data = r;
+  desired_recall(&r->desired);
+  for (uint32_t i = r->desired.table.count; i-- > 0;) {
+    struct desired_entry *e = r->desired.table.items[i];
+    if (adopt(r, e))
+      look_after(e, 0);
+  }
+  alarm_set(&r->alarms, &r->audit, clock_now_ns());
+  arm(r);
+  return r;
+}
+
+static void handle_closed(uv_handle_t *timer) {
+  struct reconciler *r = timer->data;
+  if (--r->handles == 0)
+    free(r);
+}
+
+void reconciler_free(struct reconciler *r) {
+  if (!r)
+    return;
+  alarms_free(&r->alarms);
+  desired_clear(&r->desired);
+  uv_close((uv_handle_t *)&r->timer, handle_closed);
+  uv_close((uv_handle_t *)&r->patience, handle_closed);
+}
+
+static void tell_stopped(struct reconciler *r) {
+  void (*stopped)(void *) = r->stopped;
+  r->stopped = NULL;
+  uv_timer_stop(&r->patience);
+  if (stopped)
+    stopped(r->stopped_arg);
+}
+
+static void on_patience(uv_timer_t *timer) {
+  struct reconciler *r = timer->data;
+  if (r->running || r->ready)
+    log_warn("the registry did not answer in time; leases run out by themselves",
+             LOG_S("registry", r->desired.registry), LOG_I("operations", r->running));
+  tell_stopped(r);
+}
+
+/* Nothing runs and nothing waits for its turn. What backs off is not waited for, unless one leaves.
+ */
+static void check_stopped(struct reconciler *r) {
+  if (!r->stopping || !r->stopped || r->running || r->ready)
+    return;
+  for (uint32_t i = 0; i < r->desired.table.count; i++) {
+    const struct desired_entry *e = r->desired.table.items[i];
+    if (r->leaving ? e->lease != NULL : operation_next(e) != OPERATION_NONE && e->failures == 0)
+      return;
+  }
+  tell_stopped(r);
+}
+
+void reconciler_stop(struct reconciler *r, bool leave, double ttl, unsigned patience_ms,
+                     void (*stopped)(void *arg), void *arg) {
+  r->stopping = true;
+  r->leaving = leave;
+  r->stop_ttl = ttl > r->ttl ? ttl : r->ttl;
+  r->stopped = stopped;
+  r->stopped_arg = arg;
+  for (uint32_t i = 0; i < r->desired.table.count; i++) {
+    struct desired_entry *e = r->desired.table.items[i];
+    e->wanted &= !leave;
+    if (!e->busy)
+      look_after(e, 0);
+  }
+  alarm_clear(&r->alarms, &r->audit);
+  uv_timer_start(&r->patience, on_patience, patience_ms, 0);
+  uv_timer_start(&r->timer, on_timer, 0, 0);
+}
+
+void reconciler_stats(const struct reconciler *r, struct reconciler_stats *out) {
+  *out = r->stats;
+  for (uint32_t i = 0; i < r->desired.table.count; i++) {
+    const struct desired_entry *e = r->desired.table.items[i];
+    out->wanted += e->wanted;
+    out->held += e->wanted && e->lease && e->held == e->digest;
+  }
+}

@@ -1,0 +1,68 @@
+/* reconciler: makes one registry have what is desired, and keeps it so. Everything that can go
+ * wrong (a lease lost, a key deleted, a registry wiped or restored, a broken connection, a restart
+ * of either side) is the same to it: a difference, found by a renewal or an audit, and mended.
+ *
+ *   wanted, not as held  ─► register ─► renew every third of the lease's time ─┐
+ *          ▲                                  0 seconds left, or -ENOENT       │
+ *          └───────────────────────────────────────────────────────────────────┘
+ *   no longer wanted     ─► deregister ─► forgotten
+ *   audit, every minute or two: what the registry lists as ours and nobody wants is deregistered;
+ *   what it does not list is registered again. What is not ours is never touched.
+ *
+ * Failures back off each by itself (1 s, times 1.6, 20 s at most, jittered); while the registry
+ * fails only one operation runs at a time, then at most OPERATIONS_AT_ONCE. Control thread only. */
+#pragma once
+
+#include "registry/desired.h"
+
+#include <uv.h>
+
+enum { OPERATIONS_AT_ONCE = 8 };
+
+/* Who carries operations out. Each function begins one, or returns a negative errno; its answer
+ * comes later, by reconciler_done or reconciler_listed, never from within. */
+struct reconciler_registry {
+  /* `lease`: what the entry has, or NULL for a new one of `ttl` seconds. */
+  int (*operate)(void *arg, struct desired_entry *e, enum operation op, const struct value *lease,
+                 double ttl);
+  int (*list)(void *arg); /* NULL or -ENOSYS: the registry cannot tell what is ours */
+};
+
+struct reconciler_stats {
+  uint64_t wanted, held;                                                       /* now */
+  uint64_t registered, renewed, deregistered, lost, orphans, audits, failures; /* ever */
+};
+
+struct reconciler;
+
+/* `ttl` in seconds. Begins in the loop's next turn, with what the store remembers and what was
+ * wanted by then. NULL: out of memory. */
+struct reconciler *reconciler_new(uv_loop_t *loop, const char *registry, double ttl,
+                                  struct store *store, const struct reconciler_registry *how,
+                                  void *arg);
+void reconciler_free(struct reconciler *r); /* after the operations that ran were ended */
+
+/* `heard`: its checks have said something; before that only what is registered already stays so. */
+void reconciler_want(struct reconciler *r, const struct instance *in, enum status status,
+                     bool heard);
+void reconciler_unwant(struct reconciler *r, const char *service, const char *id);
+
+/* The answer to an operation. 0: a registration's `lease` (taken over; may be NULL) with its `ttl`
+ * in seconds, or a renewal's `ttl`, <= 0 when the lease is gone. Else a negative errno with why. */
+void reconciler_done(struct reconciler *r, struct desired_entry *e, int status, const char *why,
+                     struct value *lease, double ttl);
+/* The answer to `list`: a list of { service, id, lease }. -ENOTSUP: it never can. */
+void reconciler_listed(struct reconciler *r, int status, const char *why, const struct value *list);
+
+/* The end of the work. `leave`: all is deregistered; else each lease is asked for once more, with
+ * `ttl` seconds, for the next agent to take up. `stopped` is called when that is done, or after
+ * `patience_ms`, once, later. */
+void reconciler_stop(struct reconciler *r, bool leave, double ttl, unsigned patience_ms,
+                     void (*stopped)(void *arg), void *arg);
+
+/* What is due by clock_now_ns is done: the timer's work, for those who own the clock. */
+void reconciler_tick(struct reconciler *r);
+
+/* Whether this instance was withdrawn by us lately: that it vanishes is no loss. */
+bool reconciler_withdrew(const struct reconciler *r, const char *service, const char *id);
+void reconciler_stats(const struct reconciler *r, struct reconciler_stats *out);

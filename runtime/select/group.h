@@ -1,0 +1,69 @@
+/* group: a pick's look at the groups of a block, everything clamped. Any process. */
+#pragma once
+
+#include "select/select.h"
+
+/* Rows first to first + count - 1, all of the view, count > 0; a table inside the block. */
+struct select_group {
+  uint32_t first, count;
+  uint32_t table, table_length; /* bytes; length 0 = none */
+  float weight;
+};
+
+/* A cell of an alias table of `count` cells by 64 random bits. May be garbage. */
+static inline uint32_t select_alias_at(const uint64_t *cells, uint32_t count, uint64_t bits) {
+  uint32_t cell = (uint32_t)((bits >> 32) * count >> 32);
+  union {
+    uint64_t word;
+    struct catalog_alias alias;
+  } u = {catalog_load64(&cells[cell])};
+  return (uint32_t)bits < u.alias.own ? cell : u.alias.other;
+}
+
+/* Group `i`. What is damaged becomes all rows that can be picked, without a table. */
+static inline struct select_group select_group_at(const struct catalog_view *v, uint32_t i) {
+  struct select_group all = {.count = v->pickable};
+  if (i >= v->group_count)
+    return all;
+  const uint64_t *words = (const uint64_t *)&v->groups[i];
+  union {
+    uint64_t words[4];
+    struct catalog_group group;
+  } u = {{catalog_load64(words), catalog_load64(words + 1), catalog_load64(words + 2),
+          catalog_load64(words + 3)}};
+  const struct catalog_group *g = &u.group;
+  if (g->count == 0 || g->first > v->count || g->count > v->count - g->first || g->table % 8 ||
+      (uint64_t)g->table + g->table_length > v->bytes)
+    return all;
+  return (struct select_group){g->first, g->count, g->table, g->table_length, g->weight};
+}
+
+/* The group of a key, by 64 bits of it: the groups lie side by side, so that a share that grows
+ * moves no key but to its group. There are as many as there are levels. */
+static inline struct select_group select_group_of_key(const struct catalog_view *v, uint64_t bits) {
+  uint32_t i = 0, at = (uint32_t)(select_mix(bits) >> 32);
+  while (v->top && i + 1 < v->group_count && at > catalog_load32(&v->groups[i].upto))
+    i++;
+  return select_group_at(v, i);
+}
+
+/* The group of a pick, by 64 random bits of its own. */
+static inline struct select_group select_group_choose(const struct catalog_view *v, uint64_t bits) {
+  return select_group_at(v, v->top ? select_alias_at(v->top, v->group_count, bits) : 0);
+}
+
+/* A row of the group by the group's alias table, or by chance where it has none. May be garbage. */
+static inline uint32_t select_group_draw(const struct catalog_view *v, const struct select_group *g,
+                                         uint64_t bits) {
+  if ((v->flags & CATALOG_UNIFORM) || g->table_length / 8 < g->count)
+    return g->first + (uint32_t)((bits >> 32) * g->count >> 32);
+  return g->first + select_alias_at((const uint64_t *)(v->block + g->table), g->count, bits);
+}
+
+/* A load-based pick's candidate. Zero rows of a slot that nobody has: nothing is known of it. */
+static inline struct select_sample select_row_load(const struct select_state *state,
+                                                   const struct catalog_view *v, uint32_t row,
+                                                   uint64_t now_ns) {
+  uint32_t slot = catalog_load32(&v->rows[row].slot);
+  return select_load_of(state->load, slot, catalog_load32(&v->rows[row].slot_generation), now_ns);
+}

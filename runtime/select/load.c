@@ -1,0 +1,57 @@
+#include "select/load.h"
+
+#include "select/math.h"
+
+#include <time.h>
+
+enum { FRESH_NS = 1000000000 }; /* so long an own sample is worth more than the host's mean */
+
+uint64_t select_now_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+  return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+uint64_t select_ewma(uint64_t old_ns, uint64_t elapsed_ns, uint64_t decay_ns, uint64_t sample_ns) {
+  if (old_ns <= sample_ns || decay_ns == 0)
+    return sample_ns ? sample_ns : 1; /* 0 means that there is none */
+  double keep = select_exp_minus((double)elapsed_ns / (double)decay_ns);
+  double mean = (double)old_ns * keep + (double)sample_ns * (1 - keep);
+  return mean < 1 ? 1 : (uint64_t)mean;
+}
+
+/* A time that was kept as milliseconds, which wrap in 49 days: within half of that. */
+static uint64_t picked_at(uint32_t picked_ms, uint64_t now_ns) {
+  int32_t age_ms = (int32_t)((uint32_t)(now_ns / 1000000) - picked_ms);
+  uint64_t age_ns = age_ms > 0 ? (uint64_t)age_ms * 1000000 : 0;
+  return picked_ms && age_ns < now_ns ? now_ns - age_ns : 0;
+}
+
+struct select_sample select_load_of(const struct select_load *load, uint32_t slot,
+                                    uint32_t generation, uint64_t now_ns) {
+  struct select_sample s = {0};
+  uint64_t sampled = 0, latency = 0;
+  if (!load)
+    return s;
+  if (slot < load->own_count) {
+    const struct feedback_cell *own = &load->own[slot];
+    if (catalog_load32(&own->generation) == generation) {
+      int32_t in_flight = (int32_t)catalog_load32(&own->in_flight); /* a shared lane's may be < 0 */
+      s.in_flight = in_flight > 0 ? (uint32_t)in_flight : 0;
+      s.picked_ns = picked_at(catalog_load32(&own->picked_ms), now_ns);
+      s.latency_ns = catalog_load64(&own->latency_ns);
+      sampled = catalog_load64(&own->sampled_ns);
+    }
+  }
+  const struct catalog_slot *live =
+      load->map ? catalog_map_item(load->map, CATALOG_SLOTS, slot) : NULL;
+  if (!live || catalog_load32(&live->generation) != generation)
+    return s;
+  uint32_t sum = catalog_load32(&live->in_flight);
+  s.in_flight = sum > s.in_flight ? sum : s.in_flight;
+  s.ejected_until_ns = catalog_load64(&live->ejected_until_ns);
+  latency = catalog_load64(&live->latency_ns);
+  if (latency && (sampled + FRESH_NS < now_ns || s.latency_ns < latency))
+    s.latency_ns = latency;
+  return s;
+}

@@ -1,0 +1,38 @@
+/* load: what a load-based pick knows of an endpoint: this handle's own live counts and, beside
+ * them, the host's sums from the catalog's live slots. The client fills it and keeps it up to
+ * date; select/ only reads. Everything is a relaxed atomic, and nothing is trusted: any value may
+ * stand anywhere, and only makes a pick worse. */
+#pragma once
+
+#include "catalog/feedback.h"
+#include "catalog/reader.h"
+
+/* Belongs to the handle; any field may be empty. The slots' sums include this process as it was
+ * when the agent last read its page. */
+struct select_load {
+  const struct feedback_cell *own; /* the lane's, by slot, own_count of them; NULL = none */
+  uint32_t own_count;
+  uint32_t own_total;                 /* in flight on all slots of this handle */
+  const _Atomic uint32_t *host_total; /* in flight on the service, all processes; NULL = unknown */
+  const struct catalog_map *map;      /* for its live slots; NULL = no sums */
+};
+
+/* One endpoint's load, own and host's together. */
+struct select_sample {
+  uint32_t in_flight;  /* the larger of own and sum: the sum lags, and has the own in it */
+  uint64_t latency_ns; /* 0 = nobody has a sample */
+  uint64_t picked_ns;  /* by this handle */
+  uint64_t ejected_until_ns;
+};
+
+/* All zeroes for a slot of which nothing is known. `load` may be NULL. `now_ns`:
+ * CLOCK_MONOTONIC_COARSE. */
+struct select_sample select_load_of(const struct select_load *load, uint32_t slot,
+                                    uint32_t generation, uint64_t now_ns);
+
+/* The clock of picks: 1 to 4 ms coarse, and a few ns. */
+uint64_t select_now_ns(void);
+
+/* Peak EWMA (Finagle's): a slower sample counts at once, a faster one by the time since the last:
+ * old * e^(-elapsed / decay) + sample * (1 - e^(-elapsed / decay)). `old` 0: the sample. */
+uint64_t select_ewma(uint64_t old_ns, uint64_t elapsed_ns, uint64_t decay_ns, uint64_t sample_ns);

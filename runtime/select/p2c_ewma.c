@@ -1,0 +1,101 @@
+/* Power of two choices with peak EWMA: of two endpoints, drawn by weight, the one with the lower
+ * load: its latency, times its requests in flight for its weight plus this one. go-zero's p2c and
+ * Finagle's PeakEwma: a slow answer counts at once and is forgotten with time; one that lost its
+ * draws for a second (`force`) is taken all the same, so that what is known of it is never old; of
+ * two that are ejected another pair is drawn, three times. Without a sample an endpoint counts as
+ * fast as the other: it gets its share, and no flood.
+ *
+ * Options: decay and force, in ms. The reporter decays: select_decay_ns. */
+#include "select/group.h"
+
+enum { DECAY_MS = 10000, FORCE_MS = 1000, TRIES = 3, REDRAWS = 3 };
+
+static int build(struct catalog_tables *t) {
+  t->options[0] = t->rules->decay_ms ? t->rules->decay_ms : DECAY_MS;
+  t->options[1] = t->rules->force_ms ? t->rules->force_ms : FORCE_MS;
+  int r = select_group_aliases(t);
+  return r < 0 ? r : select_order_rows(t);
+}
+
+struct candidate {
+  uint32_t row;
+  struct select_sample sample;
+  double weight; /* over the mean */
+  bool ejected;
+};
+
+static struct candidate look_at(const struct select_state *state, const struct catalog_view *v,
+                                const struct select_group *g, uint32_t row, uint64_t now_ns) {
+  struct candidate c = {.row = row, .weight = 1};
+  if (row >= v->count) { /* a damaged table: the caller finds out */
+    c.ejected = true;
+    return c;
+  }
+  c.sample = select_row_load(state, v, row, now_ns);
+  c.ejected = c.sample.ejected_until_ns > now_ns;
+  if (!(v->flags & CATALOG_UNIFORM) && g->weight > 0) {
+    union {
+      uint32_t word;
+      float weight;
+    } u = {catalog_load32(&v->rows[row].weight)};
+    c.weight = (double)u.weight * g->count / (double)g->weight;
+    c.weight = c.weight > 0 ? c.weight : 1;
+  }
+  return c;
+}
+
+static double load_of(const struct candidate *c, uint64_t latency_ns) {
+  return (double)latency_ns * (c->sample.in_flight / c->weight + 1);
+}
+
+/* Whether `b` is the better of the two. Equal: the one that was drawn first. */
+static bool prefers_second(const struct candidate *a, const struct candidate *b) {
+  uint64_t x = a->sample.latency_ns, y = b->sample.latency_ns;
+  if (a->ejected != b->ejected)
+    return a->ejected;
+  x = x ? x : y ? y : 1;
+  y = y ? y : x;
+  return load_of(b, y) < load_of(a, x);
+}
+
+static uint32_t draw_other(struct select_state *state, const struct catalog_view *v,
+                           const struct select_group *g, uint32_t row) {
+  for (int i = 0; i < REDRAWS; i++) {
+    uint32_t other = select_group_draw(v, g, select_random_next(state));
+    if (other != row)
+      return other;
+  }
+  return row + 1 < g->first + g->count ? row + 1 : g->first;
+}
+
+static uint32_t pick(struct select_state *state, const struct catalog_view *v,
+                     const struct select_ask *ask) {
+  struct select_group g = select_group_choose(v, v->top ? select_random_next(state) : 0);
+  if (g.count == 1)
+    return g.first;
+  uint64_t now = select_now_ns(), force = v->options[1] * 1000000ull;
+  struct candidate a, b, chosen, other;
+  for (int i = 0; i < TRIES; i++) {
+    uint32_t first = select_group_draw(v, &g, select_random_next(state));
+    uint32_t second = draw_other(state, v, &g, first);
+    __builtin_prefetch(first < v->count ? &v->rows[first] : v->rows);
+    __builtin_prefetch(second < v->count ? &v->rows[second] : v->rows);
+    a = look_at(state, v, &g, first, now);
+    b = look_at(state, v, &g, second, now);
+    if (!a.ejected || !b.ejected)
+      break;
+  }
+  bool takes_second = prefers_second(&a, &b);
+  chosen = takes_second ? b : a;
+  other = takes_second ? a : b;
+  uint64_t picked = other.sample.picked_ns;
+  return picked && picked + force < now && !other.ejected ? other.row : chosen.row;
+}
+
+const struct select_balancer select_p2c_ewma = {
+    .name = "p2c_ewma", .number = 6, .build = build, .pick = pick, .by_load = true};
+
+uint64_t select_decay_ns(const struct catalog_view *v) {
+  uint64_t ms = v->balancer == select_p2c_ewma.number ? v->options[0] : DECAY_MS;
+  return ms * 1000000;
+}

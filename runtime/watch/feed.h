@@ -1,0 +1,55 @@
+/* feed: from what one or two sources say of a service to what is published of it. A source that is
+ * unreachable keeps its last word; a sudden loss is held (guard.h); two sources are merged, or the
+ * second stands in for the first. Control thread only. */
+#pragma once
+
+#include "watch/guard.h"
+
+enum feed_merge {
+  FEED_FALLBACK, /* the second while the first has too few, or is stale for too long */
+  FEED_UNION,    /* both; of an id in both, the first one's facts */
+  FEED_COMPARE   /* the first; what differs is only counted */
+};
+enum feed_on_empty { FEED_EMPTY, FEED_KEEP, FEED_SWITCH };
+
+struct feed_rule {
+  enum feed_merge merge;
+  enum feed_on_empty on_empty; /* fewer than min_endpoints: publish that, keep the last, or switch
+                                  to the second */
+  uint32_t min_endpoints;      /* at least 1 */
+  int64_t stale_after_ns;      /* 0: staleness alone never counts as empty */
+};
+
+enum { FEED_SOURCES = 2 };
+
+struct feed_events {
+  bool (*withdrew)(void *arg, const struct instance *in); /* by this agent itself; may be NULL */
+  /* Newly held: whoever can find out whether it answers tells by feed_disprove. May be NULL. */
+  void (*held)(void *arg, const struct instance *in);
+};
+
+struct feed;
+
+/* `into` outlives it. NULL: out of memory. */
+struct feed *feed_new(struct set *into, const struct feed_rule *rule,
+                      const struct feed_events *events, void *arg);
+void feed_free(struct feed *f);
+
+/* Source `i` (0 or 1) has this. `known`: it was reached at least once. */
+void feed_told(struct feed *f, unsigned i, const struct set_published *what);
+/* What was known in a former life: stale since then, until a source speaks. */
+void feed_seed(struct feed *f, const struct instances *copy, int64_t since_ns);
+void feed_disprove(struct feed *f, const char *id); /* a held one does not answer */
+
+/* Does what is due; returns when something is due next (clock_now_ns), 0: nothing. */
+int64_t feed_tick(struct feed *f);
+/* Whether there is something to go by: a source was reached, or a copy of a former life. */
+bool feed_ready(const struct feed *f);
+
+struct feed_stats {
+  uint64_t held;        /* endpoints, now */
+  uint64_t holds, kept; /* ever: sudden losses held; too short lists not published */
+  uint64_t differing;   /* FEED_COMPARE: ids that only one source has, now */
+  bool switched;        /* the second source stands in */
+};
+void feed_stats(const struct feed *f, struct feed_stats *out);

@@ -1,0 +1,127 @@
+-- perigee.call and perigee.factory, in a plugin of a running agent, against endpoints that fail by
+-- a script.
+local perigee = require("spec.support.perigee")
+local cjson = require("cjson")
+
+local CONFIG = [[return { services = {
+  probe = { port = 1, check = { probe = true, interval = "100ms", timeout = "20s" } },
+  web = { { port = 9001 }, { port = 9002 }, { port = 9003 } },
+} }]]
+
+-- What a check plugin that runs `body` once notes: a list of lists.
+local function notes(body)
+  local home = perigee.scratch()
+  assert.equal(0, os.execute("mkdir -p " .. home .. "/plugins/check"))
+  perigee.write(home .. "/plugins/check/probe.lua", [[return {
+    kind = "check", summary = "calls", options = { on = { "boolean", main = true } },
+    run = function(_, _, ctx)
+      if ctx.state.done then return nil end
+      ctx.state.done = true
+      local all = {}
+      local function note(...)
+        local words = {}
+        for i = 1, select("#", ...) do words[i] = tostring((select(i, ...))) end
+        all[#all + 1] = words
+      end
+      ]] .. body .. [[
+
+      return "passing", perigee.json.encode(all)
+    end,
+  }]])
+  perigee.write(home .. "/perigee.lua", CONFIG)
+  local agent = perigee.agent({ config_file = home .. "/perigee.lua" })
+  return cjson.decode(perigee.wait_for("the check to run", function()
+    local check = agent:get("/v1/agent/checks").json()["service:probe-127.0.0.1-1"]
+    return check.Output:find("^%[") and check.Output, agent:log()
+  end)), agent
+end
+
+describe("perigee.call", function()
+  it("tries others, keeps what failed in order, repeats only what it may", function()
+    local all = notes([[
+      local quick = { backoff = "1ms", backoff_most = "1ms" }
+      local idempotent = { backoff = "1ms", backoff_most = "1ms", idempotent = true }
+      note(perigee.call("web", function(e) return "hello", e.address end))
+      local tried = {}
+      note(perigee.call("web", quick, function(e)
+        tried[#tried + 1] = e.port
+        if #tried < 3 then return nil, "refused", "ECONNREFUSED" end
+        return #tried
+      end))
+      table.sort(tried)
+      note(unpack(tried))
+      local n = 0
+      note(perigee.call("web", quick, function() n = n + 1 return nil, "half done", "HTTP_503" end))
+      note(n)
+      note(perigee.call("web", idempotent, function() n = n + 1 return nil, "no " .. n, "HTTP_503" end))
+      note(n)
+      note(perigee.call("nobody", quick, function() n = n + 1 return 1 end))
+      note(n)
+      note(pcall(perigee.call, "web", { tires = 2 }, function() end))
+      note(perigee.call("web", { timeout = "20ms" }, function() perigee.sleep("1h") return 1 end))
+      note(perigee.call("web", idempotent, function() error("a mistake") end))
+    ]])
+    assert.same({ "hello", "127.0.0.1" }, all[1])
+    assert.same({ "3" }, all[2])
+    assert.same({ "9001", "9002", "9003" }, all[3])
+    assert.equal("nil", all[4][1])
+    assert.truthy(all[4][2]:find("^127%.0%.0%.1:%d+: server error: half done$"))
+    assert.equal("EREMOTEIO", all[4][3])
+    assert.same({ "1" }, all[5])
+    assert.truthy(all[6][2]:find("error: no 2; .*error: no 3; .*error: no 4$"))
+    assert.same({ "4" }, all[7])
+    assert.same({ "nil", "there is no such service", "ENOENT" }, all[8])
+    assert.same({ "4" }, all[9])
+    assert.equal("false", all[10][1])
+    assert.truthy(all[10][2]:find("tires"))
+    assert.equal("ETIMEDOUT", all[11][3])
+    assert.truthy(all[12][2]:find("a mistake"))
+  end)
+
+  it("hedges: the first to succeed counts, the other is ended", function()
+    local all = notes([[
+      local began, ended = 0, 0
+      note(perigee.call("web", { hedge = "1ms", idempotent = true, timeout = "15s" }, function(e)
+        began = began + 1
+        if began == 1 then perigee.sleep("1h") ended = ended + 1 end
+        return e.port, "number " .. began
+      end))
+      note(began, ended)
+    ]])
+    assert.equal("number 2", all[1][2])
+    assert.same({ "2", "0" }, all[2])
+  end)
+
+  it("keeps a connection for each endpoint, until it fails or the endpoint leaves", function()
+    local all, agent = notes([[
+      perigee.register{ service = "kept", id = "a", port = 1 }
+      perigee.register{ service = "kept", id = "b", port = 2 }
+      local made, closed = 0, {}
+      local factory = perigee.factory(function(e) made = made + 1 return { id = e.id } end,
+        function(c) closed[#closed + 1] = c.id end)
+      local options = { factory = factory, backoff = "1ms", backoff_most = "1ms", idempotent = true }
+      for _ = 1, 6 do
+        perigee.call("kept", options, function(e, _, c) note(e.id == c.id) return true end)
+      end
+      note(made, #closed)
+      local failed
+      perigee.call("kept", options, function(e)
+        if not failed then failed = e.id return nil, "broken", "ECONNRESET" end
+        return true
+      end)
+      note(made, #closed, closed[1] == failed)
+      perigee.deregister("a")
+      perigee.call("kept", options, function(e) note(e.id) return true end)
+      note(#closed, closed[#closed] == "a" or failed == "a")
+    ]])
+    for i = 1, 6 do
+      assert.same({ "true" }, all[i])
+    end
+    assert.same({ "2", "0" }, all[7])
+    assert.same({ "2", "1", "true" }, all[8])
+    assert.same({ "b" }, all[9])
+    assert.equal("true", all[10][2])
+    -- The agent's own calls are counted as any process's are.
+    assert.truthy(agent:get("/metrics").body:find('perigee_calls_total{outcome="success"} %d'))
+  end)
+end)

@@ -1,0 +1,75 @@
+-- spec: timeout 240
+-- Names that nobody configured, watched when they are asked for; and what a host has that boots while its
+-- registry is down.
+local etcd = require("spec.registries.etcd")
+local host = require("spec.registries.host")
+local perigee = require("spec.support.perigee")
+
+local function put(cluster, service, id, port)
+  cluster:ctl("put", ("perigee/%s/%s"):format(service, id),
+    ('{"id":"%s","service":"%s","address":"127.0.0.1","port":%d}'):format(id, service, port))
+end
+
+describe("an agent", function()
+  local cluster
+
+  setup(function()
+    cluster = etcd.start()
+  end)
+
+  it("watches a name when it is first asked for, and follows it from then on", function()
+    put(cluster, "cart", "c1", 9001)
+    local agent = host.agent({ resolve = "etcd", registries = { etcd = { endpoints = cluster:urls() } } })
+    local first = agent:get("/v1/pick/cart") -- waits for the load
+    assert.equal(200, first.status)
+    assert.equal(9001, first.json().port)
+    put(cluster, "cart", "c2", 9002)
+    host.expect(agent, "cart", "127.0.0.1:9001 127.0.0.1:9002")
+    assert.equal(503, agent:get("/v1/pick/nobody").status) -- known to have no endpoint
+    agent:stop()
+  end)
+
+  it("has the last known endpoints after a boot while its registry is down, stale and with their age", function()
+    put(cluster, "web", "w1", 9003)
+    local agent = host.agent({
+      registries = { etcd = { endpoints = cluster:urls(), timeout = "1s" } }, watches = { web = "etcd:///web" },
+    })
+    host.expect(agent, "web", "127.0.0.1:9003")
+    assert.equal(0, agent:stop()) -- the copy is written
+    cluster:kill(1)
+    os.execute("rm -rf " .. agent.run_dir) -- as a boot does
+    agent:start()
+    host.expect(agent, "web", "127.0.0.1:9003")
+    host.stale(agent, "web", true)
+    local picked = agent:get("/v1/pick/web").json()
+    assert.is_true(picked.stale)
+    assert.is_true(picked.stale_seconds >= 0)
+    assert.truthy(agent:get("/metrics").body:find('perigee_watch_stale_seconds{service="web"}', 1, true))
+    cluster:start(1)
+    cluster:ready()
+    host.stale(agent, "web", false)
+    agent:stop()
+  end)
+
+  it("uses another registry when the first has nothing", function()
+    local agent = host.agent({
+      registries = { etcd = { endpoints = cluster:urls() } },
+      watches = { shop = { target = "etcd:///shop", fallback = "static:///127.0.0.1:9100" } },
+    })
+    host.expect(agent, "shop", "127.0.0.1:9100")
+    put(cluster, "shop", "s1", 9004)
+    host.expect(agent, "shop", "127.0.0.1:9004")
+    cluster:ctl("del", "perigee/shop/s1")
+    host.expect(agent, "shop", "127.0.0.1:9100")
+    agent:stop()
+  end)
+
+  it("refuses to be its own registry", function()
+    local path = perigee.scratch() .. "/perigee.lua"
+    perigee.write(path, [[return { http = "127.0.0.1:8555",
+      registries = { up = { adapter = "consul", address = "http://127.0.0.1:8555" } } }]])
+    local r = perigee.run({ perigee.build .. "/perigee", "check", path })
+    assert.equal(1, r.code)
+    assert.truthy(r.err:find("this is this very agent", 1, true), r.err)
+  end)
+end)

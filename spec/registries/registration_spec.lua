@@ -1,0 +1,136 @@
+-- spec: timeout 240
+-- What an agent registers in a real etcd, and keeps there: restarts, lost leases, deleted keys, outages.
+local cjson = require("cjson")
+local etcd = require("spec.registries.etcd")
+local host = require("spec.registries.host")
+local perigee = require("spec.support.perigee")
+
+local function config_of(cluster, more)
+  local config = {
+    registries = { etcd = { endpoints = cluster:urls(), timeout = "1s", ttl = "2s" } },
+    services = { web = { port = 8081, address = "127.0.0.1", id = "w1", tags = { "v1" }, registry = "etcd" } },
+  }
+  for key, value in pairs(more or {}) do
+    config[key] = value
+  end
+  return config
+end
+
+local function key(cluster, name)
+  local out = cluster:ctl("get", "--print-value-only", name)
+  return out ~= "" and cjson.decode(out) or nil
+end
+
+local function expect_key(cluster, name, present, seconds)
+  return perigee.wait_for(name .. (present and " to be there" or " to be gone"), function()
+    local value = key(cluster, name)
+    return (value ~= nil) == present and (value or true)
+  end, seconds)
+end
+
+-- create and modification revision of a key, and the lease it has.
+local function history(cluster, name)
+  local kv = cjson.decode(cluster:ctl("get", name, "-w", "json")).kvs
+  return kv and kv[1] or {}
+end
+
+local function metric(agent, name)
+  return tonumber(agent:get("/metrics").body:match("\n" .. name .. '{registry="etcd"} (%d+)'))
+end
+
+describe("a service that is registered in etcd", function()
+  local cluster
+
+  before_each(function()
+    cluster = etcd.start()
+  end)
+
+  after_each(function()
+    cluster:kill(1)
+  end)
+
+  it("lies there with everything, is picked here and elsewhere, and goes with --leave", function()
+    local agent = host.agent(config_of(cluster))
+    local value = expect_key(cluster, "perigee/web/w1", true)
+    assert.equal("127.0.0.1", value.address)
+    assert.equal(8081, value.port)
+    assert.same({ "v1" }, value.tags)
+    host.expect(agent, "web", "127.0.0.1:8081")
+    local other = host.agent({
+      registries = { etcd = { endpoints = cluster:urls() } }, watches = { web = "etcd:///web" },
+    })
+    host.expect(other, "web", "127.0.0.1:8081")
+    assert.equal(0, agent:stop())
+    assert.truthy(key(cluster, "perigee/web/w1")) -- a plain stop keeps it
+    agent.options.arguments = { "--leave" }
+    agent:start()
+    assert.equal(0, agent:stop())
+    assert.is_nil(key(cluster, "perigee/web/w1"))
+    host.expect(other, "web", "")
+  end)
+
+  it("is kept over a restart, which nobody notices, and over a kill -9", function()
+    local agent = host.agent(config_of(cluster))
+    expect_key(cluster, "perigee/web/w1", true)
+    local before = history(cluster, "perigee/web/w1").create_revision
+    agent:stop()
+    agent:start()
+    perigee.wait_for("a renewal", function()
+      return metric(agent, "perigee_registry_renewals_total") > 0
+    end)
+    agent:kill()
+    local killed = history(cluster, "perigee/web/w1")
+    agent:start()
+    perigee.wait_for("a renewal", function()
+      return metric(agent, "perigee_registry_renewals_total") > 0
+    end)
+    local after = history(cluster, "perigee/web/w1")
+    assert.equal(before, after.create_revision) -- it was there all the time
+    assert.equal(killed.mod_revision, after.mod_revision) -- and not even written
+    assert.equal(0, metric(agent, "perigee_registry_lost_total"))
+    agent:kill() -- for good: gone when its time is over
+    expect_key(cluster, "perigee/web/w1", false)
+  end)
+
+  it("comes back when its key is deleted and when its lease is revoked", function()
+    local agent = host.agent(config_of(cluster))
+    expect_key(cluster, "perigee/web/w1", true)
+    cluster:ctl("del", "perigee/web/w1")
+    expect_key(cluster, "perigee/web/w1", true)
+    for id in cluster:ctl("lease", "list"):gmatch("\n(%x+)") do
+      cluster:ctl("lease", "revoke", id)
+    end
+    expect_key(cluster, "perigee/web/w1", true)
+    perigee.wait_for("both losses to be counted", function()
+      return metric(agent, "perigee_registry_lost_total") == 2
+    end)
+    agent:stop()
+  end)
+
+  it("is deregistered when the configuration has it no more, also if that changed while the agent was down", function()
+    local agent = host.agent(config_of(cluster))
+    expect_key(cluster, "perigee/web/w1", true)
+    agent:stop()
+    perigee.write(agent.config, (perigee.read(agent.config):gsub('"w1"', '"w2"')))
+    cluster:ctl("put", "perigee/web/other", '{"id":"other","service":"web","address":"10.0.0.1","port":1,"owner":"x"}')
+    agent:start()
+    expect_key(cluster, "perigee/web/w2", true)
+    expect_key(cluster, "perigee/web/w1", false)
+    assert.truthy(key(cluster, "perigee/web/other")) -- what is not ours stays
+    agent:stop()
+  end)
+
+  it("comes back when etcd was down for three times its lease", function()
+    local agent = host.agent(config_of(cluster))
+    expect_key(cluster, "perigee/web/w1", true)
+    cluster:kill(1)
+    perigee.wait_for("three failures", function()
+      return metric(agent, "perigee_registry_failures_total") >= 3
+    end, 40)
+    cluster:start(1)
+    cluster:ready()
+    expect_key(cluster, "perigee/web/w1", true, 30)
+    host.expect(agent, "web", "127.0.0.1:8081")
+    agent:stop()
+  end)
+end)

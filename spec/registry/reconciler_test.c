@@ -1,0 +1,333 @@
+/* The reconciler against a registry that the test plays: a map from keys to leases, which may fail,
+ * lose things and be wiped. Time is the test's own. */
+#include "registry/fixture.h"
+
+#include "base/value.h"
+#include "registry/reconciler.h"
+
+#include <errno.h>
+
+enum { PLACES = 64, TTL = 10 };
+
+/* One registered entry of the played registry. */
+struct place {
+  char key[64];
+  int lease;
+};
+
+static struct {
+  uv_loop_t loop;
+  char dir[64];
+  struct store *store;
+  struct reconciler *reconciler;
+  struct place places[PLACES];
+  int leases, operations, most_at_once;
+  int status; /* what every operation ends with */
+  bool lists;
+  struct {
+    struct desired_entry *entry;
+    enum operation op;
+    int lease; /* 0: a new one is asked for */
+    double ttl;
+  } running[PLACES];
+  int running_count;
+  bool listing, stopped;
+} t;
+
+static int do_operate(void *arg, struct desired_entry *e, enum operation op,
+                      const struct value *lease, double ttl) {
+  t.running[t.running_count].entry = e;
+  t.running[t.running_count].op = op;
+  t.running[t.running_count].lease = (int)value_as_number(value_get(lease, "id"), 0);
+  t.running[t.running_count].ttl = ttl;
+  t.running_count++;
+  t.operations++;
+  if (t.running_count > t.most_at_once)
+    t.most_at_once = t.running_count;
+  return 0;
+}
+
+static int do_list(void *arg) {
+  t.listing = true;
+  return 0;
+}
+
+static const struct reconciler_registry played = {do_operate, do_list};
+
+static struct place *place_of(const char *key) {
+  for (int i = 0; i < PLACES; i++)
+    if (strcmp(t.places[i].key, key) == 0)
+      return &t.places[i];
+  return NULL;
+}
+
+static struct value *lease_value(int id) {
+  struct value *lease = value_table();
+  value_set(lease, "id", value_number(id));
+  value_set(lease, "ttl", value_number(TTL));
+  return lease;
+}
+
+static void answer_one(struct desired_entry *e, enum operation op, int lease) {
+  struct place *at = place_of(e->key);
+  if (t.status != 0) {
+    reconciler_done(t.reconciler, e, t.status, "played", NULL, 0);
+  } else if (op == OPERATION_REGISTER) {
+    if (!at)
+      at = place_of("");
+    snprintf(at->key, sizeof at->key, "%s", e->key);
+    at->lease = lease && at->lease == lease ? lease : ++t.leases;
+    reconciler_done(t.reconciler, e, 0, NULL, lease_value(at->lease), TTL);
+  } else if (op == OPERATION_RENEW) {
+    reconciler_done(t.reconciler, e, 0, NULL, NULL, at && at->lease == lease ? TTL : 0);
+  } else {
+    if (at && at->lease == lease)
+      *at = (struct place){0};
+    reconciler_done(t.reconciler, e, 0, NULL, NULL, 0);
+  }
+}
+
+static void answer_list(void) {
+  struct value *list = value_table();
+  t.listing = false;
+  for (int i = 0; i < PLACES; i++) {
+    char *slash = strchr(t.places[i].key, '/');
+    if (!slash)
+      continue;
+    struct value *item = value_table();
+    value_set(item, "service", value_text(t.places[i].key, (size_t)(slash - t.places[i].key)));
+    value_set(item, "id", value_text(slash + 1, strlen(slash + 1)));
+    value_set(item, "lease", lease_value(t.places[i].lease));
+    value_append(list, item);
+  }
+  reconciler_listed(t.reconciler, t.lists ? t.status : -ENOTSUP, "played", list);
+  value_unref(list);
+}
+
+/* Until nothing runs: what is due is begun, what runs is answered. */
+static void settle(void) {
+  reconciler_tick(t.reconciler);
+  while (t.running_count > 0 || t.listing) {
+    if (t.listing)
+      answer_list();
+    if (t.running_count > 0) {
+      t.running_count--;
+      answer_one(t.running[t.running_count].entry, t.running[t.running_count].op,
+                 t.running[t.running_count].lease);
+    }
+    reconciler_tick(t.reconciler);
+  }
+}
+
+static void pass(double seconds) {
+  for (double s = 0; s < seconds; s += 0.25) {
+    advance(second / 4);
+    settle();
+  }
+}
+
+static void want(const char *service, const char *id, enum status status) {
+  struct instance *in = instance_new(&(struct instance_draft){
+      .id = id, .service = service, .address = "10.0.0.1", .port = 80, .weight = 1});
+  reconciler_want(t.reconciler, in, status, true);
+  instance_unref(in);
+}
+
+static struct reconciler_stats stats(void) {
+  struct reconciler_stats s;
+  reconciler_stats(t.reconciler, &s);
+  return s;
+}
+
+static void begin(void) {
+  t.reconciler = reconciler_new(&t.loop, "etcd", TTL, t.store, &played, NULL);
+  assert_non_null(t.reconciler);
+}
+
+static void finish(void) {
+  t.running_count = 0;
+  t.listing = false;
+  reconciler_free(t.reconciler);
+  uv_run(&t.loop, UV_RUN_NOWAIT);
+}
+
+/* The next agent, with what the one before left on the disk. */
+static void restart(void) {
+  struct fault f;
+  finish();
+  close_store(&t.loop, t.store);
+  assert_int_equal(store_open(&t.loop, t.dir, &t.store, &f), 0);
+  begin();
+}
+
+static int setup(void **state) {
+  struct fault f;
+  memset(&t, 0, sizeof t);
+  clock_use(&fixture_clock);
+  log_set_level(LOG_LEVEL_ERROR + 1);
+  uv_loop_init(&t.loop);
+  scratch_make(t.dir);
+  t.lists = true;
+  assert_int_equal(store_open(&t.loop, t.dir, &t.store, &f), 0);
+  begin();
+  return 0;
+}
+
+static int teardown(void **state) {
+  finish();
+  close_store(&t.loop, t.store);
+  close_loop(&t.loop);
+  scratch_remove(t.dir);
+  clock_use(NULL);
+  return 0;
+}
+
+static void registers_and_renews_at_a_third(void **state) {
+  want("web", "a", STATUS_PASSING);
+  settle();
+  assert_non_null(place_of("web/a"));
+  assert_int_equal(stats().held, 1);
+  pass(40);
+  assert_in_range(stats().renewed, 10, 13); /* every 3.3 s, a little sooner or later */
+  assert_int_equal(stats().registered, 1);
+}
+
+static void a_change_is_registered_with_the_same_lease(void **state) {
+  want("web", "a", STATUS_PASSING);
+  settle();
+  int lease = place_of("web/a")->lease;
+  want("web", "a", STATUS_CRITICAL);
+  settle();
+  assert_int_equal(stats().registered, 2);
+  assert_int_equal(place_of("web/a")->lease, lease);
+  want("web", "a", STATUS_CRITICAL); /* the same again */
+  settle();
+  assert_int_equal(stats().registered, 2);
+}
+
+static void what_was_lost_comes_back(void **state) {
+  want("web", "a", STATUS_PASSING);
+  settle();
+  *place_of("web/a") = (struct place){0}; /* deleted by hand, or a registry restored */
+  pass(4);
+  assert_non_null(place_of("web/a"));
+  assert_int_equal(stats().lost, 1);
+}
+
+static void failures_back_off_and_end_soon_after_the_outage(void **state) {
+  for (int i = 0; i < 20; i++) {
+    char id[16];
+    snprintf(id, sizeof id, "i%d", i);
+    want("web", id, STATUS_PASSING);
+  }
+  t.status = -EIO;
+  t.most_at_once = 0;
+  pass(600);
+  assert_int_equal(t.most_at_once, 1); /* one at a time while it fails */
+  /* Each at most every 16 s, once its backoff has grown. */
+  assert_in_range(t.operations, 20, 20 * (8 + 600 / 16));
+  t.status = 0;
+  pass(25); /* the first within 24 s, the others 3 s later */
+  assert_int_equal(stats().held, 20);
+  assert_true(t.most_at_once <= OPERATIONS_AT_ONCE);
+}
+
+static void orphans_go_and_others_stay(void **state) {
+  snprintf(t.places[0].key, sizeof t.places[0].key, "old/x"); /* listed as ours */
+  t.places[0].lease = 77;
+  want("web", "a", STATUS_PASSING);
+  pass(5);
+  assert_null(place_of("old/x"));
+  assert_non_null(place_of("web/a"));
+  assert_int_equal(stats().orphans, 1);
+}
+
+static void an_audit_finds_what_renewals_do_not(void **state) {
+  want("web", "a", STATUS_PASSING);
+  pass(5);
+  uint64_t audits = stats().audits;
+  *place_of("web/a") = (struct place){0};
+  pass(125);
+  assert_true(stats().audits > audits);
+  assert_non_null(place_of("web/a"));
+}
+
+static void a_registry_that_cannot_list_is_not_asked_again(void **state) {
+  t.lists = false;
+  want("web", "a", STATUS_PASSING);
+  pass(300);
+  assert_int_equal(stats().audits, 0);
+  assert_int_equal(stats().held, 1);
+}
+
+static void the_next_agent_takes_the_lease_up(void **state) {
+  want("web", "a", STATUS_PASSING);
+  want("web", "b", STATUS_PASSING);
+  settle();
+  int lease = place_of("web/a")->lease, leases = t.leases;
+  restart();
+  want("web", "a", STATUS_PASSING); /* b is not wanted any more */
+  settle();
+  assert_int_equal(place_of("web/a")->lease, lease);
+  assert_int_equal(t.leases, leases); /* no new one */
+  assert_int_equal(stats().registered, 0);
+  assert_null(place_of("web/b"));
+}
+
+static void before_its_checks_speak_nothing_changes(void **state) {
+  struct instance *in = instance_new(&(struct instance_draft){
+      .id = "a", .service = "web", .address = "10.0.0.1", .port = 80, .weight = 1});
+  reconciler_want(t.reconciler, in, STATUS_CRITICAL, false);
+  settle();
+  assert_null(place_of("web/a"));
+  reconciler_want(t.reconciler, in, STATUS_PASSING, true);
+  settle();
+  assert_non_null(place_of("web/a"));
+  restart();
+  reconciler_want(t.reconciler, in, STATUS_CRITICAL, false); /* the next agent does not know yet */
+  settle();
+  assert_int_equal(stats().registered, 0);
+  assert_int_equal(stats().renewed, 1);
+  instance_unref(in);
+}
+
+static void on_stopped(void *arg) {
+  t.stopped = true;
+}
+
+static void a_stop_asks_for_a_longer_lease_and_leaving_takes_all_back(void **state) {
+  want("web", "a", STATUS_PASSING);
+  settle();
+  reconciler_stop(t.reconciler, false, 30, 1000, on_stopped, NULL);
+  reconciler_tick(t.reconciler);
+  assert_int_equal(t.running_count, 1);
+  assert_true(t.running[0].ttl == 30 && t.running[0].lease == 0);
+  settle();
+  assert_true(t.stopped);
+  restart();
+  want("web", "a", STATUS_PASSING);
+  settle(); /* with the usual time again */
+  t.stopped = false;
+  reconciler_stop(t.reconciler, true, 30, 1000, on_stopped, NULL);
+  settle();
+  assert_true(t.stopped);
+  assert_null(place_of("web/a"));
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+      TEST(registers_and_renews_at_a_third),
+      TEST(a_change_is_registered_with_the_same_lease),
+      TEST(what_was_lost_comes_back),
+      TEST(failures_back_off_and_end_soon_after_the_outage),
+      TEST(orphans_go_and_others_stay),
+      TEST(an_audit_finds_what_renewals_do_not),
+      TEST(a_registry_that_cannot_list_is_not_asked_again),
+      TEST(the_next_agent_takes_the_lease_up),
+      TEST(before_its_checks_speak_nothing_changes),
+      TEST(a_stop_asks_for_a_longer_lease_and_leaving_takes_all_back),
+#undef TEST
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,217 @@
+/* The balancers that go by a key: the same answer whatever the order of the endpoints, shares by
+ * weight, and how many keys a change moves, against the least that it must. */
+#include "select/fixture.h"
+
+enum { KEYS = 40000, COUNT = 50 };
+
+static const char *const hashing[] = {"maglev", "ring", "rendezvous", "maglev_bounded"};
+enum { HASHING = sizeof hashing / sizeof hashing[0] };
+
+static void answers(const struct catalog_view *v, uint32_t *numbers) {
+  for (uint64_t key = 0; key < KEYS; key++)
+    numbers[key] = pick_key(v, key);
+}
+
+/* XXH64's own test vectors. */
+static void hash_vectors(void **state) {
+  unsigned char bytes[222];
+  uint64_t generator = 2654435761u;
+  for (size_t i = 0; i < sizeof bytes; i++, generator *= 11400714785074694797u)
+    bytes[i] = (unsigned char)(generator >> 56);
+  assert_true(select_hash("", 0) == 0xEF46DB3751D8E999u);
+  assert_true(select_hash("a", 1) == 0xD24EC4F1A98C6E5Bu);
+  assert_true(select_hash("abc", 3) == 0x44BC2CF5AD770999u);
+  assert_true(select_hash(bytes, 1) == 0xE934A84ADB052768u);
+  assert_true(select_hash(bytes, 14) == 0x8282DCC4994E35C8u);
+  assert_true(select_hash(bytes, 222) == 0xB641AE8CB691C174u);
+}
+
+static void order_does_not_matter(void **state) {
+  static uint32_t before[KEYS], after[KEYS];
+  struct select_state random = {.random = 17};
+  for (uint32_t b = 0; b < HASHING; b++) {
+    fill(COUNT, 1);
+    for (uint32_t i = 0; i < COUNT; i++)
+      endpoints[i].weight = b % 2 ? 1 : 1 + i % 3;
+    struct catalog_view v = build(hashing[b], COUNT);
+    answers(&v, before);
+    for (uint32_t i = COUNT - 1; i > 0; i--) {
+      uint32_t j = (uint32_t)(select_random_next(&random) % (i + 1));
+      struct catalog_endpoint e = endpoints[i];
+      endpoints[i] = endpoints[j];
+      endpoints[j] = e;
+    }
+    v = build(hashing[b], COUNT);
+    answers(&v, after);
+    assert_memory_equal(before, after, sizeof before);
+  }
+}
+
+/* A key alone decides, not the handle that asks; and an attempt asks for another. */
+static void the_key_decides(void **state) {
+  for (uint32_t b = 0; b < HASHING; b++) {
+    uint32_t others = 0;
+    fill(COUNT, 1);
+    struct catalog_view v = build(hashing[b], COUNT);
+    for (uint64_t key = 0; key < 1000; key++) {
+      struct select_state s = {.random = key * 77, .cursor = (uint32_t)key};
+      struct select_ask ask = {.hash = key, .keyed = true};
+      uint32_t number = pick_number(&s, &v, &ask);
+      assert_int_equal(number, pick_key(&v, key));
+      ask.attempt = 1;
+      others += pick_number(&s, &v, &ask) != number;
+    }
+    assert_true(others > 900);
+  }
+}
+
+static void shares_go_by_weight(void **state) {
+  static uint32_t numbers[KEYS];
+  for (uint32_t b = 0; b < HASHING; b++) {
+    uint32_t counts[COUNT] = {0};
+    double sum = 0;
+    fill(COUNT, 1);
+    for (uint32_t i = 0; i < COUNT; i++)
+      sum += endpoints[i].weight = 1 + i % 4;
+    struct catalog_view v = build(hashing[b], COUNT);
+    answers(&v, numbers);
+    for (uint32_t k = 0; k < KEYS; k++)
+      counts[numbers[k]]++;
+    for (uint32_t i = 0; i < COUNT; i++) {
+      double expected = KEYS * endpoints[i].weight / sum, off = counts[i] / expected;
+      /* Sampling alone has a deviation of 6 %; a ring of 100 points adds 10 %. */
+      assert_true(strcmp(hashing[b], "ring") == 0 ? off > 0.55 && off < 1.5
+                                                  : off > 0.75 && off < 1.25);
+    }
+  }
+}
+
+/* One endpoint leaves, and comes back: its own keys move, and of the others what the algorithm's
+ * bound allows: none for ring and rendezvous, few for Maglev. */
+static void disruption(void **state) {
+  static uint32_t all[KEYS], less[KEYS];
+  for (uint32_t b = 0; b < HASHING; b++)
+    for (uint32_t gone = 0; gone < COUNT; gone += 7) {
+      uint32_t own = 0, others = 0;
+      fill(COUNT, 2);
+      struct catalog_view v = build(hashing[b], COUNT);
+      answers(&v, all);
+      endpoints[gone] = endpoints[COUNT - 1];
+      v = build(hashing[b], COUNT - 1);
+      answers(&v, less);
+      for (uint32_t k = 0; k < KEYS; k++) {
+        own += all[k] == gone;
+        others += all[k] != gone && all[k] != less[k];
+      }
+      assert_true(own > 0);
+      if (strncmp(hashing[b], "maglev", 6) == 0)
+        assert_true(others < own * 2); /* at most three times the ideal */
+      else
+        assert_int_equal(others, 0);
+    }
+}
+
+/* A weight that changes within its power of two moves keys from or to that endpoint only. */
+static void a_weight_changes(void **state) {
+  static uint32_t before[KEYS], after[KEYS];
+  static const char *const exact[] = {"ring", "rendezvous"};
+  for (int b = 0; b < 2; b++) {
+    uint32_t moved = 0;
+    fill(COUNT, 1);
+    endpoints[9].weight = 2;
+    struct catalog_view v = build(exact[b], COUNT);
+    answers(&v, before);
+    endpoints[9].weight = 3;
+    v = build(exact[b], COUNT);
+    answers(&v, after);
+    for (uint32_t k = 0; k < KEYS; k++) {
+      assert_true(before[k] == after[k] || after[k] == 9);
+      moved += before[k] != after[k];
+    }
+    assert_true(moved > KEYS / COUNT / 2);
+  }
+}
+
+/* Three levels: half of the first level's endpoints leave, one by one; a key that has gone to a
+ * later level stays there or goes on to a later one. */
+static void levels_go_by_key(void **state) {
+  static const struct catalog_pair levels[] = {{"level", "0"}, {"level", "1"}, {"level", "2"}};
+  struct catalog_rules rules = {.priority = true, .priority_key = "level"};
+  static uint32_t before[KEYS], after[KEYS];
+  for (uint32_t b = 0; b < HASHING; b++) {
+    uint32_t first = 0, second = 0;
+    fill(60, 1);
+    for (uint32_t i = 0; i < 60; i++) {
+      endpoints[i].meta = &levels[i / 20];
+      endpoints[i].meta_count = 1;
+      endpoints[i].status = i < 10 || (i >= 20 && i < 35) ? 2 : 0; /* 70 % and 35 % */
+    }
+    struct catalog_view v = build_with(hashing[b], &rules, 60);
+    answers(&v, before);
+    for (uint32_t k = 0; k < KEYS; k++) {
+      first += before[k] < 20;
+      second += before[k] >= 20 && before[k] < 40;
+    }
+    assert_true(fabs(first / (double)KEYS - 0.7) < 0.02);
+    assert_true(fabs(second / (double)KEYS - 0.3) < 0.02);
+    for (uint32_t down = 10; down < 20; down++) {
+      endpoints[down].status = 2;
+      v = build_with(hashing[b], &rules, 60);
+      answers(&v, after);
+      for (uint32_t k = 0; k < KEYS; k++)
+        assert_true(after[k] / 20 >= before[k] / 20);
+      memcpy(before, after, sizeof before);
+    }
+  }
+}
+
+/* Loads that pile up on one key: none is ever above its cap. Reports come in any order. */
+static void bounded_loads(void **state) {
+  enum { HOSTS = 12, BUSY = 600 };
+  struct select_state random = {.random = 31};
+  struct feedback_cell own[HOSTS + 1] = {0};
+  uint32_t busy[BUSY], count = 0;
+  struct select_load load = {.own = own, .own_count = HOSTS + 1};
+  struct catalog_rules rules = {.bound = 1.25};
+  double sum = 0;
+  fill(HOSTS, 1);
+  for (uint32_t i = 0; i < HOSTS; i++) {
+    sum += endpoints[i].weight = 1 + i % 3;
+    own[i + 1].generation = 1;
+  }
+  struct catalog_view v = build_with("maglev_bounded", &rules, HOSTS);
+  struct select_state s = {.random = 3, .load = &load};
+  for (int step = 0; step < 20000; step++) {
+    if (count < BUSY && select_random_next(&random) % 5 < 3) {
+      struct select_ask ask = {.hash = select_random_next(&random) % 2, .keyed = true};
+      uint32_t number = pick_number(&s, &v, &ask);
+      double cap = ceil(1.25 * (count + 1) * endpoints[number].weight / sum);
+      busy[count++] = number;
+      load.own_total = count;
+      uint32_t now = ++own[number + 1].in_flight;
+      assert_true(now <= cap);
+    } else if (count) {
+      uint32_t at = (uint32_t)(select_random_next(&random) % count);
+      own[busy[at] + 1].in_flight--;
+      busy[at] = busy[--count];
+      load.own_total = count;
+    }
+  }
+  /* With nothing in flight it is Maglev, but for the first rehash. */
+  memset(own, 0, sizeof own);
+  load.own_total = 0;
+  for (uint64_t key = 0; key < 1000; key++) {
+    struct select_ask ask = {.hash = key, .keyed = true};
+    assert_int_equal(pick_number(&s, &v, &ask), pick_key(&v, key));
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(hash_vectors),     cmocka_unit_test(order_does_not_matter),
+      cmocka_unit_test(the_key_decides),  cmocka_unit_test(shares_go_by_weight),
+      cmocka_unit_test(disruption),       cmocka_unit_test(a_weight_changes),
+      cmocka_unit_test(levels_go_by_key), cmocka_unit_test(bounded_loads),
+  };
+  return cmocka_run_group_tests(tests, NULL, end_draft);
+}
