@@ -17,7 +17,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COPY_TICKS = 5 }; /* a copy is at most so many seconds older than what is published */
+enum {
+  COPY_TICKS = 5,        /* a round of copies begins at most so often, in seconds */
+  COPY_ENDPOINTS = 10000 /* and writes so many each second */
+};
 
 struct watch *watch_find(const struct watches *all, const char *service) {
   size_t low = 0, high = all->count;
@@ -235,11 +238,15 @@ bool watches_ready(const struct watches *all) {
   return true;
 }
 
-static void write_copies(struct watches *all) {
-  for (size_t i = 0; i < all->count; i++) {
-    struct watch *w = all->items[i];
-    if (w->changed && !w->on_demand)
+/* Goes on where it stopped, for at least `most` endpoints: a hundred thousand on their way to the
+ * disk at once would be 12 MiB of memory for a moment. */
+static void write_copies(struct watches *all, size_t most) {
+  for (size_t endpoints = 0; all->next_copy < all->count && endpoints < most; all->next_copy++) {
+    struct watch *w = all->items[all->next_copy];
+    if (w->changed && !w->on_demand) {
       copy_write(all->store, set_service(w->set), set_rows(w->set), set_count(w->set));
+      endpoints += set_count(w->set);
+    }
     w->changed = false;
   }
 }
@@ -250,12 +257,14 @@ void watches_tick(struct watches *all) {
       feed_tick(all->items[i]->feed);
   if (all->on_demand > 0)
     watches_forget_idle(all);
-  if (++all->ticks % COPY_TICKS == 0)
-    write_copies(all);
+  if (++all->ticks % COPY_TICKS == 0 && all->next_copy >= all->count)
+    all->next_copy = 0;
+  write_copies(all, COPY_ENDPOINTS);
 }
 
 void watches_save(struct watches *all) {
-  write_copies(all);
+  all->next_copy = 0;
+  write_copies(all, SIZE_MAX);
 }
 
 /* ---- what the embedded registry has ---- */

@@ -290,6 +290,8 @@ bool feedback_sums_collect(struct feedback_sums *sums, uint32_t slots, int64_t n
                          .generation = generation,
                          .arg = arg};
   bool moved = false;
+  if (!sums->sources && !sums->moved_count)
+    return false; /* nobody reports, so nothing is kept: 64 bytes a slot are worth it */
   if (!sums_reserve(sums, c.slots))
     return false;
   c.all = c.epoch != sums->epoch;

@@ -9,7 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RETRY_NS = 1000000000, RAMP_LEAST_NS = 1000000000, PACE_LEAST_NS = 2000000, AHEAD = 6 };
+enum {
+  RETRY_NS = 1000000000,
+  RAMP_LEAST_NS = 1000000000,
+  PACE_LEAST_NS = 2000000,
+  PACE_LEAST_ROWS = 1000,
+  AHEAD = 6
+};
 
 static int scratch_reserve(void **array, size_t *room, size_t need, size_t size) {
   if (need <= *room)

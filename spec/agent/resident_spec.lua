@@ -30,7 +30,7 @@ describe("an agent", function()
     if perigee.cflags ~= "" then
       return pending("a sanitizer's memory is not the agent's")
     end
-    local first = perigee.free_port()
+    local first = perigee.free_ports(3)
     for i = 1, 3 do
       perigee.spawn({ perigee.build .. "/examples/hello/backend", "web-" .. i, tostring(first + i - 1) })
     end

@@ -112,6 +112,28 @@ function perigee.free_port()
   return port
 end
 
+--- The first of `count` ports in a row that are all free.
+function perigee.free_ports(count)
+  for _ = 1, 1000 do
+    local first = perigee.free_port()
+    local held = {}
+    while #held < count do
+      local fd = bound(first + #held)
+      if not fd then
+        break
+      end
+      held[#held + 1] = fd
+    end
+    for _, fd in ipairs(held) do
+      ffi.C.close(fd)
+    end
+    if #held == count then
+      return first
+    end
+  end
+  error("no " .. count .. " free ports in a row")
+end
+
 -- Listens on a port of 127.0.0.1 without ever answering, until `unlisten`. nil: it is taken.
 function perigee.listen(port)
   local fd = bound(port)
