@@ -28,6 +28,8 @@ static uint32_t turns_exact(const double *weights, uint32_t count, uint32_t most
     turns[i] = (uint32_t)weights[i];
     divisor = gcd(divisor, turns[i]);
   }
+  if (divisor == 0) /* nothing but zeros */
+    return 0;
   for (uint32_t i = 0; i < count; i++)
     sum += turns[i] /= divisor;
   return sum <= most ? (uint32_t)sum : 0;

@@ -62,7 +62,7 @@ static struct point *make_points(const struct select_named *rows, uint32_t count
   *total = 0;
   for (uint32_t i = 0; i < count; i++)
     *total += points_of(rows[i].weight, unit, points);
-  struct point *all = malloc(*total * sizeof *all);
+  struct point *all = malloc((*total ? *total : 1) * sizeof *all);
   for (uint32_t i = 0, at = 0; all && i < count; i++)
     for (uint32_t k = 0; k < points_of(rows[i].weight, unit, points); k++)
       all[at++] = (struct point){select_mix(rows[i].hash + (k + 1ull) * 0x9e3779b97f4a7c15u), i,
@@ -107,7 +107,7 @@ static uint32_t *lay_out(const struct point *points, uint32_t total, uint32_t *b
   uint32_t cells = index_words(shift);
   *bytes = (HEAD_WORDS + cells) * 4 + total * 8;
   uint32_t *table = malloc(*bytes);
-  struct point *sorted = malloc(total * sizeof *sorted);
+  struct point *sorted = malloc((total ? total : 1) * sizeof *sorted);
   if (table && sorted) {
     uint32_t *index = table + HEAD_WORDS;
     table[0] = total;

@@ -145,7 +145,7 @@ static void fill_zones(struct work *w, const uint64_t *members, uint32_t count,
 
 static int fill_level(struct work *w, const uint64_t *members, uint32_t count, uint32_t level,
                       const struct select_tier *tier) {
-  struct zones *z = w->rules->zone ? malloc(sizeof *z) : NULL;
+  struct zones *z = w->rules->zone ? calloc(1, sizeof *z) : NULL;
   uint16_t group;
   int r = w->rules->zone && !z ? -ENOMEM : 0;
   if (r == 0 && z && !tier->panics && divide_by_zones(w, members, count, z)) {
@@ -174,11 +174,11 @@ static uint32_t choose_members(struct work *w, uint64_t *members, uint32_t count
     const struct catalog_endpoint *e = &w->snapshot->endpoints[(uint32_t)members[i]];
     if (!tier->panics && !healthy(w, e))
       continue;
-    if (w->rules->subset)
+    if (w->ids)
       w->ids[taken] = e->id ? e->id : "";
     members[taken++] = members[i];
   }
-  if (!w->rules->subset)
+  if (!w->keep)
     return taken;
   *error = select_subset(w->ids, taken, w->rules->subset, w->rules->subset_seed, w->keep);
   for (uint32_t i = 0; *error == 0 && i < taken; i++)
@@ -246,7 +246,7 @@ int catalog_shape_build(struct catalog_shape *shape, const struct catalog_snapsh
                    .rules = snapshot->rules ? snapshot->rules : &no_rules,
                    .shape = shape,
                    .weightless = balancer->weightless,
-                   .order = malloc(snapshot->count * sizeof *w.order)};
+                   .order = calloc(snapshot->count, sizeof *w.order)};
   struct select_tier *tiers = malloc(snapshot->count * sizeof *tiers);
   w.ids = w.rules->subset ? malloc(snapshot->count * sizeof *w.ids) : NULL;
   w.keep = w.rules->subset ? malloc(snapshot->count * sizeof *w.keep) : NULL;

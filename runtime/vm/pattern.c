@@ -134,7 +134,8 @@ static const char *match_balance(struct pattern_match *m, const char *s, const c
     luaL_error(m->L, "unbalanced pattern");
   if (s >= m->text_end || *s != *p)
     return NULL;
-  int open = *p, close = p[1], depth = 1;
+  const char open = *p, close = p[1];
+  int depth = 1;
   while (++s < m->text_end) {
     if (*s == close) {
       if (--depth == 0)

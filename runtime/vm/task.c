@@ -314,9 +314,10 @@ void tasks_run(struct vm *vm) {
     next = t->ready_next; /* a task that waits again and is woken is queued anew */
     if (t->isolate)
       t->isolate->queued--;
-    if (t->state == TASK_READY && must_queue(t))
+    bool ready = t->isolate && t->state == TASK_READY;
+    if (ready && must_queue(t))
       task_queue(t);
-    else if (t->state == TASK_READY)
+    else if (ready)
       task_run(t);
     task_unref(t);
   }
