@@ -33,9 +33,12 @@ local write = {
   end,
 }
 
--- What a turn of the loop changed is published at its end: whoever is told comes after that.
+-- What a turn of the loop changed is published at its end: whoever is told comes after that. The
+-- first sleep may be over before that end, when the turn took long; the second begins at a turn's
+-- beginning, so that a whole turn lies in it.
 local function settled(ok, ...)
   if ok then
+    sleep(0)
     sleep(0)
   end
   return ok, ...
