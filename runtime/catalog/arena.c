@@ -116,9 +116,6 @@ static int grow(struct arena *a, uint32_t need) {
   if ((r = map_file(a, size)) < 0)
     return r;
   memset(used + old / 64, 0, steps * (CATALOG_STEP_GRANULES / 8));
-  if (old) /* a file that grows is about to be filled: one call is cheaper than 1024 faults */
-    madvise(a->base + (uint64_t)old * CATALOG_GRANULE, (size_t)steps * CATALOG_STEP,
-            MADV_POPULATE_WRITE);
   a->granules = (uint32_t)(size / CATALOG_GRANULE);
   uint32_t epochs = old ? old : CATALOG_FIRST_GRANULE, *chunks = arena_at(a, CATALOG_EPOCHS);
   mark(a, old, epochs - old + steps, true);
@@ -126,6 +123,21 @@ static int grow(struct arena *a, uint32_t need) {
     catalog_store32(&chunks[old / CATALOG_CHUNK + s], epochs + s);
   a->next = epochs + steps;
   catalog_release64(&arena_header(a)->size, size);
+  return 0;
+}
+
+int arena_write(struct arena *a, uint32_t granule, const void *bytes, size_t length) {
+  off_t at = (off_t)granule * CATALOG_GRANULE;
+  for (size_t done = 0; done < length;) {
+    size_t left = length - done;
+    CATALOG_STORE_HOOK();
+    ssize_t n = pwrite(a->fd, (const char *)bytes + done,
+                       left < CATALOG_WRITE_MOST ? left : CATALOG_WRITE_MOST, at + (off_t)done);
+    if (n < 0 && errno != EINTR)
+      return -errno;
+    done += n > 0 ? (size_t)n : 0;
+  }
+  atomic_thread_fence(memory_order_release);
   return 0;
 }
 

@@ -48,6 +48,10 @@ int arena_rest(struct arena *a, uint32_t granule, uint32_t granules);
 void arena_give_back(struct arena *a, uint32_t granule, uint32_t granules);
 /* Frees what has rested for a second, and the oldest of what is beyond 64 MiB. */
 void arena_reclaim(struct arena *a, int64_t now_ns);
+/* Fills taken granules by a write to the file, not by stores: a fresh page then need be neither
+ * cleared nor mapped here first, which is half of what publishing much for the first time takes.
+ * Nobody reads them before `current` names them. */
+int arena_write(struct arena *a, uint32_t granule, const void *bytes, size_t length);
 
 static inline struct catalog_header *arena_header(const struct arena *a) {
   return (struct catalog_header *)a->base;

@@ -199,11 +199,15 @@ static inline uint64_t catalog_load64(const void *p) {
   return atomic_load_explicit((const _Atomic uint64_t *)p, memory_order_relaxed);
 }
 
-/* Stores; the writer only. Every byte that reaches the file goes through these four, and every
- * system call that changes it is preceded by the hook: spec/catalog/kill_test.c defines it to end
- * the writer at each of them in turn. */
+/* Stores; the writer only. Every byte that reaches the file goes through these four or arena_write,
+ * and every system call that changes it is preceded by the hook: spec/catalog/kill_test.c defines
+ * it to end the writer at each of them in turn. */
 #ifndef CATALOG_STORE_HOOK
 #define CATALOG_STORE_HOOK() ((void)0)
+#endif
+/* How much of a block one write may take; the same spec ends the writer in the middle of blocks. */
+#ifndef CATALOG_WRITE_MOST
+#define CATALOG_WRITE_MOST (1u << 30)
 #endif
 static inline void catalog_store32(void *p, uint32_t value) {
   CATALOG_STORE_HOOK();

@@ -25,13 +25,10 @@ int writer_store_block(struct catalog_writer *w, const void *bytes, size_t lengt
   int r = arena_take(&w->arena, catalog_granules(length), granule);
   if (r < 0)
     return r;
-  unsigned char *to = arena_at(&w->arena, *granule);
-  for (size_t at = 0; at < length; at += 8) {
-    uint64_t word;
-    memcpy(&word, (const unsigned char *)bytes + at, sizeof word);
-    catalog_store64(to + at, word);
-  }
-  return 0;
+  r = arena_write(&w->arena, *granule, bytes, length);
+  if (r < 0)
+    arena_give_back(&w->arena, *granule, catalog_granules(length));
+  return r;
 }
 
 /* For people who look at the file's header. */

@@ -12,6 +12,7 @@ static void count_store(void) {
     kill(getpid(), SIGKILL);
 }
 #define CATALOG_STORE_HOOK() count_store()
+#define CATALOG_WRITE_MOST 8
 
 #include "catalog/own_writer.h"
 
