@@ -1,6 +1,7 @@
 #include "agent/requests.h"
 
 #include "agent/metrics.h"
+#include "agent/operations.h"
 #include "agent/parts.h"
 #include "agent/plugins.h"
 #include "agent/watches.h"
@@ -72,6 +73,10 @@ static void do_plugins(void *arg, reply_fn reply, void *to) {
   answer_text(arg, write_plugins, reply, to);
 }
 
+static void do_operate(void *arg, const char *verb, const char *body, reply_fn reply, void *to) {
+  operations_run(arg, verb, body, reply, to);
+}
+
 /* ---- from plugins ---- */
 
 static int refused(int r, struct fault *f) {
@@ -117,4 +122,5 @@ const struct server_requests agent_requests = {
     .do_status = do_status,
     .do_plugins = do_plugins,
     .do_resolve = do_resolve,
+    .do_operate = do_operate,
 };
