@@ -142,7 +142,7 @@ static uint16_t add_tags(const struct instance *in, const struct value *more, co
 }
 
 static uint16_t add_meta(const struct instance *in, const struct value *more,
-                         struct instance_pair *out) {
+                         struct catalog_pair *out) {
   size_t n = 0;
   for (size_t i = 0; i < in->meta_count; i++)
     if (!value_get(more, in->meta[i].key))
@@ -160,7 +160,7 @@ int changes_apply(const struct instance *in, const struct value *changes, struct
   if (tag_room > UINT16_MAX || meta_room > UINT16_MAX)
     return fault_set(f, -EINVAL, "changes: too many tags or meta");
   const char **all_tags = calloc(tag_room + 1, sizeof *all_tags);
-  struct instance_pair *all_meta = calloc(meta_room + 1, sizeof *all_meta);
+  struct catalog_pair *all_meta = calloc(meta_room + 1, sizeof *all_meta);
   struct instance *made = NULL;
   if (all_tags && all_meta)
     made = instance_new(&(struct instance_draft){

@@ -203,6 +203,25 @@ describe("a policy", function()
   end)
 end)
 
+describe("the policy of plugins/README.md", function()
+  it("does what the page says", function()
+    local home = perigee.scratch()
+    assert.equal(0, os.execute("mkdir -p " .. home .. "/plugins/policy"))
+    perigee.write(home .. "/plugins/policy/office_hours.lua",
+      perigee.read("plugins/README.md"):match("```lua\n(%-%- plugins/policy/office_hours.lua.-)```"))
+    perigee.write(home .. "/perigee.lua", [[return { services = {
+      day = { port = 1, id = "day", policy = { "office_hours", from = 0, to = 24 } },
+      never = { port = 1, id = "never", min_registered = 0, policy = { "office_hours", from = 0, to = 0 } },
+      heavy = { port = 1, id = "heavy", weight = 101, policy = "office_hours" } } }]])
+    local agent = perigee.agent({ config_file = home .. "/perigee.lua" })
+    expect(agent, "day", { decision = "register", registered = true })
+    assert.same({ "open" }, agent:get("/v1/services/day").json().endpoints[1].tags)
+    expect(agent, "never", { decision = "withdraw", registered = false, reason = "the office is closed" })
+    expect(agent, "heavy", { decision = "refuse", registered = false, reason = "a weight of at most 100" })
+    agent:stop()
+  end)
+end)
+
 describe("the policy gate", function()
   it("registers after the warm-up call, and withdraws on load", function()
     local port = perigee.free_port()
