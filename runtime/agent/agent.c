@@ -240,7 +240,6 @@ static int make_parts(struct agent *a) {
                                     .store = a->store,
                                     .sets = a->sets,
                                     .plugins = a->plugins,
-                                    .config = a->config,
                                     .withdrew = withdrew,
                                     .arg = a};
   if (a->live && sets_place(a->sets, &(struct balancer_host){c->node, c->zone}) == 0)
@@ -250,6 +249,7 @@ static int make_parts(struct agent *a) {
       embedded_new(&a->loop, a->store, &registry_events, a, &a->embedded) != 0)
     return fail("cannot start", &f);
   checks_report_to(a->checks, a->embedded);
+  watches_follow(a->watches, a->embedded);
   embedded_index_raise(a->embedded, catalog_version(a->catalog));
   return 0;
 }
@@ -271,7 +271,7 @@ static int start_serving(struct agent *a) {
  * services, which replace what the store had under their ids. */
 static int apply_configuration(struct agent *a) {
   struct fault f = {0};
-  if (watches_configure(a->watches, &f) != 0)
+  if (watches_configure(a->watches, a->config, &f) != 0)
     return fail("cannot start", &f);
   a->registrars = registrars_new(&a->loop, a->plugins, a->config, a->store, &f);
   if (!a->registrars)
