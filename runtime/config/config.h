@@ -29,6 +29,14 @@ struct config_options { /* what the command line overrides; NULL or false = as t
   bool leave, dev;
 };
 
+/* Whose registrations a policy decides about. Strings are the configuration's. */
+struct config_policy {
+  const char *service;
+  const char *id;             /* of a configured instance; NULL: of any registered by that name */
+  const struct value *policy; /* "name", { "name", ... } or a list of these; NULL: none */
+  uint32_t min_registered;    /* what withdrawing leaves registered at least */
+};
+
 struct config {
   char *file;                  /* as given; NULL when there was none */
   struct config_options given; /* copied: what a reload loads it with again */
@@ -46,6 +54,8 @@ struct config {
   struct registration **services;          /* ORIGIN_CONFIGURATION, all in the embedded registry */
   const struct value **service_registries; /* of each, a list of names; of `root` */
   size_t service_count;
+  struct config_policy *policies;
+  size_t policy_count;
   struct config_watch *watches;
   size_t watch_count;
   struct value *root; /* all of it, checked, with defaults */
@@ -61,3 +71,7 @@ struct config {
 int config_load(const struct config_options *options, struct config **out,
                 struct findings *findings);
 void config_free(struct config *c);
+
+/* The policy of an instance: its own, or else its service's. NULL: none. */
+const struct config_policy *config_policy(const struct config *c, const char *service,
+                                          const char *id);
