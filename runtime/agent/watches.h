@@ -43,10 +43,10 @@ void watches_free(struct watches *all); /* ends them; before the plugins */
 size_t watches_verify(struct plugins *plugins, const struct config *config,
                       struct findings *findings);
 
-/* Whose registrations are endpoints where no watch takes the service from elsewhere. Before the
- * first configuration. */
-struct embedded;
-void watches_follow(struct watches *all, struct embedded *registry);
+/* Who knows which registrations of this agent are shown (watches_local). Before the first
+ * configuration. */
+struct policies;
+void watches_follow(struct watches *all, const struct policies *shown);
 /* The watches of this configuration, which has been verified and lasts until the next call: what
  * does not differ from the last one goes on untouched; what does keeps its endpoints until there is
  * something newer. The first time with what the data directory knows of them. 0 or negative errno:

@@ -1,19 +1,19 @@
 /* watches_configure: from one configuration's watches to the next one's, by what differs. */
 #include "agent/copies.h"
+#include "agent/policies.h"
 #include "agent/watches_inside.h"
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/value.h"
 #include "config/config.h"
-#include "registry/embedded.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-void watches_follow(struct watches *all, struct embedded *registry) {
-  all->registry = registry;
+void watches_follow(struct watches *all, const struct policies *shown) {
+  all->shown = shown;
 }
 
 static const struct config_watch *wanted(const struct config *c, const char *service) {
@@ -95,21 +95,21 @@ static void rehome(struct watches *all, const char *service, bool was) {
   bool is = watches_feeds_itself(all, service);
   struct homecoming h = {all, service, was};
   struct set *s = sets_find(all->parts.sets, service);
-  if (was == is || !all->registry)
+  if (was == is)
     return;
   if (is && s)
     set_replace(s, NULL, NULL, 0);
-  embedded_each(all->registry, come_home, &h);
+  policies_each_shown(all->shown, come_home, &h);
 }
 
 /* A watch under another name begins with what its target has now. */
 static void catch_up(struct watches *all, struct watch *w) {
   struct set *from = w->feed ? NULL : sets_find(all->parts.sets, w->targets[0].name);
-  if (!from || from == w->set)
+  if (w->feed || from == w->set || (!from && set_count(w->set) == 0))
     return;
-  watch_follow(w, &(struct set_published){.service = set_service(from),
-                                          .rows = set_rows(from),
-                                          .count = set_count(from)});
+  watch_follow(w, &(struct set_published){.service = w->targets[0].name,
+                                          .rows = from ? set_rows(from) : NULL,
+                                          .count = from ? set_count(from) : 0});
 }
 
 /* ---- one watch ---- */

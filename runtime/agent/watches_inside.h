@@ -17,7 +17,7 @@ struct waiter {
 struct watches {
   struct watch_parts parts;
   struct store *store;
-  struct embedded *registry;
+  const struct policies *shown;
   struct watcher *retired;
   struct watch **items; /* by service */
   size_t count;
