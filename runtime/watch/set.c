@@ -146,6 +146,12 @@ int set_replace(struct set *s, struct instance *const *instances, const enum sta
   return set_apply(s, changed);
 }
 
+void set_forget(struct set *s) {
+  rows_replace(&s->rows, NULL, NULL, 0);
+  s->known = s->stale = false;
+  s->stale_since_ns = 0;
+}
+
 int balancer_check(const struct value *balancer, const struct balancer_host *host,
                    struct fault *f) {
   struct balancer checked;
