@@ -214,6 +214,35 @@ int attachment_call(struct attachment *a, const char *name, int (*push)(lua_Stat
   return 0;
 }
 
+struct running {
+  struct attachment *attachment;
+  const char *name;
+  const struct attachment_turn *turn;
+};
+
+static int run_body(lua_State *L, void *arg) {
+  struct running *r = arg;
+  int bottom = lua_gettop(L);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, r->attachment->ref_ctx);
+  if (!plugin_push_function(L, r->attachment->plugin, r->name))
+    return -ENOSYS;
+  int pushed = r->turn->push(L, bottom + 1, r->turn->arg);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, r->attachment->ref_options);
+  lua_pushvalue(L, bottom + 1);
+  isolate_call(L, pushed + 2, LUA_MULTRET);
+  return r->turn->take(L, lua_gettop(L) - bottom - 1, r->turn->arg);
+}
+
+int attachment_run(struct attachment *a, const char *name, const struct attachment_turn *turn,
+                   struct fault *f) {
+  struct running r = {a, name, turn};
+  if (a->ending)
+    return fault_set(f, -ECANCELED, "the plugin's use has ended");
+  if (isolate_busy(a->plugin->isolate))
+    return fault_set(f, -EAGAIN, "the plugin is in the middle of something else");
+  return isolate_enter(a->plugin->isolate, run_body, &r, f);
+}
+
 void call_cancel(struct call *c) {
   struct isolate *iso = c->isolate;
   struct task *t = task_ref(c->watch.task);

@@ -159,6 +159,7 @@ struct plugin {
   char *kind, *name, *path, *summary;
   char hash[65];
   double every;
+  unsigned changes; /* of a balancer: what its plan may change */
   struct schema *schema;
   int ref; /* its table */
 };

@@ -171,6 +171,10 @@ struct isolate *plugin_isolate(const struct plugin *p) {
   return p->isolate;
 }
 
+unsigned plugin_changes(const struct plugin *p) {
+  return p->changes;
+}
+
 double plugin_every(const struct plugin *p) {
   return p->every;
 }

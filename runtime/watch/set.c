@@ -48,9 +48,14 @@ void sets_free(struct sets *all) {
   free(all->endpoints);
   free(all->pairs);
   free(all->ports);
+  free(all->plan);
   free(all->host_texts[0]);
   free(all->host_texts[1]);
   free(all);
+}
+
+void sets_plan_by(struct sets *all, const struct planner *planner) {
+  all->planner = planner;
 }
 
 int sets_place(struct sets *all, const struct balancer_host *host) {
@@ -62,7 +67,9 @@ int sets_place(struct sets *all, const struct balancer_host *host) {
   }
   all->host_texts[0] = node;
   all->host_texts[1] = zone;
-  all->host = (struct balancer_host){node, zone};
+  all->host = *host;
+  all->host.node = node;
+  all->host.zone = zone;
   return 0;
 }
 
@@ -90,13 +97,25 @@ struct set *sets_open(struct sets *all, const char *service) {
   return s;
 }
 
-void set_changed(struct set *s, bool moved) {
-  s->moved |= moved;
+static void queue(struct set *s) {
   if (s->dirty)
     return;
   s->dirty = true;
   s->next_dirty = s->all->dirty;
   s->all->dirty = s;
+}
+
+void set_changed(struct set *s, bool moved) {
+  s->moved |= moved;
+  s->replan |= moved;
+  s->touched = true;
+  queue(s);
+}
+
+void set_replan(struct set *s) {
+  s->replan = true;
+  if (s->in_catalog)
+    queue(s);
 }
 
 void set_close(struct set *s) {
@@ -168,6 +187,7 @@ int set_balancer(struct set *s, const struct value *balancer, struct fault *f) {
   value_unref(old);
   balancer_end(&s->rules);
   s->rules = rules;
+  s->replan = true;
   if (s->in_catalog)
     set_changed(s, false);
   return 0;
@@ -185,6 +205,7 @@ const struct outlier_rules *set_outlier_rules(const struct set *s) {
 }
 
 void set_touch(struct set *s) {
+  s->replan = true;
   if (s->in_catalog)
     set_changed(s, false);
 }
