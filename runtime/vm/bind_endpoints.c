@@ -254,6 +254,7 @@ static int place_newindex(lua_State *L) {
     return luaL_error(L, "a plan sets weight, tier and drop, not %s",
                       lua_isstring(L, 2) ? lua_tostring(L, 2) : luaL_typename(L, 2));
   }
+  p->by = PLAN_BALANCER;
   return 0;
 }
 
@@ -404,8 +405,10 @@ static lua_Integer weigh(struct plan_row *rows, const struct part *parts, uint32
   double all = sides[0].sum + sides[1].sum;
   sides[0].factor = (1 - fraction) * all / sides[0].sum;
   sides[1].factor = fraction * all / sides[1].sum;
-  for (uint32_t i = 0; i < count; i++)
+  for (uint32_t i = 0; i < count; i++) {
     rows[parts[i].row].weight *= sides[parts[i].chosen].factor;
+    rows[parts[i].row].by = PLAN_BALANCER;
+  }
   return chosen;
 }
 
@@ -523,7 +526,7 @@ static int take_outcome(lua_State *L, int results, void *arg) {
     return 0;
   const char *reason =
       results >= 2 && lua_type(L, 1 - results) == LUA_TSTRING ? lua_tostring(L, 1 - results) : NULL;
-  return fault_set(r->f, -ECANCELED, "%s", reason ? reason : "it gave no reason");
+  return fault_set(r->f, -ENODATA, "%s", reason ? reason : "it gave no reason");
 }
 
 static int check_weights(const struct plan_run *run, struct fault *f) {

@@ -14,7 +14,7 @@ struct plan_run {
   const bool *hidden;
 };
 
-/* Runs it, and looks at what it made. 0: done. -ECANCELED: it said nil and a reason, which is in
+/* Runs it, and looks at what it made. 0: done. -ENODATA: it said nil and a reason, which is in
  * `f`: what it made is not wanted. -EINVAL: a weight that is none; `f` names the endpoint. Else as
  * attachment_run says, where -EAGAIN is no failure. */
 int plan_run(struct attachment *a, const struct plan_run *run, struct fault *f);

@@ -61,6 +61,31 @@ size_t outcome_apply(const struct outcome *o, const struct plan_question *q, str
   return known;
 }
 
+const struct plan_row *outcome_find(const struct outcome *o, const char *id) {
+  size_t low = 0, high = o->count;
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    int order = strcmp(id, o->rows[middle].instance->id);
+    if (order == 0)
+      return &o->rows[middle].row;
+    if (order < 0)
+      high = middle;
+    else
+      low = middle + 1;
+  }
+  return NULL;
+}
+
+bool outcome_is(const struct outcome *o, const struct plan_question *q,
+                const struct plan_row *said) {
+  bool same = o->count == q->count;
+  for (size_t i = 0; same && i < q->count; i++) {
+    const struct instance *a = o->rows[i].instance, *b = q->rows[i].instance;
+    same = (a == b || strcmp(a->id, b->id) == 0) && plan_row_equal(&o->rows[i].row, &said[i]);
+  }
+  return same;
+}
+
 bool outcome_agrees(const struct outcome *a, const struct outcome *b) {
   size_t i = 0, k = 0, common = 0;
   while (i < a->count && k < b->count) {

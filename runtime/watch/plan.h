@@ -31,7 +31,7 @@ struct plan_question {
   size_t count;
   const struct balancer *rules;
   bool run;        /* something happened that a plan may see; else what it last said is asked for */
-  bool in_catalog; /* it was published before, also by an agent before this one */
+  bool in_catalog; /* this agent has published it before */
   int64_t now_ns;
   struct plan_live (*live)(void *arg, const struct set_row *row);
   void *live_arg;
@@ -66,6 +66,10 @@ struct outcome {
 int outcome_set(struct outcome *o, const struct plan_question *q, const struct plan_row *said);
 /* Of the endpoints that it knows, what it has said; the others of `out` stay. How many it knows. */
 size_t outcome_apply(const struct outcome *o, const struct plan_question *q, struct plan_row *out);
+const struct plan_row *outcome_find(const struct outcome *o, const char *id); /* NULL: unknown */
+/* Whether it has said just this, of just these. */
+bool outcome_is(const struct outcome *o, const struct plan_question *q,
+                const struct plan_row *said);
 /* Whether both say the same of each endpoint that both know, and know one together. */
 bool outcome_agrees(const struct outcome *a, const struct outcome *b);
 void outcome_free(struct outcome *o); /* zeroes it */
