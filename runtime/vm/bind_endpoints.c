@@ -3,7 +3,7 @@
  *     for e in endpoints:each() do e.weight = tonumber(e.meta.capacity) or 1 end
  *     endpoints:share("v2", 0.05)
  *
- * An endpoint in Lua is a place in the run's array. These places, and the tables of tags and
+ * An endpoint in Lua is a cursor into the run's array. These cursors, and the tables of tags and
  * metadata that somebody asked for, are kept from run to run for as long as the service has the
  * same instances, so that a plan that runs every second makes no garbage. They are of use while a
  * plan runs on these instances, and raise at any other time. */
@@ -31,22 +31,22 @@ struct now {
 };
 
 /* An attachment's: the instances of the last run, and in its environment what Lua has of them, in
- * [1] the places, in [2] the tags, in [3] the metadata. */
+ * [1] the cursors, in [2] the tags, in [3] the metadata. */
 struct roster {
   uint64_t epoch;
   size_t count;
   struct instance **instances; /* references */
 };
 
-struct place {
+struct cursor {
   uint64_t epoch;
   uint32_t row;
 };
 
-enum { PLACES = 1, TAGS, META };
+enum { CURSORS = 1, TAGS, META };
 
-/* Upvalues of every function here: the isolate's `now`, the metatable of places, the fields. */
-enum { NOW = 1, PLACE_TYPE, FIELDS };
+/* Upvalues of every function here: the isolate's `now`, the metatable of cursors, the fields. */
+enum { STATE = 1, CURSOR_TYPE, FIELDS };
 
 enum field {
   NO_FIELD,
@@ -73,19 +73,19 @@ static const char *const field_names[] = {
     [ADDRESS] = "address", [PORT] = "port",           [INDEX] = "index"};
 
 static const char NOW_KEY[] = "planning", ROSTERS[] = "rosters", ROSTER_TYPE[] = "endpoints",
-                  PLACE_NAME[] = "endpoint";
+                  CURSOR_NAME[] = "endpoint";
 
 static struct now *now_of(lua_State *L) {
-  return lua_touserdata(L, lua_upvalueindex(NOW));
+  return lua_touserdata(L, lua_upvalueindex(STATE));
 }
 
 /* ---- one endpoint ---- */
 
 static struct plan_row *row_check(lua_State *L, int index, uint32_t *row) {
   const struct now *now = now_of(L);
-  const struct place *p = lua_touserdata(L, index);
-  if (!p || !lua_getmetatable(L, index) || !lua_rawequal(L, -1, lua_upvalueindex(PLACE_TYPE)))
-    luaL_typerror(L, index, PLACE_NAME);
+  const struct cursor *p = lua_touserdata(L, index);
+  if (!p || !lua_getmetatable(L, index) || !lua_rawequal(L, -1, lua_upvalueindex(CURSOR_TYPE)))
+    luaL_typerror(L, index, CURSOR_NAME);
   lua_pop(L, 1);
   if (!now->run || p->epoch != now->epoch)
     luaL_error(L, "an endpoint of a plan that is over");
@@ -210,7 +210,7 @@ static int unknown_field(lua_State *L) {
                     lua_isstring(L, 2) ? lua_tostring(L, 2) : luaL_typename(L, 2));
 }
 
-static int place_index(lua_State *L) {
+static int cursor_index(lua_State *L) {
   uint32_t row;
   const struct plan_row *p = row_check(L, 1, &row);
   lua_pushvalue(L, 2);
@@ -226,7 +226,7 @@ static void may_set(lua_State *L, unsigned change, const char *name) {
     luaL_error(L, "the plugin does not set %s, by its `sets`", name);
 }
 
-static int place_newindex(lua_State *L) {
+static int cursor_newindex(lua_State *L) {
   uint32_t row;
   struct plan_row *p = row_check(L, 1, &row);
   lua_pushvalue(L, 2);
@@ -265,7 +265,7 @@ static bool has_tag(const struct instance *in, const char *tag) {
   return false;
 }
 
-static int place_has(lua_State *L) {
+static int cursor_has(lua_State *L) {
   uint32_t row;
   row_check(L, 1, &row);
   lua_pushboolean(L, has_tag(facts_of(L, row)->instance, luaL_checkstring(L, 2)));
@@ -282,13 +282,13 @@ static struct roster *roster_check(lua_State *L) {
   return r;
 }
 
-static void push_place(lua_State *L, const struct roster *r, uint32_t row) {
-  push_kept(L, PLACES, row);
+static void push_cursor(lua_State *L, const struct roster *r, uint32_t row) {
+  push_kept(L, CURSORS, row);
   if (lua_isnil(L, -1)) {
     lua_pop(L, 1);
-    struct place *p = lua_newuserdata(L, sizeof *p);
-    *p = (struct place){r->epoch, row};
-    lua_pushvalue(L, lua_upvalueindex(PLACE_TYPE));
+    struct cursor *p = lua_newuserdata(L, sizeof *p);
+    *p = (struct cursor){r->epoch, row};
+    lua_pushvalue(L, lua_upvalueindex(CURSOR_TYPE));
     lua_setmetatable(L, -2);
     lua_getfenv(L, 1); /* with the roster's environment, where its tags and metadata are */
     lua_setfenv(L, -2);
@@ -312,7 +312,7 @@ static int roster_next(lua_State *L) {
     row++;
   if (row >= r->count)
     return 0;
-  push_place(L, r, row);
+  push_cursor(L, r, row);
   return 1;
 }
 
@@ -357,7 +357,7 @@ static bool passes(lua_State *L, const struct roster *r, const char *tag, uint32
   if (tag)
     return has_tag(facts_of(L, row)->instance, tag);
   lua_pushvalue(L, 2);
-  push_place(L, r, row);
+  push_cursor(L, r, row);
   lua_call(L, 1, 1);
   bool passed = lua_toboolean(L, -1);
   lua_pop(L, 1);
@@ -467,7 +467,7 @@ static void roster_renew(lua_State *L, struct roster *r, const struct plan_quest
   for (; r->count < q->count; r->count++)
     r->instances[r->count] = instance_ref(q->rows[r->count].instance);
   lua_createtable(L, META, 0);
-  for (int list = PLACES; list <= META; list++) {
+  for (int list = CURSORS; list <= META; list++) {
     lua_newtable(L);
     lua_rawseti(L, -2, list);
   }
@@ -549,16 +549,16 @@ int plan_run(struct attachment *a, const struct plan_run *run, struct fault *f) 
 
 /* ---- once an isolate ---- */
 
-static void push_function(lua_State *L, lua_CFunction fn, int now, int place, int fields) {
+static void push_function(lua_State *L, lua_CFunction fn, int now, int cursor, int fields) {
   lua_pushvalue(L, now);
-  lua_pushvalue(L, place);
+  lua_pushvalue(L, cursor);
   lua_pushvalue(L, fields);
   lua_pushcclosure(L, fn, 3);
 }
 
-static void set_function(lua_State *L, const char *name, lua_CFunction fn, int now, int place,
+static void set_function(lua_State *L, const char *name, lua_CFunction fn, int now, int cursor,
                          int fields) {
-  push_function(L, fn, now, place, fields);
+  push_function(L, fn, now, cursor, fields);
   lua_setfield(L, -2, name);
 }
 
@@ -569,33 +569,33 @@ static void lock(lua_State *L, const char *name) {
 
 int open_endpoints(lua_State *L) {
   struct now *state = lua_newuserdata(L, sizeof *state);
-  int now = lua_gettop(L), place = now + 1, fields = now + 2;
+  int now = lua_gettop(L), cursor = now + 1, fields = now + 2;
   *state = (struct now){0};
   lua_pushvalue(L, now);
   lua_setfield(L, LUA_REGISTRYINDEX, NOW_KEY);
-  luaL_newmetatable(L, PLACE_NAME);
+  luaL_newmetatable(L, CURSOR_NAME);
   lua_newtable(L);
   for (int i = ID; i <= INDEX; i++) {
     lua_pushinteger(L, i);
     lua_setfield(L, fields, field_names[i]);
   }
-  set_function(L, "has", place_has, now, place, fields);
-  lua_pushvalue(L, place);
-  set_function(L, "__index", place_index, now, place, fields);
-  set_function(L, "__newindex", place_newindex, now, place, fields);
-  lock(L, PLACE_NAME);
+  set_function(L, "has", cursor_has, now, cursor, fields);
+  lua_pushvalue(L, cursor);
+  set_function(L, "__index", cursor_index, now, cursor, fields);
+  set_function(L, "__newindex", cursor_newindex, now, cursor, fields);
+  lock(L, CURSOR_NAME);
 
   luaL_newmetatable(L, ROSTER_TYPE);
   lua_newtable(L);
   lua_pushvalue(L, now);
-  lua_pushvalue(L, place);
+  lua_pushvalue(L, cursor);
   lua_pushvalue(L, fields);
-  push_function(L, roster_next, now, place, fields);
+  push_function(L, roster_next, now, cursor, fields);
   lua_pushcclosure(L, roster_each, 4);
   lua_setfield(L, -2, "each");
-  set_function(L, "share", roster_share, now, place, fields);
+  set_function(L, "share", roster_share, now, cursor, fields);
   lua_setfield(L, -2, "__index");
-  set_function(L, "__len", roster_length, now, place, fields);
+  set_function(L, "__len", roster_length, now, cursor, fields);
   lua_pushcfunction(L, roster_collect);
   lua_setfield(L, -2, "__gc");
   lock(L, ROSTER_TYPE);

@@ -125,6 +125,10 @@ const char *set_service(const struct set *s) {
   return s->service;
 }
 
+uint64_t set_version(const struct set *s) {
+  return s->version;
+}
+
 size_t set_count(const struct set *s) {
   return s->rows.count - s->rows.holes;
 }
