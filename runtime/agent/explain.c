@@ -9,6 +9,7 @@
 #include "base/fault.h"
 #include "registry/embedded.h"
 #include "select/select.h"
+#include "watch/balancer.h"
 
 #include <errno.h>
 #include <string.h>
@@ -77,6 +78,8 @@ static void add_endpoint(struct agent *a, const struct plan_look *look, size_t i
     add_checks(out, own);
   if (policies_explain(a->policies, in->id, &policy) && strcmp(policy.service, q->service) == 0)
     add_policy(out, &policy);
+  if (!selection_has(&q->rules->select, in))
+    buf_text(out, ",\"selected\":false");
   add_live(out, q, row);
   plan_look_endpoint(look, i, out);
   buf_char(out, '}');

@@ -183,7 +183,7 @@ static int scratch_reserve(struct pipeline *p, size_t count) {
 
 static const bool *hide_unselected(struct pipeline *p, const struct plan_question *q) {
   const struct selection *select = &q->rules->select;
-  if (!select->tag && !select->zone && !select->meta)
+  if (!selection_chooses(select))
     return NULL;
   for (size_t i = 0; i < q->count; i++)
     p->hidden[i] = !selection_has(select, q->rows[i].instance);

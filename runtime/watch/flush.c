@@ -167,12 +167,32 @@ static struct catalog_endpoint endpoint_of(const struct set *s, const struct set
                                    .born_ns = (uint64_t)row->born_ns};
 }
 
+/* Those that the watch is about, where it is not about all, and the plan's rows of these; as they
+ * were published. */
+static const struct set_row *rows_selected(const struct set *s, bool planned, size_t *count) {
+  *count = s->rows.count;
+  if (!selection_chooses(&s->rules.select) || s->all->apart)
+    return s->rows.items;
+  *count = 0;
+  for (uint32_t i = 0; i < s->rows.count; i++)
+    if (selection_has(&s->rules.select, s->rows.items[i].instance)) {
+      s->all->selected[*count] = s->rows.items[i];
+      if (planned)
+        s->all->plan[*count] = s->all->plan[i];
+      (*count)++;
+    }
+  return s->all->selected;
+}
+
 /* Those that the watch is about: *count of them. */
 static int endpoints_build(struct set *s, const struct plan_row *plan, struct set_tally *tally,
                            size_t *count) {
   struct sets *all = s->all;
   if (scratch_reserve((void **)&all->endpoints, &all->endpoints_room, s->rows.count,
-                      sizeof *all->endpoints) != 0)
+                      sizeof *all->endpoints) != 0 ||
+      (selection_chooses(&s->rules.select) &&
+       scratch_reserve((void **)&all->selected, &all->selected_room, s->rows.count,
+                       sizeof *all->selected) != 0))
     return -ENOMEM;
   *count = 0;
   for (uint32_t i = 0; i < s->rows.count; i++) {
@@ -225,11 +245,13 @@ static void tally_replace(struct set *s, const struct set_tally *now) {
 static void announce(struct set *s, const struct plan_row *plan, bool gone) {
   if (!s->all->published)
     return;
+  size_t count = 0;
+  const struct set_row *rows = gone ? NULL : rows_selected(s, plan != NULL, &count);
   struct set_published what = {.service = s->service,
                                .version = s->version,
-                               .rows = gone ? NULL : s->rows.items,
+                               .rows = rows,
                                .plan = gone ? NULL : plan,
-                               .count = gone ? 0 : s->rows.count,
+                               .count = count,
                                .gone = gone,
                                .stale = s->stale,
                                .known = s->known,

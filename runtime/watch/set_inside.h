@@ -56,7 +56,8 @@ struct sets {
   /* Scratch of one publishing, kept for the next. */
   struct catalog_endpoint *endpoints;
   struct plan_row *plan;
-  size_t endpoints_room, plan_room;
+  struct set_row *selected;
+  size_t endpoints_room, plan_room, selected_room;
 };
 
 void set_free(struct set *s);
