@@ -139,7 +139,10 @@ static void push_field(lua_State *L, enum field field, const struct plan_row *p,
     lua_pushstring(L, in->address);
     break;
   default:
-    lua_pushinteger(L, in->port);
+    if (in->port)
+      lua_pushinteger(L, in->port);
+    else
+      lua_pushnil(L);
   }
 }
 
