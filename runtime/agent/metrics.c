@@ -2,6 +2,7 @@
 
 #include "agent/checks.h"
 #include "agent/feedback.h"
+#include "agent/hooks.h"
 #include "agent/lag.h"
 #include "agent/live.h"
 #include "agent/parts.h"
@@ -231,6 +232,7 @@ void agent_metrics(struct agent *a, struct buf *out) {
   plans_metrics(a->plans, out);
   check_metrics(a, out);
   policies_metrics(a->policies, out);
+  hooks_metrics(a->hooks, out);
   live_metrics(a, out);
   plugin_metrics(a, out);
   lag_metrics(a->lag, out);
