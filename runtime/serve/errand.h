@@ -15,7 +15,9 @@ enum errand_kind {
   ERRAND_METRICS,
   ERRAND_STATUS,
   ERRAND_PLUGINS,
+  ERRAND_POLICIES,
   ERRAND_RESOLVE,
+  ERRAND_OPERATE,
 };
 
 struct errand {
@@ -25,9 +27,9 @@ struct errand {
   void *connection; /* who waits for it; NULL once that has gone. Worker thread only */
   /* the question */
   struct registration *registration; /* a reference */
-  char *id;                          /* of an instance, a check or a service; owned */
+  char *id; /* of an instance, a check or a service; or the verb to operate by; owned */
   enum status status;
-  char *output; /* owned */
+  char *output; /* of a check; or what the verb is given; owned */
   /* the answer */
   int result; /* 0 or a negative errno */
   char *text; /* owned; may be NULL */

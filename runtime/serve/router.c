@@ -10,8 +10,7 @@ enum { READ = ROUTE_CONSUL | ROUTE_READ };
 
 /* The first pattern that fits is taken; rows with the same one, for other methods, follow each
  * other. Rows at the end say 501 to what Consul has and perigee has not. A family of paths to come
- * (streams, the operator's commands) is a file route_FAMILY.c with its handlers, and its rows here.
- */
+ * (streams) is a file route_FAMILY.c with its handlers, and its rows here. */
 static const struct route routes[] = {
     {METHOD_GET, "/v1/pick/*", pick_get, 0},
     {METHOD_GET, "/v1/services", services_get, 0},
@@ -48,6 +47,8 @@ static const struct route routes[] = {
 
     {METHOD_GET, "/v1/status", status_get, 0},
     {METHOD_GET, "/v1/plugins", plugin_list_get, 0},
+    {METHOD_GET, "/v1/policies", policy_list_get, 0},
+    {METHOD_POST, "/v1/operate/*", operate_post, ROUTE_OPERATOR},
     {METHOD_GET, "/metrics", metrics_get, 0},
     {METHOD_GET, "/healthz", healthz_get, 0},
     {METHOD_GET, "/readyz", readyz_get, 0},

@@ -40,9 +40,12 @@ void status_leader_get(struct exchange *x);
 void status_peers_get(struct exchange *x);
 void status_get(struct exchange *x);
 void plugin_list_get(struct exchange *x);
+void policy_list_get(struct exchange *x);
 void metrics_get(struct exchange *x);
 void healthz_get(struct exchange *x);
 void readyz_get(struct exchange *x);
+/* route_operate.c */
+void operate_post(struct exchange *x);
 /* route_absent.c */
 void acl_any(struct exchange *x);
 void absent_any(struct exchange *x);

@@ -153,8 +153,14 @@ static void on_letter(void *arg, struct letter *letter) {
   case ERRAND_PLUGINS:
     r->do_plugins(s->arg, on_reply, e);
     break;
+  case ERRAND_POLICIES:
+    r->do_policies(s->arg, on_reply, e);
+    break;
   case ERRAND_RESOLVE:
     r->do_resolve(s->arg, e->id, on_reply, e);
+    break;
+  case ERRAND_OPERATE:
+    r->do_operate(s->arg, e->id, e->output, on_reply, e);
     break;
   }
 }

@@ -105,13 +105,17 @@ describe("the show", function()
   end)
 
   it("says so when port 8500 is taken, and takes another", function()
-    local ours = perigee.listen(8500) -- or somebody else has it: as good
-    local env = environment()
-    local r = perigee.run({ SHOW, "--for", "1s" }, { env = env })
+    local ours, r
+    repeat
+      -- Where somebody else has the port that is as good, unless he lets go before the show looks.
+      ours = perigee.listen(8500)
+      local env = environment()
+      r = perigee.run({ SHOW, "--for", "1s" }, { env = env })
+      assert.equal(0, r.code)
+      nothing_is_left(env)
+      perigee.unlisten(ours)
+    until ours or r.out:find("is taken", 1, true)
     assert.matches("port 8500 is taken: the agent listens on %d+", r.out)
-    assert.equal(0, r.code)
-    nothing_is_left(env)
-    perigee.unlisten(ours)
   end)
 
   it("refuses what it does not know", function()

@@ -179,13 +179,23 @@ static inline void rig_resolve(void *arg, const char *service, server_reply repl
   reply(to, -ENOENT, NULL);
 }
 
+/* Knows one verb, which says back what it was given. */
+static inline void rig_operate(void *arg, const char *verb, const char *body, server_reply reply,
+                               void *to) {
+  if (strcmp(verb, "echo") == 0)
+    rig_answer(arg, reply, to, 0, body);
+  else
+    rig_answer(arg, reply, to, -ENOSYS, "no such verb");
+}
+
 static const struct server_requests rig_requests = {.do_register = rig_register,
                                                     .do_deregister = rig_deregister,
                                                     .do_renew = rig_renew,
                                                     .do_check = rig_check,
                                                     .do_metrics = rig_metrics,
                                                     .do_status = rig_status,
-                                                    .do_resolve = rig_resolve};
+                                                    .do_resolve = rig_resolve,
+                                                    .do_operate = rig_operate};
 
 /* --- its life --- */
 

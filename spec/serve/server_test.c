@@ -101,6 +101,35 @@ static void addresses_that_are_none(void **state) {
   view_free(v);
 }
 
+/* What a request over the unix socket is answered with. `expected` NULL: any body. */
+static void says(const struct rig *rig, const char *line, const char *body, int status,
+                 const char *expected) {
+  struct sockaddr_un a = {.sun_family = AF_UNIX};
+  char request[400];
+  snprintf(a.sun_path, sizeof a.sun_path, "%s/perigee.sock", rig->dir);
+  snprintf(request, sizeof request, "%s HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n%s", line,
+           strlen(body), body);
+  int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+  assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
+  client_say(fd, request);
+  struct reply r = client_read(fd, false);
+  assert_int_equal(r.status, status);
+  if (expected)
+    assert_string_equal(r.body, expected);
+  reply_free(&r);
+  close(fd);
+}
+
+static void what_operates_the_agent(void **state) {
+  (void)state;
+  struct rig *rig = rig_open(NULL, 1);
+  says(rig, "POST /v1/operate/echo", "{\"a\":1}", 200, "{\"a\":1}");
+  says(rig, "POST /v1/operate/ech", "", 404, "no such verb");
+  says(rig, "GET /v1/operate/echo", "", 405, NULL);
+  assert_int_equal(rig_status_of(rig, "POST", "/v1/operate/echo", "{}"), 403);
+  rig_close(rig);
+}
+
 static void the_unix_socket(void **state) {
   (void)state;
   struct rig *rig = rig_open(NULL, 2);
@@ -110,23 +139,8 @@ static void the_unix_socket(void **state) {
   assert_int_equal(stat(path, &st), 0);
   assert_true(S_ISSOCK(st.st_mode));
   assert_int_equal(st.st_mode & 0777, 0600);
-  struct sockaddr_un a = {.sun_family = AF_UNIX};
-  strcpy(a.sun_path, path);
-  int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-  assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
-  client_say(fd, "PUT /v1/agent/service/register HTTP/1.1\r\nHost: a\r\nContent-Length: 15\r\n\r\n"
-                 "{\"Name\":\"unix\"}");
-  struct reply r = client_read(fd, false);
-  assert_int_equal(r.status, 200);
-  reply_free(&r);
-  close(fd);
-  fd = socket(AF_UNIX, SOCK_STREAM, 0);
-  assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
-  client_say(fd, "GET /v1/status HTTP/1.1\r\nHost: a\r\n\r\n");
-  r = client_read(fd, false);
-  assert_int_equal(r.status, 200);
-  reply_free(&r);
-  close(fd);
+  says(rig, "PUT /v1/agent/service/register", "{\"Name\":\"unix\"}", 200, NULL);
+  says(rig, "GET /v1/status", "", 200, NULL);
   rig_close(rig);
   assert_int_equal(stat(path, &st), -1);
 }
@@ -184,6 +198,7 @@ int main(void) {
       cmocka_unit_test(a_port_that_something_else_has),
       cmocka_unit_test(addresses_that_are_none),
       cmocka_unit_test(the_unix_socket),
+      cmocka_unit_test(what_operates_the_agent),
       cmocka_unit_test(a_stop_answers_what_is_in_flight),
       cmocka_unit_test(a_reply_after_the_stop),
   };

@@ -1,0 +1,32 @@
+#include "agent/operations.h"
+
+#include "base/fault.h"
+#include "base/text.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum { VERBS_MAX = 32 };
+
+static const struct operation operations[] = {
+    {0},
+};
+
+void operations_run(struct agent *a, const char *verb, const char *body, server_reply reply,
+                    void *to) {
+  const char *known[VERBS_MAX];
+  size_t count = 0;
+  struct fault f;
+  for (const struct operation *o = operations; o->verb; o++) {
+    if (strcmp(o->verb, verb) == 0) {
+      o->run(a, body, reply, to);
+      return;
+    }
+    if (count < VERBS_MAX)
+      known[count++] = o->verb;
+  }
+  const char *near = count ? nearest_word(verb, known, count) : NULL;
+  fault_set(&f, -ENOSYS, "There is no verb \"%s\"%s%s%s", verb, near ? ": did you mean " : ".",
+            near ? near : "", near ? "?" : "");
+  reply(to, f.code, f.text);
+}
