@@ -218,8 +218,8 @@ const char *json_draft_within(const struct json_draft *d) {
 
 struct instance *json_draft_make(const struct json_draft *d, const char *service) {
   const char *tags[JSON_LIST_MOST];
-  struct instance_pair meta[JSON_LIST_MOST];
-  struct instance_port ports[JSON_LIST_MOST];
+  struct catalog_pair meta[JSON_LIST_MOST];
+  struct catalog_port ports[JSON_LIST_MOST];
   char made[300];
   const char *address = text_at(d, d->address.at), *id = text_at(d, d->id.at);
   if (d->texts.failed)
@@ -231,9 +231,9 @@ struct instance *json_draft_make(const struct json_draft *d, const char *service
   for (size_t i = 0; i < d->tag_count; i++)
     tags[i] = text_at(d, d->tags[i]);
   for (size_t i = 0; i < d->meta_count; i++)
-    meta[i] = (struct instance_pair){text_at(d, d->meta[i].name), text_at(d, d->meta[i].value)};
+    meta[i] = (struct catalog_pair){text_at(d, d->meta[i].name), text_at(d, d->meta[i].value)};
   for (size_t i = 0; i < d->port_count; i++)
-    ports[i] = (struct instance_port){text_at(d, d->ports[i].name), (uint16_t)d->ports[i].value};
+    ports[i] = (struct catalog_port){text_at(d, d->ports[i].name), (uint16_t)d->ports[i].value};
   const struct instance_draft draft = {
       .id = id,
       .service = service,

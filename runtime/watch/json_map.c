@@ -43,6 +43,7 @@ static int step_below(struct json_map *m, uint16_t at, const char *key, size_t l
   int rc = add_step(m, key, length, out);
   if (rc != 0)
     return rc;
+  m->steps[at].children++;
   if (last)
     m->steps[last].sibling = *out;
   else

@@ -122,6 +122,7 @@ private:
     if (!told(to->mark, event))
       return simdjson::SUCCESS;
     SIMDJSON_TRY(v.get_object().get(fields));
+    unsigned left = to->children;
     for (auto each : fields) {
       od::field field;
       std::string_view key;
@@ -135,6 +136,8 @@ private:
         SIMDJSON_TRY(value(field.value(), child, to->any ? to : nullptr, key, depth));
       if (stopped)
         return simdjson::SUCCESS;
+      if (child && --left == 0 && !to->any && depth > 1)
+        break; /* the rest is skipped at once; of the document itself its end is wanted */
     }
     event.kind = JSON_END;
     told(to->mark, event);
@@ -183,9 +186,18 @@ int json_walk(const char *bytes, size_t length, const struct json_step *steps, j
     return fault_set(f, -E2BIG, "more than %d MiB of JSON", JSON_MOST >> 20);
   if (length == 0)
     return fault_set(f, -EPROTO, "there is nothing in it");
-  od::parser parser; /* made anew: what a large document took is not kept */
+  /* Its memory is fresh from the system, and half the time goes into that: it is kept, within
+   * limits.
+   */
+  static od::parser *parser;
+  if (!parser && !(parser = new (std::nothrow) od::parser))
+    return fault_set(f, -ENOMEM, "out of memory");
   walker walk(steps, tell, arg);
-  simdjson::error_code error = walk.document(parser, bytes, length);
+  simdjson::error_code error = walk.document(*parser, bytes, length);
+  if (length > JSON_KEPT || error == simdjson::MEMALLOC) {
+    delete parser;
+    parser = nullptr;
+  }
   if (walk.stopped)
     return walk.stopped;
   if (error == simdjson::MEMALLOC)

@@ -1,6 +1,7 @@
 /* json_walk: one pass over a JSON document along paths that are known before, telling of what lies
  * on them, in whatever order it comes. simdjson does the reading: what is on no path is skipped
- * without being looked at. In C++ behind this header. No thread of its own. */
+ * without being looked at. In C++ behind this header. Control thread only: what one document needed
+ * is kept for the next, four bytes for each bracket, comma and value in it. */
 #pragma once
 
 #include <stdbool.h>
@@ -16,6 +17,7 @@ struct fault;
 enum {
   JSON_PADDING = 64,            /* bytes behind a document that may be read, whatever they are */
   JSON_MOST = 64 * 1024 * 1024, /* bytes of a document */
+  JSON_KEPT = 16 * 1024 * 1024, /* after a larger one nothing is kept */
   JSON_DEPTH = 64               /* of lists and objects that lie on a path */
 };
 
@@ -25,7 +27,8 @@ struct json_step {
   const char *key; /* of the field that leads here; the first step's is not looked at */
   size_t length;
   uint16_t child, sibling; /* steps by index: the first below, the next beside; 0: none */
-  uint16_t mark;           /* what is told of what lies here; 0: nothing */
+  uint16_t children; /* so many are below; of an object that has one twice the last may be missed */
+  uint16_t mark;     /* what is told of what lies here; 0: nothing */
   bool any; /* all its fields that are no list and no object are told with its mark and their key */
 };
 
