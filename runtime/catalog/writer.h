@@ -53,9 +53,9 @@ int catalog_publish(struct catalog_writer *w, const struct catalog_snapshot *sna
                     uint64_t *version);
 
 /* The same where tables take long: a part of it for another thread. After `begin`, *build is NULL
- * when there is nothing long to do (publish it), or what to run. The snapshot's endpoints, rules
- * and texts must stay as they are until it has run; no other snapshot of that service may be
- * published in between. 0, or what catalog_publish would answer. */
+ * when there is nothing long to do (publish it), or what to run. The snapshot's endpoints, what
+ * these point to, and its rules must stay as they are until it has run; no other snapshot of that
+ * service may be published in between. 0, or what catalog_publish would answer. */
 struct catalog_build;
 int catalog_build_begin(struct catalog_writer *w, const struct catalog_snapshot *snapshot,
                         struct catalog_build **build);
