@@ -21,7 +21,10 @@ local function shares(agent, service, n, ...)
   local r = agent:command("pick", service, "-n", tostring(n), ...)
   for line in r.out:gmatch("[^\n]+") do
     local port = tonumber(line:match("(%d+)$"))
-    seen[port] = (seen[port] or 0) + 1 / n
+    seen[port] = (seen[port] or 0) + 1
+  end
+  for port, count in pairs(seen) do
+    seen[port] = count / n
   end
   assert.truthy(next(seen), r.err)
   return seen
