@@ -69,7 +69,8 @@ return {
     if not ok then
       return nil, why, failed
     end
-    return { id = instance.id, ttl = lease.ttl, owner = lease.owner, told = #(instance.checks or {}) == 0 and (instance.status or "passing") or nil }
+    local told = not next(instance.checks or {}) and (instance.status or "passing") or nil
+    return { id = instance.id, ttl = lease.ttl, owner = lease.owner, told = told }
   end,
 
   -- An agent of Consul's that was restarted may have forgotten: then it is lost.

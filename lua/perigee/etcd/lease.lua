@@ -147,7 +147,8 @@ function Lease.attend(etcd, lease)
   if not response then
     return nil, member, failed
   end
-  local next_frame, frame, why = gateway.frames(response), nil, nil
+  local next_frame = gateway.frames(response)
+  local frame, why
   repeat
     frame, why, failed = next_frame()
   until not frame or frame.canceled or frame.events
