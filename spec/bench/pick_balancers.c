@@ -119,20 +119,21 @@ static void report(FILE *json, const char *name, double value, const char *unit)
     fprintf(json, "{\"name\": \"%s\", \"value\": %.3f, \"unit\": \"%s\"}\n", name, value, unit);
 }
 
-/* What others take on such a machine, in ns on one thread and with two at once (wall time over all
- * their operations): measured once, with Debian 12's Go and LuaJIT, not here and now. */
+/* What others take, in ns on one thread and with two at once (wall time over all their operations):
+ * measured once, on another machine, with Debian 12's Go and LuaJIT. peers.lua has what can be
+ * measured here and now. */
 static const struct peer {
   const struct select_balancer *balancer;
   const char *name;
   double ns[2];
 } peers[] = {
-    {&select_round_robin, "grpc-go round robin, once", {14, 46}},
-    {&select_weighted, "grpc-go weighted, once", {63, 209}},
-    {&select_weighted_round_robin, "grpc-go weighted, once", {63, 209}},
-    {&select_least_request, "grpc-go least request, once", {124, 228}},
-    {&select_p2c_ewma, "go-zero p2c, once", {380, 430}},
-    {&select_ring, "grpc-go ring hash, once", {109, 55}},
-    {&select_maglev, "lua-resty chash, once", {83, 0}},
+    {&select_round_robin, "grpc-go round robin, elsewhere", {14, 46}},
+    {&select_weighted, "grpc-go weighted, elsewhere", {63, 209}},
+    {&select_weighted_round_robin, "grpc-go weighted, elsewhere", {63, 209}},
+    {&select_least_request, "grpc-go least request, elsewhere", {124, 228}},
+    {&select_p2c_ewma, "go-zero p2c, elsewhere", {380, 430}},
+    {&select_ring, "grpc-go ring hash, elsewhere", {109, 55}},
+    {&select_maglev, "lua-resty chash, elsewhere", {83, 0}},
 };
 
 /* Beside its peer, if it has one and this is the smallest size: theirs had few endpoints. */
