@@ -36,7 +36,7 @@ static struct set_work *work_new(const struct set *s, const struct catalog_snaps
   w->freed = copy_of(s->rows.freed, s->rows.freed_count * sizeof *w->freed);
   w->rows = copy_of(rows, count * sizeof *w->rows);
   for (size_t i = 0; w->rows && i < count; i++)
-    instance_ref(w->rows[i].instance);
+    instance_ref(rows[i].instance);
   w->count = count;
   w->planned = plan != NULL;
   w->freed_count = s->rows.freed_count;
