@@ -10,8 +10,8 @@ local function put(etcd, lease, value)
 end
 
 -- Registers, or registers again: `lease` is what the last call returned, or what the host wants at first
--- ({ ttl = seconds }). A lease that is alive is kept. Returns the lease: plain data, which the host may keep
--- over restarts.
+-- ({ ttl = seconds, before = the lease that it takes the place of }). A lease that is alive is kept. Returns
+-- the lease: plain data, which the host may keep over restarts.
 function Lease.register(etcd, key, value, lease)
   local held = { id = lease.id, key = key, ttl = lease.ttl }
   if held.id and lease.key == key then
@@ -31,8 +31,9 @@ function Lease.register(etcd, key, value, lease)
   if not ok then
     return nil, why, failed
   end
-  if lease.id then
-    etcd:call("/v3/lease/revoke", { ID = lease.id }) -- it holds no key of ours any more
+  local old = lease.id or lease.before and lease.before.id
+  if old then
+    etcd:call("/v3/lease/revoke", { ID = old }) -- it holds no key of ours any more
   end
   return held
 end
