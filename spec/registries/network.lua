@@ -2,7 +2,7 @@
 -- starts from then on is there too), and each host is a network namespace with two wires: one to the spec, one
 -- to the other hosts.
 --
---          spec, agents
+--          spec, agents         10.79.0.1
 --          ║     ║     ║        "client": 10.77.I.2 is the host, 10.77.I.1 the spec
 --        host  host  host
 --          ╚═════╩═════╝        "peer": 10.78.0.I
@@ -57,8 +57,9 @@ local function new(count)
     return nil, "no network namespace to be had: " .. r.err
   end
   assert(ffi.C.unshare(CLONE_NEWNET) == 0)
-  local network = setmetatable({ hosts = {} }, Network)
+  local network = setmetatable({ hosts = {}, address = "10.79.0.1" }, Network)
   ip("link", "set", "lo", "up")
+  ip("addr", "add", network.address .. "/32", "dev", "lo")
   ip("link", "add", "peers", "type", "bridge")
   ip("link", "set", "peers", "up")
   for i = 1, count do

@@ -13,11 +13,11 @@ local COUNT = 4 -- enough for a loss of all to be a sudden one
 local KEYS = "perigee/web/w1 perigee/web/w2 perigee/web/w3 perigee/web/w4 "
 
 -- The instances: somebody has to be there when they are probed.
-local function listeners()
+local function listeners(address)
   local first, endpoints = perigee.free_ports(COUNT), {}
   for i = 1, COUNT do
-    assert(perigee.listen(first + i - 1))
-    endpoints[i] = "127.0.0.1:" .. first + i - 1
+    assert(perigee.listen(first + i - 1, true))
+    endpoints[i] = ("%s:%d"):format(address, first + i - 1)
   end
   return endpoints
 end
@@ -34,18 +34,19 @@ local function picker(run_dir, endpoints)
   return p
 end
 
--- options: hosts (network.lua's), registry (more options of the registry), before (words before the agents'
+-- options: network (network.lua's, with a member on each host), registry (more options of the registry), before (words before the agents'
 -- commands), env.
 local function start(options)
   options = options or {}
-  local cluster = etcd.start({ members = 3, hosts = options.hosts })
+  local cluster = etcd.start({ members = 3, hosts = options.network and options.network.hosts })
   local registry = { endpoints = cluster:urls(), timeout = "1s", ttl = "3s", audit = "1s" }
   for name, value in pairs(options.registry or {}) do
     registry[name] = value
   end
-  local instances, endpoints = {}, listeners()
+  local address = options.network and options.network.address or "127.0.0.1"
+  local instances, endpoints = {}, listeners(address)
   for i, endpoint in ipairs(endpoints) do
-    instances[i] = { port = tonumber(endpoint:match("%d+$")), address = "127.0.0.1", id = "w" .. i, registry = "etcd" }
+    instances[i] = { port = tonumber(endpoint:match("%d+$")), address = address, id = "w" .. i, registry = "etcd" }
   end
   local scene = setmetatable({ cluster = cluster }, Scene)
   scene.agent = host.agent({ registries = { etcd = registry }, services = { web = instances } }, options)
@@ -134,6 +135,27 @@ function Scene:finish(at)
   assert(keys(self.cluster, at) == "", "keys are left behind: " .. keys(self.cluster, at))
   assert(leases(self.cluster, at) == 0, "leases are left behind")
   self.other:stop()
+end
+
+-- Waits until a metric of the member's is this number.
+function Scene:expect_metric(at, name, number)
+  perigee.wait_for(("%s of member %d to be %d"):format(name, at, number), function()
+    local response = perigee.http(self.cluster.members[at].url .. "/metrics", { timeout = 2 })
+    local said = response and response.body:match("\n" .. name .. " (%d+)")
+    return tonumber(said) == number, said
+  end, 30)
+end
+
+-- The member that the watch is on.
+function Scene:watched()
+  return perigee.wait_for("a watched member", function()
+    for i, member in ipairs(self.cluster.members) do
+      local response = perigee.http(member.url .. "/metrics", { timeout = 2 })
+      if response and response.body:find("\netcd_debugging_mvcc_watcher_total [1-9]") then
+        return i
+      end
+    end
+  end)
 end
 
 -- The member that leads now.
