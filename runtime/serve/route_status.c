@@ -1,5 +1,4 @@
 /* /v1/status..., /v1/plugins, /v1/explain, /metrics, /healthz, /readyz: how the agent itself is. */
- * is. */
 #include "serve/routes.h"
 
 #include "client/perigee.h"
