@@ -62,18 +62,19 @@ void routes_free(struct routes *all) {
 
 /* ---- the configuration ---- */
 
-static const char *const form =
-    "expected a table: the options of the route plugin of that name, or "
-    "{ PLUGIN, OPTION = ... }";
-
 static int attach(struct plugins *plugins, const char *name, const struct value *use,
                   struct attachment **out, struct findings *findings) {
   char path[300];
   snprintf(path, sizeof path, "routes.%.250s", name);
   const char *plugin = value_length(use) ? use_name(use) : name;
-  if (value_kind(use) == VALUE_TABLE && plugin && !strchr(name, '/'))
+  if (value_kind(use) != VALUE_TABLE || !plugin)
+    findings_add(findings, use, path,
+                 "expected a table: the options of the route plugin of that name, or { PLUGIN, "
+                 "OPTION = ... }");
+  else if (strchr(name, '/'))
+    findings_add(findings, use, path, "a route's name has no /");
+  else
     return use_attach(plugins, "route", plugin, use, path, out, findings);
-  findings_add(findings, use, path, "%s", strchr(name, '/') ? "a route's name has no /" : form);
   return -EINVAL;
 }
 

@@ -114,8 +114,10 @@ struct answer_binding *push_answering(lua_State *L, const struct answer_events *
     handle_type(L, TYPE, NULL);
   lua_pop(L, 1);
   struct answer_binding *b = calloc(1, sizeof *b);
-  if (!b)
+  if (!b) {
     luaL_error(L, "out of memory");
+    return NULL;
+  }
   b->arg = arg; /* without events: what raises below frees it */
   handle_push(L, &b->handle, TYPE, on_close);
   lua_pushvalue(L, -1);

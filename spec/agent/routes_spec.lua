@@ -127,7 +127,8 @@ describe("a route", function()
     assert.equal(18, broken.code) -- "transfer closed with outstanding data"
     local slow = perigee.run({ "sh", "-c", "curl -sS --limit-rate 60M " .. agent.url .. "/v1/x/many | wc -c" })
     assert.equal("30000000", slow.out:match("%d+"))
-    local memory = tonumber(agent:get("/metrics").body:match('perigee_plugin_memory_peak_bytes{kind="route",plugin="many"} (%d+)'))
+    local peak = 'perigee_plugin_memory_peak_bytes{kind="route",plugin="many"} (%d+)'
+    local memory = tonumber(agent:get("/metrics").body:match(peak))
     assert.is_true(memory < 16 * 2 ^ 20)
     agent:stop()
   end)
@@ -171,7 +172,8 @@ describe("a route", function()
   end)
 
   it("cannot be asked without bounds", function()
-    local agent = agent_with({ wait = route([[GET = function() perigee.sleep("1h") end]]) }, [[return { routes = { wait = {} } }]])
+    local agent = agent_with({ wait = route([[GET = function() perigee.sleep("1h") end]]) },
+      [[return { routes = { wait = {} } }]])
     local urls = {}
     for i = 1, 110 do
       urls[i] = agent.url .. "/v1/x/wait?" .. i
@@ -197,5 +199,39 @@ describe("a route", function()
     assert.matches("perigee.lua:2: routes%.nothing: ", r.err)
     assert.matches("perigee.lua:3: routes%.word: expected a table", r.err)
     assert.matches("perigee.lua:4: routes%.a/b: a route's name has no /", r.err)
+  end)
+end)
+
+describe("the route of plugins/README.md", function()
+  it("does what the page says", function()
+    local source = perigee.read("plugins/README.md"):match("```lua\n(%-%- plugins/route/team.lua.-)```")
+    local agent = agent_with({ team = source }, [[return { routes = { team = { team = "red" } },
+      services = { web = { port = 1, meta = { team = "red" } }, api = { port = 2, meta = { team = "blue" } } } }]])
+    assert.same({ "web" }, ask(agent, "team").json())
+    assert.equal(404, ask(agent, "team/else").status)
+    local watching = perigee.spawn({ "curl", "-sSN", agent.url .. "/v1/x/team/watch" })
+    perigee.wait_for("the first line", function()
+      return watching:stdout():find("web: 1 endpoints\n", 1, true), watching:stderr()
+    end)
+    watching:kill()
+    agent:stop()
+  end)
+end)
+
+describe("the route prometheus", function()
+  it("lists targets of one service, or of all", function()
+    local agent = agent_with({}, [[return { routes = { prometheus = {}, metrics = { "prometheus", port = 9100 } },
+      services = { web = { { port = 80, id = "w1", zone = "a", meta = { ["rack-no"] = "7" } },
+        { port = 81, id = "w2", address = "fd00::1" } }, api = { port = 2, id = "a1" } } }]])
+    local all = ask(agent, "prometheus").json()
+    assert.equal(3, #all)
+    local web = ask(agent, "prometheus/web").json()
+    table.sort(web, function(a, b) return a.labels.instance_id < b.labels.instance_id end)
+    assert.same({ targets = { "127.0.0.1:80" },
+      labels = { service = "web", instance_id = "w1", zone = "a", __meta_perigee_rack_no = "7" } }, web[1])
+    assert.same({ "[fd00::1]:81" }, web[2].targets)
+    assert.same({ "127.0.0.1:9100" }, ask(agent, "metrics/api").json()[1].targets)
+    assert.equal("[]", ask(agent, "prometheus/none").body)
+    agent:stop()
   end)
 end)
