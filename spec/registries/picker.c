@@ -2,8 +2,9 @@
  *
  *     picker RUN_DIR SERVICE ADDRESS:PORT...
  *
- * Picks about 2,000 times a second until SIGTERM. A pick that fails, and one that gives another endpoint than
- * these, is a line on standard output; so is the number of picks, at the end. "picking" after the first. */
+ * Picks about 2,000 times a second until SIGTERM. A pick that fails, and one that gives another
+ * endpoint than these, is a line on standard output; so is the number of picks, at the end.
+ * "picking" after the first. */
 #include "perigee.h"
 
 #include <signal.h>
