@@ -99,7 +99,7 @@ static int load_body(lua_State *L, void *arg) {
   if (e->source_length > 0 && e->source[0] == LUA_SIGNATURE[0])
     return fault_set(l->fault, -EINVAL, "%s: bytecode is refused, a plugin is source", e->path);
   lua_pushfstring(L, "@%s", e->path);
-  if (luaL_loadbufferx(L, e->source, e->source_length, lua_tostring(L, -1), "t") != 0)
+  if (chunk_load(L, e->source, e->source_length, lua_tostring(L, -1)) != 0)
     return lua_error(L);
   isolate_call(L, 0, 1);
   int code = declaration_read(L, e, e->source, l->fault);

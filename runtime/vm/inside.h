@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/fault.h"
+#include "vm/fuel.h"
 #include "vm/isolate.h"
 #include "vm/task.h"
 
@@ -20,6 +21,7 @@ struct turn {
   struct turn *outer;
   volatile sig_atomic_t ticks, allowed; /* of TURN_TICK_NS of this thread's CPU time */
   volatile sig_atomic_t hooked, over;   /* a hook is installed; it is the one that kills */
+  struct fuel *fuel;                    /* NULL: not a compiled isolate */
   bool sliceable, sliced;               /* may give way at a tick; did */
 };
 /* turn_share: what one task has of the CPU between two waits, in slices. */
@@ -35,7 +37,10 @@ void turn_begin(struct turn *turn, struct isolate *iso, const struct turn_share 
 /* True when the turn was killed. */
 bool turn_end(struct turn *turn, struct isolate *iso, struct turn_share *share);
 bool turn_is_over(void);
-void turn_poll(lua_State *L); /* raises where the turn is over: for loops in C that may take long */
+/* Raises where the turn is over: for loops in C that may take long. `steps` is what that took since
+ * the last time, as a compiled isolate counts. */
+void turn_poll(lua_State *L, int32_t steps);
+void turn_name_place(struct isolate *iso, lua_State *L); /* where L is, into iso->where */
 bool turn_is_deep(void); /* so much of the C stack is in use that nothing should nest further */
 
 struct library_chunk {
@@ -73,6 +78,7 @@ struct isolate {
   unsigned in_lua; /* plugin code is running: the hard limit holds */
   bool refuse;     /* a killed turn: every allocation fails, which no handler sees */
   bool killed, dead, ending, closing;
+  struct fuel fuel;  /* of a compiled one, this turn's */
   char where[200];   /* where the killed code was */
   char refused[200]; /* grant.c: what was asked for last without being granted */
   unsigned depth;    /* host frames that still use the isolate; freed at 0 when `ending` */
@@ -90,8 +96,17 @@ struct isolate {
   uint64_t log_unreported;
   int ref_body, ref_explain, ref_udata,
       ref_read;      /* functions made once, so that a protected call allocates nothing */
+  int ref_fuel;      /* `fuel` as the plugin's code sees it */
   char callers[250]; /* who called what raised last, for the fault */
 };
+
+/* chunk.c: as luaL_loadbufferx, of source alone, with the checks of fuel.h where the isolate is
+ * compiled. */
+int chunk_load(lua_State *L, const char *text, size_t length, const char *name);
+
+static inline bool fuel_is_spent(const struct isolate *iso) {
+  return iso->limits.compiled && iso->fuel.left < iso->fuel.floor;
+}
 
 /* vm.c: has tasks_run called in the loop's next turn. */
 void vm_wake(struct vm *vm);

@@ -58,7 +58,10 @@ static void name_callers(struct isolate *iso, lua_State *L) {
 
 /* The message handler: allocates nothing, as memory may be what is missing. */
 static int explain_call(lua_State *L) {
-  name_callers(isolate_of(L), L);
+  struct isolate *iso = isolate_of(L);
+  name_callers(iso, L);
+  if (fuel_is_spent(iso) && !iso->where[0])
+    turn_name_place(iso, L);
   return 1;
 }
 
@@ -149,6 +152,10 @@ int isolate_explain(struct isolate *iso, lua_State *L, int status, bool killed, 
   if (status == STATUS_PANIC)
     return fault_set(f, -EFAULT, "%s: its memory reserve is exhausted: %zu bytes in use", iso->name,
                      iso->memory);
+  if (killed && iso->limits.compiled)
+    return fault_set(f, -ETIME, "killed: took more than %d steps or %d ms, at %s",
+                     (int)iso->limits.steps, (int)(iso->limits.turn_ns / 1000000),
+                     iso->where[0] ? iso->where : "?");
   if (killed)
     return fault_set(f, -ETIME, "killed: ran for more than %d ms without waiting, at %s",
                      (int)(iso->limits.turn_ns / 1000000), iso->where[0] ? iso->where : "?");
@@ -185,6 +192,8 @@ static void limits_default(struct isolate_limits *l) {
     l->memory_hard = 16u << 20;
   if (!l->memory_soft || l->memory_soft > l->memory_hard)
     l->memory_soft = l->memory_hard / 2;
+  if (!l->steps)
+    l->steps = 1000 * 1000;
   if (!l->turn_ns)
     l->turn_ns = 100 * 1000 * 1000;
   if (!l->log_lines_per_s)
@@ -217,7 +226,8 @@ int isolate_new(struct vm *vm, const char *name, const struct isolate_limits *li
     return fault_set(f, -ENOMEM, "%s: out of memory", name);
   }
   lua_atpanic(iso->L, on_panic);
-  luaJIT_setmode(iso->L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
+  if (!iso->limits.compiled)
+    luaJIT_setmode(iso->L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
   iso->next = vm->first;
   iso->link = &vm->first;
   if (iso->next)

@@ -1,6 +1,6 @@
 /* isolate: one Lua VM with one plugin in it, its memory account, its tasks and its handles.
- * Control thread only. Ending an isolate ends its tasks, cancels their operations, closes its
- * handles and gives all its memory back. */
+ * On the thread of its vm: the control thread, or a worker for its own pickers. Ending an isolate
+ * ends its tasks, cancels their operations, closes its handles and gives all its memory back. */
 #pragma once
 
 #include <lua.h>
@@ -21,6 +21,10 @@ struct isolate_limits {
   uint32_t max_tasks;        /* default 10,000 */
   uint32_t max_handles;      /* sockets, servers, watchers, streams; default 1,000 */
   const struct value *grant; /* grant.h; a reference is taken. NULL: everything but ffi */
+  /* The JIT is on, and what bounds a turn beside its time is how many steps it takes (fuel.h;
+   * default 1,000,000). Of `perigee` there is what never waits. */
+  bool compiled;
+  int32_t steps;
 };
 
 /* The registry that plugins register in, as its host offers it. Each verb takes a change and

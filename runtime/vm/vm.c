@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 const char *const library_names[] = {"depth",    "coroutine", "task", "instance",
-                                     "registry", "call",      NULL};
+                                     "registry", "call",      "fuel", NULL};
 
 static int library_read(const char *directory, const char *name, struct library_chunk *chunk,
                         struct fault *f) {
