@@ -117,8 +117,8 @@ static void edition_free(struct edition *e) {
   free(e);
 }
 
-int edition_load(struct vm *vm, struct plugin *p, const char *path, const char *source,
-                 const struct isolate_limits *limits, struct edition **out, struct fault *f) {
+static int load(struct vm *vm, struct plugin *p, const char *path, const char *source,
+                const struct isolate_limits *limits, struct edition **out, struct fault *f) {
   struct edition *e = calloc(1, sizeof *e);
   if (!e || !(e->path = strdup(path))) {
     free(e);
@@ -140,6 +140,23 @@ int edition_load(struct vm *vm, struct plugin *p, const char *path, const char *
     *out = e;
   else
     edition_free(e);
+  return code;
+}
+
+/* A balancer that picks is loaded as all who pick will load it: compiled, and without what waits.
+ */
+int edition_load(struct vm *vm, struct plugin *p, const char *path, const char *source,
+                 const struct isolate_limits *limits, struct edition **out, struct fault *f) {
+  struct edition *first = NULL;
+  int code = load(vm, p, path, source, limits, &first, f);
+  *out = first;
+  if (code != 0 || (limits && limits->compiled) || strcmp(p->kind, "balancer") != 0 ||
+      !edition_provides(first, "pick"))
+    return code;
+  struct isolate_limits compiled = limits ? *limits : (struct isolate_limits){0};
+  compiled.compiled = true;
+  code = load(vm, p, path, first->source, &compiled, out, f);
+  edition_free(first);
   return code;
 }
 

@@ -123,12 +123,19 @@ int isolate_explain(struct isolate *iso, lua_State *L, int status, bool killed, 
 /* lua_resume behind the fence, as a turn; *killed: the turn's limit ended it. */
 int isolate_resume(struct isolate *iso, lua_State *L, int arguments, struct turn_share *share,
                    bool *killed);
+/* Calls the function of this reference as a turn: 0, with its one result on top of the stack, or as
+ * isolate_enter. What a pick costs begins here. */
+int isolate_run(struct isolate *iso, int reference, struct fault *f);
 /* lua_call of plugin code from host code that is protected: the plugin's memory limit holds. */
 void isolate_call(lua_State *L, int arguments, int results);
 
 /* Fill a fresh state; run protected. */
 void sandbox_open(lua_State *L); /* sandbox.c */
 void library_open(lua_State *L); /* library.c */
+/* library.c: pushes LuaJIT's ffi, for the host's own code. */
+void library_push_ffi(lua_State *L);
+/* Runs lua/perigee/NAME.lua with the table on top of L as its second argument; protected. */
+void library_run(lua_State *L, const char *name);
 
 /* task.c: beside task.h. A task is counted by references: one while it lives, one for each watch,
  * one for its udata. Its results stay on its stack for as long as it is there. */

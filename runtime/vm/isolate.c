@@ -124,6 +124,34 @@ int isolate_enter(struct isolate *iso, int (*body)(lua_State *L, void *arg), voi
   return e.result;
 }
 
+static int run_function(struct isolate *iso, void *arg) {
+  lua_State *L = iso->L;
+  iso->in_lua = 1;
+  iso->running = NULL;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, iso->ref_explain);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, *(const int *)arg);
+  int status = lua_pcall(L, 0, 1, -2);
+  lua_remove(L, -2);
+  return status;
+}
+
+int isolate_run(struct isolate *iso, int reference, struct fault *f) {
+  if (iso->dead || iso->ending)
+    return fault_set(f, -ECANCELED, "%s: its isolate has ended", iso->name);
+  bool killed;
+  int code = 0;
+  isolate_hold(iso);
+  int top = lua_gettop(iso->L);
+  int status = fence(iso, run_function, &reference, NULL, &killed);
+  if (status != 0 || killed) {
+    code = isolate_explain(iso, iso->L, status, killed, f);
+    if (!iso->dead)
+      lua_settop(iso->L, top);
+  }
+  isolate_release(iso);
+  return code;
+}
+
 static int run_resumption(struct isolate *iso, void *arg) {
   struct resumption *r = arg;
   iso->in_lua = 1;
@@ -193,9 +221,9 @@ static void limits_default(struct isolate_limits *l) {
   if (!l->memory_soft || l->memory_soft > l->memory_hard)
     l->memory_soft = l->memory_hard / 2;
   if (!l->steps)
-    l->steps = 1000 * 1000;
+    l->steps = 250 * 1000;
   if (!l->turn_ns)
-    l->turn_ns = 100 * 1000 * 1000;
+    l->turn_ns = (l->compiled ? 10 : 100) * 1000 * 1000;
   if (!l->log_lines_per_s)
     l->log_lines_per_s = 100;
   if (!l->max_tasks)
@@ -282,6 +310,10 @@ void isolate_release(struct isolate *iso) {
     memory_settle(iso);
   if (--iso->depth == 0 && iso->ending)
     isolate_end(iso);
+}
+
+const struct isolate_limits *isolate_limits(const struct isolate *iso) {
+  return &iso->limits;
 }
 
 const char *isolate_name(const struct isolate *iso) {

@@ -16,13 +16,14 @@ struct io;
 struct value;
 struct isolate_limits {
   size_t memory_soft, memory_hard; /* bytes; defaults 8 and 16 MiB. Soft: collect; hard: ERRMEM */
-  int64_t turn_ns; /* CPU time of one run without waiting, then killed; default 100 ms, to 10 ms */
+  int64_t turn_ns; /* CPU time of one run without waiting, then killed; default 100 ms, of compiled
+                      ones 10 ms, which is the least */
   uint32_t log_lines_per_s;  /* default 100 */
   uint32_t max_tasks;        /* default 10,000 */
   uint32_t max_handles;      /* sockets, servers, watchers, streams; default 1,000 */
   const struct value *grant; /* grant.h; a reference is taken. NULL: everything but ffi */
   /* The JIT is on, and what bounds a turn beside its time is how many steps it takes (fuel.h;
-   * default 1,000,000). Of `perigee` there is what never waits. */
+   * default 250,000: a millisecond of compiled code). Of `perigee` there is what never waits. */
   bool compiled;
   int32_t steps;
 };
@@ -79,6 +80,7 @@ void isolate_free(struct isolate *iso);
 /* The isolate that `L` belongs to; never NULL in a binding. */
 struct isolate *isolate_of(lua_State *L);
 const char *isolate_name(const struct isolate *iso);
+const struct isolate_limits *isolate_limits(const struct isolate *iso); /* with the defaults */
 struct vm *isolate_vm(const struct isolate *iso);
 bool isolate_dead(const struct isolate *iso); /* a panic or an exhausted reserve; only free it */
 

@@ -79,15 +79,29 @@ static void open_waiting(lua_State *L, int perigee, int host) {
   lua_setfield(L, LUA_REGISTRYINDEX, "instance");
 }
 
-static void push_ffi(lua_State *L) {
+/* Opened once a state: opening it again would make all its types anew. */
+void library_push_ffi(lua_State *L) {
+  static const char KEPT[] = "ffi";
+  lua_getfield(L, LUA_REGISTRYINDEX, KEPT);
+  if (!lua_isnil(L, -1))
+    return;
+  lua_pop(L, 1);
   lua_pushcfunction(L, luaopen_ffi);
   lua_call(L, 0, 1);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, LUA_REGISTRYINDEX, KEPT);
+}
+
+void library_run(lua_State *L, const char *name) {
+  lua_pushnil(L);
+  run_chunk(L, name, lua_gettop(L), lua_gettop(L) - 1);
+  lua_pop(L, 1);
 }
 
 /* The counter is in the isolate, which is where it is for as long as its state. */
 static void open_compiled(lua_State *L, int perigee, int host) {
   struct isolate *iso = isolate_of(L);
-  push_ffi(L);
+  library_push_ffi(L);
   lua_setfield(L, host, "ffi");
   lua_pushliteral(L, FUEL_CDEF);
   lua_setfield(L, host, "fuel_type");
@@ -126,7 +140,7 @@ void library_open(lua_State *L) {
   else
     open_waiting(L, perigee, host);
   if (granted_ffi(L)) {
-    push_ffi(L);
+    library_push_ffi(L);
     lua_setglobal(L, "ffi");
   }
   lua_pushnil(L);

@@ -11,8 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-const char *const library_names[] = {"depth",    "coroutine", "task", "instance",
-                                     "registry", "call",      "fuel", NULL};
+const char *const library_names[] = {"depth", "coroutine", "task", "instance", "registry",
+                                     "call",  "fuel",      "view", NULL};
 
 static int library_read(const char *directory, const char *name, struct library_chunk *chunk,
                         struct fault *f) {
