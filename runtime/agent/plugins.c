@@ -67,7 +67,8 @@ static bool ships(const struct plugins *all, const char *path) {
 }
 
 /* What ships does only what its options say, which the configuration's author wrote: it may do all
- * but ffi (NULL). All others may do what is granted, and a check may probe what it is about. */
+ * but ffi (NULL). All others may do what is granted, and a check or a policy may
+ * probe what it is about. */
 static int grant_of(const struct plugins *all, const char *kind, const char *path,
                     const struct value *settings, struct value **out) {
   const struct value *given = value_get(settings, "grant");
@@ -86,7 +87,7 @@ static int grant_of(const struct plugins *all, const char *kind, const char *pat
   }
   for (size_t i = 0; r == 0 && i < value_length(value_get(given, "connect")); i++)
     r = value_append(connect, value_ref(value_at(value_get(given, "connect"), i)));
-  if (r == 0 && strcmp(kind, "check") == 0)
+  if (r == 0 && (strcmp(kind, "check") == 0 || strcmp(kind, "policy") == 0))
     r = value_append(connect, value_text("self", 4));
   if (r == 0) {
     r = value_set(grant, "connect", connect);

@@ -313,7 +313,7 @@ static void a_file_that_changes_while_it_is_read_is_never_mixed(void **state) {
   int whole = 0;
   scribbling = true;
   assert_int_equal(uv_thread_create(&writer, scribble, fx->path), 0);
-  for (int i = 0; i < 3000 || whole == 0; i++) {
+  for (int i = 0; i < 1000 || whole == 0; i++) {
     struct plugin *p = NULL;
     struct fault f = {0};
     if (plugin_load(fx->vm, "check", "changes", fx->path, NULL, &p, &f) != 0)
