@@ -58,6 +58,7 @@ struct vm {
   const struct vm_registry *registry;
   char *run_dir;
   struct perigee *catalog; /* NULL until somebody picks */
+  struct pickers *pickers; /* NULL: balancers alone pick */
   struct library_chunk *library;
   uv_idle_t idle; /* runs while `ready` is not empty */
   uint64_t pass;  /* of the queue of ready tasks, counted */

@@ -65,6 +65,10 @@ const struct vm_registry *vm_registry(const struct vm *vm); /* may be NULL */
 struct perigee;
 int vm_catalog(struct vm *vm, struct perigee **out);
 
+/* Who picks in balancers' places for perigee.pick and perigee.call; outlives the plugins. */
+struct pickers;
+void vm_pick_by(struct vm *vm, struct pickers *pickers);
+
 /* What all its isolates hold together: for metrics, and for the specs that look for leaks. */
 struct vm_stats {
   size_t isolates, memory, tasks, handles;

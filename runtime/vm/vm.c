@@ -125,6 +125,10 @@ int vm_catalog(struct vm *vm, struct perigee **out) {
   return r;
 }
 
+void vm_pick_by(struct vm *vm, struct pickers *pickers) {
+  vm->pickers = pickers;
+}
+
 void vm_stats(const struct vm *vm, struct vm_stats *out) {
   *out = vm->ended;
   out->isolates = vm->isolates;
