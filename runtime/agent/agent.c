@@ -7,6 +7,7 @@
 #include "agent/live.h"
 #include "agent/node.h"
 #include "agent/parts.h"
+#include "agent/plans.h"
 #include "agent/plugins.h"
 #include "agent/policies.h"
 #include "agent/registrars.h"
@@ -250,8 +251,15 @@ static int make_parts(struct agent *a) {
                                     .plugins = a->plugins,
                                     .withdrew = withdrew,
                                     .arg = a};
-  if (a->live && sets_place(a->sets, &(struct balancer_host){c->node, c->zone}) == 0)
+  const struct plans_with planning = {
+      .loop = &a->loop, .plugins = a->plugins, .sets = a->sets, .store = a->store};
+  const struct balancer_host place = plans_host(c, a->plugins);
+  if (a->live && sets_place(a->sets, &place) == 0)
+    a->plans = plans_new(&planning);
+  if (a->plans) {
+    sets_plan_by(a->sets, plans_planner(a->plans));
     a->watches = watches_new(&with);
+  }
   if (!a->watches || !a->checks || !a->lag ||
       view_new(&node, server_workers(c->workers), &a->view) != 0 ||
       embedded_new(&a->loop, a->store, &registry_events, a, &a->embedded) != 0)
@@ -286,11 +294,13 @@ static int start_serving(struct agent *a) {
   return 0;
 }
 
-/* The watches first: they say whose sets the registry feeds. Then the store, then the configured
- * services, which replace what the store had under their ids. */
+/* The plans before all that publishes; then the watches: they say whose sets the registry feeds.
+ * Then the store, then the configured services, which replace what the store had under their ids.
+ */
 static int apply_configuration(struct agent *a) {
   struct fault f = {0};
-  if (watches_configure(a->watches, a->config, &f) != 0)
+  if (plans_configure(a->plans, a->config, &f) != 0 ||
+      watches_configure(a->watches, a->config, &f) != 0)
     return fail("cannot start", &f);
   if (registrars_configure(a->registrars, a->config, &f) != 0 ||
       policies_configure(a->policies, a->config, &f) != 0)
@@ -332,6 +342,7 @@ static void start_handles(struct agent *a) {
 static size_t verify(struct agent *a, struct findings *findings) {
   return checks_verify(a->plugins, a->config, findings) +
          policies_verify(a->plugins, a->config, findings) +
+         plans_verify(a->plugins, a->config, findings) +
          watches_verify(a->plugins, a->config, findings) + plugins_verify(a->plugins, findings);
 }
 
@@ -378,6 +389,7 @@ static void end_parts(struct agent *a) {
   policies_free(a->policies);
   registrars_free(a->registrars);
   watches_free(a->watches);
+  plans_free(a->plans);
   checks_free(a->checks);
   plugins_free(a->plugins);
   embedded_free(a->embedded); /* answers what is pending: no plugin may be there to ask again */

@@ -189,6 +189,7 @@ struct edition {
   size_t source_length;
   char hash[65]; /* of the source */
   double every;
+  unsigned changes; /* of a balancer: what its plan may change */
   struct schema *schema;
   int ref;        /* its table */
   unsigned calls; /* under way */

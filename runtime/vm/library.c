@@ -68,6 +68,7 @@ static void open_namespaces(lua_State *L, const struct luaL_Reg *n, int perigee)
 static void open_waiting(lua_State *L, int perigee, int host) {
   open_namespaces(L, waiting_namespaces, perigee);
   open_set(L);
+  open_endpoints(L);
   open_require(L);
   open_registry(L);
   lua_setfield(L, host, "registry");
