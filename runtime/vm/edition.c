@@ -1,6 +1,7 @@
 /* edition: one version of a plugin's file, loaded into an isolate of its own. */
 #include "base/buf.h"
 #include "base/schema.h"
+#include "base/value.h"
 #include "vm/inside.h"
 #include "vm/plugin.h"
 
@@ -111,6 +112,7 @@ static int load_body(lua_State *L, void *arg) {
 static void edition_free(struct edition *e) {
   isolate_free(e->isolate);
   schema_free(e->schema);
+  value_unref(e->standin);
   free(e->path);
   free(e->summary);
   free(e->source);

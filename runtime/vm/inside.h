@@ -189,7 +189,8 @@ struct edition {
   size_t source_length;
   char hash[65]; /* of the source */
   double every;
-  unsigned changes; /* of a balancer: what its plan may change */
+  struct value *standin; /* NULL: it names none */
+  unsigned changes;      /* of a balancer: what its plan may change */
   struct schema *schema;
   int ref;        /* its table */
   unsigned calls; /* under way */

@@ -23,7 +23,8 @@ static struct select_sample sample_of(struct pick_page *page, int32_t i) {
     return (struct select_sample){0};
   if (!own->now_ns)
     own->now_ns = select_now_ns();
-  return select_row_load(v->state, v->view, row, v->now_ns);
+  const struct select_place place = select_row_find(v->state, v->view, row);
+  return select_row_load(v->view, row, &place, v->now_ns);
 }
 
 static int32_t in_flight(struct pick_page *page, int32_t i) {
