@@ -10,6 +10,7 @@
 #include "vm/pick_rules.h"
 #include "vm/picker.h"
 #include "watch/balancer.h"
+#include "watch/stage.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -281,6 +282,21 @@ static int attach(struct plugins *plugins, const struct config_watch *watch,
   return r;
 }
 
+/* Files that nobody could mean, since the name is an algorithm's. */
+static void verify_names(const struct config *config, struct findings *findings) {
+  for (size_t i = 0; stage_at(i); i++) {
+    const char *name = stage_name(stage_at(i));
+    struct fault none;
+    char *path;
+    if (plugin_find((const char *const *)config->plugin_directories, "balancer", name, &path,
+                    &none) != 0)
+      continue;
+    findings_add(findings, NULL, "watches",
+                 "%s: %s is a balancer of perigee's own: give the file another name", path, name);
+    free(path);
+  }
+}
+
 size_t choosers_verify(struct plugins *plugins, const struct config *config,
                        const struct balancer_host *host, struct findings *findings) {
   size_t before = findings->count;
@@ -289,6 +305,7 @@ size_t choosers_verify(struct plugins *plugins, const struct config *config,
     if (attach(plugins, &config->watches[i], host, &a, findings) == 0)
       attachment_free(a);
   }
+  verify_names(config, findings);
   return findings->count - before;
 }
 

@@ -151,10 +151,13 @@ int edition_load(struct vm *vm, struct plugin *p, const char *path, const char *
                  const struct isolate_limits *limits, struct edition **out, struct fault *f) {
   struct edition *first = NULL;
   int code = load(vm, p, path, source, limits, &first, f);
-  *out = first;
-  if (code != 0 || (limits && limits->compiled) || strcmp(p->kind, "balancer") != 0 ||
-      !edition_provides(first, "pick"))
+  if (code != 0)
     return code;
+  bool picks = strcmp(p->kind, "balancer") == 0 && edition_provides(first, "pick");
+  if (!picks || first->isolate->limits.compiled) {
+    *out = first;
+    return 0;
+  }
   struct isolate_limits compiled = limits ? *limits : (struct isolate_limits){0};
   compiled.compiled = true;
   code = load(vm, p, path, first->source, &compiled, out, f);
