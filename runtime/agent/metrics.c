@@ -3,6 +3,7 @@
 #include "agent/choosers.h"
 #include "agent/checks.h"
 #include "agent/feedback.h"
+#include "agent/hooks.h"
 #include "agent/lag.h"
 #include "agent/live.h"
 #include "agent/parts.h"
@@ -232,6 +233,7 @@ void agent_metrics(struct agent *a, struct buf *out) {
   plans_metrics(a->plans, out);
   check_metrics(a, out);
   policies_metrics(a->policies, out);
+  hooks_metrics(a->hooks, out);
   live_metrics(a, out);
   plugin_metrics(a, out);
   choosers_metrics(a->choosers, out);

@@ -24,6 +24,7 @@ struct agent {
   struct embedded *embedded;
   struct policies *policies;
   struct plans *plans;
+  struct hooks *hooks;
   struct watches *watches;
   struct registrars *registrars;
   struct server *server;

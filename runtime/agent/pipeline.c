@@ -38,9 +38,8 @@ struct pipeline {
   char *service;
   struct step *steps;
   size_t count;
-  double every;
-  void (*over)(void *arg);
-  void *over_arg;
+  const struct pipeline_events *events; /* NULL: nobody is told */
+  void *events_arg;
   /* The last run's: what the shadows made of it, and the part of the picks that this moves. */
   struct outcome shadow;
   double moves, told; /* below 0: not known */
@@ -59,6 +58,17 @@ static bool is_shadow(const struct step *s) {
 }
 
 /* ---- its beginning and its end ---- */
+
+static void arrived(void *arg) {
+  struct step *s = arg;
+  struct pipeline *p = s->pipeline;
+  s->prepares = plugin_provides(attachment_plugin(s->attachment), "prepare");
+  s->prepared = false;
+  if (p->events)
+    p->events->reloaded(p->events_arg);
+}
+
+static const struct attachment_events follow = {.arrived = arrived};
 
 static int attach(struct pipeline *p, const struct balancer_plan *plan, const char *path,
                   struct findings *findings) {
@@ -80,9 +90,7 @@ static int attach(struct pipeline *p, const struct balancer_plan *plan, const ch
                      .shadow = plan->shadow,
                      .prepares = plugin_provides(plugin, "prepare")};
   p->count++;
-  double every = plugin_every(plugin);
-  if (every > 0 && (p->every == 0 || every < p->every))
-    p->every = every;
+  attachment_follow(s->attachment, &follow, s);
   return attachment_service(s->attachment, p->service);
 }
 
@@ -126,6 +134,11 @@ void pipeline_free(struct pipeline *p) {
   free(p->steps);
   free(p->service);
   free(p);
+}
+
+void pipeline_tell(struct pipeline *p, const struct pipeline_events *events, void *arg) {
+  p->events = events;
+  p->events_arg = arg;
 }
 
 /* ---- a run ---- */
@@ -263,14 +276,12 @@ static void prepare_over(void *arg, const struct call_result *result) {
              LOG_S("service", p->service), LOG_S("error", why));
   s->unprepared = why != NULL;
   s->prepared = true;
-  if (!why)
-    p->over(p->over_arg); /* it may free the pipeline */
+  if (!why && p->events)
+    p->events->prepared(p->events_arg); /* it may free the pipeline */
 }
 
-bool pipeline_prepare(struct pipeline *p, void (*over)(void *arg), void *arg) {
+bool pipeline_prepare(struct pipeline *p) {
   bool any = false;
-  p->over = over;
-  p->over_arg = arg;
   for (size_t i = 0; i < p->count; i++) {
     struct step *s = &p->steps[i];
     any = any || s->prepares;
@@ -294,7 +305,13 @@ bool pipeline_ready(const struct pipeline *p) {
 }
 
 double pipeline_every(const struct pipeline *p) {
-  return p->every;
+  double first = 0;
+  for (size_t i = 0; i < p->count; i++) {
+    double every = plugin_every(attachment_plugin(p->steps[i].attachment));
+    if (every > 0 && (first == 0 || every < first))
+      first = every;
+  }
+  return first;
 }
 
 /* ---- shadows ---- */

@@ -29,14 +29,20 @@ int pipeline_new(struct plugins *plugins, const char *service, const struct bala
                  struct findings *findings);
 void pipeline_free(struct pipeline *p); /* ends what is under way */
 
+/* For its owner; neither is called from within a function of this file. */
+struct pipeline_events {
+  void (*prepared)(void *arg); /* a `prepare` went well: it may plan otherwise now */
+  void (*reloaded)(void *arg); /* a stage's plugin was replaced */
+};
+void pipeline_tell(struct pipeline *p, const struct pipeline_events *events, void *arg);
+
 /* Over `rows`, which hold what the registry says. 0; -EAGAIN: a plugin is busy, ask in the next
  * turn; else `rows` is of no use, and `f` says which stage failed and why. */
 int pipeline_run(struct pipeline *p, const struct plan_question *q, struct plan_row *rows,
                  struct fault *f);
 
-/* Starts the stages' `prepare`, but for those that are still at it; `over` is called after each
- * that went well. False: no stage has one. */
-bool pipeline_prepare(struct pipeline *p, void (*over)(void *arg), void *arg);
+/* Starts the stages' `prepare`, but for those that are still at it. False: no stage has one. */
+bool pipeline_prepare(struct pipeline *p);
 bool pipeline_ready(const struct pipeline *p);   /* each `prepare` has ended once */
 double pipeline_every(const struct pipeline *p); /* seconds; 0: no stage says */
 

@@ -74,7 +74,7 @@ static void prepared(void *arg) {
 
 static void on_timer(uv_timer_t *timer) {
   struct service_plan *p = timer->data;
-  if (!pipeline_prepare(p->pipeline, prepared, p) || p->failing)
+  if (!pipeline_prepare(p->pipeline) || p->failing)
     plans_touch(p);
 }
 
@@ -87,6 +87,16 @@ static void arm(struct service_plan *p) {
   else if (wait == 0)
     uv_timer_stop(&p->timer);
 }
+
+static void reloaded(void *arg) {
+  struct service_plan *p = arg;
+  uv_timer_stop(&p->timer); /* it may have another `every` */
+  arm(p);
+  if (!pipeline_prepare(p->pipeline))
+    plans_touch(p);
+}
+
+static const struct pipeline_events events = {prepared, reloaded};
 
 /* ---- answering ---- */
 
@@ -237,7 +247,8 @@ static void replace(struct service_plan *p, const struct value *balancer, struct
   if (next) {
     promote_as_said(p);
     p->patience_ns = clock_now_ns() + patience_ns;
-    pipeline_prepare(next, prepared, p);
+    pipeline_tell(next, &events, p);
+    pipeline_prepare(next);
     arm(p);
   }
   plans_touch(p);
@@ -281,17 +292,6 @@ int plans_configure(struct plans *all, const struct config *config, struct fault
   free(next);
   findings_free(&findings);
   return r;
-}
-
-void plans_again(struct plans *all, const char *plugin) {
-  for (uint32_t i = 0; i < all->table.count; i++) {
-    struct service_plan *p = all->table.items[i];
-    bool has = p->pipeline && !plugin;
-    for (size_t k = 0; p->pipeline && !has && k < pipeline_stages(p->pipeline); k++)
-      has = strcmp(pipeline_name(p->pipeline, k), plugin) == 0;
-    if (has && !pipeline_prepare(p->pipeline, prepared, p))
-      plans_touch(p);
-  }
 }
 
 /* ---- their beginning and their end ---- */

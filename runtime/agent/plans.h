@@ -41,9 +41,6 @@ size_t plans_verify(struct plugins *plugins, const struct config *config,
  * What has not changed keeps its plan and state; at a failure everything does. Before the watches'
  * own. */
 int plans_configure(struct plans *all, const struct config *config, struct fault *f);
-/* A plugin was replaced: what it plans is planned again. NULL: any may have been. */
-void plans_again(struct plans *all, const char *plugin);
-
 /* ---- the operator's hand (plan_hand.c) ----
  *
  * Each takes effect by the next flush. 0: `done` is called once, later, when it would survive a

@@ -1,4 +1,5 @@
-/* /v1/status..., /v1/plugins, /v1/explain/SERVICE, /metrics, /healthz, /readyz: how the agent itself is. */
+/* /v1/status..., /v1/plugins, /v1/policies, /v1/explain, /metrics, /healthz, /readyz: how the agent
+ * itself is. */
 #include "serve/routes.h"
 
 #include "client/perigee.h"

@@ -5,6 +5,7 @@
 
 #include <lauxlib.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum field {
@@ -31,14 +32,19 @@ static const char *const field_names[] = {
     [ADDRESS] = "address", [PORT] = "port",
 };
 
+void raise_over(lua_State *L, const char *what) {
+  luaL_error(L, "%s", what);
+  abort(); /* it does not return */
+}
+
 struct plan_row *row_check(lua_State *L, int index, uint32_t *row) {
   const struct now *now = now_of(L);
   const struct cursor *p = lua_touserdata(L, index);
-  if (!p || !lua_getmetatable(L, index) || !lua_rawequal(L, -1, lua_upvalueindex(CURSOR_TYPE)))
-    luaL_typerror(L, index, "endpoint");
+  bool is_one =
+      p && lua_getmetatable(L, index) && lua_rawequal(L, -1, lua_upvalueindex(CURSOR_TYPE));
+  if (!is_one || !now->run || p->epoch != now->epoch)
+    raise_over(L, is_one ? "an endpoint of a plan that is over" : "an endpoint is expected");
   lua_pop(L, 1);
-  if (!now->run || p->epoch != now->epoch)
-    luaL_error(L, "an endpoint of a plan that is over");
   *row = p->row;
   return &now->run->rows[p->row];
 }
@@ -139,7 +145,10 @@ static void push_field(lua_State *L, enum field field, const struct plan_row *p,
     lua_pushstring(L, in->address);
     break;
   default:
-    lua_pushinteger(L, in->port);
+    if (in->port)
+      lua_pushinteger(L, in->port);
+    else
+      lua_pushnil(L);
   }
 }
 

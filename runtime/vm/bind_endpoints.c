@@ -26,7 +26,7 @@ struct roster *roster_check(lua_State *L) {
   const struct now *now = now_of(L);
   struct roster *r = luaL_checkudata(L, 1, ROSTER_TYPE);
   if (!now->run || r->epoch != now->epoch)
-    luaL_error(L, "the endpoints of a plan that is over");
+    raise_over(L, "the endpoints of a plan that is over");
   return r;
 }
 
@@ -78,7 +78,7 @@ static int roster_collect(lua_State *L) {
 }
 
 static bool same_instances(const struct roster *r, const struct plan_question *q) {
-  if (r->epoch == 0 || r->count != q->count)
+  if (!r->instances || r->count != q->count)
     return false;
   for (size_t i = 0; i < q->count; i++)
     if (r->instances[i] != q->rows[i].instance)
@@ -93,7 +93,7 @@ static void roster_renew(lua_State *L, struct roster *r, const struct plan_quest
   r->epoch = ++now->epochs;
   r->instances = malloc((q->count ? q->count : 1) * sizeof(struct instance *));
   if (!r->instances)
-    luaL_error(L, "out of memory");
+    raise_over(L, "out of memory");
   for (; r->count < q->count; r->count++)
     r->instances[r->count] = instance_ref(q->rows[r->count].instance);
   lua_createtable(L, META, 0);

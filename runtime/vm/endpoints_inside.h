@@ -53,6 +53,8 @@ struct roster *roster_check(lua_State *L);
 
 /* bind_endpoint.c. The value at index 1 is the roster, or one of its cursors. */
 void push_cursor(lua_State *L, const struct roster *r, uint32_t row);
+/* Raises: it is used when no plan is run on it. */
+_Noreturn void raise_over(lua_State *L, const char *what);
 /* The endpoint at `index`, or raises. */
 struct plan_row *row_check(lua_State *L, int index, uint32_t *row);
 bool has_tag(const struct instance *in, const char *tag);

@@ -36,6 +36,10 @@ void turn_watch_stop(void);
 void turn_begin(struct turn *turn, struct isolate *iso, const struct turn_share *share);
 /* True when the turn was killed. */
 bool turn_end(struct turn *turn, struct isolate *iso, struct turn_share *share);
+/* What lies between them is the host's own work, of a bounded size: it is not counted as the turn's
+ * that it is in. */
+void turn_aside(struct turn *aside, lua_State *L);
+void turn_resume(const struct turn *aside);
 bool turn_is_over(void);
 /* Raises where the turn is over: for loops in C that may take long. `steps` is what that took since
  * the last time, as a compiled isolate counts. */

@@ -175,15 +175,6 @@ void set_forget(struct set *s) {
   s->stale_since_ns = 0;
 }
 
-int balancer_check(const struct value *balancer, const struct balancer_host *host,
-                   struct fault *f) {
-  struct balancer checked;
-  int rc = balancer_parse(balancer, host, &checked, f);
-  if (rc == 0)
-    balancer_end(&checked);
-  return rc;
-}
-
 int set_balancer(struct set *s, const struct value *balancer, struct fault *f) {
   struct balancer rules;
   if (value_equal(s->balancer, balancer))

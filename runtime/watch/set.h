@@ -84,8 +84,6 @@ void set_forget(struct set *s);
 /* The balancer as in the configuration, see balancer.h. NULL = default. Takes a reference. -EINVAL:
  * what balancer_parse refuses; the old one stays. */
 int set_balancer(struct set *s, const struct value *balancer, struct fault *f);
-/* The same, only asking. */
-int balancer_check(const struct value *balancer, const struct balancer_host *host, struct fault *f);
 
 /* What the balancer's stage "outlier" says, or NULL: no outlier detection. The set's own. */
 const struct outlier_rules *set_outlier_rules(const struct set *s);
