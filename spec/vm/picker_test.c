@@ -35,7 +35,7 @@ static const char *const tags[2][2] = {{"v1", "blue"}, {"v2", "green"}};
 
 static void publish(struct rig *rig, int count, const char *balancer) {
   struct catalog_endpoint e[8] = {0};
-  char ids[8][8];
+  char ids[8][16];
   for (int i = 0; i < count; i++) {
     snprintf(ids[i], sizeof ids[i], "web-%d", i + 1);
     e[i] = (struct catalog_endpoint){.address = "10.0.0.1",
