@@ -75,8 +75,9 @@ const struct command command_pick = {
     .arguments = "SERVICE",
     .summary = "Print the endpoint to use next, as ADDRESS:PORT",
     .about = "Reads shared memory, as a program that links libperigee does: it works, and goes on "
-             "working,\nwhile the agent is stopped. An IPv6 address is printed as [ADDRESS]:PORT, "
-             "a unix socket as\nunix:PATH.",
+             "working,\nwhile the agent is stopped. Where a service's balancer is a plugin that "
+             "picks, only the agent's own\nanswers ask it (GET /v1/pick/SERVICE): here its standin "
+             "picks. An IPv6 address is printed as\n[ADDRESS]:PORT, a unix socket as unix:PATH.",
     .options =
         (const struct option[]){
             {"key", 'k', "KEY", "for balancers that hash: the same key, the same endpoint", false},

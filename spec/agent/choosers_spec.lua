@@ -148,6 +148,25 @@ describe("a balancer that picks", function()
     assert.truthy(agent:get("/metrics").body:find('\nperigee_plugin_quarantined{kind="balancer",plugin="wrong"} 1\n', 1, true))
   end)
 
+  it("of the page of plugins, and the one that ships, do what they say", function()
+    local page = assert(io.open("plugins/README.md")):read("*a")
+    local source = page:match("%-%- plugins/balancer/least_busy.lua\n(.-)\n```")
+    local agent = started({ least_busy = source }, {
+      tagged = '{ "least_busy", "v2", standin = "pick_first" }',
+      stuck = '{ "sticky", busy = 20, standin = "ring" }',
+    })
+    assert.equal(1, picked(agent, "tagged")) -- none has the tag: the standin
+    local first = picked(agent, "stuck", "user-1")
+    for _ = 1, 10 do
+      assert.equal(first, picked(agent, "stuck", "user-1"))
+    end
+    assert.truthy(picked(agent, "stuck"))
+    for _, name in ipairs({ "least_busy", "sticky" }) do
+      local row = row_of(agent, name)
+      assert.truthy(row.picks > 0 and row.faults == 0, cjson.encode(row) .. agent:log())
+    end
+  end)
+
   it("is refused with what is wrong before anything starts", function()
     local third = plugin("return 3")
     for _, case in ipairs({
