@@ -104,10 +104,10 @@ bool turn_is_over(void) {
 }
 
 void turn_poll(lua_State *L, int32_t steps) {
-  struct isolate *iso = isolate_of(L);
-  if (iso->limits.compiled)
-    iso->fuel.left -= steps;
-  if (turn_is_over() || fuel_is_spent(iso))
+  struct fuel *fuel = innermost ? innermost->fuel : NULL;
+  if (fuel)
+    fuel->left -= steps;
+  if (turn_is_over() || (fuel && fuel->left < fuel->floor))
     turn_kill(L);
 }
 

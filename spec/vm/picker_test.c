@@ -217,7 +217,7 @@ static void the_same_key_has_the_same_hash(void **state) {
   int seen[6] = {0};
   use(rig, "return view:hash(#view)");
   for (int k = 0; k < 60; k++) {
-    char key[16];
+    char key[24];
     snprintf(key, sizeof key, "user-%d", k);
     int first = pick_by(rig, key);
     seen[first]++;
