@@ -9,6 +9,10 @@
 enum { VERBS_MAX = 32 };
 
 static const struct operation operations[] = {
+    {"override", operate_override},
+    {"freeze", operate_freeze},
+    {"promote", operate_promote},
+    {"rollback", operate_rollback},
     {0},
 };
 
