@@ -12,5 +12,6 @@ files["lua"] = { read_globals = { "perigee" } }
 files["lua/perigee/coroutine.lua"] = { globals = { "coroutine" } }
 files["lua/perigee/depth.lua"] = { globals = { "coroutine", "string", "table" } }
 files["examples/**/perigee.lua"] = { read_globals = { "env", "file", "host" } }
+files["examples/**/plugins"] = { read_globals = { "perigee" } }
 files["examples/clients/openresty"] = { globals = { "ngx" } } -- nginx's own
 files["spec/**/*_spec.lua"] = { std = "+busted" }
