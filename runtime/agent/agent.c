@@ -13,6 +13,7 @@
 #include "agent/policies.h"
 #include "agent/registrars.h"
 #include "agent/requests.h"
+#include "agent/routes.h"
 #include "agent/watches.h"
 #include "base/buf.h"
 #include "base/clock.h"
@@ -196,6 +197,7 @@ static void agent_stop(struct agent *a) {
   if (a->stops++ > 0)
     _exit(130); /* asked twice: at once; the catalog and the store are whole at any moment */
   log_info("stopping", LOG_I("registrations", embedded_count(a->embedded)));
+  routes_stop(a->routes);
   hooks_stop(a->hooks, a->config->leave_on_stop, on_hooks_stopped, a);
 }
 
@@ -284,7 +286,8 @@ static int make_parts(struct agent *a) {
     a->registrars = registrars_new(&a->loop, a->plugins, a->store, a->policies, c->node);
   const struct hook_parts telling = {.loop = &a->loop, .plugins = a->plugins, .sets = a->sets};
   a->hooks = hooks_new(&telling);
-  if (!a->registrars || !a->hooks)
+  a->routes = routes_new(&a->loop, a->plugins);
+  if (!a->registrars || !a->hooks || !a->routes)
     return fail("cannot start", &f);
   checks_report_to(a->checks, a->embedded);
   watches_follow(a->watches, a->policies);
@@ -312,6 +315,7 @@ static int apply_configuration(struct agent *a) {
   struct fault f = {0};
   if (plans_configure(a->plans, a->config, &f) != 0 ||
       hooks_configure(a->hooks, a->config, &f) != 0 ||
+      routes_configure(a->routes, a->config, &f) != 0 ||
       watches_configure(a->watches, a->config, &f) != 0)
     return fail("cannot start", &f);
   if (registrars_configure(a->registrars, a->config, &f) != 0 ||
@@ -356,6 +360,7 @@ static size_t verify(struct agent *a, struct findings *findings) {
          policies_verify(a->plugins, a->config, findings) +
          plans_verify(a->plugins, a->config, findings) +
          hooks_verify(a->plugins, a->config, findings) +
+         routes_verify(a->plugins, a->config, findings) +
          watches_verify(a->plugins, a->config, findings) + plugins_verify(a->plugins, findings);
 }
 
@@ -399,6 +404,7 @@ static int agent_start(struct agent *a) {
 /* Ends the parts in the reverse order of their making. What a part still has on the loop (handles
  * that are closing) goes with the last turns. */
 static void end_parts(struct agent *a) {
+  routes_free(a->routes);
   hooks_free(a->hooks);
   policies_free(a->policies);
   registrars_free(a->registrars);
