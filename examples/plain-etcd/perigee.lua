@@ -13,7 +13,8 @@ return {
 
   services = {
     hello = {
-      id = env("ID", "hello-" .. host.name), address = env("ADDRESS", nil), port = tonumber(env("PORT", "8081")), registry = "etcd",
+      id = env("ID", "hello-" .. host.name), address = env("ADDRESS", nil), port = tonumber(env("PORT", "8081")),
+      registry = "etcd",
       check = { tcp = true, interval = "1s" },
     },
   },

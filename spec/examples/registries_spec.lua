@@ -74,8 +74,9 @@ describe("Go kit's instancer, endpointer, balancer and retry", function()
     for i = 1, 3 do
       local port = perigee.free_port()
       servers[i] = perigee.spawn({ "node", "-e",
-        ("require('http').createServer((q, s) => s.end('7')).listen(%d, '127.0.0.1', () => console.log('listening'))"):format(port) })
-      consul:put("/v1/agent/service/register", cjson.encode({ ID = "s" .. i, Name = "stringsvc", Address = "127.0.0.1", Port = port }))
+        ("require('http').createServer((q, s) => s.end('7')).listen(%d, '127.0.0.1')"):format(port) })
+      consul:put("/v1/agent/service/register",
+        cjson.encode({ ID = "s" .. i, Name = "stringsvc", Address = "127.0.0.1", Port = port }))
     end
     local agent = setup_of("go-kit", { CONSUL = "127.0.0.1:" .. consul.port, EVERY = "200ms" })
     local function expect(words)
