@@ -2,6 +2,7 @@
 
 #include "agent/builds.h"
 #include "agent/checks.h"
+#include "agent/choosers.h"
 #include "agent/feedback.h"
 #include "agent/hooks.h"
 #include "agent/inherited.h"
@@ -14,6 +15,7 @@
 #include "agent/policies.h"
 #include "agent/registrars.h"
 #include "agent/requests.h"
+#include "agent/routes.h"
 #include "agent/watches.h"
 #include "base/buf.h"
 #include "base/clock.h"
@@ -152,6 +154,7 @@ static void on_tick(uv_timer_t *timer) {
   struct agent *a = timer->data;
   catalog_tick(a->catalog);
   feedback_tick(a->feedback);
+  choosers_tick(a->choosers);
   save_version(a);
   watches_tick(a->watches);
 }
@@ -197,6 +200,7 @@ static void agent_stop(struct agent *a) {
   if (a->stops++ > 0)
     _exit(130); /* asked twice: at once; the catalog and the store are whole at any moment */
   log_info("stopping", LOG_I("registrations", embedded_count(a->embedded)));
+  routes_stop(a->routes);
   hooks_stop(a->hooks, a->config->leave_on_stop, on_hooks_stopped, a);
 }
 
@@ -255,6 +259,7 @@ static int make_parts(struct agent *a) {
     builds_elsewhere(&a->loop, a->sets);
   a->checks = checks_new(&a->loop, a->plugins);
   a->lag = lag_new(&a->loop);
+  a->choosers = choosers_new(&a->loop, a->vm, a->plugins, c->library);
   a->live = a->sets ? live_new(&a->loop, a->catalog, a->sets) : NULL;
   const struct watches_with with = {.loop = &a->loop,
                                     .io = a->io,
@@ -272,7 +277,7 @@ static int make_parts(struct agent *a) {
     sets_plan_by(a->sets, plans_planner(a->plans));
     a->watches = watches_new(&with);
   }
-  if (!a->watches || !a->checks || !a->lag ||
+  if (!a->watches || !a->checks || !a->lag || !a->choosers ||
       view_new(&node, server_workers(c->workers), &a->view) != 0 ||
       embedded_new(&a->loop, a->store, &registry_events, a, &a->embedded) != 0)
     return fail("cannot start", &f);
@@ -287,7 +292,8 @@ static int make_parts(struct agent *a) {
     a->registrars = registrars_new(&a->loop, a->plugins, a->store, a->policies, c->node);
   const struct hook_parts telling = {.loop = &a->loop, .plugins = a->plugins, .sets = a->sets};
   a->hooks = hooks_new(&telling);
-  if (!a->registrars || !a->hooks)
+  a->routes = routes_new(&a->loop, a->plugins);
+  if (!a->registrars || !a->hooks || !a->routes)
     return fail("cannot start", &f);
   checks_report_to(a->checks, a->embedded);
   watches_follow(a->watches, a->policies);
@@ -300,6 +306,8 @@ static int start_serving(struct agent *a) {
   struct server_config config = {.http = a->config->http,
                                  .run_dir = a->config->run_dir,
                                  .workers = server_workers(a->config->workers),
+                                 .pick_rules = choosers_rules(a->choosers),
+                                 .library = a->config->library,
                                  .version = PERIGEE_VERSION};
   if (server_start(&a->loop, &config, a->view, &agent_requests, a, &a->server, &f) != 0)
     return fail("cannot start", &f);
@@ -313,8 +321,11 @@ static int start_serving(struct agent *a) {
  */
 static int apply_configuration(struct agent *a) {
   struct fault f = {0};
+  const struct balancer_host host = plans_host(a->config, a->plugins);
   if (plans_configure(a->plans, a->config, &f) != 0 ||
+      choosers_configure(a->choosers, a->config, &host, &f) != 0 ||
       hooks_configure(a->hooks, a->config, &f) != 0 ||
+      routes_configure(a->routes, a->config, &f) != 0 ||
       watches_configure(a->watches, a->config, &f) != 0)
     return fail("cannot start", &f);
   if (registrars_configure(a->registrars, a->config, &f) != 0 ||
@@ -355,10 +366,13 @@ static void start_handles(struct agent *a) {
 }
 
 static size_t verify(struct agent *a, struct findings *findings) {
+  const struct balancer_host host = plans_host(a->config, a->plugins);
   return checks_verify(a->plugins, a->config, findings) +
          policies_verify(a->plugins, a->config, findings) +
          plans_verify(a->plugins, a->config, findings) +
+         choosers_verify(a->plugins, a->config, &host, findings) +
          hooks_verify(a->plugins, a->config, findings) +
+         routes_verify(a->plugins, a->config, findings) +
          watches_verify(a->plugins, a->config, findings) + plugins_verify(a->plugins, findings);
 }
 
@@ -402,15 +416,18 @@ static int agent_start(struct agent *a) {
 /* Ends the parts in the reverse order of their making. What a part still has on the loop (handles
  * that are closing) goes with the last turns. */
 static void end_parts(struct agent *a) {
+  routes_free(a->routes);
   hooks_free(a->hooks);
   policies_free(a->policies);
   registrars_free(a->registrars);
   watches_free(a->watches);
   plans_free(a->plans);
   checks_free(a->checks);
+  choosers_end(a->choosers);
   plugins_free(a->plugins);
   embedded_free(a->embedded); /* answers what is pending: no plugin may be there to ask again */
   vm_free(a->vm);
+  choosers_free(a->choosers);
   io_free(a->io);
   lag_free(a->lag);
   feedback_free(a->feedback);

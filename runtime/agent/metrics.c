@@ -1,5 +1,6 @@
 #include "agent/metrics.h"
 
+#include "agent/choosers.h"
 #include "agent/checks.h"
 #include "agent/feedback.h"
 #include "agent/hooks.h"
@@ -11,6 +12,7 @@
 #include "agent/policies.h"
 #include "agent/registrars.h"
 #include "agent/watches.h"
+#include "agent/routes.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "catalog/writer.h"
@@ -233,8 +235,10 @@ void agent_metrics(struct agent *a, struct buf *out) {
   check_metrics(a, out);
   policies_metrics(a->policies, out);
   hooks_metrics(a->hooks, out);
+  routes_metrics(a->routes, out);
   live_metrics(a, out);
   plugin_metrics(a, out);
+  choosers_metrics(a->choosers, out);
   lag_metrics(a->lag, out);
 }
 

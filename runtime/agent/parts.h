@@ -19,11 +19,13 @@ struct agent {
   struct vm_registry registry; /* what the plugins have of it */
   struct vm *vm;
   struct plugins *plugins;
+  struct choosers *choosers;
   struct checks *checks;
   struct embedded *embedded;
   struct policies *policies;
   struct plans *plans;
   struct hooks *hooks;
+  struct routes *routes;
   struct watches *watches;
   struct registrars *registrars;
   struct server *server;
