@@ -149,6 +149,17 @@ static void host_end(struct live *l, struct host *h) {
   free(h);
 }
 
+/* An ejection that an earlier agent decided holds on, where this one judges too. */
+static void host_inherit(struct live *l, struct host *h) {
+  struct set *set = sets_find(l->sets, h->service->name);
+  const struct catalog_slot *slot = catalog_live_slot(l->writer, h->slot);
+  if (!slot || !set || !set_outlier_rules(set))
+    return;
+  h->outlier.ejections = catalog_load32(&slot->ejections);
+  h->outlier.ejected_until_ns = (int64_t)catalog_load64(&slot->ejected_until_ns);
+  l->stats.ejected += h->outlier.ejected_until_ns != 0;
+}
+
 static struct host *host_of(struct live *l, struct service *s, const struct set_row *row) {
   struct host *h = host_at(l, row->slot);
   if (h && h->service == s && h->generation == row->slot_generation)
@@ -157,6 +168,7 @@ static struct host *host_of(struct live *l, struct service *s, const struct set_
   if (h) {
     *h = (struct host){.service = s, .slot = row->slot, .generation = row->slot_generation};
     l->hosts[row->slot] = h;
+    host_inherit(l, h);
   }
   return h;
 }
@@ -228,8 +240,10 @@ void live_published(struct live *l, const struct set_published *what) {
 static void ejection_show(struct live *l, const struct host *h, enum outlier_reason reason) {
   struct catalog_slot *slot = catalog_live_slot(l->writer, h->slot);
   struct set *set = sets_find(l->sets, h->service->name);
-  if (slot)
+  if (slot) {
     catalog_store64(&slot->ejected_until_ns, (uint64_t)h->outlier.ejected_until_ns);
+    catalog_store32(&slot->ejections, h->outlier.ejections);
+  }
   if (set)
     set_touch(set);
   if (reason == OUTLIER_NONE) {
