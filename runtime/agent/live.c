@@ -21,7 +21,8 @@ struct host {
   uint32_t slot, generation;
   uint32_t position; /* in its service's array */
   uint32_t in_flight, retries;
-  uint64_t sampled_ns;
+  uint64_t sampled_ns;  /* of the last success */
+  uint64_t reported_ns; /* of the last report */
 };
 
 struct service {
@@ -311,7 +312,8 @@ static void add_latency(struct live *l, struct host *h, struct catalog_slot *slo
   h->sampled_ns = now;
 }
 
-static void judge(struct live *l, struct host *h, const struct feedback_total *t) {
+static void judge(struct live *l, struct host *h, struct catalog_slot *slot,
+                  const struct feedback_total *t) {
   uint64_t bad = 0;
   for (int i = 0; i < FEEDBACK_OUTCOMES; i++) {
     l->stats.reports[i] += t->outcomes[i];
@@ -319,7 +321,13 @@ static void judge(struct live *l, struct host *h, const struct feedback_total *t
   }
   struct outlier_group *g = &h->service->outliers;
   uint32_t good = t->outcomes[FEEDBACK_SUCCESS];
-  if (g->rules.interval_ns == 0 || good + bad == 0)
+  if (good + bad == 0)
+    return;
+  uint64_t now = (uint64_t)l->now_ns;
+  catalog_store32(&slot->failing, select_failing(catalog_load32(&slot->failing), cut(bad),
+                                                 cut(good + bad), now - h->reported_ns, DECAY_NS));
+  h->reported_ns = now;
+  if (g->rules.interval_ns == 0)
     return;
   if (outlier_report(g, h->position, good, bad < UINT32_MAX ? (uint32_t)bad : UINT32_MAX,
                      l->now_ns))
@@ -341,7 +349,7 @@ static void on_total(void *arg, uint32_t number, const struct feedback_total *t)
   h->retries = t->retries;
   catalog_store32(&slot->in_flight, t->in_flight);
   add_latency(l, h, slot, t);
-  judge(l, h, t);
+  judge(l, h, slot, t);
   if (!s->moved) {
     s->moved = true;
     s->next_moved = l->moved;

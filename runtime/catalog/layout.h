@@ -86,7 +86,7 @@ struct catalog_slot {
   _Atomic uint64_t ejected_until_ns; /* CLOCK_MONOTONIC; 0 = it is not */
   _Atomic uint64_t born_ns;          /* the same, where it starts slowly; 0 = long ago */
   _Atomic uint32_t ejections;        /* that count for the next one's length */
-  uint32_t spare;
+  _Atomic uint32_t failing;          /* what part of 2^32 of its calls fail lately; 0 = none */
   uint64_t spare_wide[3];
 };
 _Static_assert(sizeof(struct catalog_slot) == 64, "a cache line");

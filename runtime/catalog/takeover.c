@@ -53,6 +53,7 @@ static void inherit_live(const struct catalog_writer *w, const struct catalog_ma
   catalog_store64(&to->ejected_until_ns, catalog_load64(&from->ejected_until_ns));
   catalog_store64(&to->born_ns, catalog_load64(&from->born_ns));
   catalog_store32(&to->ejections, catalog_load32(&from->ejections));
+  catalog_store32(&to->failing, catalog_load32(&from->failing));
 }
 
 /* The instances of a block keep their slots, and can be asked for by id. A slot that is out of
