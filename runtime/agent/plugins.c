@@ -157,6 +157,11 @@ bool plugins_allows(struct plugins *all, const struct plugin *p) {
   return quarantine_allows(quarantine_of(all, p), clock_now_ns());
 }
 
+bool plugins_holds(struct plugins *all, const struct plugin *p) {
+  const struct quarantine *q = quarantine_of(all, p);
+  return !q->on_trial && quarantine_holds(q, clock_now_ns());
+}
+
 void plugins_note(struct plugins *all, const struct plugin *p, bool fault) {
   struct quarantine *q = quarantine_of(all, p);
   bool was = q->until_ns != 0;
