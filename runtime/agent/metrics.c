@@ -2,6 +2,7 @@
 
 #include "agent/checks.h"
 #include "agent/feedback.h"
+#include "agent/hooks.h"
 #include "agent/lag.h"
 #include "agent/live.h"
 #include "agent/parts.h"
@@ -229,6 +230,7 @@ void agent_metrics(struct agent *a, struct buf *out) {
   watches_metrics(a->watches, out);
   check_metrics(a, out);
   policies_metrics(a->policies, out);
+  hooks_metrics(a->hooks, out);
   live_metrics(a, out);
   plugin_metrics(a, out);
   lag_metrics(a->lag, out);
