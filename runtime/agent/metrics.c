@@ -7,6 +7,7 @@
 #include "agent/live.h"
 #include "agent/parts.h"
 #include "agent/plugins.h"
+#include "agent/reload.h"
 #include "agent/policies.h"
 #include "agent/registrars.h"
 #include "agent/watches.h"
@@ -233,6 +234,8 @@ void agent_metrics(struct agent *a, struct buf *out) {
   hooks_metrics(a->hooks, out);
   live_metrics(a, out);
   plugin_metrics(a, out);
+  plugins_reload_metrics(a->plugins, out);
+  reload_metrics(a->reload, out);
   lag_metrics(a->lag, out);
 }
 

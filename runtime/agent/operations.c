@@ -9,6 +9,9 @@
 enum { VERBS_MAX = 32 };
 
 static const struct operation operations[] = {
+    {"reload", operate_reload},
+    {"diff", operate_diff},
+    {"rollback", operate_rollback},
     {0},
 };
 

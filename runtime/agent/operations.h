@@ -17,3 +17,8 @@ struct operation {
 /* -ENOSYS to `reply` where there is no such verb, with the nearest that is there. */
 void operations_run(struct agent *a, const char *verb, const char *body, server_reply reply,
                     void *to);
+
+/* operate_reload.c */
+void operate_reload(struct agent *a, const char *body, server_reply reply, void *to);
+void operate_diff(struct agent *a, const char *body, server_reply reply, void *to);
+void operate_rollback(struct agent *a, const char *body, server_reply reply, void *to);

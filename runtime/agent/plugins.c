@@ -211,7 +211,8 @@ void plugins_note(struct plugins *all, const struct plugin *p, bool fault) {
   bool was = q->until_ns != 0;
   if (plugin_told_by_old(p))
     return;
-  plugins_try(all, e, fault);
+  if (plugins_try(all, e, fault))
+    return;
   if (quarantine_note(q, fault, clock_now_ns()))
     log_error("plugin keeps failing: it is in quarantine, and what it last said stays",
               LOG_S("kind", plugin_kind(p)), LOG_S("plugin", plugin_name(p)),

@@ -38,3 +38,4 @@ const struct plugins_reloads *plugins_reloads(const struct plugins *all, const s
 bool plugins_on_probation(const struct plugins *all, const struct plugin *p);
 /* A JSON list for GET /v1/plugins. */
 void plugins_show(const struct plugins *all, struct buf *out);
+void plugins_reload_metrics(const struct plugins *all, struct buf *out);

@@ -82,12 +82,13 @@ static void arm(struct plugins *all) {
 }
 
 /* The verdict is carried out in a turn of its own: this may be a call's `done`. */
-void plugins_try(struct plugins *all, struct entry *e, bool fault) {
+bool plugins_try(struct plugins *all, struct entry *e, bool fault) {
   if (!e->probation.until_ns || !all->due)
-    return;
+    return false;
   probation_note(&e->probation, fault);
   if (probation_judge(&e->probation, clock_now_ns()) != PROBATION_GOES_ON)
     uv_timer_start(all->due, on_due, 0, 0);
+  return true;
 }
 
 static void on_called(void *arg, struct plugin *p, bool fault) {
@@ -149,7 +150,7 @@ static bool is_named(const struct entry *e, const char *name) {
          strcmp(plugin_name(e->plugin), slash + 1) == 0;
 }
 
-int plugins_named(const struct plugins *all, const char *name, struct entry **out,
+int plugins_named(const struct plugins *all, const char *name, struct plugin **out,
                   struct fault *f) {
   const char *known[NAMED_MAX], *near;
   size_t count = 0, found = 0;
@@ -159,26 +160,23 @@ int plugins_named(const struct plugins *all, const char *name, struct entry **ou
       known[count++] = plugin_name(e->plugin);
     if (!is_named(e, name))
       continue;
-    *out = e;
+    *out = e->plugin;
     found++;
   }
   if (found == 1)
     return 0;
   if (found > 1)
     return fault_set(f, -EINVAL, "there are several plugins \"%s\": say which one, as in %s/%s",
-                     name, plugin_kind((*out)->plugin), name);
+                     name, plugin_kind(*out), name);
   near = nearest_word(name, known, count);
   return fault_set(f, -ENOENT, "no plugin \"%s\" is loaded%s%s%s", name,
                    near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
 
-int plugins_draft_file(struct plugins *draft, const struct entry *of, struct fault *f) {
-  struct plugin *p;
-  return plugins_get(draft, plugin_kind(of->plugin), plugin_name(of->plugin), &p, f);
-}
-
-int plugins_draft_good(struct plugins *draft, struct entry *of, struct fault *f) {
-  const char *kind = plugin_kind(of->plugin), *name = plugin_name(of->plugin);
+int plugins_draft_good(struct plugins *draft, struct plugins *all, const struct plugin *p,
+                       struct fault *f) {
+  const char *kind = plugin_kind(p), *name = plugin_name(p);
+  struct entry *of = plugins_entry(all, kind, name);
   struct entry e = {.settings = value_ref(of->settings)};
   int rc = of->good ? plugins_load(draft, kind, name, of->good, &e.plugin, f)
                     : fault_set(f, -ENOENT, "%s has no version to go back to", name);
@@ -365,17 +363,19 @@ void plugins_configure(struct plugins *all, const struct config *config) {
 
 /* ---- failures ---- */
 
-void plugins_note_failure(struct plugins *all, const char *kind, const char *name,
-                          const char *why) {
-  struct entry *e = plugins_entry(all, kind, name);
-  if (!e)
-    return;
+static void note_failure(struct entry *e, const char *why) {
   e->reloads.failed++;
   snprintf(e->reloads.why, sizeof e->reloads.why, "%.299s", why);
 }
 
-void plugins_note_misses(struct plugins *all, const struct plugins *draft) {
-  for (size_t i = 0; i < draft->miss_count; i++)
-    plugins_note_failure(all, draft->misses[i].kind, draft->misses[i].name,
-                         draft->misses[i].fault.text);
+void plugins_note_failures(struct plugins *all, const struct plugins *draft, const char *why) {
+  for (size_t i = 0; i < draft->miss_count; i++) {
+    const struct miss *m = &draft->misses[i];
+    struct entry *e = plugins_entry(all, m->kind, m->name);
+    if (e)
+      note_failure(e, m->fault.text);
+  }
+  for (size_t i = 0; i < all->count; i++)
+    if (plugin_is_prepared(all->items[i].plugin))
+      note_failure(&all->items[i], why);
 }

@@ -10,8 +10,6 @@
 
 #include <uv.h>
 
-struct entry;
-
 /* For the table that is used: looks after probations from now on. 0 or -ENOMEM. */
 int plugins_attend(struct plugins *all, uv_loop_t *loop);
 
@@ -20,10 +18,12 @@ int plugins_attend(struct plugins *all, uv_loop_t *loop);
 void plugins_draft_rest(struct plugins *draft, const struct plugins *all,
                         struct findings *findings);
 /* By "NAME" or "KIND/NAME". -ENOENT, or -EINVAL: there are several. */
-int plugins_named(const struct plugins *all, const char *name, struct entry **out, struct fault *f);
-/* One plugin: its file as it is now; or the last good version before the one that is used. */
-int plugins_draft_file(struct plugins *draft, const struct entry *of, struct fault *f);
-int plugins_draft_good(struct plugins *draft, struct entry *of, struct fault *f);
+int plugins_named(const struct plugins *all, const char *name, struct plugin **out,
+                  struct fault *f);
+/* Into the draft: the last good version of `p` before the one that is used. -ENOENT: there is none.
+ */
+int plugins_draft_good(struct plugins *draft, struct plugins *all, const struct plugin *p,
+                       struct fault *f);
 
 /* What a swap would do to one: "added", "reloaded", "rolled back"; NULL: nothing. `hash`: what it
  * would be then. */
@@ -42,6 +42,5 @@ void plugins_abandon(struct plugins *all);
 void plugins_configure(struct plugins *all,
                        const struct config *config); /* for what is loaded next */
 
-/* For who asks: what the draft could not load, or `why` of one. */
-void plugins_note_misses(struct plugins *all, const struct plugins *draft);
-void plugins_note_failure(struct plugins *all, const char *kind, const char *name, const char *why);
+/* For who asks (plugins_reloads): what the draft could not load, and `why` for what is prepared. */
+void plugins_note_failures(struct plugins *all, const struct plugins *draft, const char *why);

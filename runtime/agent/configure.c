@@ -1,0 +1,47 @@
+#include "agent/configure.h"
+
+#include "agent/checks.h"
+#include "agent/hooks.h"
+#include "agent/parts.h"
+#include "agent/plugins.h"
+#include "agent/policies.h"
+#include "agent/registrars.h"
+#include "agent/watches.h"
+#include "base/fault.h"
+#include "config/config.h"
+#include "registry/embedded.h"
+
+#include <string.h>
+
+size_t configure_verify(struct plugins *plugins, const struct config *config,
+                        struct findings *findings) {
+  return checks_verify(plugins, config, findings) + policies_verify(plugins, config, findings) +
+         hooks_verify(plugins, config, findings) + watches_verify(plugins, config, findings) +
+         plugins_verify(plugins, findings);
+}
+
+/* The first failure is the one that is told. */
+static void note(int rc, const struct fault *why, int *first, struct fault *f) {
+  if (rc != 0 && *first == 0) {
+    *first = rc;
+    *f = *why;
+  }
+}
+
+/* The watches before the registrations: they say whose sets the embedded registry feeds. */
+int configure_parts(struct agent *a, const struct config *config, struct fault *f) {
+  struct fault why = {0};
+  int first = 0;
+  note(hooks_configure(a->hooks, config, &why), &why, &first, f);
+  note(watches_configure(a->watches, config, &why), &why, &first, f);
+  note(registrars_configure(a->registrars, config, &why), &why, &first, f);
+  note(policies_configure(a->policies, config, &why), &why, &first, f);
+  return first;
+}
+
+int configure_services(struct agent *a, const struct config *config, struct fault *f) {
+  int rc = embedded_configure(a->embedded, config->services, config->service_count);
+  policies_settle(a->policies);
+  return rc == 0 ? 0
+                 : fault_set(f, rc, "cannot register the configured services: %s", strerror(-rc));
+}
