@@ -9,6 +9,7 @@
 #include "agent/live.h"
 #include "agent/node.h"
 #include "agent/parts.h"
+#include "agent/plans.h"
 #include "agent/plugins.h"
 #include "agent/plugins_reload.h"
 #include "agent/policies.h"
@@ -263,8 +264,15 @@ static int make_parts(struct agent *a) {
                                     .plugins = a->plugins,
                                     .withdrew = withdrew,
                                     .arg = a};
-  if (a->live && sets_place(a->sets, &(struct balancer_host){c->node, c->zone}) == 0)
+  const struct plans_with planning = {
+      .loop = &a->loop, .plugins = a->plugins, .sets = a->sets, .store = a->store};
+  const struct balancer_host place = plans_host(c, a->plugins);
+  if (a->live && sets_place(a->sets, &place) == 0)
+    a->plans = plans_new(&planning);
+  if (a->plans) {
+    sets_plan_by(a->sets, plans_planner(a->plans));
     a->watches = watches_new(&with);
+  }
   if (!a->watches || !a->checks || !a->lag ||
       view_new(&node, server_workers(c->workers), &a->view) != 0 ||
       embedded_new(&a->loop, a->store, &registry_events, a, &a->embedded) != 0)
@@ -301,8 +309,8 @@ static int start_serving(struct agent *a) {
   return 0;
 }
 
-/* The watches first: they say whose sets the registry feeds. Then the store, then the configured
- * services, which replace what the store had under their ids. */
+/* What the store holds comes before the configured services, which replace what it had under their
+ * ids. */
 static int apply_configuration(struct agent *a) {
   struct fault f = {0};
   if (configure_parts(a, a->config, &f) != 0)
@@ -383,6 +391,7 @@ static void end_parts(struct agent *a) {
   policies_free(a->policies);
   registrars_free(a->registrars);
   watches_free(a->watches);
+  plans_free(a->plans);
   checks_free(a->checks);
   plugins_free(a->plugins);
   embedded_free(a->embedded); /* answers what is pending: no plugin may be there to ask again */

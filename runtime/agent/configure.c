@@ -3,6 +3,7 @@
 #include "agent/checks.h"
 #include "agent/hooks.h"
 #include "agent/parts.h"
+#include "agent/plans.h"
 #include "agent/plugins.h"
 #include "agent/policies.h"
 #include "agent/registrars.h"
@@ -16,8 +17,8 @@
 size_t configure_verify(struct plugins *plugins, const struct config *config,
                         struct findings *findings) {
   return checks_verify(plugins, config, findings) + policies_verify(plugins, config, findings) +
-         hooks_verify(plugins, config, findings) + watches_verify(plugins, config, findings) +
-         plugins_verify(plugins, findings);
+         plans_verify(plugins, config, findings) + hooks_verify(plugins, config, findings) +
+         watches_verify(plugins, config, findings) + plugins_verify(plugins, findings);
 }
 
 /* The first failure is the one that is told. */
@@ -32,6 +33,7 @@ static void note(int rc, const struct fault *why, int *first, struct fault *f) {
 int configure_parts(struct agent *a, const struct config *config, struct fault *f) {
   struct fault why = {0};
   int first = 0;
+  note(plans_configure(a->plans, config, &why), &why, &first, f);
   note(hooks_configure(a->hooks, config, &why), &why, &first, f);
   note(watches_configure(a->watches, config, &why), &why, &first, f);
   note(registrars_configure(a->registrars, config, &why), &why, &first, f);

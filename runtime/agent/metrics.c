@@ -6,6 +6,7 @@
 #include "agent/lag.h"
 #include "agent/live.h"
 #include "agent/parts.h"
+#include "agent/plans.h"
 #include "agent/plugins.h"
 #include "agent/reload.h"
 #include "agent/policies.h"
@@ -229,6 +230,7 @@ void agent_metrics(struct agent *a, struct buf *out) {
   registry_metrics(a, out);
   registrars_metrics(a->registrars, out);
   watches_metrics(a->watches, out);
+  plans_metrics(a->plans, out);
   check_metrics(a, out);
   policies_metrics(a->policies, out);
   hooks_metrics(a->hooks, out);

@@ -22,6 +22,7 @@ struct agent {
   struct checks *checks;
   struct embedded *embedded;
   struct policies *policies;
+  struct plans *plans;
   struct hooks *hooks;
   struct watches *watches;
   struct registrars *registrars;

@@ -3,6 +3,9 @@
  * 2xx and 304 is an error with the code "HTTP_503" and the response as fourth value, unless
  * `any_status`. For the options see http_options.h.
  *
+ * With `outside` the body of a good response (2xx) is a handle of what lies outside Lua, for
+ * set:replace_json: body:length(), body:text([bytes]), body:close().
+ *
  * With `stream` the body comes by response:read([timeout]), a piece at a time, nil at the end; and
  * response:close(). open(method, url, options) is a request whose body is written as it comes:
  * request:write(text), then request:response(). */
@@ -14,6 +17,7 @@
 #include <string.h>
 
 #include "base/fault.h"
+#include "vm/bind_http.h"
 #include "vm/bind_io.h"
 #include "vm/bindings.h"
 #include "vm/grant.h"
@@ -31,7 +35,7 @@ struct exchange {
   bool held; /* by Lua */
   struct fetch *fetch;
   struct task_wait *asker, *reader, *writer;
-  bool any_status, stream;
+  bool any_status, stream, outside;
   enum { EXCHANGE_ASKED, EXCHANGE_ANSWERED, EXCHANGE_TOLD } state;
   int error;
   const struct fetch_response *response;
@@ -55,6 +59,29 @@ static void exchange_close(struct handle *h) {
   for (size_t i = 0; i < sizeof waits / sizeof *waits; i++)
     if (waits[i])
       task_wake(waits[i], push_closed, NULL);
+}
+
+/* ---- a body outside Lua: the exchange that brought it ---- */
+
+const char *http_body_check(lua_State *L, int index, size_t *length) {
+  const struct exchange *x = (const struct exchange *)handle_check(L, index, BODY_TYPE);
+  *length = x->response->body_length;
+  return x->response->body;
+}
+
+static int body_length(lua_State *L) {
+  size_t length;
+  http_body_check(L, 1, &length);
+  lua_pushnumber(L, (lua_Number)length);
+  return 1;
+}
+
+static int body_text(lua_State *L) {
+  size_t length;
+  const char *body = http_body_check(L, 1, &length);
+  lua_Number most = luaL_optnumber(L, 2, (lua_Number)length);
+  lua_pushlstring(L, body, most >= 0 && most < (lua_Number)length ? (size_t)most : length);
+  return 1;
 }
 
 /* ---- the response ---- */
@@ -97,6 +124,14 @@ static void push_headers(lua_State *L, const struct fetch_response *r) {
   lua_setmetatable(L, -2);
 }
 
+static bool status_good(int status) {
+  return (status >= 200 && status < 300) || status == 304;
+}
+
+static bool body_stays(const struct exchange *x) {
+  return x->outside && status_good(x->response->status);
+}
+
 static void push_response_table(lua_State *L, const struct exchange *x) {
   const struct fetch_response *r = x->response;
   lua_createtable(L, 0, 6);
@@ -108,14 +143,10 @@ static void push_response_table(lua_State *L, const struct exchange *x) {
   lua_setfield(L, -2, "url");
   push_headers(L, r);
   lua_setfield(L, -2, "headers");
-  if (!x->stream) {
+  if (!x->stream && !body_stays(x)) {
     lua_pushlstring(L, r->body, r->body_length);
     lua_setfield(L, -2, "body");
   }
-}
-
-static bool status_good(int status) {
-  return (status >= 200 && status < 300) || status == 304;
 }
 
 static int push_status_error(lua_State *L, const struct exchange *x) {
@@ -163,6 +194,12 @@ static int push_outcome(lua_State *L, void *arg) {
   if (!x->any_status && !status_good(x->response->status))
     return push_status_error(L, x);
   push_response_table(L, x);
+  if (body_stays(x)) {
+    telling->kept = true;
+    handle_push(L, &x->handle, BODY_TYPE, exchange_close);
+    lua_setfield(L, -2, "body");
+    return 1;
+  }
   if (!x->stream)
     return 1;
   telling->kept = true; /* also when what follows raises: the collector has it then */
@@ -246,6 +283,7 @@ static struct exchange *exchange_start(lua_State *L, const char *method, const c
   }
   x->any_status = options.any_status;
   x->stream = options.fetch.stream;
+  x->outside = options.outside;
   snprintf(x->method, sizeof x->method, "%s", method);
   int rc = fetch_start(io_of(L), &options.fetch, on_response, x, &x->fetch, &fault);
   if (rc < 0) {
@@ -433,6 +471,8 @@ int open_http(lua_State *L) {
       {"request", request_call}, {"open", open_call}, {NULL, NULL}};
   static const struct luaL_Reg stream[] = {
       {"read", stream_read}, {"close", stream_close}, {NULL, NULL}};
+  static const struct luaL_Reg body[] = {
+      {"length", body_length}, {"text", body_text}, {NULL, NULL}};
   static const struct luaL_Reg request[] = {
       {"write", request_write}, {"response", request_response}, {NULL, NULL}};
   struct fetch_budget *budget = lua_newuserdata(L, sizeof *budget);
@@ -446,6 +486,7 @@ int open_http(lua_State *L) {
   luaL_register(L, NULL, stream);
   push_metatable(L, "http stream");
   handle_type(L, "exchange", request);
+  handle_type(L, BODY_TYPE, body);
   lua_newtable(L);
   luaL_register(L, NULL, functions);
   return 1;
