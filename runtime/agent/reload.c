@@ -3,6 +3,7 @@
 #include "agent/changes.h"
 #include "agent/checks.h"
 #include "agent/configure.h"
+#include "agent/hooks.h"
 #include "agent/parts.h"
 #include "agent/plugins.h"
 #include "agent/plugins_reload.h"
@@ -76,6 +77,7 @@ static void answer(struct reload *r, int status, const char *text) {
 
 static void note_failure(struct reload *r, const struct findings *findings, const char *text) {
   r->failed++;
+  hooks_reloaded(r->a->hooks, false, text);
   if (r->draft)
     plugins_note_failures(r->a->plugins, r->draft, text ? text : "out of memory");
   log_error("not reloaded: everything goes on as it was", LOG_S("why", r->why),
@@ -152,6 +154,7 @@ static void commit(struct reload *r) {
   r->last_us = clock_wall_us();
   log_info("reloaded", LOG_S("why", r->why), LOG_I("changes", r->change_count),
            LOG_S("config_hash", a->config->hash));
+  hooks_reloaded(a->hooks, true, r->why);
   tell(r, before, true);
 }
 
