@@ -2,7 +2,10 @@
  * them optional; rollback takes { "name" }. */
 #include "agent/operations.h"
 #include "agent/parts.h"
+#include "agent/plugins_reload.h"
 #include "agent/reload.h"
+#include "base/fault.h"
+#include "watch/set.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -42,15 +45,26 @@ void operate_diff(struct agent *a, const char *body, server_reply reply, void *t
   json_decref(json);
 }
 
+/* A plugin goes back to its last good version, a service to its last plan. */
 void operate_rollback(struct agent *a, const char *body, server_reply reply, void *to) {
+  struct plugin *p;
+  struct fault f;
   json_t *json = read_body(body, reply, to);
   if (!json)
     return;
-  const struct reload_wish wish = {
-      .why = "an operator's rollback", .plugin = text_of(json, "name"), .back = true};
-  if (wish.plugin)
-    reload_begin(a->reload, &wish, reply, to);
+  const char *name = text_of(json, "name");
+  const struct reload_wish wish = {.why = "an operator's rollback", .plugin = name, .back = true};
+  int rc = name ? plugins_named(a->plugins, name, &p, &f) : 0;
+  bool service = name && sets_find(a->sets, name);
+  if (!name)
+    reply(to, -EINVAL, "The body must name a plugin or a service: { \"name\": ... }.");
+  else if (rc == 0 && service)
+    reply(to, -EINVAL,
+          "A plugin and a service have this name: for the plugin say KIND/NAME, for "
+          "the service freeze it.");
+  else if (rc != 0 && service)
+    operate_plan_rollback(a, body, reply, to);
   else
-    reply(to, -EINVAL, "The body must name a plugin: { \"name\": ... }.");
+    reload_begin(a->reload, &wish, reply, to);
   json_decref(json);
 }

@@ -80,18 +80,15 @@ static int judge(const struct arguments *a, long code, struct buf *answer) {
   return complain(a, EXIT_FAILED, "the agent answered with HTTP status %ld", code);
 }
 
-int api_call(const struct arguments *a, const char *method, const char *path,
-             const struct buf *body, struct buf *answer) {
-  char *dir = api_run_dir(a);
+/* CURLE_OK and the status, or why there is none. */
+static CURLcode exchange(const char *dir, const char *method, const char *path,
+                         const struct buf *body, struct buf *answer, long *code) {
   struct buf socket = {0}, url = {0};
-  buf_format(&socket, "%s/perigee.sock", dir ? dir : "");
+  buf_format(&socket, "%s/perigee.sock", dir);
   buf_format(&url, "http://perigee%s", path);
   CURL *curl = curl_easy_init();
-  int status;
-  long code = 0;
-  if (!curl || !dir || socket.failed || url.failed) {
-    status = complain(a, EXIT_FAILED, "out of memory");
-  } else {
+  CURLcode done = CURLE_OUT_OF_MEMORY;
+  if (curl && !socket.failed && !url.failed) {
     curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, socket.data);
     curl_easy_setopt(curl, CURLOPT_URL, url.data);
     curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
@@ -104,13 +101,33 @@ int api_call(const struct arguments *a, const char *method, const char *path,
       curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body->data ? body->data : "");
       curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body->length);
     }
-    CURLcode done = curl_easy_perform(curl);
-    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &code);
-    status = done == CURLE_OK ? judge(a, code, answer) : no_agent(a, dir, curl_easy_strerror(done));
+    done = curl_easy_perform(curl);
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, code);
   }
   curl_easy_cleanup(curl);
   buf_free(&socket);
   buf_free(&url);
+  return done;
+}
+
+int api_call(const struct arguments *a, const char *method, const char *path,
+             const struct buf *body, struct buf *answer) {
+  char *dir = api_run_dir(a);
+  long code = 0;
+  CURLcode done = dir ? exchange(dir, method, path, body, answer, &code) : CURLE_OUT_OF_MEMORY;
+  int status = done == CURLE_OK              ? judge(a, code, answer)
+               : done == CURLE_OUT_OF_MEMORY ? complain(a, EXIT_FAILED, "out of memory")
+                                             : no_agent(a, dir, curl_easy_strerror(done));
   free(dir);
   return status;
+}
+
+bool api_mention(const struct arguments *a, const char *path) {
+  char *dir = api_run_dir(a);
+  struct buf answer = {0};
+  long code = 0;
+  bool heard = dir && exchange(dir, "GET", path, NULL, &answer, &code) == CURLE_OK;
+  buf_free(&answer);
+  free(dir);
+  return heard;
 }

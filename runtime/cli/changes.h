@@ -4,7 +4,10 @@
 #include "base/buf.h"
 #include "cli/arguments.h"
 
-/* Asks the verb and prints a line for each change, or the agent's JSON. `done` and `nothing` close
- * it: "reloaded". An exit code. */
+/* A line for each change of the agent's answer, closed by `done` or `nothing`: "reloaded". An exit
+ * code. */
+int changes_write(const struct arguments *a, const struct buf *answer, const char *done,
+                  const char *nothing, struct buf *out);
+/* Asks the verb and prints that, or the agent's JSON. An exit code. */
 int changes_ask(const struct arguments *a, const char *verb, const struct buf *body,
                 const char *done, const char *nothing);

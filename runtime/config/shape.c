@@ -82,7 +82,7 @@ static const char file_declaration[] =
     "    target = { 'string', min = 1, main = true, about = 'embedded:///SERVICE, or "
     "static:///HOST:PORT,...' },\n"
     "    balancer = { 'any', optional = true, about = 'an algorithm, { NAME, OPTION = ... }, or a "
-    "list: modifiers (select, panic, priority, subset, zone, slow_start), then the algorithm' },\n"
+    "list: modifiers and balancer plugins, then the algorithm' },\n"
     "    fallback = { 'string', optional = true, min = 1, about = 'another target, for when this "
     "one "
     "has fewer than min_endpoints, or is stale for longer than stale_after' },\n"

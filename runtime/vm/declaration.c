@@ -64,7 +64,8 @@ static bool route_enough(lua_State *L, int table) {
 
 static const struct kind kinds[] = {
     {"registry",
-     {"open", "close", "register", "renew", "deregister", "list", "watch", "encode", "decode"},
+     {"open", "close", "register", "renew", "attend", "deregister", "list", "watch", "encode",
+      "decode"},
      "watch, list or register",
      registry_enough},
     {"check", {"run", "passive"}, "run, or else passive = true", check_enough},
