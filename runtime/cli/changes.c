@@ -30,7 +30,7 @@ static void write_change(const json_t *row, struct buf *out) {
   buf_char(out, '\n');
 }
 
-int changes_write(const struct arguments *a, const struct buf *answer, const char *done,
+int changes_print(const struct arguments *a, const struct buf *answer, const char *done,
                   const char *nothing, struct buf *out) {
   json_t *json = json_loadb(answer->data ? answer->data : "", answer->length, 0, NULL), *row;
   const json_t *changes = json_object_get(json, "changes");
@@ -59,7 +59,7 @@ int changes_ask(const struct arguments *a, const char *verb, const struct buf *b
   if (!status && arguments_flag(a, "json"))
     buf_format(&out, "%s\n", answer.data ? answer.data : "");
   else if (!status)
-    status = changes_write(a, &answer, done, nothing, &out);
+    status = changes_print(a, &answer, done, nothing, &out);
   output_write(&out);
   buf_free(&answer);
   buf_free(&out);

@@ -29,7 +29,7 @@ static int run(const struct arguments *a) {
   if (!status && arguments_flag(a, "json"))
     buf_format(&out, "%s\n", answer.data ? answer.data : "");
   else if (!status && !write_plan(&answer, &out))
-    status = changes_write(a, &answer, "rolled back", "nothing has changed", &out);
+    status = changes_print(a, &answer, "rolled back", "nothing has changed", &out);
   output_write(&out);
   buf_free(&body);
   buf_free(&answer);
