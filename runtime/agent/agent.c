@@ -16,6 +16,7 @@
 #include "agent/registrars.h"
 #include "agent/reload.h"
 #include "agent/requests.h"
+#include "agent/routes.h"
 #include "agent/watches.h"
 #include "base/buf.h"
 #include "base/clock.h"
@@ -200,6 +201,7 @@ static void agent_stop(struct agent *a) {
     _exit(130); /* asked twice: at once; the catalog and the store are whole at any moment */
   reload_stop(a->reload);
   log_info("stopping", LOG_I("registrations", embedded_count(a->embedded)));
+  routes_stop(a->routes);
   hooks_stop(a->hooks, a->config->leave_on_stop, on_hooks_stopped, a);
 }
 
@@ -288,7 +290,8 @@ static int make_parts(struct agent *a) {
     a->registrars = registrars_new(&a->loop, a->plugins, a->store, a->policies, c->node);
   const struct hook_parts telling = {.loop = &a->loop, .plugins = a->plugins, .sets = a->sets};
   a->hooks = hooks_new(&telling);
-  if (!a->registrars || !a->hooks)
+  a->routes = routes_new(&a->loop, a->plugins);
+  if (!a->registrars || !a->hooks || !a->routes)
     return fail("cannot start", &f);
   checks_report_to(a->checks, a->embedded);
   watches_follow(a->watches, a->policies);
@@ -387,6 +390,7 @@ static int agent_start(struct agent *a) {
  * that are closing) goes with the last turns. */
 static void end_parts(struct agent *a) {
   reload_free(a->reload);
+  routes_free(a->routes);
   hooks_free(a->hooks);
   policies_free(a->policies);
   registrars_free(a->registrars);

@@ -125,10 +125,9 @@ static bool is_text(const char *word, const char *const *list) {
 }
 
 static void write_settings(const struct value *a, const struct value *b, struct rows *rows) {
-  static const char *const apart[] = {"services", "watches", "registries", "plugins",
-                                      "hooks",    "routes",  "include",    NULL};
-  static const char *const named[][2] = {
-      {"watch", "watches"}, {"registry", "registries"}, {"hook", "hooks"}, {"route", "routes"}};
+  static const char *const apart[] = {"services", "watches", "registries",
+                                      "plugins",  "include", NULL};
+  static const char *const named[][2] = {{"watch", "watches"}, {"registry", "registries"}};
   for (size_t i = 0; i < sizeof named / sizeof *named; i++)
     write_names(named[i][0], value_get(a, named[i][1]), value_get(b, named[i][1]), rows);
   for (int side = 0; side < 2; side++) {

@@ -2,8 +2,8 @@
  *
  *   { "what": "service", "name": "web", "id": "web-10.0.0.1-80", "change": "added", "detail": "" }
  *
- * `what` is service, watch, registry, plugin, or setting; hooks and routes likewise by their own
- * names. Pure but for `plugins`; control thread only. */
+ * `what` is service, watch, registry, plugin, or, by its key, any other setting. Pure but for
+ * `plugins`; control thread only. */
 #pragma once
 
 #include <stddef.h>

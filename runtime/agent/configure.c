@@ -7,6 +7,7 @@
 #include "agent/plugins.h"
 #include "agent/policies.h"
 #include "agent/registrars.h"
+#include "agent/routes.h"
 #include "agent/watches.h"
 #include "base/fault.h"
 #include "config/config.h"
@@ -18,7 +19,8 @@ size_t configure_verify(struct plugins *plugins, const struct config *config,
                         struct findings *findings) {
   return checks_verify(plugins, config, findings) + policies_verify(plugins, config, findings) +
          plans_verify(plugins, config, findings) + hooks_verify(plugins, config, findings) +
-         watches_verify(plugins, config, findings) + plugins_verify(plugins, findings);
+         routes_verify(plugins, config, findings) + watches_verify(plugins, config, findings) +
+         plugins_verify(plugins, findings);
 }
 
 /* The first failure is the one that is told. */
@@ -35,6 +37,7 @@ int configure_parts(struct agent *a, const struct config *config, struct fault *
   int first = 0;
   note(plans_configure(a->plans, config, &why), &why, &first, f);
   note(hooks_configure(a->hooks, config, &why), &why, &first, f);
+  note(routes_configure(a->routes, config, &why), &why, &first, f);
   note(watches_configure(a->watches, config, &why), &why, &first, f);
   note(registrars_configure(a->registrars, config, &why), &why, &first, f);
   note(policies_configure(a->policies, config, &why), &why, &first, f);

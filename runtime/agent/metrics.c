@@ -12,6 +12,7 @@
 #include "agent/policies.h"
 #include "agent/registrars.h"
 #include "agent/watches.h"
+#include "agent/routes.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "catalog/writer.h"
@@ -234,6 +235,7 @@ void agent_metrics(struct agent *a, struct buf *out) {
   check_metrics(a, out);
   policies_metrics(a->policies, out);
   hooks_metrics(a->hooks, out);
+  routes_metrics(a->routes, out);
   live_metrics(a, out);
   plugin_metrics(a, out);
   plugins_reload_metrics(a->plugins, out);

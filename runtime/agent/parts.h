@@ -24,6 +24,7 @@ struct agent {
   struct policies *policies;
   struct plans *plans;
   struct hooks *hooks;
+  struct routes *routes;
   struct watches *watches;
   struct registrars *registrars;
   struct server *server;

@@ -6,6 +6,7 @@
 #include "agent/parts.h"
 #include "agent/plugins.h"
 #include "agent/policies.h"
+#include "agent/routes.h"
 #include "agent/watches.h"
 #include "base/buf.h"
 #include "base/fault.h"
@@ -97,6 +98,21 @@ static void do_policies(void *arg, reply_fn reply, void *to) {
   answer_text(arg, write_policies, reply, to);
 }
 
+static void do_visit(void *arg, const struct visit *v, void *to) {
+  struct agent *a = arg;
+  routes_visit(a->routes, v, to);
+}
+
+static void do_visit_room(void *arg, void *to) {
+  struct agent *a = arg;
+  routes_room(a->routes, to);
+}
+
+static void do_visit_gone(void *arg, void *to) {
+  struct agent *a = arg;
+  routes_gone(a->routes, to);
+}
+
 /* ---- from plugins ---- */
 
 static int refused(int r, struct fault *f) {
@@ -142,6 +158,9 @@ const struct server_requests agent_requests = {
     .do_status = do_status,
     .do_plugins = do_plugins,
     .do_policies = do_policies,
+    .do_visit = do_visit,
+    .do_visit_room = do_visit_room,
+    .do_visit_gone = do_visit_gone,
     .do_resolve = do_resolve,
     .do_operate = do_operate,
     .do_explain = do_explain,

@@ -29,8 +29,9 @@ struct server {
   void *arg;
   struct errand_list {
     struct letter *first, *last;
-  } replied, sealed; /* sealed: a prepare has passed */
-  unsigned asked;    /* errands with the agent; the server's memory stays for their replies */
+  } replied, sealed;     /* sealed: a prepare has passed */
+  struct letter *visits; /* of the asked ones, those that are answered in pieces */
+  unsigned asked;        /* errands with the agent; the server's memory stays for their replies */
   struct counters *counters;
   char *run_dir, *version, socket_path[300];
   uint16_t port;
@@ -90,6 +91,59 @@ static void on_reply(void *to, int status, const char *text) {
   uv_idle_start(&s->idle, on_idle);
 }
 
+/* ---- visits ---- */
+
+static struct errand *visit_find(struct server *s, uint64_t number) {
+  struct letter *l = s->visits;
+  while (l && ((struct errand *)l)->number != number)
+    l = l->next;
+  return (struct errand *)l;
+}
+
+static void visit_begin(struct server *s, struct errand *e) {
+  e->letter.next = s->visits;
+  s->visits = &e->letter;
+  s->requests->do_visit(s->arg, e->visit, e);
+}
+
+int server_visit_write(void *to, struct visit_answer *piece) {
+  struct errand *e = to, *p = errand_new(ERRAND_PIECE, NULL, NULL, NULL);
+  struct worker *w = e->worker;
+  if (!p) {
+    visit_answer_free(piece);
+    return -ENOMEM;
+  }
+  p->answer = piece;
+  p->about = e;
+  p->number = e->number;
+  p->worker = w;
+  if (!server_of(e)->closing && mailbox_post(&w->inbox, &p->letter))
+    return 0;
+  errand_free(p);
+  return -EPIPE;
+}
+
+void server_visit_end(void *to, struct visit_answer *answer) {
+  struct errand *e = to;
+  struct letter **link = &server_of(e)->visits;
+  while (*link != &e->letter)
+    link = &(*link)->next;
+  *link = e->letter.next;
+  e->answer = answer;
+  on_reply(e, 0, NULL);
+}
+
+/* Word of a visit, which may have ended meanwhile. */
+static void visit_word(struct server *s, struct errand *word) {
+  struct errand *e = visit_find(s, word->number);
+  bool gone = word->kind == ERRAND_GONE;
+  errand_free(word);
+  if (e && gone)
+    s->requests->do_visit_gone(s->arg, e);
+  else if (e)
+    s->requests->do_visit_room(s->arg, e);
+}
+
 static void on_prepare(uv_prepare_t *prepare) {
   struct server *s = prepare->data;
   struct letter *l;
@@ -129,6 +183,10 @@ static void on_letter(void *arg, struct letter *letter) {
     errand_free(e);
     return;
   }
+  if (e->kind == ERRAND_ROOM || e->kind == ERRAND_GONE) {
+    visit_word(s, e);
+    return;
+  }
   s->asked++;
   const struct server_requests *r = s->requests;
   switch (e->kind) {
@@ -164,6 +222,13 @@ static void on_letter(void *arg, struct letter *letter) {
     break;
   case ERRAND_OPERATE:
     r->do_operate(s->arg, e->id, e->output, on_reply, e);
+    break;
+  case ERRAND_VISIT:
+    visit_begin(s, e);
+    break;
+  case ERRAND_PIECE: /* only ever to a worker */
+  case ERRAND_ROOM:
+  case ERRAND_GONE:
     break;
   }
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "serve/view.h"
+#include "serve/visit.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -36,6 +37,13 @@ struct server_requests {
   /* A service is asked for: it is watched on demand if need be, and answered when there is
    * something to pick from, or -ENOENT: nobody knows it. */
   void (*do_resolve)(void *arg, const char *service, server_reply reply, void *to);
+  /* A request for a plugin. `v` is valid until it is answered: by server_visit_end, once, then or
+   * later, after any number of server_visit_write. */
+  void (*do_visit)(void *arg, const struct visit *v, void *to);
+  /* What was written has left: there is room for more. */
+  void (*do_visit_room)(void *arg, void *to);
+  /* Nobody waits for its answer any more: it is to be ended soon. */
+  void (*do_visit_gone)(void *arg, void *to);
   /* A JSON object for GET /v1/status. */
   void (*do_status)(void *arg, server_reply reply, void *to);
   /* A JSON list for GET /v1/plugins. */
@@ -46,6 +54,13 @@ struct server_requests {
    * answer, JSON too; -ENOSYS: there is no such verb. */
   void (*do_operate)(void *arg, const char *verb, const char *body, server_reply reply, void *to);
 };
+
+/* Control thread; both take the answer over. A piece, the first with a status: 0, and do_visit_room
+ * or do_visit_gone follows; or -EPIPE: nobody waits for it. */
+int server_visit_write(void *to, struct visit_answer *piece);
+/* A whole answer where nothing was written, else the end of it. NULL: out of memory, or all is
+ * said. */
+void server_visit_end(void *to, struct visit_answer *answer);
 
 /* Zero means the default in brackets. */
 struct server_limits {

@@ -79,14 +79,19 @@ static void on_letter(void *arg, struct letter *letter) {
   struct worker *w = arg;
   if (!w->draining && atomic_load(&w->stopping))
     worker_drain(w);
-  if (letter)
-    connection_answered((struct errand *)letter);
+  struct errand *e = (struct errand *)letter;
+  if (e && e->kind == ERRAND_PIECE)
+    connection_piece(e);
+  else if (e)
+    connection_answered(e);
   else
     worker_change_door(w);
 }
 
 static void worker_ask(struct site *site, struct errand *e) {
   struct worker *w = site->owner;
+  if (e->kind == ERRAND_VISIT)
+    e->number = atomic_fetch_add(&w->commons->visits, 1) + 1;
   mailbox_post(w->commons->control, &e->letter); /* open for as long as a worker runs */
 }
 

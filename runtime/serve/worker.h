@@ -16,6 +16,7 @@ struct commons {
   struct server_limits limits; /* no zeroes */
   struct clients *clients;
   _Atomic unsigned connections; /* of all workers */
+  _Atomic uint64_t visits;      /* counted, for their numbers */
   atomic_bool ready;
   struct mailbox *control;                    /* where errands go */
   void (*ended)(void *arg, struct worker *w); /* on the worker's thread, as its last act */

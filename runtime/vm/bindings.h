@@ -29,6 +29,8 @@ int open_fs(lua_State *L);
 int open_require(lua_State *L);  /* sets the global `require` */
 int open_registry(lua_State *L); /* pushes what lua/perigee/registry.lua rounds off */
 int open_pick(lua_State *L);     /* pushes the function */
+int open_listing(lua_State *L);  /* pushes the function */
+int open_names(lua_State *L);    /* pushes the function */
 int open_env(lua_State *L);      /* pushes the function */
 int open_tries(lua_State *L);    /* pushes what lua/perigee/call.lua rounds off */
 

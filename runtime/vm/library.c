@@ -22,6 +22,8 @@ static const struct luaL_Reg namespaces[] = {
     {"process", open_process},
     {"fs", open_fs},
     {"pick", open_pick},
+    {"endpoints", open_listing},
+    {"services", open_names},
     {"env", open_env},
     {NULL, NULL},
 };

@@ -79,6 +79,7 @@ static void run(struct reader *r, struct buf *out) {
                        .target = r->target.data,
                        .target_length = r->target.length,
                        .request_body = &r->body,
+                       .request_headers = &r->headers,
                        .out = out};
   buf_clear(out);
   asked = NULL;
