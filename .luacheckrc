@@ -10,6 +10,8 @@ files["spec/registries/plugins"] = { read_globals = { "perigee" } }
 files["lua"] = { read_globals = { "perigee" } }
 -- What plugins see as `coroutine` is made here.
 files["lua/perigee/coroutine.lua"] = { globals = { "coroutine" } }
+files["lua/perigee/fuel.lua"] = { globals = { "pcall", "xpcall", "coroutine", "math" } }
+files["lua/perigee/view.lua"] = { self = false } -- one view for all picks
 files["lua/perigee/depth.lua"] = { globals = { "coroutine", "string", "table" } }
 files["examples/**/perigee.lua"] = { read_globals = { "env", "file", "host" } }
 files["examples/clients/openresty"] = { globals = { "ngx" } } -- nginx's own

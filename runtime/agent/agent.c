@@ -1,6 +1,7 @@
 #include "agent/agent.h"
 
 #include "agent/checks.h"
+#include "agent/choosers.h"
 #include "agent/configure.h"
 #include "agent/feedback.h"
 #include "agent/hooks.h"
@@ -155,6 +156,7 @@ static void on_tick(uv_timer_t *timer) {
   struct agent *a = timer->data;
   catalog_tick(a->catalog);
   feedback_tick(a->feedback);
+  choosers_tick(a->choosers);
   save_version(a);
   watches_tick(a->watches);
 }
@@ -258,6 +260,7 @@ static int make_parts(struct agent *a) {
   a->sets = sets_new(a->catalog, on_published, a);
   a->checks = checks_new(&a->loop, a->plugins);
   a->lag = lag_new(&a->loop);
+  a->choosers = choosers_new(&a->loop, a->vm, a->plugins, c->library);
   a->live = a->sets ? live_new(&a->loop, a->catalog, a->sets) : NULL;
   const struct watches_with with = {.loop = &a->loop,
                                     .io = a->io,
@@ -275,7 +278,7 @@ static int make_parts(struct agent *a) {
     sets_plan_by(a->sets, plans_planner(a->plans));
     a->watches = watches_new(&with);
   }
-  if (!a->watches || !a->checks || !a->lag ||
+  if (!a->watches || !a->checks || !a->lag || !a->choosers ||
       view_new(&node, server_workers(c->workers), &a->view) != 0 ||
       embedded_new(&a->loop, a->store, &registry_events, a, &a->embedded) != 0)
     return fail("cannot start", &f);
@@ -304,6 +307,8 @@ static int start_serving(struct agent *a) {
   struct server_config config = {.http = a->config->http,
                                  .run_dir = a->config->run_dir,
                                  .workers = server_workers(a->config->workers),
+                                 .pick_rules = choosers_rules(a->choosers),
+                                 .library = a->config->library,
                                  .version = PERIGEE_VERSION};
   if (server_start(&a->loop, &config, a->view, &agent_requests, a, &a->server, &f) != 0)
     return fail("cannot start", &f);
@@ -397,9 +402,11 @@ static void end_parts(struct agent *a) {
   watches_free(a->watches);
   plans_free(a->plans);
   checks_free(a->checks);
+  choosers_end(a->choosers);
   plugins_free(a->plugins);
   embedded_free(a->embedded); /* answers what is pending: no plugin may be there to ask again */
   vm_free(a->vm);
+  choosers_free(a->choosers);
   io_free(a->io);
   lag_free(a->lag);
   feedback_free(a->feedback);

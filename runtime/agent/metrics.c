@@ -1,5 +1,6 @@
 #include "agent/metrics.h"
 
+#include "agent/choosers.h"
 #include "agent/checks.h"
 #include "agent/feedback.h"
 #include "agent/hooks.h"
@@ -238,6 +239,7 @@ void agent_metrics(struct agent *a, struct buf *out) {
   routes_metrics(a->routes, out);
   live_metrics(a, out);
   plugin_metrics(a, out);
+  choosers_metrics(a->choosers, out);
   plugins_reload_metrics(a->plugins, out);
   reload_metrics(a->reload, out);
   lag_metrics(a->lag, out);

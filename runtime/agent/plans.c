@@ -181,15 +181,15 @@ static int plan(void *arg, const struct plan_question *q, struct plan_row *out, 
 
 /* ---- the configuration ---- */
 
-static int find_plugin(void *arg, const char *name, unsigned *changes, struct fault *f) {
+static int find_plugin(void *arg, const char *name, struct balancer_plugin *out, struct fault *f) {
   struct plugin *plugin;
   int r = plugins_get(arg, "balancer", name, &plugin, f);
   if (r != 0)
     return r;
-  *changes = plugin_changes(plugin);
-  return plugin_provides(plugin, "plan")
-             ? 0
-             : fault_set(f, -ENOSYS, "%s: the plugin does not plan", name);
+  *out = (struct balancer_plugin){.changes = plugin_changes(plugin),
+                                  .picks = plugin_provides(plugin, "pick"),
+                                  .standin = plugin_standin(plugin)};
+  return 0;
 }
 
 struct balancer_host plans_host(const struct config *config, struct plugins *plugins) {

@@ -194,7 +194,7 @@ int plugins_get(struct plugins *all, const char *kind, const char *name, struct 
   return 0;
 }
 
-static struct entry *entry_of(struct plugins *all, const struct plugin *p) {
+static struct entry *entry_of(const struct plugins *all, const struct plugin *p) {
   size_t i = 0;
   while (all->items[i].plugin != p)
     i++;
@@ -203,6 +203,11 @@ static struct entry *entry_of(struct plugins *all, const struct plugin *p) {
 
 bool plugins_allows(struct plugins *all, const struct plugin *p) {
   return quarantine_allows(&entry_of(all, p)->quarantine, clock_now_ns());
+}
+
+bool plugins_holds(struct plugins *all, const struct plugin *p) {
+  const struct quarantine *q = &entry_of(all, p)->quarantine;
+  return !q->on_trial && quarantine_holds(q, clock_now_ns());
 }
 
 void plugins_note(struct plugins *all, const struct plugin *p, bool fault) {

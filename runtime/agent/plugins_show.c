@@ -1,4 +1,5 @@
 /* plugins_show: what GET /v1/plugins and `perigee plugins` say of each. */
+#include "agent/choosers.h"
 #include "agent/plugins.h"
 #include "base/buf.h"
 #include "base/clock.h"
@@ -20,6 +21,7 @@ static void member_number(struct buf *out, const char *key, double n) {
 
 struct showing {
   const struct plugins *all;
+  const struct choosers *choosers;
   struct buf *out;
 };
 
@@ -30,12 +32,15 @@ static const char *state_of(const struct plugins *all, const struct plugin *p, b
                                          : "running";
 }
 
+/* What picks hold and what became of them is the workers' isolates', and counts as the plugin's. */
 static void show(void *arg, struct plugin *p, const struct quarantine *q) {
   const struct showing *to = arg;
   const struct plugins_reloads *reloads = plugins_reloads(to->all, p);
   struct buf *out = to->out;
+  struct chooser_sums picking;
   struct isolate_stats s;
   int64_t now = clock_now_ns();
+  bool picks = choosers_sums(to->choosers, p, &picking);
   isolate_stats(plugin_isolate(p), &s);
   buf_text(out, out->data[out->length - 1] == '[' ? "{\"kind\":" : ",{\"kind\":");
   buf_json_text(out, plugin_kind(p));
@@ -44,13 +49,15 @@ static void show(void *arg, struct plugin *p, const struct quarantine *q) {
   member_text(out, "summary", plugin_summary(p));
   member_text(out, "file", plugin_path(p));
   member_text(out, "hash", plugin_hash(p));
-  member_number(out, "memory", (double)s.memory);
+  member_number(out, "memory", (double)(s.memory + picking.memory));
   member_number(out, "memory_peak", (double)s.memory_peak);
   member_number(out, "tasks", (double)s.tasks);
   member_number(out, "handles", (double)s.handles);
   member_number(out, "turns", (double)s.turns);
-  member_number(out, "killed", (double)s.killed);
+  member_number(out, "killed", (double)(s.killed + picking.killed));
   member_number(out, "errors", (double)s.errors);
+  if (picks)
+    member_number(out, "picks", (double)picking.picks);
   member_number(out, "faults", (double)q->faults_total);
   member_number(out, "quarantines", (double)q->times);
   member_number(out, "quarantined_seconds",
@@ -62,10 +69,11 @@ static void show(void *arg, struct plugin *p, const struct quarantine *q) {
   buf_char(out, '}');
 }
 
-void plugins_show(const struct plugins *all, struct buf *out) {
+void plugins_show(const struct plugins *all, const struct choosers *choosers, struct buf *out) {
+  struct showing showing = {all, choosers, out};
   buf_char(out, '[');
   if (out->data)
-    plugins_each(all, show, &(struct showing){all, out});
+    plugins_each(all, show, &showing);
   buf_char(out, ']');
 }
 

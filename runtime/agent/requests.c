@@ -69,7 +69,7 @@ static void do_status(void *arg, reply_fn reply, void *to) {
 }
 
 static void write_plugins(struct agent *a, struct buf *out) {
-  plugins_show(a->plugins, out);
+  plugins_show(a->plugins, a->choosers, out);
 }
 
 static void do_plugins(void *arg, reply_fn reply, void *to) {

@@ -95,8 +95,9 @@ const struct command command_pick = {
         "Reads shared memory, as a program that links libperigee does: it works, and goes on "
         "working,\nwhile the agent is stopped. Of a service that is not known yet an agent that "
         "runs "
-        "is asked,\nwhich may watch it from then on (`resolve`). An IPv6 address is printed as "
-        "[ADDRESS]:PORT,\na unix socket as unix:PATH.",
+        "is asked,\nwhich may watch it from then on (`resolve`). Where a plugin picks, only the "
+        "agent's own\nanswers ask it (GET /v1/pick/SERVICE): here its standin picks. An IPv6 "
+        "address is printed as\n[ADDRESS]:PORT, a unix socket as unix:PATH.",
     .options =
         (const struct option[]){
             {"key", 'k', "KEY", "for balancers that hash: the same key, the same endpoint", false},

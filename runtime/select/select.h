@@ -14,6 +14,7 @@ struct select_state {
   uint64_t random;                /* the generator's state; any value */
   uint32_t cursor;                /* where a rotation goes on; any value */
   const struct select_load *load; /* NULL = nothing is known; outlives the state */
+  void *chooser;                  /* client/chooser.h's own; NULL: the balancer picks */
 };
 
 /* What a caller asks of one pick. NULL = all zeroes. */
@@ -21,6 +22,8 @@ struct select_ask {
   uint64_t hash;    /* select_hash of the key, or the caller's own; counts when `keyed` */
   uint32_t attempt; /* 0, and 1 more each time that the answer was one that the caller avoids */
   bool keyed;       /* without a key the balancers that hash take a random one */
+  const char *key;  /* what was hashed; NULL: there is none, or the caller hashed it */
+  size_t key_length;
 };
 
 struct select_balancer {

@@ -5,6 +5,7 @@
 #include "serve/listen.h"
 #include "serve/picks.h"
 #include "serve/worker.h"
+#include "vm/picker.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -33,7 +34,7 @@ struct server {
   struct letter *visits; /* of the asked ones, those that are answered in pieces */
   unsigned asked;        /* errands with the agent; the server's memory stays for their replies */
   struct counters *counters;
-  char *run_dir, *version, socket_path[300];
+  char *version, socket_path[300];
   uint16_t port;
   struct worker **workers;
   unsigned worker_count, opened, started;
@@ -241,7 +242,6 @@ static void server_free_memory(struct server *s) {
   free(s->workers);
   counters_free(s->counters);
   clients_free(s->commons.clients);
-  free(s->run_dir);
   free(s->version);
   free(s);
 }
@@ -359,10 +359,9 @@ static struct server *server_new(const struct server_config *config, struct view
   s->commons.ended = on_worker_ended;
   s->commons.arg = s;
   s->counters = counters_new(s->worker_count);
-  s->run_dir = strdup(config->run_dir);
   s->version = strdup(config->version ? config->version : "");
   s->workers = calloc(s->worker_count, sizeof *s->workers);
-  bool whole = s->commons.clients && s->counters && s->run_dir && s->version && s->workers;
+  bool whole = s->commons.clients && s->counters && s->version && s->workers;
   for (unsigned i = 0; whole && i < s->worker_count; i++)
     whole = (s->workers[i] = calloc(1, sizeof *s->workers[i])) != NULL;
   if (whole)
@@ -371,7 +370,17 @@ static struct server *server_new(const struct server_config *config, struct view
   return NULL;
 }
 
-static int worker_fill(struct server *s, unsigned number) {
+static struct picks *picks_of_worker(const struct server_config *config, struct worker *w,
+                                     unsigned number) {
+  const struct pickers_with with = {
+      .rules = config->pick_rules, .thread = number, .loop = &w->loop, .library = config->library};
+  struct pickers *pickers = config->pick_rules ? pickers_new(&with) : NULL;
+  if (config->pick_rules && !pickers)
+    return NULL;
+  return picks_new(config->run_dir, PICKS_ROOM, pickers);
+}
+
+static int worker_fill(struct server *s, const struct server_config *config, unsigned number) {
   struct worker *w = s->workers[number];
   int r = worker_open(w, &s->commons);
   if (r != 0)
@@ -383,7 +392,7 @@ static int worker_fill(struct server *s, unsigned number) {
   site->counters = counters_of(s->counters, number);
   site->all_counters = s->counters;
   site->all_count = s->worker_count;
-  site->picks = picks_new(s->run_dir, PICKS_ROOM);
+  site->picks = picks_of_worker(config, w, number);
   s->opened++;
   return site->picks ? 0 : -ENOMEM;
 }
@@ -426,10 +435,11 @@ static int take(int *fd) {
 }
 
 /* The workers, and what they listen on; then their threads, once nothing more can fail. */
-static int workers_start(struct server *s, struct sockets *sockets) {
+static int workers_start(struct server *s, const struct server_config *config,
+                         struct sockets *sockets) {
   int r = 0;
   for (unsigned i = 0; r == 0 && i < s->worker_count; i++) {
-    r = worker_fill(s, i);
+    r = worker_fill(s, config, i);
     if (r == 0 && i < sockets->tcp_count)
       r = worker_listen(s->workers[i], take(&sockets->tcp[i]), false, false);
   }
@@ -475,7 +485,7 @@ int server_start(uv_loop_t *control, const struct server_config *config, struct 
   }
   turns_start(s);
   view_commit(view);
-  r = workers_start(s, &sockets);
+  r = workers_start(s, config, &sockets);
   if (r != 0) {
     fault_set(f, r, "cannot start the HTTP server's workers: %s.", strerror(-r));
     sockets_close(&sockets);

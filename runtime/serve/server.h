@@ -78,6 +78,9 @@ struct server_limits {
 struct server_config {
   const char *http;    /* "127.0.0.1:8500"; NULL = none; port 0 = any free one */
   const char *run_dir; /* for the catalog, and the socket RUN_DIR/perigee.sock (0600) */
+  struct pick_rules
+      *pick_rules;     /* which services plugins pick for; NULL: none. Outlives `stopped` */
+  const char *library; /* the directory that holds lua/, for these plugins */
   unsigned workers;    /* 1 to 64; 0 = the cores there are, at most 4. At most view_new's */
   size_t body_limit;   /* limits.body_bytes by its older name; 0 = see there */
   const char *version; /* perigee's */

@@ -20,6 +20,7 @@ static void worker_settle(struct worker *w) {
     return;
   uv_close((uv_handle_t *)&w->grace, NULL);
   deadlines_close(&w->deadlines);
+  picks_end(w->site.picks);
   mailbox_close(&w->inbox, NULL);
 }
 

@@ -11,8 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-const char *const library_names[] = {"depth",    "coroutine", "task", "instance",
-                                     "registry", "call",      NULL};
+const char *const library_names[] = {"depth", "coroutine", "task", "instance", "registry",
+                                     "call",  "fuel",      "view", NULL};
 
 static int library_read(const char *directory, const char *name, struct library_chunk *chunk,
                         struct fault *f) {
@@ -123,6 +123,10 @@ int vm_catalog(struct vm *vm, struct perigee **out) {
   int r = vm->catalog ? 0 : vm->run_dir ? perigee_open(&vm->catalog, vm->run_dir) : -ENOENT;
   *out = vm->catalog;
   return r;
+}
+
+void vm_pick_by(struct vm *vm, struct pickers *pickers) {
+  vm->pickers = pickers;
 }
 
 void vm_stats(const struct vm *vm, struct vm_stats *out) {

@@ -48,7 +48,7 @@ static void site_make(void) {
   view_commit(site.view);
   registration_state_unref(s);
   registration_unref(r);
-  site.picks = picks_new("/nonexistent", 4);
+  site.picks = picks_new("/nonexistent", 4, NULL);
   site.version = "0";
   site.ready = &ready;
   site.counters = counters_new(1);
