@@ -126,7 +126,7 @@ static int plan_take(struct set *s, int64_t now, const struct plan_row **plan) {
   const struct planner *planner = all->planner;
   bool differs = false;
   *plan = NULL;
-  if (!planner)
+  if (!planner || !planner->wants(planner->arg, s->service))
     return 0;
   if (scratch_reserve((void **)&all->plan, &all->plan_room, s->rows.count, sizeof *all->plan) != 0)
     return -ENOMEM;
