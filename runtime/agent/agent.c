@@ -1,5 +1,6 @@
 #include "agent/agent.h"
 
+#include "agent/builds.h"
 #include "agent/checks.h"
 #include "agent/choosers.h"
 #include "agent/configure.h"
@@ -104,7 +105,7 @@ static void become_ready(struct agent *a) {
   static const int64_t patience_us = 3000000;
   if (a->ready || a->stops)
     return;
-  bool loaded = watches_ready(a->watches);
+  bool loaded = watches_ready(a->watches) && sets_working(a->sets) == 0;
   if (!loaded && clock_wall_us() - a->started_us < patience_us)
     return;
   if (!loaded)
@@ -258,6 +259,8 @@ static int make_parts(struct agent *a) {
     return 1;
   store_each(a->store, "meta", read_version, a);
   a->sets = sets_new(a->catalog, on_published, a);
+  if (a->sets)
+    builds_elsewhere(&a->loop, a->sets);
   a->checks = checks_new(&a->loop, a->plugins);
   a->lag = lag_new(&a->loop);
   a->choosers = choosers_new(&a->loop, a->vm, a->plugins, c->library);
