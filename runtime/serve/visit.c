@@ -65,7 +65,7 @@ static size_t read_headers(const char *lines, struct visit_pair *out, char **at)
   size_t n = 0;
   for (const char *end; (end = strchr(lines, '\n')); lines = end + 1) {
     const char *colon = memchr(lines, ':', (size_t)(end - lines));
-    if (!colon)
+    if (!colon || end - colon < 2) /* a folded line's rest */
       continue;
     out[n].name = put(at, lines, (size_t)(colon - lines));
     out[n++].value = put(at, colon + 2, (size_t)(end - colon - 2));
