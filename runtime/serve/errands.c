@@ -110,7 +110,8 @@ void errands_on_prepare(uv_prepare_t *prepare) {
     list_add(&s->sealed, l);
 }
 
-void errands_send(struct server *s) {
+/* Hands the sealed replies to their workers. */
+static void replies_send(struct server *s) {
   struct letter *l;
   while ((l = list_take(&s->sealed))) {
     struct worker *w = ((struct errand *)l)->worker;
@@ -119,12 +120,18 @@ void errands_send(struct server *s) {
   }
 }
 
+void errands_drop(struct server *s) {
+  struct letter *l;
+  while ((l = list_take(&s->replied)) || (l = list_take(&s->sealed)))
+    errand_free((struct errand *)l);
+}
+
 void errands_on_check(uv_check_t *check) {
   struct server *s = check->data;
   if (!s->sealed.first)
     return;
   view_commit(s->view);
-  errands_send(s);
+  replies_send(s);
   if (!s->replied.first)
     uv_idle_stop(&s->idle);
 }

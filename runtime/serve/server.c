@@ -58,8 +58,7 @@ void server_close(struct server *s) {
     worker_close(s->workers[i], i < s->started);
   if (*s->socket_path)
     unlink(s->socket_path);
-  errands_on_prepare(&s->prepare);
-  errands_send(s); /* which frees them, as the inboxes are closed */
+  errands_drop(s);
   mailbox_close(&s->control, on_control_closed);
   uv_close((uv_handle_t *)&s->prepare, on_handle_closed);
   uv_close((uv_handle_t *)&s->check, on_handle_closed);

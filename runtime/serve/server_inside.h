@@ -43,4 +43,4 @@ void server_free(struct server *s);
 void errands_deliver(void *server, struct letter *letter);
 void errands_on_prepare(uv_prepare_t *prepare);
 void errands_on_check(uv_check_t *check);
-void errands_send(struct server *s); /* hands the sealed replies to their workers */
+void errands_drop(struct server *s); /* replies that nobody waits for any more: no worker is left */
