@@ -2,6 +2,7 @@
  * of `struct turn` that the signal handler of turn.c reads. */
 #pragma once
 
+#include "base/alarms.h"
 #include "base/fault.h"
 #include "vm/isolate.h"
 #include "vm/task.h"
@@ -53,6 +54,10 @@ struct vm {
   struct perigee *catalog; /* NULL until somebody picks */
   struct library_chunk *library;
   uv_idle_t idle; /* runs while `ready` is not empty */
+  struct alarms alarms; /* what its tasks wait for: naps, deadlines */
+  uv_timer_t timer;     /* of the first of them */
+  unsigned closing;     /* of the two handles: how many are still open */
+  bool scripted;
   uint64_t pass;  /* of the queue of ready tasks, counted */
   struct task *ready, **ready_tail;
   size_t isolates, memory;
@@ -93,6 +98,13 @@ struct isolate {
 
 /* vm.c: has tasks_run called in the loop's next turn. */
 void vm_wake(struct vm *vm);
+
+/* due.c: a time that something waits for, embedded in what waits; `fire` is set by its owner. A
+ * due_stop for each due_start that was 0, whether it fired or not. Nothing is due in less than 1 ms.
+ */
+void due_open(struct vm *vm);
+int due_start(struct vm *vm, struct alarm *a, int64_t ns); /* from now; 0 or -ENOMEM */
+void due_stop(struct vm *vm, struct alarm *a);
 
 /* memory.c */
 void *memory_account(void *isolate, void *p, size_t old_size, size_t new_size);

@@ -86,14 +86,19 @@ int vm_new(const struct vm_config *config, struct vm **out, struct fault *f) {
     return code;
   }
   vm->host = config->host ? value_ref(config->host) : NULL;
+  vm->scripted = config->scripted;
   vm->idle.data = vm;
   uv_idle_init(vm->loop, &vm->idle);
+  due_open(vm);
+  vm->closing = 2;
   *out = vm;
   return 0;
 }
 
-static void on_closed(uv_handle_t *idle) {
-  free(idle->data);
+static void on_closed(uv_handle_t *handle) {
+  struct vm *vm = handle->data;
+  if (--vm->closing == 0)
+    free(vm);
 }
 
 void vm_free(struct vm *vm) {
@@ -104,7 +109,9 @@ void vm_free(struct vm *vm) {
   library_free(vm);
   perigee_close(vm->catalog);
   value_unref(vm->host);
+  alarms_free(&vm->alarms);
   uv_close((uv_handle_t *)&vm->idle, on_closed);
+  uv_close((uv_handle_t *)&vm->timer, on_closed);
 }
 
 uv_loop_t *vm_loop(const struct vm *vm) {
