@@ -19,6 +19,7 @@
 #include "vm/grant.h"
 #include "vm/http_options.h"
 #include "vm/inside.h"
+#include "vm/script.h"
 
 /* Bodies are outside the isolate's account while they are on their way: together at most this many
  * times its memory limit. */
@@ -201,6 +202,67 @@ static void ask_cancel(void *operation) {
     exchange_free(x);
 }
 
+/* ---- scripted ---- */
+
+static void set_text(lua_State *L, const char *name, const char *text, size_t length) {
+  if (text)
+    lua_pushlstring(L, text, length);
+  else
+    lua_pushnil(L);
+  lua_setfield(L, -2, name);
+}
+
+/* Asks the script's `verb` with the request as a table. */
+static int script_http(lua_State *L, const char *verb, const struct http_options *options) {
+  const struct fetch_options *o = &options->fetch;
+  char late[300];
+  lua_createtable(L, 0, 8);
+  set_text(L, "method", o->method, strlen(o->method));
+  set_text(L, "url", o->url, strlen(o->url));
+  set_text(L, "body", o->body, o->body_length);
+  set_text(L, "unix", o->unix_path, o->unix_path ? strlen(o->unix_path) : 0);
+  lua_pushboolean(L, o->stream);
+  lua_setfield(L, -2, "stream");
+  lua_pushboolean(L, options->any_status);
+  lua_setfield(L, -2, "any_status");
+  lua_newtable(L);
+  for (int i = 0; o->headers && o->headers[i]; i++) {
+    lua_pushstring(L, o->headers[i]);
+    lua_rawseti(L, -2, i + 1);
+  }
+  lua_setfield(L, -2, "lines");
+  snprintf(late, sizeof late, "%s %s: no response in time", o->method, o->url);
+  return script_ask(L, verb, 1, o->timeout_ms, late);
+}
+
+/* What a call returns for response_call(request, { status, reason, body, headers = { ... } }). */
+static int response_call(lua_State *L) {
+  struct fetch_header headers[100];
+  struct fetch_response r = {.headers = headers};
+  struct exchange x = {.response = &r};
+  lua_getfield(L, 1, "method");
+  snprintf(x.method, sizeof x.method, "%s", luaL_checkstring(L, -1));
+  lua_getfield(L, 1, "url");
+  r.url = luaL_checkstring(L, -1);
+  x.any_status = option_flag(L, 1, "any_status");
+  r.status = (int)option_integer(L, 2, "status", 100, 599, 200);
+  lua_getfield(L, 2, "reason");
+  r.reason = luaL_optstring(L, -1, "");
+  lua_getfield(L, 2, "body");
+  r.body = luaL_optlstring(L, -1, "", &r.body_length);
+  lua_getfield(L, 2, "headers");
+  luaL_checktype(L, -1, LUA_TTABLE);
+  int from = lua_gettop(L);
+  luaL_checkstack(L, 220, "headers");
+  lua_pushnil(L);
+  while (r.header_count < 100 && lua_next(L, from)) { /* names and values stay on the stack */
+    headers[r.header_count].name = luaL_checkstring(L, -2);
+    headers[r.header_count++].value = luaL_checkstring(L, -1);
+    lua_pushvalue(L, -2);
+  }
+  return push_outcome(L, &(struct telling){&x, true});
+}
+
 /* ---- asking ---- */
 
 /* The isolate's own, for as long as its state. */
@@ -227,27 +289,31 @@ static bool may_connect(lua_State *L, const char *url, const char *unix_path) {
   return may;
 }
 
-/* NULL with three values pushed where it cannot start. */
-static struct exchange *exchange_start(lua_State *L, const char *method, const char *url, int index,
-                                       bool send) {
-  struct http_options options;
-  struct fault fault;
+/* False with three values pushed where it may not be asked. */
+static bool read_request(lua_State *L, const char *method, const char *url, int index, bool send,
+                         struct http_options *out) {
   lua_settop(L, index);
-  http_options_read(L, index, method, url, send, &options);
-  options.fetch.budget = budget_of(L);
+  http_options_read(L, index, method, url, send, out);
+  out->fetch.budget = budget_of(L);
   wait_check(L);
-  if (!may_connect(L, options.fetch.url, options.fetch.unix_path))
-    return NULL;
-  options.fetch.stay = !granted_everywhere(L);
+  if (!may_connect(L, out->fetch.url, out->fetch.unix_path))
+    return false;
+  out->fetch.stay = !granted_everywhere(L);
+  return true;
+}
+
+/* NULL with three values pushed where it cannot start. */
+static struct exchange *exchange_start(lua_State *L, const struct http_options *options) {
+  struct fault fault;
   struct exchange *x = calloc(1, sizeof *x);
   if (!x) {
     push_error(L, -ENOMEM, "out of memory");
     return NULL;
   }
-  x->any_status = options.any_status;
-  x->stream = options.fetch.stream;
-  snprintf(x->method, sizeof x->method, "%s", method);
-  int rc = fetch_start(io_of(L), &options.fetch, on_response, x, &x->fetch, &fault);
+  x->any_status = options->any_status;
+  x->stream = options->fetch.stream;
+  snprintf(x->method, sizeof x->method, "%s", options->fetch.method);
+  int rc = fetch_start(io_of(L), &options->fetch, on_response, x, &x->fetch, &fault);
   if (rc < 0) {
     free(x);
     push_error(L, rc, "%s", fault.text);
@@ -257,7 +323,12 @@ static struct exchange *exchange_start(lua_State *L, const char *method, const c
 }
 
 static int ask(lua_State *L, const char *method, const char *url, int index) {
-  struct exchange *x = exchange_start(L, method, url, index, false);
+  struct http_options options;
+  if (!read_request(L, method, url, index, false, &options))
+    return 3;
+  if (scripted(L))
+    return script_http(L, "http", &options);
+  struct exchange *x = exchange_start(L, &options);
   return x ? task_wait(L, x, ask_cancel, &x->asker) : 3;
 }
 
@@ -283,7 +354,12 @@ static int request_call(lua_State *L) {
 
 static int open_call(lua_State *L) {
   const char *method = luaL_checkstring(L, 1), *url = luaL_checkstring(L, 2);
-  struct exchange *x = exchange_start(L, method, url, 3, true);
+  struct http_options options;
+  if (!read_request(L, method, url, 3, true, &options))
+    return 3;
+  if (scripted(L))
+    return script_http(L, "open", &options);
+  struct exchange *x = exchange_start(L, &options);
   if (!x)
     return 3;
   push_exchange(L, x);
@@ -425,6 +501,11 @@ static void keep_function(lua_State *L, lua_CFunction open, const char *name, co
   lua_getfield(L, -1, name);
   lua_setfield(L, LUA_REGISTRYINDEX, kept);
   lua_pop(L, 1);
+}
+
+int open_http_response(lua_State *L) {
+  lua_pushcfunction(L, response_call);
+  return 1;
 }
 
 int open_http(lua_State *L) {

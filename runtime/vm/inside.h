@@ -42,7 +42,6 @@ struct library_chunk {
   char *source;
   size_t length;
 };
-extern const char *const library_names[]; /* vm.c; NULL ends it */
 
 struct vm {
   uv_loop_t *loop;
@@ -53,11 +52,13 @@ struct vm {
   char *run_dir;
   struct perigee *catalog; /* NULL until somebody picks */
   struct library_chunk *library;
+  size_t library_count;
   uv_idle_t idle; /* runs while `ready` is not empty */
   struct alarms alarms; /* what its tasks wait for: naps, deadlines */
   uv_timer_t timer;     /* of the first of them */
   unsigned closing;     /* of the two handles: how many are still open */
   bool scripted;
+  struct spec_bench *bench; /* of the test that runs: bind_spec.c */
   uint64_t pass;  /* of the queue of ready tasks, counted */
   struct task *ready, **ready_tail;
   size_t isolates, memory;
@@ -143,6 +144,7 @@ bool task_ended(const struct task *t);
 int task_status(const struct task *t, const char **text);
 lua_State *
 task_stack(const struct task *t); /* of one whose status is 0: all on it are its results */
+int task_push_results(lua_State *L, const struct task *t); /* pushes them; how many */
 struct task *task_running(lua_State *L);
 const char *task_subject(lua_State *L); /* of the running task; NULL: none */
 bool task_can_slice(lua_State *L);      /* may be yielded here by a hook, and resumed as it was */

@@ -94,10 +94,16 @@ void library_open(lua_State *L) {
   open_require(L);
   push_host(L);
   int host = lua_gettop(L);
-  for (size_t i = 0; library_names[i]; i++)
+  if (vm->scripted)
+    open_spec(L, host);
+  for (size_t i = 0; i < vm->library_count; i++)
     run_chunk(L, &vm->library[i], perigee, host);
   lua_getfield(L, host, "instance");
   lua_setfield(L, LUA_REGISTRYINDEX, "instance");
+  lua_getfield(L, host, "script");
+  lua_setfield(L, LUA_REGISTRYINDEX, "script");
+  lua_getfield(L, host, "spec");
+  lua_setfield(L, LUA_REGISTRYINDEX, "spec");
   lua_pushvalue(L, perigee);
   lua_setglobal(L, "perigee");
   lua_settop(L, 0);

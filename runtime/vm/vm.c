@@ -11,8 +11,9 @@
 #include <string.h>
 #include <unistd.h>
 
-const char *const library_names[] = {"depth",    "coroutine", "task", "instance",
-                                     "registry", "call",      NULL};
+/* In this order; the last is a scripted vm's only. */
+static const char *const library_names[] = {"depth",    "coroutine", "task", "instance",
+                                            "registry", "call",      "test"};
 
 static int library_read(const char *directory, const char *name, struct library_chunk *chunk,
                         struct fault *f) {
@@ -34,7 +35,7 @@ static int library_read(const char *directory, const char *name, struct library_
 }
 
 static void library_free(struct vm *vm) {
-  for (size_t i = 0; vm->library && library_names[i]; i++)
+  for (size_t i = 0; vm->library && i < vm->library_count; i++)
     free(vm->library[i].source);
   free(vm->library);
   free(vm->directory);
@@ -42,11 +43,11 @@ static void library_free(struct vm *vm) {
 }
 
 static int library_load(struct vm *vm, const char *directory, struct fault *f) {
-  size_t count = sizeof library_names / sizeof *library_names;
-  vm->library = calloc(count, sizeof *vm->library);
+  vm->library_count = sizeof library_names / sizeof *library_names - (vm->scripted ? 0 : 1);
+  vm->library = calloc(vm->library_count, sizeof *vm->library);
   if (!vm->library)
     return fault_set(f, -ENOMEM, "out of memory");
-  for (size_t i = 0; library_names[i]; i++) {
+  for (size_t i = 0; i < vm->library_count; i++) {
     int code = library_read(directory, library_names[i], &vm->library[i], f);
     if (code != 0)
       return code;
@@ -76,6 +77,7 @@ int vm_new(const struct vm_config *config, struct vm **out, struct fault *f) {
   vm->directory = strdup(config->library);
   vm->run_dir = config->run_dir ? strdup(config->run_dir) : NULL;
   vm->registry = config->registry;
+  vm->scripted = config->scripted;
   bool whole = vm->directory && (vm->run_dir || !config->run_dir);
   int code = whole ? library_load(vm, config->library, f) : fault_set(f, -ENOMEM, "out of memory");
   if (code == 0)
@@ -86,7 +88,6 @@ int vm_new(const struct vm_config *config, struct vm **out, struct fault *f) {
     return code;
   }
   vm->host = config->host ? value_ref(config->host) : NULL;
-  vm->scripted = config->scripted;
   vm->idle.data = vm;
   uv_idle_init(vm->loop, &vm->idle);
   due_open(vm);
