@@ -59,11 +59,13 @@ int arena_chunk(struct arena *a, enum catalog_map_granule map, uint32_t i) {
   if (catalog_load32(&chunks[i / CATALOG_CHUNK]))
     return 0;
   uint32_t granules = catalog_granules((uint64_t)item_size(map) * CATALOG_CHUNK);
+  uint32_t fresh = a->fresh;
   int r = arena_take(a, granules, &granule);
   if (r < 0)
     return r;
   uint64_t *words = arena_at(a, granule);
-  for (uint32_t w = 0; w < granules * CATALOG_GRANULE / 8; w++)
+  madvise(words, granules * CATALOG_GRANULE, MADV_POPULATE_WRITE); /* one fault for all its pages */
+  for (uint32_t w = 0; granule < fresh && w < granules * CATALOG_GRANULE / 8; w++)
     if (words[w])
       catalog_store64(&words[w], 0);
   chunks = arena_at(a, map); /* growing may have moved the mapping */
@@ -186,6 +188,7 @@ static bool take_free(struct arena *a, uint32_t granules, uint32_t *granule) {
     return false;
   mark(a, g, granules, true);
   a->next = g + granules;
+  a->fresh = a->next > a->fresh ? a->next : a->fresh;
   *granule = g;
   return true;
 }

@@ -25,6 +25,7 @@ struct arena {
   uint32_t taken;           /* granules in use or resting */
   uint32_t resting;         /* granules that rest */
   uint32_t next;            /* where the search for free granules goes on */
+  uint32_t fresh;           /* from here on none has ever been taken: their bytes are zero */
   uint64_t *used;           /* a bit a granule */
   struct arena_rest *rests; /* a ring, oldest first */
   uint32_t rest_first, rest_count, rest_room;

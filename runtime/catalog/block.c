@@ -116,7 +116,7 @@ static int place(struct block_draft *d, uint32_t count, size_t size, uint32_t *a
   return r;
 }
 
-static int put_text(struct block_draft *d, const char *text, uint32_t *at) {
+static inline int put_text(struct block_draft *d, const char *text, uint32_t *at) {
   size_t length = text ? strlen(text) : 0, padded = 2 + ((length + 1) & ~(size_t)1);
   if (length > CATALOG_TEXT_MAX)
     return -EINVAL;

@@ -43,7 +43,7 @@ static void begin(struct slots *s, struct arena *a, uint32_t slot, uint32_t gene
   catalog_store32(&live->in_flight, 0);
   catalog_store64(&live->latency_ns, 0);
   catalog_store64(&live->ejected_until_ns, 0);
-  catalog_store64(&live->born_ns, (uint64_t)arena_coarse_ns());
+  catalog_store64(&live->born_ns, 0);
   catalog_release32(&live->generation, generation);
   s->taken[slot] = 1;
   s->in_use++;

@@ -2,6 +2,7 @@
  * RUN_DIR/lock; control thread only. Readers need nothing of it: see reader.h and LAYOUT.md. */
 #pragma once
 
+#include "catalog/endpoint.h"
 #include "catalog/rules.h"
 
 #include <stddef.h>
@@ -30,29 +31,6 @@ void catalog_slot_free(struct catalog_writer *w, uint32_t slot);
  * 0 and the slot, now taken, or -ENOENT. */
 int catalog_slot_adopt(struct catalog_writer *w, const char *service, const char *id,
                        uint32_t *slot, uint32_t *generation);
-
-struct catalog_pair {
-  const char *key, *value;
-};
-struct catalog_port {
-  const char *name;
-  uint16_t port;
-};
-
-/* One endpoint as handed to the writer; everything is copied. */
-struct catalog_endpoint {
-  const char *id, *address, *zone;
-  const char *const *tags;
-  const struct catalog_pair *meta;
-  const struct catalog_port *ports;
-  uint32_t slot, slot_generation;
-  uint16_t port, tag_count, meta_count, port_count;
-  uint16_t tier;
-  uint8_t status;   /* 0 passing, 1 warning, 2 critical */
-  bool ejected;     /* an outlier: not picked while another healthy one is left */
-  double weight;    /* >= 0, finite; 0 is never picked */
-  uint64_t born_ns; /* when it came or became healthy, for slow start; 0 = long ago */
-};
 
 /* Publishes one service's snapshot. `balancer` names the algorithm (select.h's table), NULL the
  * default. `service` is 1 to 255 bytes. `moves_version` is 0 for what nobody should wake for

@@ -143,8 +143,8 @@ static struct instance *read_instance(struct reading *r, const char *id, const c
   size_t tag_count = value_length(tags), meta_count = value_fields(meta),
          port_count = value_fields(ports);
   const char **tag_list = calloc(tag_count + 1, sizeof *tag_list);
-  struct instance_pair *meta_list = calloc(meta_count + 1, sizeof *meta_list);
-  struct instance_port *port_list = calloc(port_count + 1, sizeof *port_list);
+  struct catalog_pair *meta_list = calloc(meta_count + 1, sizeof *meta_list);
+  struct catalog_port *port_list = calloc(port_count + 1, sizeof *port_list);
   struct instance *in = NULL;
   if (tag_list && meta_list && port_list) {
     for (size_t i = 0; i < tag_count; i++)

@@ -263,7 +263,7 @@ static struct instance *read_instance(struct reader *rd) {
   d.port = (uint16_t)read_bytes(rd, 2);
   d.weight = read_number(rd);
   d.port_count = (uint16_t)read_count(rd, 2, 6);
-  struct instance_port *ports = read_array(rd, d.port_count, sizeof *ports);
+  struct catalog_port *ports = read_array(rd, d.port_count, sizeof *ports);
   for (int i = 0; ports && i < d.port_count; i++) {
     ports[i].name = read_string(rd);
     ports[i].port = (uint16_t)read_bytes(rd, 2);
@@ -273,7 +273,7 @@ static struct instance *read_instance(struct reader *rd) {
   for (int i = 0; tags && i < d.tag_count; i++)
     tags[i] = read_string(rd);
   d.meta_count = (uint16_t)read_count(rd, 2, 8);
-  struct instance_pair *meta = read_array(rd, d.meta_count, sizeof *meta);
+  struct catalog_pair *meta = read_array(rd, d.meta_count, sizeof *meta);
   for (int i = 0; meta && i < d.meta_count; i++) {
     meta[i].key = read_string(rd);
     meta[i].value = read_string(rd);

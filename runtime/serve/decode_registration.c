@@ -29,8 +29,8 @@ struct decoding {
   json_t *root;
   struct instance_draft instance;
   const char *tags[TAGS_MAX];
-  struct instance_pair meta[META_MAX];
-  struct instance_port ports[PORTS_MAX];
+  struct catalog_pair meta[META_MAX];
+  struct catalog_port ports[PORTS_MAX];
   struct registration draft;
   struct check_definition checks[CHECKS_MAX];
 };
@@ -112,7 +112,7 @@ static int read_tags(struct decoding *d) {
 }
 
 static int by_key(const void *a, const void *b) {
-  const struct instance_pair *x = a, *y = b;
+  const struct catalog_pair *x = a, *y = b;
   return strcmp(x->key, y->key);
 }
 
@@ -131,7 +131,7 @@ static int read_meta(struct decoding *d) {
     }
     if (!*key || strlen(key) > META_KEY_MAX || json_string_length(item) > META_VALUE_MAX)
       return wrong(d, "Invalid service metadata: a key has 1 to 128 bytes, a value at most 512");
-    d->meta[n++] = (struct instance_pair){.key = key, .value = json_string_value(item)};
+    d->meta[n++] = (struct catalog_pair){.key = key, .value = json_string_value(item)};
   }
   qsort(d->meta, n, sizeof d->meta[0], by_key);
   d->instance.meta = d->meta;
@@ -140,7 +140,7 @@ static int read_meta(struct decoding *d) {
 }
 
 static int by_port_name(const void *a, const void *b) {
-  const struct instance_port *x = a, *y = b;
+  const struct catalog_port *x = a, *y = b;
   return strcmp(x->name, y->name);
 }
 
@@ -165,7 +165,7 @@ static int read_ports(struct decoding *d) {
       return 400;
     if (!name || !name_valid(name, strlen(name)) || port < 0)
       return wrong(d, "Request decode failed: each of Ports needs a Name and a Port");
-    d->ports[i] = (struct instance_port){.name = name, .port = (uint16_t)port};
+    d->ports[i] = (struct catalog_port){.name = name, .port = (uint16_t)port};
     if (chosen || i == 0)
       standard = (uint16_t)port;
   }

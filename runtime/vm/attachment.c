@@ -10,19 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct attachment {
-  struct plugin *plugin;
-  struct value *options;
-  char *subject;
-  int ref_options, ref_ctx;
-  struct call *calls;
-  bool ending;
-};
-
 struct call {
   struct task_watch watch; /* first: on_ended gets it */
   struct call *next, **link;
-  struct isolate *isolate;
+  struct edition *edition;
   call_done_fn done;
   void *arg;
 };
@@ -72,37 +63,71 @@ static void push_ctx_metatable(lua_State *L) {
   lua_setfield(L, -2, "__metatable");
 }
 
-static int attach_body(lua_State *L, void *arg) {
-  struct attachment *a = arg;
-  push_value(L, a->options);
-  a->ref_options = luaL_ref(L, LUA_REGISTRYINDEX);
+struct making {
+  struct use *use;
+  const char *service;
+};
+
+static int use_body(lua_State *L, void *arg) {
+  const struct making *m = arg;
+  push_value(L, m->use->options);
+  m->use->ref_options = luaL_ref(L, LUA_REGISTRYINDEX);
   lua_newtable(L);
   push_ctx_metatable(L);
   lua_setmetatable(L, -2);
-  a->ref_ctx = luaL_ref(L, LUA_REGISTRYINDEX);
+  if (m->service) {
+    lua_pushstring(L, m->service);
+    lua_setfield(L, -2, "service");
+  }
+  m->use->ref_ctx = luaL_ref(L, LUA_REGISTRYINDEX);
   return 0;
+}
+
+int use_make(struct attachment *a, const struct edition *e, struct use *out,
+             struct findings *findings) {
+  struct fault f;
+  struct making m = {out, a->service};
+  *out = (struct use){.ref_options = LUA_NOREF, .ref_ctx = LUA_NOREF};
+  if (schema_check(e->schema, a->written, a->path, findings, &out->options) > 0)
+    return -EINVAL;
+  int code = isolate_enter(e->isolate, use_body, &m, &f);
+  out->made = true;
+  if (code == 0)
+    return 0;
+  findings_add(findings, a->written, a->path, "%s", f.text);
+  use_clear(out, e);
+  return code;
+}
+
+void use_clear(struct use *u, const struct edition *e) {
+  if (u->made && !isolate_dead(e->isolate)) {
+    luaL_unref(e->isolate->L, LUA_REGISTRYINDEX, u->ref_options);
+    luaL_unref(e->isolate->L, LUA_REGISTRYINDEX, u->ref_ctx);
+  }
+  value_unref(u->options);
+  *u = (struct use){0};
 }
 
 int plugin_attach(struct plugin *p, const struct value *options, const char *path,
                   struct attachment **out, struct findings *findings) {
   struct attachment *a = calloc(1, sizeof *a);
-  struct fault f;
-  if (!a)
-    return -ENOMEM;
-  a->plugin = p;
-  a->ref_options = a->ref_ctx = LUA_NOREF;
-  if (schema_check(p->schema, options, path, findings, &a->options) > 0) {
+  if (!a || !(a->path = strdup(path))) {
     free(a);
-    return -EINVAL;
+    return -ENOMEM;
   }
-  int code = isolate_enter(p->isolate, attach_body, a, &f);
-  if (code != 0) {
-    findings_add(findings, options, path, "%s", f.text);
+  a->plugin = p;
+  a->written = options ? value_ref(options) : NULL;
+  a->next = p->attachments;
+  a->link = &p->attachments;
+  if (a->next)
+    a->next->link = &a->next;
+  p->attachments = a;
+  int code = use_make(a, p->editions[NOW], &a->uses[NOW], findings);
+  if (code == 0)
+    *out = a;
+  else
     attachment_free(a);
-    return code;
-  }
-  *out = a;
-  return 0;
+  return code;
 }
 
 struct plugin *attachment_plugin(const struct attachment *a) {
@@ -110,17 +135,22 @@ struct plugin *attachment_plugin(const struct attachment *a) {
 }
 
 const struct value *attachment_options(const struct attachment *a) {
-  return a->options;
+  return a->uses[NOW].options;
+}
+
+void attachment_follow(struct attachment *a, const struct attachment_events *events, void *arg) {
+  a->events = events;
+  a->events_arg = arg;
 }
 
 struct naming {
-  struct attachment *attachment;
+  const struct use *use;
   const char *service;
 };
 
 static int service_body(lua_State *L, void *arg) {
   struct naming *n = arg;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, n->attachment->ref_ctx);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, n->use->ref_ctx);
   lua_pushstring(L, n->service);
   lua_setfield(L, -2, "service");
   lua_pushnil(L);
@@ -129,8 +159,17 @@ static int service_body(lua_State *L, void *arg) {
 }
 
 int attachment_service(struct attachment *a, const char *service) {
-  struct naming n = {a, service};
-  return isolate_enter(a->plugin->isolate, service_body, &n, NULL);
+  char *copy = strdup(service);
+  int code = copy ? 0 : -ENOMEM;
+  for (int i = 0; code == 0 && i < PLACES; i++) {
+    struct naming n = {&a->uses[i], service};
+    if (a->uses[i].made)
+      code = isolate_enter(a->plugin->editions[i]->isolate, service_body, &n, NULL);
+  }
+  free(code == 0 ? a->service : copy);
+  if (code == 0)
+    a->service = copy;
+  return code;
 }
 
 int attachment_subject(struct attachment *a, const char *address) {
@@ -142,15 +181,33 @@ int attachment_subject(struct attachment *a, const char *address) {
   return 0;
 }
 
+/* Whose call's `done` runs just now. */
+static _Thread_local const struct edition *telling;
+
+bool plugin_told_by_old(const struct plugin *p) {
+  return telling && telling->plugin == p && telling != p->editions[NOW];
+}
+
 static void call_unlink(struct call *c) {
   *c->link = c->next;
   if (c->next)
     c->next->link = c->link;
 }
 
+/* Tells its owner, who may free the plugin, and ends it. */
+static void call_tell(struct call *c, const struct call_result *result) {
+  struct edition *e = c->edition;
+  const struct edition *outer = telling;
+  telling = e;
+  c->done(c->arg, result);
+  telling = outer;
+  free(c);
+  edition_release(e);
+}
+
 static void on_ended(struct task_watch *w, struct task *t) {
   struct call *c = (struct call *)w;
-  struct isolate *iso = c->isolate;
+  struct plugin *p = c->edition->plugin;
   struct fault fault = {0};
   const char *text;
   fault.code = task_status(t, &text);
@@ -159,15 +216,15 @@ static void on_ended(struct task_watch *w, struct task *t) {
   struct call_result result = {.status = fault.code, .L = task_stack(t), .fault = &fault};
   result.results = fault.code == 0 ? lua_gettop(result.L) : 0;
   call_unlink(c);
-  isolate_hold(iso); /* `done` may free the plugin */
-  c->done(c->arg, &result);
-  free(c);
-  isolate_release(iso);
+  if (p->called && c->edition == p->editions[NOW] && fault.code != -ECANCELED)
+    p->called(p->called_arg, p, fault.code != 0 && fault.code != -ETIMEDOUT);
+  call_tell(c, &result);
 }
 
 struct starting {
-  struct attachment *attachment;
-  const char *name;
+  const struct edition *edition;
+  const struct use *use;
+  const char *subject, *name;
   int (*push)(lua_State *L, void *arg);
   void *arg;
   int64_t deadline_ns;
@@ -176,33 +233,35 @@ struct starting {
 
 static int start_body(lua_State *L, void *arg) {
   struct starting *s = arg;
-  struct task_start start = {.deadline_ns = s->deadline_ns, .subject = s->attachment->subject};
-  if (!plugin_push_function(L, s->attachment->plugin, s->name))
+  struct task_start start = {.deadline_ns = s->deadline_ns, .subject = s->subject};
+  if (!edition_push_function(L, s->edition, s->name))
     return -ENOSYS;
   int pushed = s->push ? s->push(L, s->arg) : 0;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, s->attachment->ref_options);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, s->attachment->ref_ctx);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, s->use->ref_options);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, s->use->ref_ctx);
   s->task = task_spawn(L, pushed + 2, &start);
   return s->task ? 0 : -EAGAIN;
 }
 
-int attachment_call(struct attachment *a, const char *name, int (*push)(lua_State *L, void *arg),
-                    call_done_fn done, void *arg, int64_t deadline_ns, struct call **out) {
-  struct starting s = {a, name, push, arg, deadline_ns, NULL};
+int call_start(struct attachment *a, enum place place, const char *name,
+               int (*push)(lua_State *L, void *arg), call_done_fn done, void *arg,
+               int64_t deadline_ns, struct call **out) {
+  struct edition *e = a->plugin->editions[place];
+  struct starting s = {e, &a->uses[place], a->subject, name, push, arg, deadline_ns, NULL};
   if (a->ending)
     return -ECANCELED;
+  if (!a->uses[place].made)
+    return -EINVAL;
   struct call *c = calloc(1, sizeof *c);
   if (!c)
     return -ENOMEM;
-  c->isolate = a->plugin->isolate;
-  int code = isolate_enter(c->isolate, start_body, &s, NULL);
+  int code = isolate_enter(e->isolate, start_body, &s, NULL);
   if (code != 0) {
     free(c);
     return code;
   }
-  c->done = done;
-  c->arg = arg;
-  c->watch.ended = on_ended;
+  *c = (struct call){.edition = e, .done = done, .arg = arg, .watch.ended = on_ended};
+  e->calls++;
   task_watch(s.task, &c->watch);
   c->next = a->calls;
   c->link = &a->calls;
@@ -214,23 +273,33 @@ int attachment_call(struct attachment *a, const char *name, int (*push)(lua_Stat
   return 0;
 }
 
+int attachment_call(struct attachment *a, const char *name, int (*push)(lua_State *L, void *arg),
+                    call_done_fn done, void *arg, int64_t deadline_ns, struct call **out) {
+  return call_start(a, NOW, name, push, done, arg, deadline_ns, out);
+}
+
 void call_cancel(struct call *c) {
-  struct isolate *iso = c->isolate;
+  struct edition *e = c->edition;
   struct task *t = task_ref(c->watch.task);
-  isolate_hold(iso);
   call_unlink(c);
   task_unwatch(&c->watch);
   task_end(t, -ECANCELED, "cancelled");
   task_unref(t);
   free(c);
-  isolate_release(iso);
+  edition_release(e);
+}
+
+void calls_cancel(struct attachment *a, const struct edition *e) {
+  for (struct call *c = a->calls, *next; c; c = next) {
+    next = c->next;
+    if (c->edition == e)
+      call_cancel(c);
+  }
 }
 
 void attachment_free(struct attachment *a) {
   if (!a)
     return;
-  struct isolate *iso = a->plugin->isolate;
-  isolate_hold(iso);
   a->ending = true;
   while (a->calls) {
     struct call *c = a->calls;
@@ -242,15 +311,16 @@ void attachment_free(struct attachment *a) {
     task_unwatch(&c->watch);
     task_end(t, -ECANCELED, fault.text); /* a running one ends when it comes back */
     task_unref(t);
-    c->done(c->arg, &result);
-    free(c);
+    call_tell(c, &result);
   }
-  if (!isolate_dead(iso)) {
-    luaL_unref(iso->L, LUA_REGISTRYINDEX, a->ref_options);
-    luaL_unref(iso->L, LUA_REGISTRYINDEX, a->ref_ctx);
-  }
-  value_unref(a->options);
+  for (int i = 0; i < PLACES; i++)
+    use_clear(&a->uses[i], a->plugin->editions[i]);
+  *a->link = a->next;
+  if (a->next)
+    a->next->link = a->link;
+  value_unref(a->written);
+  free(a->path);
+  free(a->service);
   free(a->subject);
   free(a);
-  isolate_release(iso);
 }

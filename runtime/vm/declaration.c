@@ -18,7 +18,9 @@ struct kind {
   bool (*enough)(lua_State *L, int table);
 };
 
-static const char *const common[] = {"kind", "summary", "options", "override", "every", NULL};
+static const char *const common[] = {"kind",  "summary", "options", "override", "every",
+                                     "ready", "export",  "import",  NULL};
+static const char *const reloading[] = {"ready", "export", "import", NULL}; /* vm/reload.h */
 static const char *const plain[] = {"on", "passive", NULL};
 static const char *const events[] = {"change", "status", "reload", "start", "stop", NULL};
 
@@ -105,7 +107,7 @@ struct reader {
   lua_State *L;
   int table;
   const struct kind *kind;
-  struct plugin *plugin;
+  struct edition *plugin;
   const char *source;
   struct fault *fault;
 };
@@ -167,9 +169,9 @@ static int check_field(const struct reader *r, const char *name, int value) {
   lua_State *L = r->L;
   const char *known[20];
   size_t count = 0;
-  if (listed(name, common))
+  if (listed(name, common) && !listed(name, reloading))
     return 0;
-  if (!listed(name, r->kind->fields)) {
+  if (!listed(name, r->kind->fields) && !listed(name, reloading)) {
     for (const char *const *k = common; *k; k++)
       known[count++] = *k;
     for (const char *const *k = r->kind->fields; *k; k++)
@@ -255,8 +257,8 @@ static int check_override(const struct reader *r) {
   return 0;
 }
 
-int declaration_read(lua_State *L, struct plugin *p, const char *source, struct fault *f) {
-  struct reader r = {L, lua_gettop(L), NULL, p, source, f};
+int declaration_read(lua_State *L, struct edition *e, const char *source, struct fault *f) {
+  struct reader r = {L, lua_gettop(L), NULL, e, source, f};
   luaL_checkstack(L, 20, "declaration");
   if (!lua_istable(L, r.table))
     return mistake(&r, NULL, "a plugin's file returns a table, this one a %s",

@@ -1,6 +1,6 @@
 /* plugin: one Lua file that returns a table, in an isolate of its own, and what may be called in
- * it. An attachment is one use of it: options that passed its schema, and `ctx.state`.
- * Control thread only. */
+ * it. An attachment is one use of it: options that passed its schema, and `ctx.state`. Both are
+ * handles: a reload (reload.h) changes what is in them. Control thread only. */
 #pragma once
 
 #include "vm/isolate.h"
@@ -21,15 +21,20 @@ int plugin_find(const char *const *directories, const char *kind, const char *na
  */
 int plugin_load(struct vm *vm, const char *kind, const char *name, const char *path,
                 const struct isolate_limits *limits, struct plugin **out, struct fault *f);
-/* Ends its calls (their `done` is called with -ECANCELED) and its isolate. After its attachments.
- */
+/* The same from a text, as if the file held it. */
+int plugin_load_source(struct vm *vm, const char *kind, const char *name, const char *path,
+                       const char *source, const struct isolate_limits *limits, struct plugin **out,
+                       struct fault *f);
+/* Ends its isolate. After its attachments. */
 void plugin_free(struct plugin *p);
 
 const char *plugin_name(const struct plugin *p);
 const char *plugin_kind(const struct plugin *p);
 const char *plugin_path(const struct plugin *p);
 const char *plugin_hash(const struct plugin *p); /* sha256 of its source, hex */
+const char *plugin_source(const struct plugin *p);
 const char *plugin_summary(const struct plugin *p);
+/* Until its next reload: a reference into it is given back before (attachment_follow). */
 struct isolate *plugin_isolate(const struct plugin *p);
 double plugin_every(const struct plugin *p); /* seconds; 0: the plugin does not say */
 /* Whether it has this function of its kind: "run", "watch", "on.status", ... A check without "run"
@@ -42,8 +47,21 @@ int plugin_attach(struct plugin *p, const struct value *options, const char *pat
                   struct attachment **out, struct findings *findings);
 void attachment_free(struct attachment *a); /* ends its calls first, with -ECANCELED */
 struct plugin *attachment_plugin(const struct attachment *a);
-/* The options as checked, with defaults; the attachment's. */
+/* The options as checked, with defaults; the attachment's, until its plugin's next reload. */
 const struct value *attachment_options(const struct attachment *a);
+
+/* For owners that hold more of the plugin's isolate than an attachment: what `open` returned, or
+ * what a call's outcome became. Neither function may free attachments of the plugin. */
+struct attachment_events {
+  /* The isolate is about to change: references into it are given back, calls that must not end in
+   * it are cancelled. Calls that are started here (to close a connection) still run in it. */
+  void (*leaving)(void *arg);
+  /* It has changed: from now on calls are the new one's. */
+  void (*arrived)(void *arg);
+};
+/* `events` outlives the attachment; either function may be NULL. */
+void attachment_follow(struct attachment *a, const struct attachment_events *events, void *arg);
+
 /* What ctx.service says from now on, and service= in the lines of ctx.log. 0 or negative errno. */
 int attachment_service(struct attachment *a, const char *service);
 
@@ -66,10 +84,14 @@ typedef void (*call_done_fn)(void *arg, const struct call_result *result);
  * on the stack and returns how many; options and ctx follow. `done` is called exactly once, never
  * from within this call: the task begins in the loop's next turn. `deadline_ns` 0 = none, else from
  * now. -ENOSYS: the plugin has no such function; -ENOMEM; -EAGAIN: too many tasks; -ECANCELED: its
- * isolate has ended. `*out` is valid until `done` or call_cancel; `out` may be NULL. */
+ * isolate has ended; -EINVAL: a reload's new schema refuses the options. `*out` is valid until
+ * `done` or call_cancel; `out` may be NULL. */
 int attachment_call(struct attachment *a, const char *name, int (*push)(lua_State *L, void *arg),
                     call_done_fn done, void *arg, int64_t deadline_ns, struct call **out);
 void call_cancel(struct call *c); /* ends its task; `done` is not called */
+/* Inside a call's `done`: whether the call began before the plugin's last reload. What it says is
+ * as good as any, but its failure is not the new one's. */
+bool plugin_told_by_old(const struct plugin *p);
 
 /* Values across the border; what cannot be plain data is -EINVAL. push_value and push_instance
  * raise for memory: call them under protection. read_value never raises; depth <= 100. */

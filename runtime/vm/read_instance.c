@@ -34,9 +34,9 @@ static int read_port(const struct value *v, const char *name, uint16_t *out, str
 
 /* The arrays of a draft, for as long as its instance is being made. */
 struct arrays {
-  struct instance_port *ports;
+  struct catalog_port *ports;
   const char **tags;
-  struct instance_pair *meta;
+  struct catalog_pair *meta;
 };
 
 static int read_arrays(const struct value *v, struct instance_draft *d, struct arrays *a,

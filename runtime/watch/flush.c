@@ -96,52 +96,38 @@ static bool is_ejected(const struct set *s, uint32_t slot) {
   return live && catalog_load64(&live->ejected_until_ns) != 0;
 }
 
-static struct catalog_endpoint endpoint_of(const struct set *s, const struct set_row *row,
-                                           size_t *pairs, size_t *ports) {
+static struct catalog_endpoint endpoint_of(const struct set *s, const struct set_row *row) {
   const struct instance *in = row->instance;
-  const struct sets *all = s->all;
-  struct catalog_endpoint e = {.id = in->id,
-                               .address = in->address,
-                               .zone = in->zone,
-                               .tags = in->tags,
-                               .meta = all->pairs + *pairs,
-                               .ports = all->ports + *ports,
-                               .slot = row->slot,
-                               .slot_generation = row->slot_generation,
-                               .port = in->port,
-                               .tag_count = in->tag_count,
-                               .meta_count = in->meta_count,
-                               .port_count = in->port_count,
-                               .status = (uint8_t)row->status,
-                               .ejected = is_ejected(s, row->slot),
-                               .weight = in->weight,
-                               .born_ns = (uint64_t)row->born_ns};
-  for (int i = 0; i < in->meta_count; i++)
-    all->pairs[(*pairs)++] = (struct catalog_pair){in->meta[i].key, in->meta[i].value};
-  for (int i = 0; i < in->port_count; i++)
-    all->ports[(*ports)++] = (struct catalog_port){in->ports[i].name, in->ports[i].port};
-  return e;
+  return (struct catalog_endpoint){.id = in->id,
+                                   .address = in->address,
+                                   .zone = in->zone,
+                                   .tags = in->tags,
+                                   .meta = in->meta,
+                                   .ports = in->ports,
+                                   .slot = row->slot,
+                                   .slot_generation = row->slot_generation,
+                                   .port = in->port,
+                                   .tag_count = in->tag_count,
+                                   .meta_count = in->meta_count,
+                                   .port_count = in->port_count,
+                                   .status = (uint8_t)row->status,
+                                   .ejected = is_ejected(s, row->slot),
+                                   .weight = in->weight,
+                                   .born_ns = (uint64_t)row->born_ns};
 }
 
 /* Those that the watch is about: *count of them. */
 static int endpoints_build(struct set *s, struct set_tally *tally, size_t *count) {
   struct sets *all = s->all;
-  size_t pairs = 0, ports = 0;
-  for (uint32_t i = 0; i < s->rows.count; i++) {
-    pairs += s->rows.items[i].instance->meta_count;
-    ports += s->rows.items[i].instance->port_count;
-  }
   if (scratch_reserve((void **)&all->endpoints, &all->endpoints_room, s->rows.count,
-                      sizeof *all->endpoints) != 0 ||
-      scratch_reserve((void **)&all->pairs, &all->pairs_room, pairs, sizeof *all->pairs) != 0 ||
-      scratch_reserve((void **)&all->ports, &all->ports_room, ports, sizeof *all->ports) != 0)
+                      sizeof *all->endpoints) != 0)
     return -ENOMEM;
-  pairs = ports = *count = 0;
+  *count = 0;
   for (uint32_t i = 0; i < s->rows.count; i++) {
     const struct set_row *row = &s->rows.items[i];
     if (!selection_has(&s->rules.select, row->instance))
       continue;
-    all->endpoints[(*count)++] = endpoint_of(s, row, &pairs, &ports);
+    all->endpoints[(*count)++] = endpoint_of(s, row);
     tally->passing += row->status == STATUS_PASSING;
     tally->warning += row->status == STATUS_WARNING;
     tally->critical += row->status == STATUS_CRITICAL;

@@ -36,11 +36,11 @@ static const char *copy(char **at, const char *text) {
 }
 
 static int by_name(const void *a, const void *b) {
-  return strcmp(((const struct instance_port *)a)->name, ((const struct instance_port *)b)->name);
+  return strcmp(((const struct catalog_port *)a)->name, ((const struct catalog_port *)b)->name);
 }
 
 static int by_key(const void *a, const void *b) {
-  return strcmp(((const struct instance_pair *)a)->key, ((const struct instance_pair *)b)->key);
+  return strcmp(((const struct catalog_pair *)a)->key, ((const struct catalog_pair *)b)->key);
 }
 
 static size_t draft_text_size(const struct instance_draft *d) {
@@ -55,17 +55,17 @@ static size_t draft_text_size(const struct instance_draft *d) {
 }
 
 struct instance *instance_new(const struct instance_draft *d) {
-  size_t ports_size = d->port_count * sizeof(struct instance_port);
+  size_t ports_size = d->port_count * sizeof(struct catalog_port);
   size_t tags_size = d->tag_count * sizeof(char *);
-  size_t meta_size = d->meta_count * sizeof(struct instance_pair);
+  size_t meta_size = d->meta_count * sizeof(struct catalog_pair);
   char *memory =
       malloc(sizeof(struct instance) + ports_size + tags_size + meta_size + draft_text_size(d));
   if (!memory)
     return NULL;
   struct instance *in = (struct instance *)memory;
-  struct instance_port *ports = (struct instance_port *)(in + 1);
+  struct catalog_port *ports = (struct catalog_port *)(in + 1);
   const char **tags = (const char **)((char *)ports + ports_size);
-  struct instance_pair *meta = (struct instance_pair *)((char *)tags + tags_size);
+  struct catalog_pair *meta = (struct catalog_pair *)((char *)tags + tags_size);
   char *text = (char *)meta + meta_size;
   *in = (struct instance){.references = 1,
                           .port = d->port,
@@ -81,12 +81,12 @@ struct instance *instance_new(const struct instance_draft *d) {
                           .tags = tags,
                           .meta = meta};
   for (int i = 0; i < d->port_count; i++)
-    ports[i] = (struct instance_port){copy(&text, d->ports[i].name), d->ports[i].port};
+    ports[i] = (struct catalog_port){copy(&text, d->ports[i].name), d->ports[i].port};
   for (int i = 0; i < d->tag_count; i++)
     tags[i] = copy(&text, d->tags[i]);
   for (int i = 0; i < d->meta_count; i++) {
     const char *key = copy(&text, d->meta[i].key);
-    meta[i] = (struct instance_pair){key, copy(&text, d->meta[i].value)};
+    meta[i] = (struct catalog_pair){key, copy(&text, d->meta[i].value)};
   }
   if (d->port_count > 1)
     qsort(ports, d->port_count, sizeof *ports, by_name);
@@ -130,7 +130,7 @@ bool instance_equal(const struct instance *a, const struct instance *b) {
 
 static int check_lists(const struct instance *in, struct fault *f) {
   for (int i = 0; i < in->port_count; i++) {
-    const struct instance_port *p = &in->ports[i];
+    const struct catalog_port *p = &in->ports[i];
     if (p->name[0] == '\0' || p->port == 0)
       return fault_set(f, -EINVAL,
                        "instance %s: a named port needs a name and a port from 1 to 65535", in->id);

@@ -3,6 +3,8 @@
  * and worker threads read it. Any thread may take and drop references. */
 #pragma once
 
+#include "catalog/endpoint.h"
+
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,14 +15,6 @@ enum status { STATUS_PASSING, STATUS_WARNING, STATUS_CRITICAL };
 const char *status_name(enum status s);               /* "passing" ... */
 int status_parse(const char *word, enum status *out); /* 0 or -EINVAL */
 
-struct instance_port {
-  const char *name;
-  uint16_t port;
-};
-struct instance_pair {
-  const char *key, *value;
-};
-
 struct instance {
   _Atomic uint32_t references;
   uint16_t port; /* the default one; 0 for a unix socket or none */
@@ -29,9 +23,9 @@ struct instance {
   double weight;                        /* finite, >= 0; default 1 */
   const char *id;                       /* unique within its service in its registry */
   const char *service, *address, *zone; /* zone "" = unknown; address: ip, name, or unix path */
-  const struct instance_port *ports;    /* sorted by name */
+  const struct catalog_port *ports;     /* sorted by name */
   const char *const *tags;              /* in the order given */
-  const struct instance_pair *meta;     /* sorted by key */
+  const struct catalog_pair *meta;      /* sorted by key */
 };
 
 /* What instance_new copies from; zero-initialised fields take their defaults (weight: < 0 means
@@ -40,9 +34,9 @@ struct instance_draft {
   const char *id, *service, *address, *zone;
   uint16_t port;
   double weight;
-  const struct instance_port *ports;
+  const struct catalog_port *ports;
   const char *const *tags;
-  const struct instance_pair *meta;
+  const struct catalog_pair *meta;
   uint16_t port_count, tag_count, meta_count;
 };
 

@@ -46,8 +46,6 @@ void sets_free(struct sets *all) {
     set_free(all->table.items[i]);
   table_free(&all->table);
   free(all->endpoints);
-  free(all->pairs);
-  free(all->ports);
   free(all->host_texts[0]);
   free(all->host_texts[1]);
   free(all);

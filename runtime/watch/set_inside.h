@@ -50,9 +50,7 @@ struct sets {
   struct set_turn fresh, opened, shut; /* fail open from their first on; began; recovered */
   /* Scratch of one publishing, kept for the next. */
   struct catalog_endpoint *endpoints;
-  struct catalog_pair *pairs;
-  struct catalog_port *ports;
-  size_t endpoints_room, pairs_room, ports_room;
+  size_t endpoints_room;
 };
 
 void set_free(struct set *s);

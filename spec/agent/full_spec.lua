@@ -5,8 +5,6 @@
 local perigee = require("spec.support.perigee")
 local cjson = require("cjson")
 
-local HERE = perigee.run({ "pwd" }).out:gsub("\n", "")
-
 -- A tmpfs of `size`, mounted where only this agent and `inside` see it. nil where that is not allowed.
 local Mounted = {}
 Mounted.__index = Mounted
@@ -25,7 +23,8 @@ local function mounted(size)
 end
 
 function Mounted:inside(...)
-  return { "nsenter", "-t", tostring(self.holder.pid), "-m", "--wd=" .. HERE, ... }
+  -- Its root and directory too: we may be in a chroot, and what runs finds its files by its own path.
+  return { "nsenter", "-t", tostring(self.holder.pid), "-m", "-r", "-w", ... }
 end
 
 -- Takes all that is free, or gives it back.

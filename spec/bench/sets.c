@@ -30,7 +30,7 @@ static struct instance *decode(int service, int i, int port) {
   snprintf(id, sizeof id, "%s-%03d-10.%d.%d.%d", name, i, service >> 8, service & 255, i);
   snprintf(address, sizeof address, "10.%d.%d.%d", service >> 8, service & 255, i);
   static const char *const tags[] = {"v1", "primary"};
-  static const struct instance_pair meta[] = {{"version", "1.2.3"}};
+  static const struct catalog_pair meta[] = {{"version", "1.2.3"}};
   struct instance *in = instance_new(&(struct instance_draft){.id = id,
                                                               .service = name,
                                                               .address = address,

@@ -44,9 +44,9 @@ static struct registration *random_registration(void) {
   static char texts[64][300];
   int used = 0;
 #define TEXT(most) random_text(texts[used++], most)
-  struct instance_port ports[3] = {{"grpc", 9090}, {"http", 8080}, {"ssh", 22}};
+  struct catalog_port ports[3] = {{"grpc", 9090}, {"http", 8080}, {"ssh", 22}};
   const char *tags[4];
-  struct instance_pair meta[3] = {{"k", ""}, {"region", ""}, {"v", ""}};
+  struct catalog_pair meta[3] = {{"k", ""}, {"region", ""}, {"v", ""}};
   struct instance_draft d = {.id = "id-1",
                              .service = "web",
                              .address = rnd(2) ? "10.0.0.1" : "/run/web.sock",

@@ -144,9 +144,9 @@ static void options_are_checked_before_anything_runs(void **state) {
 }
 
 static int push_two(lua_State *L, void *unused) {
-  static const struct instance_port ports[] = {{"admin", 9000}};
+  static const struct catalog_port ports[] = {{"admin", 9000}};
   static const char *const tags[] = {"v1", "v2"};
-  static const struct instance_pair meta[] = {{"k", "v"}};
+  static const struct catalog_pair meta[] = {{"k", "v"}};
   struct instance in = {.id = "web-1",
                         .service = "web",
                         .address = "::1",

@@ -163,7 +163,7 @@ static void selections(void **state) {
                                             .zone = "eu-1a",
                                             .tags = (const char *[]){"v1", "v2"},
                                             .tag_count = 2,
-                                            .meta = (struct instance_pair[]){{"track", "canary"}},
+                                            .meta = (struct catalog_pair[]){{"track", "canary"}},
                                             .meta_count = 1});
   static const struct {
     const char *text;

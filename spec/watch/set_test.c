@@ -101,7 +101,7 @@ static void test_refusals_change_nothing(void **state) {
       instance_new(&(struct instance_draft){.id = "x",
                                             .service = "web",
                                             .address = "h",
-                                            .ports = &(struct instance_port){"http", 0},
+                                            .ports = &(struct catalog_port){"http", 0},
                                             .port_count = 1,
                                             .weight = 1}),
   };
@@ -353,8 +353,8 @@ static void test_random_changes(void **state) {
 
 static void test_instance(void **state) {
   const char *tags[] = {"v1", "primary"};
-  const struct instance_pair meta[] = {{"z", "1"}, {"a", "2"}};
-  const struct instance_port ports[] = {{"ssh", 22}, {"http", 80}};
+  const struct catalog_pair meta[] = {{"z", "1"}, {"a", "2"}};
+  const struct catalog_port ports[] = {{"ssh", 22}, {"http", 80}};
   struct instance_draft d = {.id = "a",
                              .service = "web",
                              .address = "h",

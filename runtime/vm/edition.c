@@ -1,0 +1,193 @@
+/* edition: one version of a plugin's file, loaded into an isolate of its own. */
+#include "base/buf.h"
+#include "base/schema.h"
+#include "vm/inside.h"
+#include "vm/plugin.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <lauxlib.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+  SOURCE_MAX = 1 << 20, /* as the sandbox's load: parsing is not interrupted */
+  READINGS_MAX = 20
+};
+
+struct loading {
+  struct edition *edition;
+  struct fault *fault;
+};
+
+static int read_once(const char *path, struct buf *source, struct fault *f) {
+  struct stat st;
+  ssize_t n = 0;
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0)
+    return fault_set(f, -errno, "%s: %s", path, strerror(errno));
+  int code = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? 0 : -EINVAL;
+  if (code != 0)
+    fault_set(f, code, "%s: not a file", path);
+  while (code == 0) {
+    if (buf_reserve(source, 65536) != 0)
+      code = fault_set(f, -ENOMEM, "%s: out of memory", path);
+    else if ((n = read(fd, source->data + source->length, 65536)) <= 0)
+      break;
+    source->length += (size_t)n;
+    if (source->length > SOURCE_MAX)
+      code = fault_set(f, -E2BIG, "%s: more than %d bytes of source", path, SOURCE_MAX);
+  }
+  if (code == 0 && n < 0)
+    code = fault_set(f, -errno, "%s: %s", path, strerror(errno));
+  close(fd);
+  buf_char(source, '\0'); /* the source is searched for lines as a text */
+  source->length--;
+  return code;
+}
+
+/* A file that somebody writes may be read half old, half new: two readings in a row must agree. */
+static int read_source(const char *path, struct buf *source, struct fault *f) {
+  int code = read_once(path, source, f);
+  for (int i = 0; code == 0 && i < READINGS_MAX; i++) {
+    struct buf again = {0};
+    code = read_once(path, &again, f);
+    bool same = code == 0 && again.length == source->length &&
+                memcmp(again.data, source->data, again.length) == 0;
+    buf_free(source);
+    *source = again;
+    if (same)
+      return 0;
+  }
+  return code != 0 ? code : fault_set(f, -EAGAIN, "%s: it changes while it is read", path);
+}
+
+static int take_source(struct edition *e, const char *given, struct fault *f) {
+  struct buf source = {0};
+  int code = 0;
+  if (given)
+    buf_text(&source, given);
+  else
+    code = read_source(e->path, &source, f);
+  if (code == 0 && (source.failed || buf_reserve(&source, 1) != 0))
+    code = fault_set(f, -ENOMEM, "%s: out of memory", e->path);
+  if (code != 0) {
+    buf_free(&source);
+    return code;
+  }
+  source.data[source.length] = '\0';
+  e->source = source.data;
+  e->source_length = source.length;
+  return 0;
+}
+
+static void hash_source(struct edition *e) {
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned length = 0;
+  EVP_Digest(e->source, e->source_length, digest, &length, EVP_sha256(), NULL);
+  for (unsigned i = 0; i < length && i < 32; i++)
+    snprintf(e->hash + 2 * i, 3, "%02x", digest[i]);
+}
+
+static int load_body(lua_State *L, void *arg) {
+  struct loading *l = arg;
+  struct edition *e = l->edition;
+  if (e->source_length > 0 && e->source[0] == LUA_SIGNATURE[0])
+    return fault_set(l->fault, -EINVAL, "%s: bytecode is refused, a plugin is source", e->path);
+  lua_pushfstring(L, "@%s", e->path);
+  if (luaL_loadbufferx(L, e->source, e->source_length, lua_tostring(L, -1), "t") != 0)
+    return lua_error(L);
+  isolate_call(L, 0, 1);
+  int code = declaration_read(L, e, e->source, l->fault);
+  if (code == 0)
+    e->ref = luaL_ref(L, LUA_REGISTRYINDEX);
+  return code;
+}
+
+static void edition_free(struct edition *e) {
+  isolate_free(e->isolate);
+  schema_free(e->schema);
+  free(e->path);
+  free(e->summary);
+  free(e->source);
+  free(e);
+}
+
+int edition_load(struct vm *vm, struct plugin *p, const char *path, const char *source,
+                 const struct isolate_limits *limits, struct edition **out, struct fault *f) {
+  struct edition *e = calloc(1, sizeof *e);
+  if (!e || !(e->path = strdup(path))) {
+    free(e);
+    return fault_set(f, -ENOMEM, "%s: out of memory", path);
+  }
+  e->plugin = p;
+  e->kind = p->kind;
+  e->name = p->name;
+  e->ref = LUA_NOREF;
+  struct loading l = {e, f};
+  int code = take_source(e, source, f);
+  if (code == 0) {
+    hash_source(e);
+    code = isolate_new(vm, p->name, limits, &e->isolate, f);
+  }
+  if (code == 0)
+    code = isolate_enter(e->isolate, load_body, &l, f);
+  if (code == 0)
+    *out = e;
+  else
+    edition_free(e);
+  return code;
+}
+
+void edition_retire(struct edition *e) {
+  if (!e)
+    return;
+  e->retired = true;
+  if (e->calls == 0)
+    edition_free(e);
+}
+
+void edition_release(struct edition *e) {
+  if (--e->calls == 0 && e->retired)
+    edition_free(e);
+}
+
+bool edition_push_function(lua_State *L, const struct edition *e, const char *name) {
+  const char *dot = strchr(name, '.');
+  lua_rawgeti(L, LUA_REGISTRYINDEX, e->ref);
+  if (dot) {
+    lua_pushlstring(L, name, (size_t)(dot - name));
+    lua_rawget(L, -2);
+    lua_remove(L, -2);
+    name = dot + 1;
+  }
+  if (lua_istable(L, -1)) {
+    lua_pushstring(L, name);
+    lua_rawget(L, -2);
+    lua_remove(L, -2);
+  }
+  if (lua_isfunction(L, -1))
+    return true;
+  lua_pop(L, 1);
+  lua_pushnil(L);
+  return false;
+}
+
+struct question {
+  const struct edition *edition;
+  const char *function;
+};
+
+static int provides_body(lua_State *L, void *arg) {
+  struct question *q = arg;
+  return edition_push_function(L, q->edition, q->function) ? 0 : -ENOSYS;
+}
+
+bool edition_provides(const struct edition *e, const char *function) {
+  struct question q = {e, function};
+  return isolate_enter(e->isolate, provides_body, &q, NULL) == 0;
+}
