@@ -68,7 +68,7 @@ function t:instance(fields)
       all[name] = value
     end
   end
-  local instance, problem = host.instance(all, service)
+  local instance, problem = host.as_instance(all, service)
   if not instance then
     error(problem, 2)
   end
@@ -77,7 +77,7 @@ end
 
 -- Lets this much time pass: everything that is due meanwhile happens, in its order. "36h", 1.5, "100d".
 function t:advance(duration)
-  perigee.sleep(uses.seconds(duration))
+  perigee.sleep(uses.seconds(host, duration))
 end
 
 -- Seconds since the test began.
@@ -88,7 +88,7 @@ end
 -- Calls fn() when this much time has passed.
 function t:after(duration, fn)
   self.apart(function()
-    perigee.sleep(uses.seconds(duration))
+    perigee.sleep(uses.seconds(host, duration))
     fn()
   end)
 end

@@ -3,10 +3,10 @@
  *     use(options)                     → its number; or nil and what is wrong with the options
  *     about(use, service, address)     what its calls are about from now on
  *     call(use, function, seconds, ...) → true and what the plugin returned; false, message, code
- *                                        for a fault of the plugin's: it raised, was killed, was late
- *     apart(fn)                        runs beside everything, until the test ends
- *     provides(function), kind()
- *     instance(table, service)         → an instance as plugins are handed it; or nil, message
+ *                                        for a fault of the plugin's: it raised, was killed, was
+ * late apart(fn)                        runs beside everything, until the test ends
+ *     seconds(duration), provides(function), kind()
+ *     as_instance(table, service)      → an instance as plugins are handed it; or nil, message
  *     set(service)                     → a set
  *     rows(service)                    → the instances that are in it, each with its `status`
  *     signal(), response(request, reply): see script.h and bind_http.c */
@@ -139,9 +139,15 @@ static int call_call(lua_State *L) {
   int code = attachment_call(a, name, push_arguments, on_done, c, deadline_ns, &c->call);
   if (code != 0) {
     free(c);
-    return luaL_error(L, code == -ENOSYS ? "the plugin has no function %s" : "cannot call %s", name);
+    return luaL_error(L, code == -ENOSYS ? "the plugin has no function %s" : "cannot call %s",
+                      name);
   }
   return task_wait(L, c, calling_cancel, &c->wait);
+}
+
+static int seconds_call(lua_State *L) {
+  lua_pushnumber(L, (double)duration_check(L, 1) / 1e9);
+  return 1;
 }
 
 /* apart(fn): a task of nobody's, that ends with the test. */
@@ -208,11 +214,17 @@ static int rows_call(lua_State *L) {
 }
 
 void open_spec(lua_State *L, int host) {
-  static const struct luaL_Reg verbs[] = {{"use", use_call},           {"about", about_call},
-                                          {"call", call_call},           {"apart", apart_call},
-                                          {"provides", provides_call}, {"kind", kind_call},
-                                          {"instance", instance_call}, {"set", set_call},
-                                          {"rows", rows_call},         {NULL, NULL}};
+  static const struct luaL_Reg verbs[] = {{"use", use_call},
+                                          {"about", about_call},
+                                          {"call", call_call},
+                                          {"apart", apart_call},
+                                          {"seconds", seconds_call},
+                                          {"provides", provides_call},
+                                          {"kind", kind_call},
+                                          {"as_instance", instance_call},
+                                          {"set", set_call},
+                                          {"rows", rows_call},
+                                          {NULL, NULL}};
   lua_pushvalue(L, host);
   luaL_register(L, NULL, verbs);
   open_signal(L);

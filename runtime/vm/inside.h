@@ -55,13 +55,13 @@ struct vm {
   struct perigee *catalog; /* NULL until somebody picks */
   struct library_chunk *library;
   size_t library_count;
-  uv_idle_t idle; /* runs while `ready` is not empty */
+  uv_idle_t idle;       /* runs while `ready` is not empty */
   struct alarms alarms; /* what its tasks wait for: naps, deadlines */
   uv_timer_t timer;     /* of the first of them */
   unsigned closing;     /* of the two handles: how many are still open */
   bool scripted;
   struct spec_bench *bench; /* of the test that runs: bind_spec.c */
-  uint64_t pass;  /* of the queue of ready tasks, counted */
+  uint64_t pass;            /* of the queue of ready tasks, counted */
   struct task *ready, **ready_tail;
   size_t isolates, memory;
   struct vm_stats ended; /* counters of isolates that are gone; sums only */
@@ -103,7 +103,8 @@ struct isolate {
 void vm_wake(struct vm *vm);
 
 /* due.c: a time that something waits for, embedded in what waits; `fire` is set by its owner. A
- * due_stop for each due_start that was 0, whether it fired or not. Nothing is due in less than 1 ms.
+ * due_stop for each due_start that was 0, whether it fired or not. Nothing is due in less than 1
+ * ms.
  */
 void due_open(struct vm *vm);
 int due_start(struct vm *vm, struct alarm *a, int64_t ns); /* from now; 0 or -ENOMEM */

@@ -1,6 +1,7 @@
 #include "vm/spec.h"
 #include "base/clock.h"
 #include "base/value.h"
+#include "vm/grant.h"
 #include "vm/inside.h"
 #include "vm/script.h"
 #include "vm/spec_bench.h"
@@ -13,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define DAY_NS 86400e9
 enum { STEPS_A_LOOK = 4096 }; /* between two looks at how long it takes */
@@ -44,9 +44,7 @@ static uint64_t own_random(void *arg) { /* splitmix64, as clock.c's */
 }
 
 static double real_now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+  return (double)clock_real_ns() / 1e9;
 }
 
 /* ---- loading ---- */
@@ -69,6 +67,8 @@ static void push_runner(lua_State *L, const char *name) {
 
 static int declare_body(lua_State *L, void *arg) {
   struct spec *s = arg;
+  lua_gc(L, LUA_GCSETPAUSE,
+         1000); /* a test is short, and the library around it is what is marked */
   push_runner(L, "declare");
   if (luaL_loadfilex(L, s->options->spec, "t") != 0)
     return lua_error(L);
@@ -78,30 +78,6 @@ static int declare_body(lua_State *L, void *arg) {
   value_unref(s->declared);
   s->declared = NULL;
   return read_value(L, -1, &s->declared, s->fault);
-}
-
-/* As in the agent: a plugin may do what is granted, and a check may ask what it is about. What ships
- * may do all but ffi. */
-static int read_grants(const struct spec *s, struct value **out) {
-  const struct value *given = value_get(s->declared, "grant");
-  struct value *grant = value_table(), *connect = value_table();
-  int r = grant && connect ? 0 : -ENOMEM;
-  for (size_t i = 0; r == 0 && i < value_fields(given); i++) {
-    const char *key;
-    const struct value *v = value_field(given, i, &key);
-    if (strcmp(key, "connect") != 0)
-      r = value_set(grant, key, value_ref(v));
-  }
-  for (size_t i = 0; r == 0 && i < value_length(value_get(given, "connect")); i++)
-    r = value_append(connect, value_ref(value_at(value_get(given, "connect"), i)));
-  if (r == 0 && strcmp(s->options->kind, "check") == 0)
-    r = value_append(connect, value_text("self", 4));
-  if (r == 0)
-    r = value_set(grant, "connect", connect);
-  else
-    value_unref(connect);
-  *out = grant;
-  return r;
 }
 
 static void unload(struct spec *s) {
@@ -119,10 +95,8 @@ static void unload(struct spec *s) {
 static int load(struct spec *s) {
   const struct spec_options *o = s->options;
   struct value *grant = NULL;
-  if (read_grants(s, &grant) != 0) {
-    value_unref(grant);
+  if (!o->ships && grant_value(o->kind, value_get(s->declared, "grant"), &grant) != 0)
     return fault_set(s->fault, -ENOMEM, "out of memory");
-  }
   struct isolate_limits limits = {.grant = grant};
   int code = plugin_load(s->vm, o->kind, o->name, o->plugin, &limits, &s->bench.plugin, s->fault);
   value_unref(grant);

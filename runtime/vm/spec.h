@@ -1,8 +1,8 @@
 /* spec: runs the tests of a plugin's spec, NAME_spec.lua, with no network and a clock of its own.
  *
  * Each test has a fresh isolate with the plugin's real limits and grants in it, the script of
- * script.h around it, and a clock that goes where the next thing is due as soon as nothing is ready.
- * On a thread that runs nothing else: base/clock.h is the spec's meanwhile. */
+ * script.h around it, and a clock that goes where the next thing is due as soon as nothing is
+ * ready. On a thread that runs nothing else: base/clock.h is the spec's meanwhile. */
 #pragma once
 
 #include <stdbool.h>
@@ -12,13 +12,14 @@
 struct fault;
 
 struct spec_options {
-  const char *library;      /* the directory that holds lua/ */
-  const char *plugin;       /* the plugin's file */
-  const char *spec;         /* the spec's */
-  const char *kind, *name;  /* the plugin's */
-  const char *filter;       /* run only tests whose name has this in it; NULL: all */
-  uint64_t seed;            /* of what is random in a test */
-  double patience_s;        /* of real time a test may take */
+  const char *library;     /* the directory that holds lua/ */
+  const char *plugin;      /* the plugin's file */
+  const char *spec;        /* the spec's */
+  const char *kind, *name; /* the plugin's */
+  bool ships;              /* it is perigee's own: it may do all but ffi */
+  const char *filter;      /* run only tests whose name has this in it; NULL: all */
+  uint64_t seed;           /* of what is random in a test */
+  double patience_s;       /* of real time a test may take */
 };
 
 struct spec_result { /* valid during the call */

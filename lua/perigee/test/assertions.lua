@@ -39,7 +39,10 @@ local function same(a, b)
 end
 
 local function both(expected, actual)
-  return "\n  expected: " .. show(expected) .. "\n       got: " .. show(actual)
+  local function indented(value)
+    return (show(value):gsub("\n", "\n            "))
+  end
+  return "\n  expected: " .. indented(expected) .. "\n       got: " .. indented(actual)
 end
 
 local assertions = { explain = explain, same_values = same }

@@ -3,7 +3,7 @@
 -- ("ECONNREFUSED": the call fails with it), or false: it is not there. What has no answer fails the test.
 local dialogue = require("perigee.test.dialogue")
 
-local REMEMBERED = 100 -- requests, and lines of the log
+local REMEMBERED = 100 -- requests, and lines of the log, at least
 
 local words = {
   ECONNREFUSED = "connection refused",
@@ -15,11 +15,22 @@ local words = {
 }
 
 local function remember(list, entry)
-  if #list == REMEMBERED then
-    table.remove(list, 1)
+  local count = #list
+  if count == 2 * REMEMBERED then
+    for i = 1, count do
+      list[i] = list[i + REMEMBERED]
+    end
+    count = REMEMBERED
   end
-  list[#list + 1] = entry
+  list[count + 1] = entry
 end
+
+local reasons = {
+  [200] = "OK", [201] = "Created", [204] = "No Content", [301] = "Moved Permanently", [302] = "Found",
+  [304] = "Not Modified", [400] = "Bad Request", [401] = "Unauthorized", [403] = "Forbidden", [404] = "Not Found",
+  [409] = "Conflict", [412] = "Precondition Failed", [429] = "Too Many Requests",
+  [500] = "Internal Server Error", [502] = "Bad Gateway", [503] = "Service Unavailable", [504] = "Gateway Timeout",
+}
 
 local function open(perigee, host, t)
   local script = {}
@@ -40,14 +51,18 @@ local function open(perigee, host, t)
   t.http, t.requests = {}, {}
 
   local function answer_to(request)
+    local replies = t.http
     local path = request.url:match("^%a[%w+.-]*://[^/?#]*([^#]*)") or request.url
     path = path:sub(1, 1) == "/" and path or "/" .. path
     local bare = path:match("^[^?]*")
-    for _, name in ipairs({ request.url, path, bare }) do
-      for _, key in ipairs({ request.method .. " " .. name, name }) do
-        if t.http[key] ~= nil then
-          return t.http[key]
-        end
+    for i = 1, 3 do
+      local name = i == 1 and bare or i == 2 and path or request.url
+      local reply = replies[name]
+      if reply == nil then
+        reply = replies[request.method .. " " .. name]
+      end
+      if reply ~= nil then
+        return reply
       end
     end
     return nil, bare
@@ -90,7 +105,7 @@ local function open(perigee, host, t)
     elseif type(reply) == "string" then
       return failed(what, reply)
     elseif reply == false then
-      reply = { status = 404, reason = "Not Found" }
+      reply = { status = 404 }
     elseif type(reply) == "number" then
       reply = { status = reply }
     end
@@ -102,7 +117,7 @@ local function open(perigee, host, t)
       body = perigee.json.encode(reply.json)
     end
     local response, message, code, with = host.response(request, {
-      status = reply.status, reason = reply.reason, headers = headers, body = body,
+      status = reply.status, reason = reply.reason or reasons[reply.status or 200], headers = headers, body = body,
     })
     if response and request.stream then
       stream(response, reply.pieces or { body })

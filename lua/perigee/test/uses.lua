@@ -1,12 +1,12 @@
 -- uses: one use of the plugin under test; its functions as methods, called as the agent calls them.
 local use = {}
 
-local days = 86400
+local DAY = 86400
 
 -- "36h", "1.5d", 90: seconds.
-local function seconds(duration)
-  local n = type(duration) == "string" and duration:match("^([%d.]+)d$")
-  return n and tonumber(n) * days or duration
+local function seconds(host, duration)
+  local days = type(duration) == "string" and duration:match("^([%d.]+)d$")
+  return days and tonumber(days) * DAY or host.seconds(duration)
 end
 
 -- What the first argument of these is: an instance, also when the test gives a plain table.
@@ -73,13 +73,14 @@ local statuses = { passing = true, warning = true, critical = true }
 -- `rise` good or `fall` bad runs in a row (1 and 1) its status changes. A history:
 -- { runs, status, passing, warning, critical, changes = { { at, from, to, output }, ... } }.
 function use:every(interval, span, instance, options)
-  interval, span, options = seconds(interval), seconds(span), options or {}
+  interval, span, options = seconds(self.host, interval), seconds(self.host, span), options or {}
   instance = about(self, instance)
   local history = { runs = 0, passing = 0, warning = 0, critical = 0, status = "critical", changes = {} }
   local streak, last = 0, nil
+  local monotonic, sleep, run = perigee.time.monotonic, perigee.sleep, self.run
   for at = 0, span - interval, interval do
-    local began = self.t:now()
-    local status, output = self:run(instance)
+    local began = monotonic()
+    local status, output = run(self, instance)
     if not statuses[status] then
       status, output = "critical", output or "it said neither passing, warning nor critical"
     end
@@ -92,9 +93,9 @@ function use:every(interval, span, instance, options)
       table.insert(history.changes, { at = at, from = history.status, to = status, output = output })
       history.status = status
     end
-    local rest = interval - (self.t:now() - began)
+    local rest = interval - (monotonic() - began)
     if rest > 0 then
-      self.t:advance(rest)
+      sleep(rest)
     end
   end
   return history
@@ -156,7 +157,7 @@ function use:watch(target, options)
         return
       elseif ok then
         found.stale, pause = nil, 1
-        perigee.sleep(seconds(every))
+        perigee.sleep(seconds(self_host, every))
       else
         found.stale = message
         perigee.sleep(pause)
