@@ -8,6 +8,7 @@
 #include "agent/node.h"
 #include "agent/parts.h"
 #include "agent/plugins.h"
+#include "agent/policies.h"
 #include "agent/registrars.h"
 #include "agent/requests.h"
 #include "agent/watches.h"
@@ -42,6 +43,14 @@ static void on_published(void *arg, const struct set_published *what) {
     log_error("view not updated: out of memory", LOG_S("service", what->service));
   live_published(a->live, what);
   watches_published(a->watches, what);
+  policies_published(a->policies, what);
+}
+
+/* What policies let through is what everybody else sees of a registration. */
+static void on_shown(void *arg, const struct registration_state *state, bool gone) {
+  struct agent *a = arg;
+  watches_local(a->watches, state, gone);
+  registrars_local(a->registrars, state, gone);
 }
 
 static void on_changed(void *arg, const struct registration_state *state, bool gone) {
@@ -49,8 +58,7 @@ static void on_changed(void *arg, const struct registration_state *state, bool g
   if (view_publish_registration(a->view, state, gone) != 0)
     log_error("view not updated: out of memory",
               LOG_S("instance", state->registration->instance->id));
-  watches_local(a->watches, state, gone);
-  registrars_local(a->registrars, state, gone);
+  policies_local(a->policies, state, gone);
 }
 
 static bool withdrew(void *arg, const struct instance *in) {
@@ -249,6 +257,15 @@ static int make_parts(struct agent *a) {
       view_new(&node, server_workers(c->workers), &a->view) != 0 ||
       embedded_new(&a->loop, a->store, &registry_events, a, &a->embedded) != 0)
     return fail("cannot start", &f);
+  const struct policies_with deciding = {.loop = &a->loop,
+                                         .plugins = a->plugins,
+                                         .store = a->store,
+                                         .sets = a->sets,
+                                         .shown = on_shown,
+                                         .arg = a};
+  a->policies = policies_new(&deciding, a->embedded);
+  if (!a->policies)
+    return fail("cannot start", &f);
   checks_report_to(a->checks, a->embedded);
   embedded_index_raise(a->embedded, catalog_version(a->catalog));
   return 0;
@@ -274,7 +291,7 @@ static int apply_configuration(struct agent *a) {
   if (watches_configure(a->watches, &f) != 0)
     return fail("cannot start", &f);
   a->registrars = registrars_new(&a->loop, a->plugins, a->config, a->store, &f);
-  if (!a->registrars)
+  if (!a->registrars || policies_configure(a->policies, a->config, &f) != 0)
     return fail("cannot start", &f);
   int r = embedded_restore(a->embedded);
   if (r != 0) {
@@ -286,6 +303,7 @@ static int apply_configuration(struct agent *a) {
     fault_set(&f, r, "cannot register the configured services: %s", strerror(-r));
     return fail("cannot start", &f);
   }
+  policies_settle(a->policies);
   return 0;
 }
 
@@ -311,6 +329,7 @@ static void start_handles(struct agent *a) {
 
 static size_t verify(struct agent *a, struct findings *findings) {
   return checks_verify(a->plugins, a->config, findings) +
+         policies_verify(a->plugins, a->config, findings) +
          watches_verify(a->plugins, a->config, findings) + plugins_verify(a->plugins, findings);
 }
 
@@ -354,6 +373,7 @@ static int agent_start(struct agent *a) {
 /* Ends the parts in the reverse order of their making. What a part still has on the loop (handles
  * that are closing) goes with the last turns. */
 static void end_parts(struct agent *a) {
+  policies_free(a->policies);
   registrars_free(a->registrars);
   watches_free(a->watches);
   checks_free(a->checks);

@@ -6,6 +6,7 @@
 #include "agent/live.h"
 #include "agent/parts.h"
 #include "agent/plugins.h"
+#include "agent/policies.h"
 #include "agent/registrars.h"
 #include "agent/watches.h"
 #include "base/buf.h"
@@ -227,6 +228,7 @@ void agent_metrics(struct agent *a, struct buf *out) {
   registrars_metrics(a->registrars, out);
   watches_metrics(a->watches, out);
   check_metrics(a, out);
+  policies_metrics(a->policies, out);
   live_metrics(a, out);
   plugin_metrics(a, out);
   lag_metrics(a->lag, out);

@@ -21,6 +21,7 @@ struct agent {
   struct plugins *plugins;
   struct checks *checks;
   struct embedded *embedded;
+  struct policies *policies;
   struct watches *watches;
   struct registrars *registrars;
   struct server *server;

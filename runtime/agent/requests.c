@@ -4,6 +4,7 @@
 #include "agent/operations.h"
 #include "agent/parts.h"
 #include "agent/plugins.h"
+#include "agent/policies.h"
 #include "agent/watches.h"
 #include "base/buf.h"
 #include "base/fault.h"
@@ -25,7 +26,7 @@ static void answer_refusal(int r, reply_fn reply, void *to) {
 
 static void do_register(void *arg, struct registration *r, reply_fn reply, void *to) {
   struct agent *a = arg;
-  answer_refusal(embedded_register(a->embedded, r, reply, to), reply, to);
+  answer_refusal(policies_register(a->policies, r, reply, to), reply, to);
 }
 
 static void do_deregister(void *arg, const char *id, reply_fn reply, void *to) {
@@ -77,6 +78,14 @@ static void do_operate(void *arg, const char *verb, const char *body, reply_fn r
   operations_run(arg, verb, body, reply, to);
 }
 
+static void write_policies(struct agent *a, struct buf *out) {
+  policies_show(a->policies, out);
+}
+
+static void do_policies(void *arg, reply_fn reply, void *to) {
+  answer_text(arg, write_policies, reply, to);
+}
+
 /* ---- from plugins ---- */
 
 static int refused(int r, struct fault *f) {
@@ -92,7 +101,7 @@ static int plugin_registers(void *arg, const char *json, size_t length, char **i
   if (status != 0)
     return f->code ? f->code : fault_set(f, -EINVAL, "refused with status %d", status);
   *id = strdup(r->instance->id);
-  int code = refused(*id ? embedded_register(a->embedded, r, reply, to) : -ENOMEM, f);
+  int code = refused(*id ? policies_register(a->policies, r, reply, to) : -ENOMEM, f);
   registration_unref(r);
   return code;
 }
@@ -121,6 +130,7 @@ const struct server_requests agent_requests = {
     .do_metrics = do_metrics,
     .do_status = do_status,
     .do_plugins = do_plugins,
+    .do_policies = do_policies,
     .do_resolve = do_resolve,
     .do_operate = do_operate,
 };

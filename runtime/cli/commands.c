@@ -11,6 +11,7 @@ const struct command *const commands[] = {
     &command_deregister,
     &command_status,
     &command_plugins,
+    &command_policies,
     &command_check,
     &command_test,
     &command_completion,

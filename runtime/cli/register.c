@@ -64,23 +64,26 @@ static int prepare(const struct arguments *a, struct buf *body, struct buf *id) 
 }
 
 static int run(const struct arguments *a) {
-  struct buf body = {0}, id = {0}, answer = {0};
+  struct buf body = {0}, id = {0}, answer = {0}, out = {0};
   int status = prepare(a, &body, &id);
   if (!status && (body.failed || id.failed))
     status = complain(a, EXIT_FAILED, "out of memory");
   if (!status)
     status = api_call(a, "PUT", "/v1/agent/service/register", &body, &answer);
-  buf_clear(&answer);
+  const char *name = id.data ? id.data : "";
   if (!status && arguments_flag(a, "json")) {
-    buf_text(&answer, "{\"id\":");
-    buf_json_text(&answer, id.data ? id.data : "");
-    buf_text(&answer, "}\n");
+    buf_text(&out, "{\"id\":");
+    buf_json_text(&out, name);
+    buf_text(&out, "}\n");
+  } else if (!status && answer.length) { /* a policy's word: "held: ..." */
+    buf_format(&out, "%s: %s", name, answer.data);
   } else if (!status) {
-    buf_format(&answer, "registered %s\n", id.data ? id.data : "");
+    buf_format(&out, "registered %s\n", name);
   }
-  output_write(&answer);
+  output_write(&out);
   buf_free(&body);
   buf_free(&id);
+  buf_free(&out);
   buf_free(&answer);
   return status;
 }

@@ -174,6 +174,7 @@ void config_free(struct config *c) {
     free(strings[i]);
   free(c->services);
   free(c->service_registries);
+  free(c->policies);
   free(c->watches);
   free(c->plugin_directories);
   value_unref(c->root);

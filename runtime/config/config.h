@@ -22,6 +22,14 @@ struct config_watch {
   const struct value *declared; /* the watch as written, for findings about it; of config->root */
 };
 
+/* Whose registrations a policy decides about. Strings are the configuration's. */
+struct config_policy {
+  const char *service;
+  const char *id;             /* of a configured instance; NULL: of any registered by that name */
+  const struct value *policy; /* "name", { "name", ... } or a list of these; NULL: none */
+  uint32_t min_registered;    /* what withdrawing leaves registered at least */
+};
+
 struct config {
   char *file; /* as given; NULL when there was none */
   char *node, *zone, *datacenter;
@@ -36,6 +44,8 @@ struct config {
   struct registration **services;          /* ORIGIN_CONFIGURATION, all in the embedded registry */
   const struct value **service_registries; /* of each, a list of names; of `root` */
   size_t service_count;
+  struct config_policy *policies;
+  size_t policy_count;
   struct config_watch *watches;
   size_t watch_count;
   struct value *root; /* all of it, checked, with defaults */
@@ -58,3 +68,7 @@ struct config_options { /* what the command line overrides; NULL or false = as t
 int config_load(const struct config_options *options, struct config **out,
                 struct findings *findings);
 void config_free(struct config *c);
+
+/* The policy of an instance: its own, or else its service's. NULL: none. */
+const struct config_policy *config_policy(const struct config *c, const char *service,
+                                          const char *id);

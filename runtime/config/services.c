@@ -3,6 +3,7 @@
 #include "base/fault.h"
 #include "base/value.h"
 #include "config/source_address.h"
+#include "config/use.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -106,14 +107,53 @@ static const char *address_of(const struct reading *r, char *out, size_t size) {
   return out;
 }
 
-/* What this build has none of is refused rather than ignored. */
-static void refuse_later(struct reading *r) {
-  char path[700];
+/* What is said of whoever registers under this name, where no instance is: a policy alone. */
+static bool is_rule(const struct value *declared) {
+  static const char *const of_instance[] = {"port", "ports", "address", "id", "check"};
+  bool alone = value_get(declared, "policy") != NULL;
+  for (size_t i = 0; i < sizeof of_instance / sizeof *of_instance; i++)
+    alone = alone && !value_get(declared, of_instance[i]);
+  return alone && !value_length(value_get(declared, "checks"));
+}
+
+static void check_policy(struct reading *r) {
   const struct value *policy = value_get(r->declared, "policy");
+  char path[700];
+  struct fault f;
   snprintf(path, sizeof path, "%s.policy", r->path);
-  if (policy)
-    findings_add(r->findings, policy, path,
-                 "this build of perigee does not run policies yet, and would not act on it");
+  if (policy && uses_check(policy, "policy", &f) != 0)
+    findings_add(r->findings, policy, path, "%s", f.text);
+}
+
+/* `id` NULL: of all that register under the name. */
+static void add_policy(struct reading *r, const char *id) {
+  struct config *c = r->config;
+  struct config_policy *more = realloc(c->policies, (c->policy_count + 1) * sizeof *more);
+  if (!more) {
+    r->findings->failed = 1;
+    return;
+  }
+  c->policies = more;
+  more[c->policy_count++] = (struct config_policy){
+      .service = r->service,
+      .id = id,
+      .policy = value_get(r->declared, "policy"),
+      .min_registered = (uint32_t)value_as_number(value_get(r->declared, "min_registered"), 1)};
+}
+
+const struct config_policy *config_policy(const struct config *c, const char *service,
+                                          const char *id) {
+  const struct config_policy *common = NULL;
+  for (size_t i = 0; i < c->policy_count; i++) {
+    const struct config_policy *p = &c->policies[i];
+    if (strcmp(p->service, service) != 0)
+      continue;
+    if (p->id && strcmp(p->id, id) == 0)
+      return p->policy ? p : NULL;
+    if (p->policy && !common)
+      common = p;
+  }
+  return common;
 }
 
 static size_t read_checks(struct reading *r, const char *id, struct check_definition *out) {
@@ -196,6 +236,7 @@ static void add_service(struct reading *r, struct registration *made) {
   c->service_registries = names;
   names[c->service_count] = value_get(r->declared, "registry");
   c->services[c->service_count++] = made;
+  add_policy(r, made->instance->id);
 }
 
 static void read_one(struct reading *r) {
@@ -208,7 +249,6 @@ static void read_one(struct reading *r) {
   if (!flawed)
     check_address(r, address);
   check_registries(r, address);
-  refuse_later(r);
   uint16_t port = flawed ? 0 : default_port(r);
   char *made_id = NULL;
   if (!id)
@@ -308,8 +348,13 @@ void services_read(struct config *c, const struct shape *shape, const struct val
     for (size_t k = 0; k < value_length(list); k++) {
       if (value_length(list) > 1)
         snprintf(path, sizeof path, "services.%.300s[%zu]", name, k + 1);
-      from[c->service_count] = value_at(list, k);
-      read_one(&(struct reading){c, shape, value_at(list, k), name, path, findings});
+      struct reading one = {c, shape, value_at(list, k), name, path, findings};
+      from[c->service_count] = one.declared;
+      check_policy(&one);
+      if (is_rule(one.declared))
+        add_policy(&one, NULL);
+      else
+        read_one(&one);
     }
   }
   claim_ids(c, from, findings);

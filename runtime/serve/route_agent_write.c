@@ -12,7 +12,9 @@
 enum { OUTPUT_MAX = 4096 }; /* bytes of a check's output that are kept */
 
 static void finish_plain(struct exchange *x, const struct errand *e) {
-  if (e->result == 0)
+  if (e->result == 0 && e->text && *e->text)
+    answer_text(x, 200, "%s", e->text);
+  else if (e->result == 0)
     answer_empty(x, 200);
   else
     answer_errno(x, e->result, e->text);

@@ -45,6 +45,10 @@ void plugin_list_get(struct exchange *x) {
   exchange_ask(x, errand_new(ERRAND_PLUGINS, NULL, NULL, finish_status));
 }
 
+void policy_list_get(struct exchange *x) {
+  exchange_ask(x, errand_new(ERRAND_POLICIES, NULL, NULL, finish_status));
+}
+
 static void finish_metrics(struct exchange *x, const struct errand *e) {
   if (e->result != 0) {
     answer_errno(x, e->result, e->text);

@@ -153,6 +153,9 @@ static void on_letter(void *arg, struct letter *letter) {
   case ERRAND_PLUGINS:
     r->do_plugins(s->arg, on_reply, e);
     break;
+  case ERRAND_POLICIES:
+    r->do_policies(s->arg, on_reply, e);
+    break;
   case ERRAND_RESOLVE:
     r->do_resolve(s->arg, e->id, on_reply, e);
     break;

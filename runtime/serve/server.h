@@ -13,7 +13,7 @@ struct server;
 struct fault;
 
 /* `status` 0 or a negative errno, and what to tell the client (NULL: what the errno says). For
- * do_metrics, do_status, do_plugins and do_operate the text is the answer. Copied. */
+ * do_metrics, do_status, do_plugins, do_policies and do_operate the text is the answer. Copied. */
 typedef void (*server_reply)(void *to, int status, const char *text);
 
 /* What a worker asks of the control thread. Implemented by agent/; called on the control thread;
@@ -38,6 +38,8 @@ struct server_requests {
   void (*do_status)(void *arg, server_reply reply, void *to);
   /* A JSON list for GET /v1/plugins. */
   void (*do_plugins)(void *arg, server_reply reply, void *to);
+  /* A JSON list for GET /v1/policies. */
+  void (*do_policies)(void *arg, server_reply reply, void *to);
   /* What operates the agent: `body` is the request's, often JSON, never NULL. The text is the
    * answer, JSON too; -ENOSYS: there is no such verb. */
   void (*do_operate)(void *arg, const char *verb, const char *body, server_reply reply, void *to);

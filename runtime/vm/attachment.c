@@ -49,11 +49,35 @@ static void copy_field(lua_State *L, const char *table, const char *field, const
   lua_pop(L, 1);
 }
 
+/* What moves is read when it is asked for: `load`, the run queue's average of the last minute. */
+static int host_index(lua_State *L) {
+  double load;
+  const char *key = lua_tostring(L, 2);
+  if (!key || strcmp(key, "load") != 0 || getloadavg(&load, 1) != 1)
+    return 0;
+  lua_pushnumber(L, load);
+  return 1;
+}
+
+static void push_host(lua_State *L) {
+  const struct value *facts = isolate_vm(isolate_of(L))->host;
+  if (value_kind(facts) == VALUE_TABLE)
+    push_value(L, facts);
+  else
+    lua_newtable(L);
+  lua_createtable(L, 0, 2);
+  lua_pushcfunction(L, host_index);
+  lua_setfield(L, -2, "__index");
+  lua_pushliteral(L, "host");
+  lua_setfield(L, -2, "__metatable");
+  lua_setmetatable(L, -2);
+}
+
 static void push_ctx_metatable(lua_State *L) {
   if (!luaL_newmetatable(L, "ctx"))
     return;
   lua_newtable(L);
-  push_value(L, isolate_vm(isolate_of(L))->host);
+  push_host(L);
   lua_setfield(L, -2, "host");
   copy_field(L, "time", "now", "now");
   copy_field(L, NULL, "random", "random");

@@ -23,7 +23,7 @@ int grant_value(const char *kind, const struct value *given, struct value **out)
   }
   for (size_t i = 0; r == 0 && i < value_length(value_get(given, "connect")); i++)
     r = value_append(connect, value_ref(value_at(value_get(given, "connect"), i)));
-  if (r == 0 && strcmp(kind, "check") == 0)
+  if (r == 0 && (strcmp(kind, "check") == 0 || strcmp(kind, "policy") == 0))
     r = value_append(connect, value_text("self", 4));
   if (r == 0) {
     r = value_set(grant, "connect", connect);

@@ -16,7 +16,8 @@
 struct value;
 
 /* What a plugin of this kind is granted where its settings' `grant` is `given` (NULL: nothing), as
- * limits.grant: a check may always connect to what it is about. 0 or -ENOMEM; *out is the caller's.
+ * limits.grant: a check or a policy may always connect to what it is about. 0 or -ENOMEM; *out is
+ * the caller's.
  */
 int grant_value(const char *kind, const struct value *given, struct value **out);
 

@@ -59,7 +59,7 @@ describe("a start is refused", function()
           tags = { "v1", 2 },
           check = { http = "/", intervall = "2s" } },
         api = { port = 1, registry = "etcd",
-          policy = { "gate" },
+          policy = 7,
           check = { tcp = true, interval = 5 } },
       },
       watches = { x = { target = "etcd//web" } },

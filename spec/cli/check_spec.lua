@@ -25,7 +25,7 @@ return {
       check = { http = "/", intervall = "2s" },
     },
     api = { port = 1, registry = "etcd",
-      policy = { "gate" },
+      policy = 7,
       check = { tcp = true, interval = 5 } },
   },
   watches = { x = { target = "etcd//web" } },

@@ -189,7 +189,7 @@ static void a_function_gets_instance_options_and_ctx(void **state) {
   run_until(*state, &a.over);
   assert_string_equal(
       a.text, "1|web|web-1webeu-1a2|9000|v|v2|true|false|http://[::1]:8080/x|https://[::1]:9000/y|"
-              "http://10.0.0.1/|nil|http://else/where|nil|function");
+              "http://10.0.0.1/|nil|http://else/where|table|function");
   assert_int_equal(attachment_call(use, "run", push_two, answer_take, &b, 0, NULL), 0);
   run_until(*state, &b.over);
   assert_true(strncmp(b.text, "2|", 2) == 0);
