@@ -57,21 +57,19 @@ function t:use(options)
 end
 
 -- An instance as plugins are handed it: web-1 of the service "web" at 10.0.0.1:8080, but for what is
--- given.
+-- given. `status` and `registered` are what a policy sees of it.
 function t:instance(fields)
   local all = { id = "web-1", address = "10.0.0.1", port = 8080 }
-  local service = "web"
-  for name, value in pairs(fields or all) do
-    if name == "service" then
-      service = value
-    else
-      all[name] = value
-    end
+  for name, value in pairs(fields or {}) do
+    all[name] = value
   end
+  local service, status, registered = all.service or "web", all.status or "passing", all.registered or false
+  all.service, all.status, all.registered = nil, nil, nil
   local instance, problem = host.as_instance(all, service)
   if not instance then
     error(problem, 2)
   end
+  instance.status, instance.registered = status, registered
   return instance
 end
 
@@ -94,7 +92,7 @@ function t:after(duration, fn)
 end
 
 local function new()
-  local test = setmetatable({ host = host, began = perigee.time.monotonic(), problems = {} }, t)
+  local test = setmetatable({ verbs = host, began = perigee.time.monotonic(), problems = {} }, t)
 
   -- Runs beside the test, until it ends or the test does; what it raises fails the test.
   function test.apart(fn, ...)

@@ -303,9 +303,17 @@ local function open(perigee, host, t)
     return watcher
   end
 
-  -- ---- programs, the environment, the agent's own registry, the log ----
+  -- ---- programs, the environment, the host, the agent's own registry, the log ----
 
   t.commands, t.env, t.registered, t.log = {}, {}, {}, {}
+  t.host = {
+    name = "host-1", zone = "zone-1", datacenter = "dc1", os = "linux", arch = "x64", cpus = 4, memory = 2 ^ 33,
+    load = 0, addresses = { "10.0.0.1" },
+  }
+
+  function script.host()
+    return t.host
+  end
 
   function script.run(arguments, timeout)
     local line = table.concat(arguments, " ")

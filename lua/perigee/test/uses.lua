@@ -13,7 +13,7 @@ end
 local of_instance = { run = true, decide = true }
 
 local function new(t, number)
-  return setmetatable({ t = t, number = number, host = t.host }, use)
+  return setmetatable({ t = t, number = number, host = t.verbs }, use)
 end
 
 local function about(self, instance)
