@@ -3,20 +3,9 @@
 #include <string.h>
 
 const struct command *const commands[] = {
-    &command_run,
-    &command_pick,
-    &command_services,
-    &command_watch,
-    &command_register,
-    &command_deregister,
-    &command_status,
-    &command_plugins,
-    &command_policies,
-    &command_check,
-    &command_test,
-    &command_completion,
-    &command_help,
-    NULL,
+    &command_run,        &command_pick,   &command_services,   &command_watch,    &command_register,
+    &command_deregister, &command_status, &command_plugins,    &command_policies, &command_check,
+    &command_new,        &command_test,   &command_completion, &command_help,     NULL,
 };
 
 const struct option common_options[] = {

@@ -5,6 +5,7 @@
 #include "vm/bind_pick.h"
 #include "vm/bindings.h"
 #include "vm/inside.h"
+#include "vm/script.h"
 
 #include <errno.h>
 #include <lauxlib.h>
@@ -22,6 +23,10 @@ static int handle_collect(lua_State *L) {
 }
 
 int picked_service(lua_State *L, const char *name, struct perigee_service **out) {
+  if (scripted(L)) {
+    lua_pushstring(L, name);
+    script_tell(L, "service", 1, 0);
+  }
   lua_getfield(L, LUA_REGISTRYINDEX, CACHE);
   lua_getfield(L, -1, name);
   struct perigee_service **kept = lua_touserdata(L, -1);

@@ -9,6 +9,7 @@
  *     as_instance(table, service)      → an instance as plugins are handed it; or nil, message
  *     set(service)                     → a set
  *     rows(service)                    → the instances that are in it, each with its `status`
+ *     publish()                        what changed in the sets can be picked
  *     signal(), response(request, reply): see script.h and bind_http.c */
 #include "base/buf.h"
 #include "base/fault.h"
@@ -190,11 +191,18 @@ static int instance_call(lua_State *L) {
 static int set_call(lua_State *L) {
   struct spec_bench *b = bench_of(L);
   luaL_argcheck(L, b->set_count < BENCH_SETS_MAX, 1, "too many sets in one test");
-  b->sets = b->sets ? b->sets : sets_new_apart(NULL, NULL);
-  struct set *s = b->sets ? sets_open(b->sets, luaL_checkstring(L, 1)) : NULL;
+  struct fault f = {0};
+  struct sets *sets = bench_sets(b, &f);
+  struct set *s = sets ? sets_open(sets, luaL_checkstring(L, 1)) : NULL;
   if (!s)
-    return luaL_error(L, "out of memory");
+    return luaL_error(L, "%s", sets ? "out of memory" : f.text);
   b->bindings[b->set_count++] = push_set(L, s);
+  return 1;
+}
+
+static int publish_call(lua_State *L) {
+  struct spec_bench *b = bench_of(L);
+  lua_pushinteger(L, b->sets ? (lua_Integer)sets_flush(b->sets) : 0);
   return 1;
 }
 
@@ -214,17 +222,11 @@ static int rows_call(lua_State *L) {
 }
 
 void open_spec(lua_State *L, int host) {
-  static const struct luaL_Reg verbs[] = {{"use", use_call},
-                                          {"about", about_call},
-                                          {"call", call_call},
-                                          {"apart", apart_call},
-                                          {"seconds", seconds_call},
-                                          {"provides", provides_call},
-                                          {"kind", kind_call},
-                                          {"as_instance", instance_call},
-                                          {"set", set_call},
-                                          {"rows", rows_call},
-                                          {NULL, NULL}};
+  static const struct luaL_Reg verbs[] = {
+      {"use", use_call},     {"about", about_call},          {"call", call_call},
+      {"apart", apart_call}, {"seconds", seconds_call},      {"provides", provides_call},
+      {"kind", kind_call},   {"as_instance", instance_call}, {"set", set_call},
+      {"rows", rows_call},   {"publish", publish_call},      {NULL, NULL}};
   lua_pushvalue(L, host);
   luaL_register(L, NULL, verbs);
   open_signal(L);

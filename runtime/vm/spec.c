@@ -5,9 +5,6 @@
 #include "vm/inside.h"
 #include "vm/script.h"
 #include "vm/spec_bench.h"
-#include "watch/set.h"
-
-#include "vm/bindings.h"
 
 #include <errno.h>
 #include <lauxlib.h>
@@ -80,17 +77,6 @@ static int declare_body(lua_State *L, void *arg) {
   return read_value(L, -1, &s->declared, s->fault);
 }
 
-static void unload(struct spec *s) {
-  struct spec_bench *b = &s->bench;
-  for (size_t i = 0; i < b->use_count; i++)
-    attachment_free(b->uses[i]);
-  for (size_t i = 0; i < b->set_count; i++)
-    set_binding_revoke(b->bindings[i]);
-  plugin_free(b->plugin);
-  sets_free(b->sets);
-  *b = (struct spec_bench){0};
-}
-
 /* The plugin and its spec in a fresh isolate. */
 static int load(struct spec *s) {
   const struct spec_options *o = s->options;
@@ -103,7 +89,7 @@ static int load(struct spec *s) {
   if (code == 0)
     code = isolate_enter(plugin_isolate(s->bench.plugin), declare_body, s, s->fault);
   if (code != 0)
-    unload(s);
+    bench_clear(&s->bench);
   return code;
 }
 
@@ -180,7 +166,7 @@ static int run_test(struct spec *s, size_t number, const char *name, spec_fn eac
   if (code == 0)
     code = isolate_enter(plugin_isolate(s->bench.plugin), start_body, &r, s->fault);
   if (code != 0) {
-    unload(s);
+    bench_clear(&s->bench);
     return code;
   }
   const char *stuck = drive(&r);
@@ -190,7 +176,7 @@ static int run_test(struct spec *s, size_t number, const char *name, spec_fn eac
   each(arg, &result);
   task_unwatch(&r.watch);
   task_unref(r.task);
-  unload(s);
+  bench_clear(&s->bench);
   return 0;
 }
 
@@ -198,7 +184,7 @@ static int run_all(struct spec *s, spec_fn each, void *arg) {
   int code = load(s);
   if (code != 0)
     return code;
-  unload(s);
+  bench_clear(&s->bench);
   struct value *names = value_ref(value_get(s->declared, "names"));
   if (value_length(names) == 0)
     code = fault_set(s->fault, -ENOENT, "%s: no test in it: it(\"name\", function(t) ... end)",
@@ -224,6 +210,7 @@ int spec_run(const struct spec_options *options, spec_fn each, void *arg, struct
   code = vm_new(&config, &s.vm, f);
   if (code == 0) {
     s.vm->bench = &s.bench;
+    s.bench.vm = s.vm;
     code = run_all(&s, each, arg);
     vm_free(s.vm);
   }

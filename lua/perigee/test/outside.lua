@@ -347,6 +347,28 @@ local function open(perigee, host, t)
     return t.env[name]
   end
 
+  -- What can be picked: t.services.web = { { id = "web-1", address = "10.0.0.1", port = 80 }, ... }.
+  local services, sets = {}, {}
+  t.services = setmetatable({}, {
+    __index = services,
+    __newindex = function(_, name, list)
+      sets[name] = sets[name] or host.set(name)
+      local ok, message = sets[name]:replace(list)
+      if not ok then
+        error(message, 2)
+      end
+      services[name] = list
+      host.publish()
+    end,
+  })
+
+  function script.service(name)
+    if services[name] == nil then
+      unscripted("the service " .. name,
+        ('t.services["%s"] = { { id = "%s-1", address = "10.0.0.1", port = 8080 } }'):format(name, name))
+    end
+  end
+
   function script.register(body)
     local decoded = perigee.json.decode(body)
     t.registered[decoded.ID] = decoded
