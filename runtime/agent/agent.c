@@ -248,7 +248,6 @@ static int make_parts(struct agent *a) {
                                     .store = a->store,
                                     .sets = a->sets,
                                     .plugins = a->plugins,
-                                    .config = a->config,
                                     .withdrew = withdrew,
                                     .arg = a};
   if (a->live && sets_place(a->sets, &(struct balancer_host){c->node, c->zone}) == 0)
@@ -264,9 +263,12 @@ static int make_parts(struct agent *a) {
                                          .shown = on_shown,
                                          .arg = a};
   a->policies = policies_new(&deciding, a->embedded);
-  if (!a->policies)
+  if (a->policies)
+    a->registrars = registrars_new(&a->loop, a->plugins, a->store, a->policies, c->node);
+  if (!a->registrars)
     return fail("cannot start", &f);
   checks_report_to(a->checks, a->embedded);
+  watches_follow(a->watches, a->policies);
   embedded_index_raise(a->embedded, catalog_version(a->catalog));
   return 0;
 }
@@ -288,10 +290,10 @@ static int start_serving(struct agent *a) {
  * services, which replace what the store had under their ids. */
 static int apply_configuration(struct agent *a) {
   struct fault f = {0};
-  if (watches_configure(a->watches, &f) != 0)
+  if (watches_configure(a->watches, a->config, &f) != 0)
     return fail("cannot start", &f);
-  a->registrars = registrars_new(&a->loop, a->plugins, a->config, a->store, &f);
-  if (!a->registrars || policies_configure(a->policies, a->config, &f) != 0)
+  if (registrars_configure(a->registrars, a->config, &f) != 0 ||
+      policies_configure(a->policies, a->config, &f) != 0)
     return fail("cannot start", &f);
   int r = embedded_restore(a->embedded);
   if (r != 0) {

@@ -26,18 +26,28 @@ static void target_of_name(const char *registry, const char *name, struct buf *o
       buf_char(out, (char)*c);
 }
 
-static int begin_on_demand(struct watches *all, const char *service, struct watch **out) {
-  const char *registry = value_as_text(value_get(all->parts.config->root, "resolve"), NULL);
-  struct buf target = {0};
-  struct fault f = {0};
+bool watch_wish_on_demand(const struct config *config, const char *service, struct buf *target,
+                          struct watch_wish *out) {
+  const char *registry = value_as_text(value_get(config->root, "resolve"), NULL);
   if (!registry)
+    return false;
+  target_of_name(registry, service, target);
+  *out = (struct watch_wish){.service = service,
+                             .targets = {target->failed ? "" : target->data},
+                             .rule = {.on_empty = FEED_EMPTY, .min_endpoints = 1}};
+  return true;
+}
+
+static int begin_on_demand(struct watches *all, const char *service, struct watch **out) {
+  struct buf target = {0};
+  struct watch_wish wish;
+  struct fault f = {0};
+  if (!watch_wish_on_demand(all->parts.config, service, &target, &wish))
     return -ENOENT;
-  if (all->on_demand >= ON_DEMAND_MOST)
+  if (all->on_demand >= ON_DEMAND_MOST) {
+    buf_free(&target);
     return -EAGAIN;
-  target_of_name(registry, service, &target);
-  const struct watch_wish wish = {.service = service,
-                                  .targets = {target.failed ? "" : target.data},
-                                  .rule = {.on_empty = FEED_EMPTY, .min_endpoints = 1}};
+  }
   int rc = watch_add(all, &wish, out, &f);
   buf_free(&target);
   if (rc != 0) {

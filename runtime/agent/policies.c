@@ -91,6 +91,27 @@ void policies_local(struct policies *all, const struct registration_state *state
     all->with.shown(all->with.arg, state, gone);
 }
 
+struct showing {
+  const struct policies *all;
+  void (*each)(void *arg, const struct registration_state *state);
+  void *arg;
+};
+
+static void show_one(void *arg, const struct registration_state *state) {
+  const struct showing *to = arg;
+  const struct subject *s = subject_find(to->all, state->registration->instance->id);
+  const struct registration_state *shown = s && s->wanted ? s->shown : state;
+  if (shown)
+    to->each(to->arg, shown);
+}
+
+void policies_each_shown(const struct policies *all,
+                         void (*each)(void *arg, const struct registration_state *state),
+                         void *arg) {
+  struct showing to = {all, each, arg};
+  embedded_each(all->embedded, show_one, &to);
+}
+
 int policies_register(struct policies *all, const struct registration *r, answer_fn done,
                       void *arg) {
   const struct instance *in = r->instance;

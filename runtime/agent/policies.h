@@ -58,6 +58,11 @@ void policies_local(struct policies *all, const struct registration_state *state
 /* A service's snapshot was published: what was withdrawn returns when too few are left. */
 void policies_published(struct policies *all, const struct set_published *what);
 
+/* What followers see now of all that is registered. */
+void policies_each_shown(const struct policies *all,
+                         void (*each)(void *arg, const struct registration_state *state),
+                         void *arg);
+
 /* What was decided about an instance that a policy decides about. */
 struct policy_view {
   const char *service, *id;

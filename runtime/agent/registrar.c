@@ -22,6 +22,7 @@ struct errand {
   const struct value *lease; /* the entry's, which does not change meanwhile; NULL: a new one */
   double ttl;
   struct call *call;
+  bool opens; /* the call is `open`; the operation's own comes after it */
 };
 
 struct registrar {
@@ -173,6 +174,7 @@ static const char *function_of(const struct errand *e) {
 }
 
 static int errand_run(struct errand *e) {
+  e->opens = false;
   return attachment_call(e->registrar->attachment, function_of(e), push_arguments, on_answered, e,
                          call_ns, &e->call);
 }
@@ -187,6 +189,42 @@ static void connection_forget(struct registrar *r) {
   r->opened = r->doubted = false;
 }
 
+static void on_opened(void *arg, const struct call_result *result);
+
+static int errand_open(struct errand *e) {
+  e->opens = true;
+  return attachment_call(e->registrar->attachment, "open", NULL, on_opened, e, call_ns, &e->call);
+}
+
+/* ---- its plugin is reloaded ---- */
+
+/* Operations end where they began; what only opens, opens in the new version. */
+static void on_leaving(void *arg) {
+  struct registrar *r = arg;
+  for (struct errand *e = r->errands; e; e = e->next)
+    if (e->opens && e->call) {
+      call_cancel(e->call);
+      e->call = NULL;
+    }
+  reference_drop(plugin_isolate(r->use.plugin), r->connection);
+  r->connection = LUA_REFNIL;
+}
+
+static void on_arrived(void *arg) {
+  struct registrar *r = arg;
+  r->opened = !plugin_provides(r->use.plugin, "open");
+  for (struct errand *e = r->errands, *next; e; e = next) {
+    next = e->next;
+    struct answer answer = {0};
+    if (e->opens && !e->call)
+      answer.status = r->opened ? errand_run(e) : errand_open(e);
+    if (answer.status != 0)
+      errand_answer(e, &answer);
+  }
+}
+
+static const struct attachment_events reloading = {.leaving = on_leaving, .arrived = on_arrived};
+
 /* Also reads the files that the options name. */
 static int attach(struct registrar *r, struct fault *f) {
   struct findings findings = {0};
@@ -194,6 +232,8 @@ static int attach(struct registrar *r, struct fault *f) {
   if (rc != 0)
     fault_set(f, rc, "%s", findings.count ? findings.items[0].text : strerror(-rc));
   findings_free(&findings);
+  if (rc == 0)
+    attachment_follow(r->attachment, &reloading, r);
   r->opened = rc == 0 && !plugin_provides(r->use.plugin, "open");
   return rc;
 }
@@ -232,8 +272,7 @@ static int begin(struct registrar *r, const struct errand *draft) {
   if (!e)
     return rc ? rc : -ENOMEM;
   *e = *draft;
-  rc = r->opened ? errand_run(e)
-                 : attachment_call(r->attachment, "open", NULL, on_opened, e, call_ns, &e->call);
+  rc = r->opened ? errand_run(e) : errand_open(e);
   if (rc != 0) {
     free(e);
     return rc;
@@ -279,6 +318,16 @@ struct registrar *registrar_new(uv_loop_t *loop, const char *name, const struct 
     return r;
   registrar_free(r);
   return NULL;
+}
+
+void registrar_configure(struct registrar *r, const struct registry_use *use) {
+  reconciler_change_ttl(r->reconciler, use->ttl_s);
+  if (value_equal(r->use.options, use->options))
+    return;
+  value_unref(r->use.options);
+  r->use = *use;
+  r->use.options = value_ref(use->options);
+  r->doubted = true;
 }
 
 void registrar_free(struct registrar *r) {

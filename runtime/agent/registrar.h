@@ -13,6 +13,8 @@ struct registrar;
  * `use` it keeps what it needs; `ttl` in seconds. NULL: out of memory. */
 struct registrar *registrar_new(uv_loop_t *loop, const char *name, const struct registry_use *use,
                                 const char *owner, double ttl, struct store *store);
+/* Other options of the same plugin: what runs ends with the old ones, then it opens anew. */
+void registrar_configure(struct registrar *r, const struct registry_use *use);
 void registrar_free(struct registrar *r); /* ends its calls */
 
 const char *registrar_name(const struct registrar *r);

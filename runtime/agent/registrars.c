@@ -1,5 +1,6 @@
 #include "agent/registrars.h"
 
+#include "agent/policies.h"
 #include "agent/registrar.h"
 #include "base/buf.h"
 #include "base/clock.h"
@@ -20,18 +21,37 @@ enum { STOP_MS = 5000 };
 
 /* Where an instance of the configuration is registered. */
 struct placement {
-  const char *id;                 /* the configuration's */
-  const struct value *registries; /* a list of names, of the configuration */
+  char *service, *id;
+  struct value *registries; /* a list of names: a reference */
+};
+
+/* By id. */
+struct placements {
+  struct placement *items;
+  size_t count;
+};
+
+/* A registry that no service names any more: what it has of ours is being deregistered. */
+struct leaving {
+  struct leaving *next;
+  struct registrars *all;
+  struct registrar *registrar;
+  bool done;
 };
 
 struct registrars {
+  uv_loop_t *loop;
+  struct plugins *plugins;
+  struct store *store;
+  const struct policies *shown;
+  char *owner;
   struct registrar **items;
   size_t count;
-  struct placement *placements; /* by id */
-  size_t placement_count;
+  struct leaving *leaving;
+  struct placements placements;
   size_t running; /* while stopping: that have not told yet */
   bool stopping;
-  uv_timer_t later; /* tells `stopped` when there is nobody to wait for */
+  uv_timer_t later; /* frees who has left, and tells `stopped` when there is nobody to wait for */
   void (*stopped)(void *arg);
   void *stopped_arg;
 };
@@ -52,14 +72,15 @@ static int read_identity(void *arg, const char *key, const void *value, size_t l
   return 0;
 }
 
-static void owner_make(const struct config *config, struct store *store, char *out, size_t size) {
+static char *owner_make(const char *node, struct store *store) {
+  char *owner;
   struct identity own = {0};
   store_each(store, "meta", read_identity, &own);
   if (!own.known) {
     own.number = clock_random();
     store_put(store, "meta", "owner", &own.number, sizeof own.number, NULL, NULL);
   }
-  snprintf(out, size, "%s/%016llx", config->node, (unsigned long long)own.number);
+  return asprintf(&owner, "%s/%016llx", node, (unsigned long long)own.number) < 0 ? NULL : owner;
 }
 
 static struct registrar *find(const struct registrars *all, const char *name) {
@@ -69,64 +90,83 @@ static struct registrar *find(const struct registrars *all, const char *name) {
   return NULL;
 }
 
-static int add_registry(struct registrars *all, uv_loop_t *loop, struct plugins *plugins,
-                        const struct config *config, struct store *store, const char *owner,
-                        const char *name, struct fault *f) {
-  if (strcmp(name, "embedded") == 0 || find(all, name))
-    return 0;
-  struct registry_use use;
-  int rc = registries_find(config, plugins, name, &use, f);
-  if (rc != 0)
-    return rc;
-  struct registrar **items = realloc(all->items, (all->count + 1) * sizeof *items);
-  struct registrar *r = NULL;
-  if (items) {
-    all->items = items;
-    r = registrar_new(loop, name, &use, owner, use.ttl_s, store);
-  }
-  value_unref(use.options);
-  if (!r)
-    return fault_set(f, -ENOMEM, "out of memory");
-  all->items[all->count++] = r;
-  return 0;
-}
+/* ---- where what is registered ---- */
 
 static int by_id(const void *a, const void *b) {
   return strcmp(((const struct placement *)a)->id, ((const struct placement *)b)->id);
 }
 
-static void later_closed(uv_handle_t *timer) {
-  free(timer->data);
+static const struct placement *placement_find(const struct placements *all, const char *id) {
+  const struct placement wanted = {.id = (char *)id};
+  return all->count == 0 ? NULL
+                         : bsearch(&wanted, all->items, all->count, sizeof *all->items, by_id);
 }
 
-struct registrars *registrars_new(uv_loop_t *loop, struct plugins *plugins,
-                                  const struct config *config, struct store *store,
-                                  struct fault *f) {
-  char owner[300];
+static bool placement_names(const struct placement *p, const char *registry) {
+  for (size_t i = 0; p && i < value_length(p->registries); i++)
+    if (strcmp(value_as_text(value_at(p->registries, i), ""), registry) == 0)
+      return true;
+  return false;
+}
+
+static bool placements_name(const struct placements *all, const char *registry) {
+  for (size_t i = 0; i < all->count; i++)
+    if (placement_names(&all->items[i], registry))
+      return true;
+  return false;
+}
+
+static void placements_free(struct placements *all) {
+  for (size_t i = 0; i < all->count; i++) {
+    free(all->items[i].service);
+    free(all->items[i].id);
+    value_unref(all->items[i].registries);
+  }
+  free(all->items);
+  *all = (struct placements){0};
+}
+
+static int placements_of(const struct config *config, struct placements *out, struct fault *f) {
+  *out = (struct placements){calloc(config->service_count + 1, sizeof *out->items), 0};
+  bool whole = out->items != NULL;
+  for (size_t i = 0; whole && i < config->service_count; i++) {
+    struct placement *p = &out->items[out->count++];
+    p->service = strdup(config->services[i]->instance->service);
+    p->id = strdup(config->services[i]->instance->id);
+    p->registries = value_ref(config->service_registries[i]);
+    whole = p->service && p->id;
+  }
+  if (!whole) {
+    placements_free(out);
+    return fault_set(f, -ENOMEM, "out of memory");
+  }
+  qsort(out->items, out->count, sizeof *out->items, by_id);
+  return 0;
+}
+
+/* ---- its beginning and its end ---- */
+
+struct registrars *registrars_new(uv_loop_t *loop, struct plugins *plugins, struct store *store,
+                                  const struct policies *shown, const char *node) {
   struct registrars *all = calloc(1, sizeof *all);
   if (!all || uv_timer_init(loop, &all->later) != 0) {
     free(all);
-    fault_set(f, -ENOMEM, "out of memory");
     return NULL;
   }
+  all->loop = loop;
+  all->plugins = plugins;
+  all->store = store;
+  all->shown = shown;
   all->later.data = all;
-  all->placements = calloc(config->service_count + 1, sizeof *all->placements);
-  int rc = all->placements ? 0 : fault_set(f, -ENOMEM, "out of memory");
-  owner_make(config, store, owner, sizeof owner);
-  for (size_t i = 0; rc == 0 && i < config->service_count; i++) {
-    const struct value *names = config->service_registries[i];
-    all->placements[all->placement_count++] =
-        (struct placement){config->services[i]->instance->id, names};
-    for (size_t k = 0; rc == 0 && k < value_length(names); k++)
-      rc = add_registry(all, loop, plugins, config, store, owner,
-                        value_as_text(value_at(names, k), ""), f);
-  }
-  if (rc != 0) {
-    registrars_free(all);
-    return NULL;
-  }
-  qsort(all->placements, all->placement_count, sizeof *all->placements, by_id);
-  return all;
+  all->owner = owner_make(node, store);
+  if (all->owner)
+    return all;
+  registrars_free(all);
+  return NULL;
+}
+
+static void later_closed(uv_handle_t *timer) {
+  free(timer->data);
 }
 
 void registrars_free(struct registrars *all) {
@@ -134,8 +174,15 @@ void registrars_free(struct registrars *all) {
     return;
   for (size_t i = 0; i < all->count; i++)
     registrar_free(all->items[i]);
+  while (all->leaving) {
+    struct leaving *l = all->leaving;
+    all->leaving = l->next;
+    registrar_free(l->registrar);
+    free(l);
+  }
+  placements_free(&all->placements);
   free(all->items);
-  free(all->placements);
+  free(all->owner);
   uv_close((uv_handle_t *)&all->later, later_closed);
 }
 
@@ -152,9 +199,7 @@ void registrars_local(struct registrars *all, const struct registration_state *s
   const struct instance *in = state->registration->instance;
   if (!all || all->stopping || state->registration->origin != ORIGIN_CONFIGURATION)
     return;
-  const struct placement wanted = {.id = in->id};
-  const struct placement *place =
-      bsearch(&wanted, all->placements, all->placement_count, sizeof *all->placements, by_id);
+  const struct placement *place = placement_find(&all->placements, in->id);
   for (size_t i = 0; place && i < value_length(place->registries); i++) {
     struct registrar *r = find(all, value_as_text(value_at(place->registries, i), ""));
     if (!r)
@@ -170,11 +215,29 @@ static void on_stopped(void *arg) {
   struct registrars *all = arg;
   if (all->running > 0 && --all->running > 0)
     return;
-  all->stopped(all->stopped_arg);
+  void (*stopped)(void *arg) = all->stopped;
+  all->stopped = NULL;
+  stopped(all->stopped_arg);
+}
+
+static void free_left(struct registrars *all) {
+  for (struct leaving **link = &all->leaving; *link;) {
+    struct leaving *l = *link;
+    if (!l->done) {
+      link = &l->next;
+      continue;
+    }
+    *link = l->next;
+    registrar_free(l->registrar);
+    free(l);
+  }
 }
 
 static void on_later(uv_timer_t *timer) {
-  on_stopped(timer->data);
+  struct registrars *all = timer->data;
+  free_left(all);
+  if (all->stopping && all->count == 0 && all->stopped)
+    on_stopped(all);
 }
 
 void registrars_stop(struct registrars *all, bool leave, void (*stopped)(void *arg), void *arg) {
@@ -187,6 +250,90 @@ void registrars_stop(struct registrars *all, bool leave, void (*stopped)(void *a
   for (size_t i = 0; i < all->count; i++)
     reconciler_stop(registrar_reconciler(all->items[i]), leave, restart_within_s, STOP_MS,
                     on_stopped, all);
+}
+
+/* ---- the configuration ---- */
+
+static int want_registry(struct registrars *all, const struct config *config, const char *name,
+                         struct fault *f) {
+  struct registrar **items, *r = find(all, name);
+  struct registry_use use;
+  if (strcmp(name, "embedded") == 0)
+    return 0;
+  int rc = registries_find(config, all->plugins, name, &use, f);
+  if (rc != 0)
+    return rc;
+  if (r) {
+    registrar_configure(r, &use);
+  } else if ((items = realloc(all->items, (all->count + 1) * sizeof(struct registrar *)))) {
+    all->items = items;
+    r = registrar_new(all->loop, name, &use, all->owner, use.ttl_s, all->store);
+    if (r)
+      all->items[all->count++] = r;
+  }
+  value_unref(use.options);
+  return r ? 0 : fault_set(f, -ENOMEM, "out of memory");
+}
+
+/* What an instance was registered in and is not any more. */
+static void take_back(struct registrars *all, const struct placements *before) {
+  for (size_t i = 0; i < before->count; i++) {
+    const struct placement *was = &before->items[i];
+    const struct placement *is = placement_find(&all->placements, was->id);
+    bool same = is && strcmp(is->service, was->service) == 0;
+    for (size_t k = 0; k < value_length(was->registries); k++) {
+      const char *name = value_as_text(value_at(was->registries, k), "");
+      struct registrar *r = find(all, name);
+      if (r && !(same && placement_names(is, name)))
+        reconciler_unwant(registrar_reconciler(r), was->service, was->id);
+    }
+  }
+}
+
+static void on_left(void *arg) {
+  struct leaving *l = arg;
+  l->done = true;
+  uv_timer_start(&l->all->later, on_later, 0, 0); /* this is one of the registrar's own callbacks */
+}
+
+static void leave_unnamed(struct registrars *all) {
+  size_t kept = 0;
+  for (size_t i = 0; i < all->count; i++) {
+    struct registrar *r = all->items[i];
+    struct leaving *l = NULL;
+    if (!placements_name(&all->placements, registrar_name(r)))
+      l = malloc(sizeof *l);
+    if (!l) {
+      all->items[kept++] = r;
+      continue;
+    }
+    *l = (struct leaving){all->leaving, all, r, false};
+    all->leaving = l;
+    reconciler_stop(registrar_reconciler(r), true, 0, STOP_MS, on_left, l);
+  }
+  all->count = kept;
+}
+
+static void show_again(void *arg, const struct registration_state *state) {
+  registrars_local(arg, state, false);
+}
+
+int registrars_configure(struct registrars *all, const struct config *config, struct fault *f) {
+  struct placements before = all->placements, after;
+  int rc = placements_of(config, &after, f);
+  if (rc != 0)
+    return rc;
+  all->placements = after;
+  for (size_t i = 0; rc == 0 && i < config->service_count; i++) {
+    const struct value *names = config->service_registries[i];
+    for (size_t k = 0; rc == 0 && k < value_length(names); k++)
+      rc = want_registry(all, config, value_as_text(value_at(names, k), ""), f);
+  }
+  take_back(all, &before);
+  leave_unnamed(all);
+  placements_free(&before);
+  policies_each_shown(all->shown, show_again, all);
+  return rc;
 }
 
 bool registrars_withdrew(const struct registrars *all, const char *service, const char *id) {

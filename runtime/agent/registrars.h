@@ -9,14 +9,19 @@
 struct registrars;
 struct plugins;
 struct config;
+struct fault;
+struct policies;
 struct store;
 struct buf;
 
-/* Those that the configuration's services name. Once, before the services are registered. NULL:
- * `f` says why. */
-struct registrars *registrars_new(uv_loop_t *loop, struct plugins *plugins,
-                                  const struct config *config, struct store *store,
-                                  struct fault *f);
+/* `shown` knows what of this agent's registrations is for others; `node` marks what is ours. NULL:
+ * out of memory. */
+struct registrars *registrars_new(uv_loop_t *loop, struct plugins *plugins, struct store *store,
+                                  const struct policies *shown, const char *node);
+/* The registries that the services of this configuration name, and which service goes where; before
+ * the services themselves are registered. What it has not changed is not touched; what it took away
+ * is deregistered. 0, or negative errno: one of them could not be had. */
+int registrars_configure(struct registrars *all, const struct config *config, struct fault *f);
 void registrars_free(struct registrars *all); /* before the plugins */
 
 /* A registration of this agent changed or is gone. */

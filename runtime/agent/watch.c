@@ -26,16 +26,19 @@ static void held(void *arg, const struct instance *in) {
 
 static const struct feed_events events = {.withdrew = withdrew, .held = held};
 
-static int start_source(struct watch *w, unsigned i, unsigned delay_ms, struct fault *f) {
+static int start_source(struct watch *w, unsigned i, const struct watch_wish *wish,
+                        struct fault *f) {
   const struct watch_parts *p = w->parts;
   struct registry_use use;
   w->sources[i] = sets_open(p->sources[i], set_service(w->set));
   if (!w->sources[i])
     return fault_set(f, -ENOMEM, "out of memory");
+  if (wish->instead)
+    set_forget(w->sources[i]);
   int rc = registries_find(p->config, p->plugins, w->targets[i].registry, &use, f);
   if (rc != 0)
     return rc;
-  w->watchers[i] = watcher_start(p->loop, &use, &w->targets[i], w->sources[i], delay_ms);
+  w->watchers[i] = watcher_start(p->loop, &use, &w->targets[i], w->sources[i], wish->delay_ms);
   value_unref(use.options);
   return w->watchers[i] ? 0 : fault_set(f, -ENOMEM, "out of memory");
 }
@@ -54,8 +57,10 @@ static int start(struct watch *w, const struct watch_wish *wish, struct fault *f
   w->feed = feed_new(w->set, &wish->rule, &events, w);
   if (!w->feed)
     return fault_set(f, -ENOMEM, "out of memory");
+  if (wish->instead)
+    feed_believe(w->feed);
   for (unsigned i = 0; rc == 0 && i < FEED_SOURCES && wish->targets[i]; i++)
-    rc = start_source(w, i, wish->delay_ms, f);
+    rc = start_source(w, i, wish, f);
   return rc;
 }
 
@@ -73,14 +78,21 @@ int watch_new(const struct watch_parts *parts, const struct watch_wish *wish, st
   return rc;
 }
 
-void watch_free(struct watch *w) {
+void watch_quit(struct watch *w) {
   for (unsigned i = 0; i < FEED_SOURCES; i++) {
     if (w->watchers[i])
-      watcher_end(w->watchers[i]);
+      watcher_retire(w->watchers[i], w->parts->retired);
     if (w->sources[i])
       set_close(w->sources[i]);
-    target_clear(&w->targets[i]);
+    w->watchers[i] = NULL;
+    w->sources[i] = NULL;
   }
+}
+
+void watch_free(struct watch *w) {
+  watch_quit(w);
+  for (unsigned i = 0; i < FEED_SOURCES; i++)
+    target_clear(&w->targets[i]);
   feed_free(w->feed);
   if (w->set)
     set_close(w->set);

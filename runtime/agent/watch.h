@@ -25,6 +25,7 @@ struct watch_parts {
   struct sets *sets;                  /* what is published */
   struct sets *sources[FEED_SOURCES]; /* what each target says */
   struct probes *probes;
+  struct watcher **retired; /* that still close */
   bool (*withdrew)(void *arg, const struct instance *in);
   void *arg;
 };
@@ -35,6 +36,8 @@ struct watch_wish {
   struct feed_rule rule;
   const struct value *balancer; /* NULL: the default */
   unsigned delay_ms;            /* before its first load */
+  bool instead;                 /* of another watch of this service, whose endpoints stay until its
+                                   sources have said something */
 };
 
 struct watch {
@@ -53,6 +56,8 @@ struct watch {
 int watch_new(const struct watch_parts *parts, const struct watch_wish *wish, struct watch **out,
               struct fault *f);
 void watch_free(struct watch *w);
+/* Stops asking its sources; what is published stays. For a watch that another one stands in for. */
+void watch_quit(struct watch *w);
 
 /* Lets plugins close their connections: how many will call `closed`, later. */
 size_t watch_close(struct watch *w, void (*closed)(void *arg), void *arg);

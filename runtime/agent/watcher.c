@@ -31,8 +31,9 @@ struct watcher {
   int connection, place; /* what `open` returned, and the target: references in the isolate */
   unsigned failures;
   uv_timer_t timer;
-  void (*closed)(void *arg);
+  void (*closed)(void *arg); /* not NULL: it closes, for good */
   void *closed_arg;
+  struct watcher *next, **link; /* of the retired ones; NULL: of none */
 };
 
 static void watcher_call(uv_timer_t *timer);
@@ -111,8 +112,7 @@ static void forget(struct watcher *w) {
 
 static void told_of_close(const struct watcher *w, const struct call_result *result) {
   if (result->status != 0 && result->status != -ECANCELED)
-    log_warn("a registry's connection did not close in order",
-             LOG_S("service", set_service(w->set)), LOG_S("registry", w->target->registry),
+    log_warn("a registry's connection did not close in order", LOG_S("registry", w->use.path),
              LOG_S("error", result->fault->text));
 }
 
@@ -181,6 +181,40 @@ static int push_watch(lua_State *L, void *arg) {
   return 3;
 }
 
+/* ---- its plugin is reloaded ---- */
+
+static void watcher_quiet(struct watcher *w) {
+  uv_timer_stop(&w->timer);
+  if (w->call)
+    call_cancel(w->call);
+  call_ended(w);
+}
+
+static void on_left(void *arg, const struct call_result *result) {
+  told_of_close(arg, result);
+}
+
+/* The connection is the old version's, which closes it; the set keeps what is known. */
+static void on_leaving(void *arg) {
+  struct watcher *w = arg;
+  if (!w->closed)
+    watcher_quiet(w);
+  if (!w->closed && w->connection != LUA_REFNIL)
+    attachment_call(w->attachment, "close", push_connection, on_left, w, close_ns, NULL);
+  reference_drop(isolate_for(w), w->connection);
+  reference_drop(isolate_for(w), w->place);
+  w->connection = w->place = LUA_REFNIL;
+}
+
+static void on_arrived(void *arg) {
+  struct watcher *w = arg;
+  w->opened = !plugin_provides(w->use.plugin, "open");
+  if (!w->closed)
+    again_after(w, 0);
+}
+
+static const struct attachment_events reloading = {.leaving = on_leaving, .arrived = on_arrived};
+
 /* Also reads the files that the options name. */
 static int attach(struct watcher *w, struct fault *f) {
   struct findings findings = {0};
@@ -191,6 +225,7 @@ static int attach(struct watcher *w, struct fault *f) {
               first ? first->text : strerror(-r));
   } else {
     attachment_service(w->attachment, set_service(w->set)); /* ctx.service; for the log's lines */
+    attachment_follow(w->attachment, &reloading, w);
     w->opened = !plugin_provides(w->use.plugin, "open");
   }
   findings_free(&findings);
@@ -235,13 +270,6 @@ static void watcher_closed(uv_handle_t *timer) {
   free(timer->data);
 }
 
-static void watcher_quiet(struct watcher *w) {
-  uv_timer_stop(&w->timer);
-  if (w->call)
-    call_cancel(w->call);
-  call_ended(w);
-}
-
 static void on_closed(void *arg, const struct call_result *result) {
   struct watcher *w = arg;
   w->call = NULL;
@@ -259,7 +287,27 @@ bool watcher_close(struct watcher *w, void (*closed)(void *arg), void *arg) {
                          &w->call) == 0;
 }
 
+static void on_retired(void *arg) {
+  watcher_end(arg);
+}
+
+void watcher_retire(struct watcher *w, struct watcher **retired) {
+  if (!watcher_close(w, on_retired, w)) {
+    watcher_end(w);
+    return;
+  }
+  w->next = *retired;
+  w->link = retired;
+  if (w->next)
+    w->next->link = &w->next;
+  *retired = w;
+}
+
 void watcher_end(struct watcher *w) {
+  if (w->link)
+    *w->link = w->next;
+  if (w->link && w->next)
+    w->next->link = w->link;
   watcher_quiet(w);
   forget(w);
   value_unref(w->use.options);

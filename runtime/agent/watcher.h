@@ -24,4 +24,7 @@ struct watcher *watcher_start(uv_loop_t *loop, const struct registry_use *use,
 /* Ends what it does and lets the plugin close its connection, for at most a second; `closed` is
  * called then, from the loop. False: there is nothing to close, and `closed` is not called. */
 bool watcher_close(struct watcher *w, void (*closed)(void *arg), void *arg);
+/* The same for who does not wait: it ends by itself, and needs its target and set no more. Until
+ * then it is in the list `*retired`, which outlives it. */
+void watcher_retire(struct watcher *w, struct watcher **retired);
 void watcher_end(struct watcher *w); /* memory goes with the loop's close callbacks */

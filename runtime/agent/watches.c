@@ -3,6 +3,7 @@
 #include "agent/copies.h"
 #include "agent/probes.h"
 #include "agent/registries.h"
+#include "agent/watcher.h"
 #include "agent/watches_inside.h"
 #include "base/buf.h"
 #include "base/clock.h"
@@ -73,13 +74,13 @@ struct watches *watches_new(const struct watches_with *with) {
   *all = (struct watches){.store = with->store};
   all->parts = (struct watch_parts){.loop = with->loop,
                                     .plugins = with->plugins,
-                                    .config = with->config,
                                     .sets = with->sets,
                                     .withdrew = with->withdrew,
                                     .arg = with->arg};
   all->parts.sources[0] = sets_new_apart(on_first_source, all);
   all->parts.sources[1] = sets_new_apart(on_second_source, all);
   all->parts.probes = probes_new(with->io, on_probed, all);
+  all->parts.retired = &all->retired;
   if (all->parts.sources[0] && all->parts.sources[1] && all->parts.probes)
     return all;
   watches_free(all);
@@ -108,6 +109,8 @@ void watches_free(struct watches *all) {
   probes_free(all->parts.probes);
   for (size_t i = 0; i < all->count; i++)
     watch_free(all->items[i]);
+  while (all->retired)
+    watcher_end(all->retired);
   for (unsigned i = 0; i < FEED_SOURCES; i++)
     sets_free(all->parts.sources[i]);
   free(all->items);
@@ -199,38 +202,6 @@ int watch_add(struct watches *all, const struct watch_wish *wish, struct watch *
   return 0;
 }
 
-static void seed(void *arg, const char *service, const struct instances *has, int64_t written_us) {
-  struct watches *all = arg;
-  struct watch *w = watch_find(all, service);
-  if (!w || !w->feed) {
-    copy_erase(all->store, service);
-    return;
-  }
-  int64_t age_us = clock_wall_us() - written_us;
-  feed_seed(w->feed, has, clock_now_ns() - (age_us > 0 ? age_us * 1000 : 0));
-}
-
-int watches_configure(struct watches *all, struct fault *f) {
-  const struct config *config = all->parts.config;
-  for (size_t i = 0; i < config->watch_count; i++) {
-    const struct config_watch *from = &config->watches[i];
-    const struct watch_wish wish = {.service = from->service,
-                                    .targets = {from->target, from->second},
-                                    .rule = {.merge = from->merge,
-                                             .on_empty = from->on_empty,
-                                             .min_endpoints = from->min_endpoints,
-                                             .stale_after_ns = from->stale_after_ns},
-                                    .balancer = from->balancer,
-                                    .delay_ms = (unsigned)i};
-    struct watch *w;
-    int rc = watch_add(all, &wish, &w, f);
-    if (rc != 0)
-      return rc;
-  }
-  copies_each(all->store, seed, all);
-  return 0;
-}
-
 bool watches_ready(const struct watches *all) {
   for (size_t i = 0; i < all->count; i++)
     if (all->items[i]->feed && !feed_ready(all->items[i]->feed))
@@ -269,8 +240,7 @@ void watches_save(struct watches *all) {
 
 /* ---- what the embedded registry has ---- */
 
-/* Whether the embedded registry feeds this service's set. */
-static bool fed_from_here(const struct watches *all, const char *service) {
+bool watches_feeds_itself(const struct watches *all, const char *service) {
   const struct watch *w = watch_find(all, service);
   return !w || (!w->feed && strcmp(w->targets[0].name, service) == 0);
 }
@@ -279,7 +249,7 @@ static bool fed_from_here(const struct watches *all, const char *service) {
  * one. */
 void watches_local(struct watches *all, const struct registration_state *state, bool gone) {
   const struct instance *in = state->registration->instance;
-  if (!fed_from_here(all, in->service)) {
+  if (!watches_feeds_itself(all, in->service)) {
     if (!gone && state->create_index == state->modify_index) /* new, not changed */
       log_warn("registered, and not picked: a watch takes this service from elsewhere",
                LOG_S("service", in->service), LOG_S("instance", in->id));
@@ -303,7 +273,7 @@ void watches_local(struct watches *all, const struct registration_state *state, 
   }
 }
 
-static void follow(const struct watch *w, const struct set_published *what) {
+void watch_follow(const struct watch *w, const struct set_published *what) {
   struct instances has = {0};
   if (instances_copy(&has, what->rows, what->count) == 0)
     set_replace(w->set, has.items, has.statuses, has.count);
@@ -317,7 +287,7 @@ void watches_published(struct watches *all, const struct set_published *what) {
     if (itself && w->feed && !what->stale)
       w->changed = true;
     if (!itself && !w->feed && strcmp(w->targets[0].name, what->service) == 0)
-      follow(w, what);
+      watch_follow(w, what);
   }
 }
 

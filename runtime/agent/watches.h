@@ -25,7 +25,6 @@ struct watches_with {
   struct store *store;
   struct sets *sets; /* what is published */
   struct plugins *plugins;
-  const struct config *config;
   /* Whether this agent itself has withdrawn an instance lately. */
   bool (*withdrew)(void *arg, const struct instance *in);
   void *arg;
@@ -44,9 +43,15 @@ void watches_free(struct watches *all); /* ends them; before the plugins */
 size_t watches_verify(struct plugins *plugins, const struct config *config,
                       struct findings *findings);
 
-/* Starts those of the configuration, with what the data directory knows of them. Once. 0 or
- * negative errno. */
-int watches_configure(struct watches *all, struct fault *f);
+/* Who knows which registrations of this agent are shown (watches_local). Before the first
+ * configuration. */
+struct policies;
+void watches_follow(struct watches *all, const struct policies *shown);
+/* The watches of this configuration, which has been verified and lasts until the next call: what
+ * does not differ from the last one goes on untouched; what does keeps its endpoints until there is
+ * something newer. The first time with what the data directory knows of them. 0 or negative errno:
+ * one of them could not be had, and the others are there. */
+int watches_configure(struct watches *all, const struct config *config, struct fault *f);
 
 /* A service is asked for. One that nobody configured is watched through `resolve`, until nobody has
  * asked for ten minutes. `answer` is called once, with 0 when what there is can be picked from,

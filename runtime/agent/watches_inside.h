@@ -3,6 +3,7 @@
 
 #include "agent/watch.h"
 #include "agent/watches.h"
+#include "base/buf.h"
 
 /* Somebody who waits for a service's first load. */
 struct waiter {
@@ -16,6 +17,8 @@ struct waiter {
 struct watches {
   struct watch_parts parts;
   struct store *store;
+  const struct policies *shown;
+  struct watcher *retired;
   struct watch **items; /* by service */
   size_t count;
   size_t on_demand; /* of them */
@@ -32,6 +35,13 @@ struct watch *watch_find(const struct watches *all, const char *service);
 int watch_add(struct watches *all, const struct watch_wish *wish, struct watch **out,
               struct fault *f);
 
+/* Whether the embedded registry feeds this service's set. */
+bool watches_feeds_itself(const struct watches *all, const char *service);
+/* The watch of another name takes over what was published of its target. */
+void watch_follow(const struct watch *w, const struct set_published *what);
+
 /* on_demand.c */
-void watches_forget_idle(struct watches *all); /* what nobody has asked for lately */
-void watches_abandon(struct watches *all);     /* answers all who wait with -ECANCELED */
+bool watch_wish_on_demand(const struct config *config, const char *service, struct buf *target,
+                          struct watch_wish *out); /* false: there is no `resolve` */
+void watches_forget_idle(struct watches *all);     /* what nobody has asked for lately */
+void watches_abandon(struct watches *all);         /* answers all who wait with -ECANCELED */

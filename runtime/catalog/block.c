@@ -311,6 +311,15 @@ static int put_tables(struct block_draft *d, struct catalog_block *head,
   return r;
 }
 
+static int put_slots(struct block_draft *d, struct catalog_block *head,
+                     const struct catalog_snapshot *s) {
+  int r = place(d, head->pickable, sizeof(uint32_t), &head->slots);
+  for (uint32_t i = 0; r == 0 && i < head->pickable; i++)
+    memcpy(d->bytes + head->slots + i * sizeof(uint32_t), &s->endpoints[(uint32_t)d->order[i]].slot,
+           sizeof(uint32_t));
+  return r;
+}
+
 /* The groups' ranges in the sorted rows, and the tables over them. */
 static int make_tables(struct block_draft *d, struct catalog_block *head,
                        const struct catalog_snapshot *s, const struct catalog_shape *shape) {
@@ -331,6 +340,8 @@ static int make_tables(struct block_draft *d, struct catalog_block *head,
     t.groups[g].share = shape->shares[g].share;
   }
   int r = put_tables(d, head, s, &t);
+  if (r == 0 && t.slots)
+    r = put_slots(d, head, s);
   catalog_tables_end(&t);
   free(t.groups);
   return r;

@@ -120,7 +120,9 @@ struct catalog_block {
   uint32_t ports; /* uint32_t [port_count]: offsets of the port names' texts */
   uint32_t port_count;
   uint32_t options[4]; /* the balancer's own */
-  uint64_t spare[3];
+  uint32_t slots;      /* uint32_t [pickable]: the rows' slots, for who looks at many; 0 = none */
+  uint32_t spare;
+  uint64_t spare_wide[2];
 };
 _Static_assert(sizeof(struct catalog_block) == 128, "two cache lines");
 

@@ -64,7 +64,8 @@ struct catalog_view {
   const uint32_t *order; /* load by catalog_load32, and check against `count` */
   const uint64_t *alias; /* load by catalog_load64: two halves, as struct catalog_alias */
   const struct catalog_group *groups;
-  const uint64_t *top; /* as `alias`, over the groups; NULL = group 0 takes all */
+  const uint64_t *top;   /* as `alias`, over the groups; NULL = group 0 takes all */
+  const uint32_t *slots; /* of the rows that can be picked; NULL = look at the rows */
   uint32_t count, healthy, pickable, cycle, group_count;
   uint32_t balancer, flags;
   uint32_t options[4];

@@ -48,6 +48,7 @@ struct catalog_tables {
   struct catalog_alias *top; /* malloc'd, over the groups; NULL with fewer than two */
   uint32_t options[4];       /* the balancer's own, for its picks */
   bool uniform;              /* all rows alike */
+  bool slots;                /* picks look at rows' slots before they look at the rows */
 };
 
 /* Fills what is out. -EINVAL: no balancer of that name (also when count is 0); -ENOMEM; -E2BIG. To

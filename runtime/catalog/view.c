@@ -24,6 +24,7 @@ static bool check(struct catalog_view *v, const struct catalog_block *head) {
          fits(v, head->order, head->cycle, 4, 4) && fits(v, head->alias, head->pickable, 8, 8) &&
          fits(v, head->groups, head->group_count, sizeof(struct catalog_group), 8) &&
          (head->top == 0 || fits(v, head->top, head->group_count, 8, 8)) &&
+         (head->slots == 0 || fits(v, head->slots, head->pickable, 4, 4)) &&
          fits(v, head->zones, head->zone_count, 4, 4) &&
          fits(v, head->ports, head->port_count, 4, 4);
 }
@@ -58,6 +59,7 @@ int catalog_view_open(struct catalog_view *v, const struct catalog_map *m, uint6
   v->alias = (const uint64_t *)(v->block + b->alias);
   v->groups = (const struct catalog_group *)(v->block + b->groups);
   v->top = b->top && b->group_count ? (const uint64_t *)(v->block + b->top) : NULL;
+  v->slots = b->slots ? (const uint32_t *)(v->block + b->slots) : NULL;
   v->count = b->count;
   v->healthy = b->healthy;
   v->pickable = b->pickable;

@@ -75,13 +75,6 @@ static void check_registries(const struct value *all, const char *http, struct f
   }
 }
 
-/* What later builds will carry out is known by name, and refused: silence would be a promise. */
-static void refuse_later(const struct value *root, struct findings *findings) {
-  if (strcmp(value_as_text(value_get(root, "reload"), ""), "auto") == 0)
-    findings_add(findings, value_get(root, "reload"), "reload",
-                 "this build of perigee does not reload by itself yet: expected \"manual\"");
-}
-
 /* DIR/plugins is looked into: beside the file first, what ships last. */
 static void list_plugin_directories(struct config *c, struct findings *findings) {
   const char *slash = c->file ? strrchr(c->file, '/') : NULL;
@@ -116,12 +109,24 @@ static void read_all(struct config *c, const struct config_options *o, const str
   c->workers = (unsigned)value_as_number(value_get(root, "workers"), 0);
   c->leave_on_stop =
       o->leave || strcmp(value_as_text(value_get(root, "on_stop"), ""), "leave") == 0;
+  c->reload_auto = o->dev || strcmp(value_as_text(value_get(root, "reload"), ""), "auto") == 0;
   findings->failed |= !c->run_dir || !c->data_dir || !c->library;
   list_plugin_directories(c, findings);
   check_registries(value_get(root, "registries"), c->http, findings);
-  refuse_later(root, findings);
   services_read(c, shape, value_get(root, "services"), findings);
   watches_read(c, value_get(root, "watches"), findings);
+}
+
+static void keep_options(struct config *c, const struct config_options *o,
+                         struct findings *findings) {
+  c->given = (struct config_options){.file = copy(findings, o->file),
+                                     .http = copy(findings, o->http),
+                                     .dns = copy(findings, o->dns),
+                                     .run_dir = copy(findings, o->run_dir),
+                                     .data_dir = copy(findings, o->data_dir),
+                                     .log_level = copy(findings, o->log_level),
+                                     .leave = o->leave,
+                                     .dev = o->dev};
 }
 
 int config_load(const struct config_options *options, struct config **out,
@@ -134,8 +139,10 @@ int config_load(const struct config_options *options, struct config **out,
     findings->failed = 1;
     return -EINVAL;
   }
+  keep_options(c, options, findings);
   c->file = copy(findings, options->file);
-  struct value *written = files_read(options->file, c->hash, findings);
+  c->files = value_table();
+  struct value *written = files_read(options->file, c->hash, c->files, findings);
   bool is_read = written != NULL;
   if (is_read) {
     /* What is right is read even when something is wrong, so that all is told at once. */
@@ -170,13 +177,18 @@ void config_free(struct config *c) {
     free(c->plugin_directories[i]);
   char *strings[] = {c->file, c->node,    c->zone,     c->datacenter, c->http,
                      c->dns,  c->run_dir, c->data_dir, c->library,    NULL};
+  const char *given[] = {c->given.file,    c->given.http,     c->given.dns,
+                         c->given.run_dir, c->given.data_dir, c->given.log_level};
   for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
     free(strings[i]);
+  for (size_t i = 0; i < sizeof given / sizeof *given; i++)
+    free((char *)given[i]);
   free(c->services);
   free(c->service_registries);
   free(c->policies);
   free(c->watches);
   free(c->plugin_directories);
+  value_unref(c->files);
   value_unref(c->root);
   free(c);
 }

@@ -22,6 +22,13 @@ struct config_watch {
   const struct value *declared; /* the watch as written, for findings about it; of config->root */
 };
 
+struct config_options { /* what the command line overrides; NULL or false = as the file says */
+  const char *file;
+  const char *http, *dns; /* an address, or "off" */
+  const char *run_dir, *data_dir, *log_level;
+  bool leave, dev;
+};
+
 /* Whose registrations a policy decides about. Strings are the configuration's. */
 struct config_policy {
   const char *service;
@@ -31,13 +38,16 @@ struct config_policy {
 };
 
 struct config {
-  char *file; /* as given; NULL when there was none */
+  char *file;                  /* as given; NULL when there was none */
+  struct config_options given; /* copied: what a reload loads it with again */
+  struct value *files;         /* a list: every file that was read, and patterns of `include` */
   char *node, *zone, *datacenter;
   char *http, *dns; /* NULL: off. `dns` is checked, and not served yet */
   char *run_dir, *data_dir;
   char *library; /* the directory that holds lua/ and plugins/, as they ship */
   char hash[65]; /* sha256 of every file read, in order; hex */
   bool leave_on_stop;
+  bool reload_auto; /* when its files or plugins change */
   unsigned workers; /* 0: the server's default */
   enum log_level log_level;
   bool log_json;
@@ -53,13 +63,6 @@ struct config {
    * Ends with NULL. */
   char **plugin_directories;
   size_t plugin_directory_count;
-};
-
-struct config_options { /* what the command line overrides; NULL or false = as the file says */
-  const char *file;
-  const char *http, *dns; /* an address, or "off" */
-  const char *run_dir, *data_dir, *log_level;
-  bool leave;
 };
 
 /* 0, or -EINVAL with findings, sorted (unreadable file, Lua error, or mistakes in the table). With

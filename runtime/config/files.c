@@ -18,7 +18,7 @@ enum { CONFIG_FILE_MAX = 4 << 20 };
 struct files {
   const char *main;
   EVP_MD_CTX *hash;
-  struct value *host, *merged;
+  struct value *host, *merged, *read;
   struct findings *findings;
   int failed;
 };
@@ -26,9 +26,17 @@ struct files {
 static const char *const sections[] = {"services", "watches", "registries", "plugins"};
 enum { SECTIONS = sizeof sections / sizeof *sections };
 
-static void hash_bytes(void *arg, const char *bytes, size_t length) {
-  struct files *all = arg;
+static void hash_bytes(struct files *all, const char *bytes, size_t length) {
   all->failed |= EVP_DigestUpdate(all->hash, bytes, length) != 1;
+}
+
+static void note_path(struct files *all, const char *path) {
+  all->failed |= value_append(all->read, value_text(path, strlen(path))) < 0;
+}
+
+static void on_read(void *arg, const char *path, const char *bytes, size_t length) {
+  note_path(arg, path);
+  hash_bytes(arg, bytes, length);
 }
 
 static struct value *read_file(struct files *all, const char *path, const struct value *where) {
@@ -40,8 +48,8 @@ static struct value *read_file(struct files *all, const char *path, const struct
                  status == -EFBIG ? "larger than 4 MiB" : strerror(-status));
     return NULL;
   }
-  hash_bytes(all, text, length);
-  struct sandbox_source source = {path, text, length, all->host, hash_bytes, all};
+  on_read(all, path, text, length);
+  struct sandbox_source source = {path, text, length, all->host, on_read, all};
   struct value *v = sandbox_run(&source, all->findings);
   free(text);
   return v;
@@ -135,6 +143,7 @@ static void include(struct files *all, const struct value *pattern) {
     findings_add(all->findings, pattern, "include", "the pattern is too long");
     return;
   }
+  note_path(all, path);
   int status = glob(path, 0, NULL, &found);
   if (status == GLOB_NOMATCH && !strpbrk(text, "*?["))
     findings_add(all->findings, pattern, "include", "there is no file %s", path);
@@ -174,9 +183,13 @@ static void finish_hash(struct files *all, char *out) {
     snprintf(out + i * 2, 3, "%02x", digest[i]);
 }
 
-struct value *files_read(const char *file, char *hash, struct findings *findings) {
-  struct files all = {
-      .main = file, .hash = EVP_MD_CTX_new(), .host = facts_read(), .findings = findings};
+struct value *files_read(const char *file, char *hash, struct value *read,
+                         struct findings *findings) {
+  struct files all = {.main = file,
+                      .hash = EVP_MD_CTX_new(),
+                      .host = facts_read(),
+                      .read = read,
+                      .findings = findings};
   if (all.hash && all.host && EVP_DigestInit_ex(all.hash, EVP_sha256(), NULL) == 1) {
     read_all(&all);
     finish_hash(&all, hash);

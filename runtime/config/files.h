@@ -7,11 +7,13 @@
 struct findings;
 struct value;
 
-/* The merged table, not checked yet, and in `hash` the sha256 (hex, 65 bytes). NULL with findings.
- * `file` NULL: an empty table.
+/* The merged table, not checked yet, in `hash` the sha256 (hex, 65 bytes), and appended to the list
+ * `read` each file that was read and each pattern of `include`. NULL with findings. `file` NULL: an
+ * empty table.
  *
  * An included file returns a table of the same shape with `services`, `watches`, `registries` and
  * `plugins`, whose entries are added; a name in two files is a finding that names both places. A
  * pattern that matches nothing is fine, a plain name that is not there is not. Patterns are
  * relative to the file, and match in the order of the names. */
-struct value *files_read(const char *file, char *hash, struct findings *findings);
+struct value *files_read(const char *file, char *hash, struct value *read,
+                         struct findings *findings);

@@ -127,7 +127,7 @@ static int call_file(lua_State *L) {
     return luaL_error(L, "cannot read %s: %s", path,
                       status == -EFBIG ? "larger than 1 MiB" : strerror(-status));
   if (s->source->on_read)
-    s->source->on_read(s->source->arg, s->reading, length);
+    s->source->on_read(s->source->arg, path, s->reading, length);
   if (length && s->reading[length - 1] == '\n')
     length--;
   lua_pushlstring(L, s->reading, length);

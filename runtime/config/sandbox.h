@@ -19,7 +19,7 @@ struct sandbox_source {
   size_t length;
   const struct value *host;
   /* Told of each file that `file` reads, for the configuration's hash; may be NULL. */
-  void (*on_read)(void *arg, const char *bytes, size_t length);
+  void (*on_read)(void *arg, const char *path, const char *bytes, size_t length);
   void *arg;
 };
 

@@ -401,6 +401,10 @@ static void handle_closed(uv_handle_t *timer) {
     free(r);
 }
 
+void reconciler_change_ttl(struct reconciler *r, double ttl) {
+  r->ttl = ttl;
+}
+
 void reconciler_free(struct reconciler *r) {
   if (!r)
     return;

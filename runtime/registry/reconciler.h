@@ -40,6 +40,8 @@ struct reconciler;
 struct reconciler *reconciler_new(uv_loop_t *loop, const char *registry, double ttl,
                                   struct store *store, const struct reconciler_registry *how,
                                   void *arg);
+void reconciler_change_ttl(struct reconciler *r,
+                           double ttl);     /* of leases from their next renewal */
 void reconciler_free(struct reconciler *r); /* after the operations that ran were ended */
 
 /* `heard`: its checks have said something; before that only what is registered already stays so. */

@@ -60,10 +60,19 @@ static inline uint32_t select_group_draw(const struct catalog_view *v, const str
   return g->first + select_alias_at((const uint64_t *)(v->block + g->table), g->count, bits);
 }
 
-/* A load-based pick's candidate. Zero rows of a slot that nobody has: nothing is known of it. */
-static inline struct select_sample select_row_load(const struct select_state *state,
-                                                   const struct catalog_view *v, uint32_t row,
+/* A load-based pick's candidate, on its way: `row` < the view's count. All candidates of a pick are
+ * looked for before the first is looked at. */
+static inline struct select_place select_row_find(const struct select_state *state,
+                                                  const struct catalog_view *v, uint32_t row) {
+  __builtin_prefetch(&v->rows[row]);
+  bool listed = v->slots && row < v->pickable;
+  return select_load_find(state->load,
+                          catalog_load32(listed ? &v->slots[row] : &v->rows[row].slot));
+}
+
+/* What is known of it. All zeroes for a slot that nobody has. */
+static inline struct select_sample select_row_load(const struct catalog_view *v, uint32_t row,
+                                                   const struct select_place *place,
                                                    uint64_t now_ns) {
-  uint32_t slot = catalog_load32(&v->rows[row].slot);
-  return select_load_of(state->load, slot, catalog_load32(&v->rows[row].slot_generation), now_ns);
+  return select_load_of(place, catalog_load32(&v->rows[row].slot_generation), now_ns);
 }

@@ -27,13 +27,10 @@ struct candidate {
   uint32_t active; /* UINT32_MAX: ejected */
 };
 
-static struct candidate look_at(const struct select_state *state, const struct catalog_view *v,
-                                uint32_t row, uint64_t now_ns) {
-  struct select_sample s = {0};
-  if (row < v->count)
-    s = select_row_load(state, v, row, now_ns);
-  bool out = row >= v->count || s.ejected_until_ns > now_ns;
-  return (struct candidate){row, out ? UINT32_MAX : s.in_flight};
+static struct candidate look_at(const struct catalog_view *v, uint32_t row,
+                                const struct select_place *place, uint64_t now_ns) {
+  struct select_sample s = select_row_load(v, row, place, now_ns);
+  return (struct candidate){row, s.ejected_until_ns > now_ns ? UINT32_MAX : s.in_flight};
 }
 
 /* The group that a row is in; there are few. */
@@ -44,6 +41,14 @@ static struct select_group group_of(const struct catalog_view *v, uint32_t row) 
       return g;
   }
   return select_group_at(v, 0);
+}
+
+static uint32_t draw_other(struct select_state *state, const struct catalog_view *v,
+                           const struct select_group *g, uint32_t row) {
+  uint32_t other = select_group_draw(v, g, select_random_next(state));
+  if (other == row)
+    other = row + 1 < g->first + g->count ? row + 1 : g->first;
+  return other;
 }
 
 static bool keeps_turn(struct select_state *state, const struct candidate *first,
@@ -62,24 +67,28 @@ static uint32_t pick(struct select_state *state, const struct catalog_view *v,
                      const struct select_ask *ask) {
   float bias;
   uint32_t choices = v->options[0] < CHOICES_MAX ? v->options[0] : CHOICES_MAX;
+  choices = choices ? choices : 1;
   memcpy(&bias, &v->options[1], sizeof bias);
   bool uniform = (v->flags & CATALOG_UNIFORM) && bias > 0;
   struct select_group g = select_group_at(v, 0);
   uint64_t now = select_now_ns();
-  struct candidate first, fewest;
-  uint32_t row;
+  struct select_place places[CHOICES_MAX];
+  uint32_t rows[CHOICES_MAX], row;
   if (uniform) {
     row = select_group_draw(v, &g, select_random_next(state));
   } else {
     row = select_round_robin.pick(state, v, ask);
     g = v->top ? group_of(v, row) : g;
   }
-  first = fewest = look_at(state, v, row, now);
+  for (uint32_t i = 0; i < choices; i++) {
+    rows[i] = i == 0 ? row : draw_other(state, v, &g, row);
+    if (rows[i] >= v->count) /* a damaged table: the caller finds out */
+      return SELECT_NOTHING;
+    places[i] = select_row_find(state, v, rows[i]);
+  }
+  struct candidate first = look_at(v, row, &places[0], now), fewest = first;
   for (uint32_t i = 1; i < choices; i++) {
-    uint32_t other = select_group_draw(v, &g, select_random_next(state));
-    if (other == row && ++other == g.first + g.count)
-      other = g.first;
-    struct candidate c = look_at(state, v, other, now);
+    struct candidate c = look_at(v, rows[i], &places[i], now);
     fewest = c.active < fewest.active ? c : fewest;
   }
   if (uniform)

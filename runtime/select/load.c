@@ -27,24 +27,32 @@ static uint64_t picked_at(uint32_t picked_ms, uint64_t now_ns) {
   return picked_ms && age_ns < now_ns ? now_ns - age_ns : 0;
 }
 
-struct select_sample select_load_of(const struct select_load *load, uint32_t slot,
-                                    uint32_t generation, uint64_t now_ns) {
+struct select_place select_load_find(const struct select_load *load, uint32_t slot) {
+  struct select_place place = {0};
+  if (!load)
+    return place;
+  if (slot < load->own_count)
+    place.own = &load->own[slot];
+  if (load->map)
+    place.live = catalog_map_item(load->map, CATALOG_SLOTS, slot);
+  __builtin_prefetch(place.own);
+  __builtin_prefetch(place.live);
+  return place;
+}
+
+struct select_sample select_load_of(const struct select_place *place, uint32_t generation,
+                                    uint64_t now_ns) {
+  const struct feedback_cell *own = place->own;
+  const struct catalog_slot *live = place->live;
   struct select_sample s = {0};
   uint64_t sampled = 0, latency = 0;
-  if (!load)
-    return s;
-  if (slot < load->own_count) {
-    const struct feedback_cell *own = &load->own[slot];
-    if (catalog_load32(&own->generation) == generation) {
-      int32_t in_flight = (int32_t)catalog_load32(&own->in_flight); /* a shared lane's may be < 0 */
-      s.in_flight = in_flight > 0 ? (uint32_t)in_flight : 0;
-      s.picked_ns = picked_at(catalog_load32(&own->picked_ms), now_ns);
-      s.latency_ns = catalog_load64(&own->latency_ns);
-      sampled = catalog_load64(&own->sampled_ns);
-    }
+  if (own && catalog_load32(&own->generation) == generation) {
+    int32_t in_flight = (int32_t)catalog_load32(&own->in_flight); /* a shared lane's may be < 0 */
+    s.in_flight = in_flight > 0 ? (uint32_t)in_flight : 0;
+    s.picked_ns = picked_at(catalog_load32(&own->picked_ms), now_ns);
+    s.latency_ns = catalog_load64(&own->latency_ns);
+    sampled = catalog_load64(&own->sampled_ns);
   }
-  const struct catalog_slot *live =
-      load->map ? catalog_map_item(load->map, CATALOG_SLOTS, slot) : NULL;
   if (!live || catalog_load32(&live->generation) != generation)
     return s;
   uint32_t sum = catalog_load32(&live->in_flight);

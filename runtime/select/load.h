@@ -25,10 +25,17 @@ struct select_sample {
   uint64_t ejected_until_ns;
 };
 
-/* All zeroes for a slot of which nothing is known. `load` may be NULL. `now_ns`:
- * CLOCK_MONOTONIC_COARSE. */
-struct select_sample select_load_of(const struct select_load *load, uint32_t slot,
-                                    uint32_t generation, uint64_t now_ns);
+/* Where the two are that make a sample; NULL = nothing is known there. */
+struct select_place {
+  const struct feedback_cell *own;
+  const struct catalog_slot *live;
+};
+
+/* Asks the processor for both, so that those of several endpoints are waited for together. */
+struct select_place select_load_find(const struct select_load *load, uint32_t slot);
+/* All zeroes for a slot of which nothing is known. `now_ns`: CLOCK_MONOTONIC_COARSE. */
+struct select_sample select_load_of(const struct select_place *place, uint32_t generation,
+                                    uint64_t now_ns);
 
 /* The clock of picks: 1 to 4 ms coarse, and a few ns. */
 uint64_t select_now_ns(void);

@@ -31,7 +31,8 @@ static double excess(const struct select_state *state, const struct catalog_view
     uint32_t word;
     float weight;
   } u = {catalog_load32(&v->rows[row].weight)};
-  struct select_sample s = select_row_load(state, v, row, now_ns);
+  struct select_place place = select_row_find(state, v, row);
+  struct select_sample s = select_row_load(v, row, &place, now_ns);
   double cap = g->weight > 0 ? fair * (double)u.weight / (double)g->weight : fair / g->count;
   double whole = (double)(uint64_t)(cap < 1e15 ? cap : 1e15);
   cap = whole < cap ? whole + 1 : whole;

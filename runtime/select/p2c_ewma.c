@@ -24,14 +24,10 @@ struct candidate {
   bool ejected;
 };
 
-static struct candidate look_at(const struct select_state *state, const struct catalog_view *v,
-                                const struct select_group *g, uint32_t row, uint64_t now_ns) {
+static struct candidate look_at(const struct catalog_view *v, const struct select_group *g,
+                                uint32_t row, const struct select_place *place, uint64_t now_ns) {
   struct candidate c = {.row = row, .weight = 1};
-  if (row >= v->count) { /* a damaged table: the caller finds out */
-    c.ejected = true;
-    return c;
-  }
-  c.sample = select_row_load(state, v, row, now_ns);
+  c.sample = select_row_load(v, row, place, now_ns);
   c.ejected = c.sample.ejected_until_ns > now_ns;
   if (!(v->flags & CATALOG_UNIFORM) && g->weight > 0) {
     union {
@@ -78,10 +74,11 @@ static uint32_t pick(struct select_state *state, const struct catalog_view *v,
   for (int i = 0; i < TRIES; i++) {
     uint32_t first = select_group_draw(v, &g, select_random_next(state));
     uint32_t second = draw_other(state, v, &g, first);
-    __builtin_prefetch(first < v->count ? &v->rows[first] : v->rows);
-    __builtin_prefetch(second < v->count ? &v->rows[second] : v->rows);
-    a = look_at(state, v, &g, first, now);
-    b = look_at(state, v, &g, second, now);
+    if (first >= v->count || second >= v->count) /* a damaged table: the caller finds out */
+      return SELECT_NOTHING;
+    struct select_place x = select_row_find(state, v, first), y = select_row_find(state, v, second);
+    a = look_at(v, &g, first, &x, now);
+    b = look_at(v, &g, second, &y, now);
     if (!a.ejected || !b.ejected)
       break;
   }

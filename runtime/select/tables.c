@@ -77,6 +77,7 @@ int catalog_tables_build(struct catalog_tables *t) {
   if (!balancer)
     return -EINVAL;
   t->number = balancer->number;
+  t->slots = balancer->by_load;
   if (t->count == 0)
     return 0;
   int r = build_alias(t);

@@ -38,5 +38,9 @@ int balancer_parse(const struct value *from, const struct balancer_host *host, s
                    struct fault *f);
 void balancer_end(struct balancer *b);
 
+/* Whether it says anything. */
+static inline bool selection_chooses(const struct selection *s) {
+  return s->tag || s->zone || s->meta;
+}
 /* Whether an instance is one of those that a watch is about. */
 bool selection_has(const struct selection *s, const struct instance *in);

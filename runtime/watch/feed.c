@@ -19,7 +19,7 @@ struct feed {
   void *arg;
   struct source sources[FEED_SOURCES];
   struct guard guard;
-  bool seeded;
+  bool seeded, believing;
   struct feed_stats stats;
 };
 
@@ -139,7 +139,8 @@ static void feed_update(struct feed *f) {
     struct guard_update u = {
         .now = now, .withdrew = f->events.withdrew, .arg = f->arg, .now_ns = clock_now_ns()};
     u.before = set_rows(f->into);
-    u.before_count = set_count(f->into);
+    u.before_count = f->believing ? 0 : set_count(f->into);
+    f->believing = false;
     int holding = guard_update(&f->guard, &u);
     int rc = publish(f, now);
     if (rc != 0 || holding < 0)
@@ -150,6 +151,16 @@ static void feed_update(struct feed *f) {
   set_stale_since(f->into, now ? from->stale : f->sources[0].stale || f->seeded,
                   from->stale_since_ns);
   instances_free(&both);
+}
+
+void feed_change(struct feed *f, const struct feed_rule *rule) {
+  f->rule = *rule;
+  if (feed_ready(f))
+    feed_update(f);
+}
+
+void feed_believe(struct feed *f) {
+  f->believing = true;
 }
 
 void feed_told(struct feed *f, unsigned i, const struct set_published *what) {

@@ -35,6 +35,12 @@ struct feed *feed_new(struct set *into, const struct feed_rule *rule,
                       const struct feed_events *events, void *arg);
 void feed_free(struct feed *f);
 
+/* Another rule from now on. */
+void feed_change(struct feed *f, const struct feed_rule *rule);
+/* What the sources say first is believed whole, whatever was published before: others are asked
+ * now than those that said that. */
+void feed_believe(struct feed *f);
+
 /* Source `i` (0 or 1) has this. `known`: it was reached at least once. */
 void feed_told(struct feed *f, unsigned i, const struct set_published *what);
 /* What was known in a former life: stale since then, until a source speaks. */

@@ -116,11 +116,26 @@ static struct catalog_endpoint endpoint_of(const struct set *s, const struct set
                                    .born_ns = (uint64_t)row->born_ns};
 }
 
+/* Those that the watch is about, where it is not about all; as they were published. */
+static const struct set_row *rows_selected(const struct set *s, size_t *count) {
+  *count = s->rows.count;
+  if (!selection_chooses(&s->rules.select) || s->all->apart)
+    return s->rows.items;
+  *count = 0;
+  for (uint32_t i = 0; i < s->rows.count; i++)
+    if (selection_has(&s->rules.select, s->rows.items[i].instance))
+      s->all->selected[(*count)++] = s->rows.items[i];
+  return s->all->selected;
+}
+
 /* Those that the watch is about: *count of them. */
 static int endpoints_build(struct set *s, struct set_tally *tally, size_t *count) {
   struct sets *all = s->all;
   if (scratch_reserve((void **)&all->endpoints, &all->endpoints_room, s->rows.count,
-                      sizeof *all->endpoints) != 0)
+                      sizeof *all->endpoints) != 0 ||
+      (selection_chooses(&s->rules.select) &&
+       scratch_reserve((void **)&all->selected, &all->selected_room, s->rows.count,
+                       sizeof *all->selected) != 0))
     return -ENOMEM;
   *count = 0;
   for (uint32_t i = 0; i < s->rows.count; i++) {
@@ -168,10 +183,12 @@ static void tally_replace(struct set *s, const struct set_tally *now) {
 static void announce(struct set *s, bool gone) {
   if (!s->all->published)
     return;
+  size_t count = 0;
+  const struct set_row *rows = gone ? NULL : rows_selected(s, &count);
   struct set_published what = {.service = s->service,
                                .version = s->version,
-                               .rows = gone ? NULL : s->rows.items,
-                               .count = gone ? 0 : s->rows.count,
+                               .rows = rows,
+                               .count = count,
                                .gone = gone,
                                .stale = s->stale,
                                .known = s->known,

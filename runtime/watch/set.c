@@ -46,6 +46,7 @@ void sets_free(struct sets *all) {
     set_free(all->table.items[i]);
   table_free(&all->table);
   free(all->endpoints);
+  free(all->selected);
   free(all->host_texts[0]);
   free(all->host_texts[1]);
   free(all);
@@ -145,6 +146,12 @@ int set_replace(struct set *s, struct instance *const *instances, const enum sta
   return set_apply(s, changed);
 }
 
+void set_forget(struct set *s) {
+  rows_replace(&s->rows, NULL, NULL, 0);
+  s->known = s->stale = false;
+  s->stale_since_ns = 0;
+}
+
 int balancer_check(const struct value *balancer, const struct balancer_host *host,
                    struct fault *f) {
   struct balancer checked;
@@ -164,10 +171,11 @@ int set_balancer(struct set *s, const struct value *balancer, struct fault *f) {
   struct value *old = s->balancer;
   s->balancer = balancer ? value_ref(balancer) : NULL;
   value_unref(old);
+  bool chosen_anew = selection_chooses(&s->rules.select) || selection_chooses(&rules.select);
   balancer_end(&s->rules);
   s->rules = rules;
   if (s->in_catalog)
-    set_changed(s, false);
+    set_changed(s, chosen_anew);
   return 0;
 }
 

@@ -50,7 +50,8 @@ struct sets {
   struct set_turn fresh, opened, shut; /* fail open from their first on; began; recovered */
   /* Scratch of one publishing, kept for the next. */
   struct catalog_endpoint *endpoints;
-  size_t endpoints_room;
+  struct set_row *selected;
+  size_t endpoints_room, selected_room;
 };
 
 void set_free(struct set *s);

@@ -33,6 +33,12 @@ describe("a watch's balancer", function()
 
   it("sees what its view selects", function()
     assert.same({ [9002] = 50, [9003] = 50 }, picks("canary", "-n", "100"))
+    local ports = {}
+    for _, endpoint in ipairs(agent:get("/v1/services/canary").json().endpoints) do
+      table.insert(ports, endpoint.port)
+    end
+    table.sort(ports)
+    assert.same({ 9002, 9003 }, ports)
   end)
 
   it("keeps to the first level and the own zone, by weight", function()

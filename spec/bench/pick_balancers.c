@@ -1,7 +1,8 @@
 /* What a pick costs by balancer and by the number of endpoints, in a process that is not the agent:
  * the least of some runs, alone and with a second process that does the same at the same time (the
  * slower of the two counts). With instructions where the kernel counts them, and allocations. Then
- * what the tables cost when a snapshot is published. `--json FILE` appends the figures. */
+ * what the tables cost when a snapshot is published. `--json FILE` appends the figures; with names
+ * of balancers, only theirs are measured. */
 #include "catalog/writer.h"
 #include "client/perigee.h"
 #include "select/select.h"
@@ -20,6 +21,15 @@
 
 enum { RUNS = 5, SIZES = 3, BALANCERS = 16, RUN_NS = 6000000 };
 static const int sizes[SIZES] = {10, 1000, 100000};
+
+static char *const *only; /* NULL-terminated; empty = all */
+
+static bool is_asked(unsigned balancer) {
+  for (char *const *name = only; *name; name++)
+    if (strcmp(*name, select_at(balancer)->name) == 0)
+      return true;
+  return !*only;
+}
 
 struct figures {
   double ns[BALANCERS][SIZES];
@@ -153,7 +163,7 @@ static void measure(const char *dir, int ready, int go, struct figures *f) {
     exit(1);
   uint64_t before = allocations;
   for (unsigned b = 0; select_at(b); b++)
-    for (int i = 0; i < SIZES; i++)
+    for (int i = 0; is_asked(b) && i < SIZES; i++)
       measure_one(s[b][i], b, sizes[i], counter, &f->ns[b][i], &f->instructions[b][i]);
   f->allocations = allocations - before;
 }
@@ -233,7 +243,7 @@ static void report_pick(FILE *json, const char *name, double ns, unsigned b, int
 static void report_picks(FILE *json, const struct figures *one, const struct figures *two) {
   char name[96];
   for (unsigned b = 0; select_at(b); b++)
-    for (int i = 0; i < SIZES; i++) {
+    for (int i = 0; is_asked(b) && i < SIZES; i++) {
       const char *word = select_at(b)->name;
       const char *what = select_at(b)->by_load ? "pick and report" : "pick";
       double p = two[0].ns[b][i], q = two[1].ns[b][i];
@@ -301,10 +311,7 @@ int main(int argc, char **argv) {
   FILE *json = argc == 3 && strcmp(argv[1], "--json") == 0 ? fopen(argv[2], "ae") : NULL;
   char dir[] = "/dev/shm/perigee-bench-XXXXXX";
   struct catalog_writer *w;
-  if (argc != 1 && !json) {
-    fprintf(stderr, "usage: pick_balancers [--json FILE]\n");
-    return 2;
-  }
+  only = json ? argv + argc : argv + 1;
   if (!mkdtemp(dir))
     must(-errno, dir);
   struct figures *f =

@@ -21,6 +21,18 @@ static double load_of(uint32_t number) {
   return (double)own[number + 1].latency_ns * (own[number + 1].in_flight + 1);
 }
 
+/* Who goes by load finds the slots side by side, in the rows' order; nobody else pays for them. */
+static void slots_lie_side_by_side(void **state) {
+  fill(HOSTS, 1);
+  endpoints[3].status = endpoints[7].status = 2;
+  endpoints[5].tier = 1;
+  struct catalog_view v = build("p2c", HOSTS);
+  assert_int_equal(v.pickable, HOSTS - 3);
+  for (uint32_t row = 0; row < v.pickable; row++)
+    assert_int_equal(v.slots[row], v.rows[row].slot);
+  assert_null(build("ring", HOSTS).slots);
+}
+
 /* Of two endpoints the strictly worse one is never taken, whatever the loads. */
 static void the_worse_of_two_is_never_taken(void **state) {
   struct select_state random = {.random = 41}, s = {.random = 1, .load = &load};
@@ -195,6 +207,7 @@ static void bias_is_monotone(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(slots_lie_side_by_side),
       cmocka_unit_test(the_worse_of_two_is_never_taken),
       cmocka_unit_test(two_choices_of_many),
       cmocka_unit_test(idle_ones_go_by_weight),
