@@ -1,6 +1,7 @@
 #include "agent/agent.h"
 
 #include "agent/checks.h"
+#include "agent/consoles.h"
 #include "agent/feedback.h"
 #include "agent/inherited.h"
 #include "agent/lag.h"
@@ -379,6 +380,7 @@ static void end_parts(struct agent *a) {
   registrars_free(a->registrars);
   watches_free(a->watches);
   checks_free(a->checks);
+  consoles_free(a->consoles);
   plugins_free(a->plugins);
   embedded_free(a->embedded); /* answers what is pending: no plugin may be there to ask again */
   vm_free(a->vm);
@@ -425,7 +427,8 @@ static int make_lua(struct agent *a) {
   if (r != 0)
     return fail("cannot start", &f);
   a->plugins = plugins_new(a->vm, a->config);
-  return a->plugins ? 0 : fail("cannot start", &f);
+  a->consoles = a->plugins ? consoles_new(a->vm, a->plugins) : NULL;
+  return a->consoles ? 0 : fail("cannot start", &f);
 }
 
 /* A connection each: the usual soft limit of 1024 is less than the server serves, and than one

@@ -26,6 +26,7 @@ int open_unix(lua_State *L);
 int open_dns(lua_State *L);
 int open_process(lua_State *L);
 int open_fs(lua_State *L);
+void push_module(lua_State *L, const char *name); /* what require(name) gives a plugin; raises */
 int open_require(lua_State *L);         /* sets the global `require` */
 int open_registry(lua_State *L);        /* pushes what lua/perigee/registry.lua rounds off */
 int open_pick(lua_State *L);            /* pushes the function */
