@@ -30,7 +30,7 @@ local function before(a, b)
 end
 
 local function number(n)
-  if n == math.floor(n) and math.abs(n) < 1e15 then
+  if n == math.floor(n) and math.abs(n) < 2 ^ 53 then
     return ("%.0f"):format(n)
   end
   return ("%.14g"):format(n)

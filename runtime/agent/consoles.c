@@ -256,8 +256,8 @@ int consoles_complete(struct consoles *all, const struct console_question *q, st
   int code = place_of(all, q, &plugin, &session, f);
   if (code != 0)
     return code;
-  code = console_complete(session ? session->isolate : plugin_isolate(plugin), plugin, q->code, out,
-                          f);
+  code = evaluation_complete(session ? session->isolate : plugin_isolate(plugin), plugin, q->code,
+                             out, f);
   if (session && !*session->name)
     session_free(all, session);
   return code;

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TIMEOUT_MS = 30000, ANSWER_MAX = 64 << 20 };
+enum { TIMEOUT_S = 30, ANSWER_MAX = 64 << 20 };
 
 void api_escape(struct buf *path, const char *part) {
   for (; *part; part++)
@@ -80,8 +80,20 @@ static int judge(const struct arguments *a, long code, struct buf *answer) {
   return complain(a, EXIT_FAILED, "the agent answered with HTTP status %ld", code);
 }
 
+static int on_progress(void *stop, curl_off_t total, curl_off_t got, curl_off_t to_send,
+                       curl_off_t sent) {
+  return *(const volatile sig_atomic_t *)stop;
+}
+
 int api_call(const struct arguments *a, const char *method, const char *path,
              const struct buf *body, struct buf *answer) {
+  const struct api_patience usual = {.timeout_s = TIMEOUT_S};
+  return api_call_patiently(a, method, path, body, answer, &usual);
+}
+
+int api_call_patiently(const struct arguments *a, const char *method, const char *path,
+                       const struct buf *body, struct buf *answer,
+                       const struct api_patience *patience) {
   char *dir = api_run_dir(a);
   struct buf socket = {0}, url = {0};
   buf_format(&socket, "%s/perigee.sock", dir ? dir : "");
@@ -97,16 +109,25 @@ int api_call(const struct arguments *a, const char *method, const char *path,
     curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
     curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)TIMEOUT_MS);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)(patience->timeout_s * 1000));
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_answer);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
     if (body) {
       curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body->data ? body->data : "");
       curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body->length);
     }
+    if (patience->stop) {
+      curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+      curl_easy_setopt(curl, CURLOPT_XFERINFODATA, patience->stop);
+      curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+    }
     CURLcode done = curl_easy_perform(curl);
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &code);
-    status = done == CURLE_OK ? judge(a, code, answer) : no_agent(a, dir, curl_easy_strerror(done));
+    if (done == CURLE_ABORTED_BY_CALLBACK)
+      status = EXIT_STOPPED;
+    else
+      status =
+          done == CURLE_OK ? judge(a, code, answer) : no_agent(a, dir, curl_easy_strerror(done));
   }
   curl_easy_cleanup(curl);
   buf_free(&socket);

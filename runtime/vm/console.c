@@ -49,6 +49,13 @@ static bool is_incomplete(const char *message) {
   return length >= sizeof end - 1 && strcmp(message + length - (sizeof end - 1), end) == 0;
 }
 
+/* The code's very first token is what it stumbles over: it was meant as an expression. */
+static bool is_no_statement(const char *message, const char *code) {
+  const char *near = strstr(message, "unexpected symbol near '");
+  code += strspn(code, " \t\r\n");
+  return near && near[strlen("unexpected symbol near '")] == *code;
+}
+
 /* Pushes the chunk: what an expression is, or else what the statements do. */
 static int compile(lua_State *L, const struct question *q) {
   struct buf *expression = push_buf(L);
@@ -57,10 +64,11 @@ static int compile(lua_State *L, const struct question *q) {
     return fault_set(q->fault, -ENOMEM, "out of memory");
   if (luaL_loadbufferx(L, expression->data, expression->length, "=eval", "t") == 0)
     return 0;
-  lua_pop(L, 1);
   if (luaL_loadbufferx(L, q->code, strlen(q->code), "=eval", "t") == 0)
     return 0;
-  const char *message = lua_tostring(L, -1);
+  const char *first = lua_tostring(L, -2), *message = lua_tostring(L, -1);
+  if (is_no_statement(message, q->code))
+    message = first;
   return fault_set(q->fault, is_incomplete(message) ? -ENODATA : -EINVAL, "%s", message);
 }
 
@@ -68,13 +76,13 @@ static int start_body(lua_State *L, void *arg) {
   struct question *q = arg;
   struct task_start start = {.deadline_ns = q->deadline_ns};
   push_console(L, q->plugin);
-  lua_getfield(L, -1, "evaluate");
-  int code = compile(L, q);
+  int console = lua_gettop(L), code = compile(L, q);
   if (code != 0)
     return code;
-  lua_getfield(L, 1, "environment");
+  lua_getfield(L, console, "environment");
   lua_setfenv(L, -2);
-  lua_remove(L, -2); /* the text */
+  lua_getfield(L, console, "evaluate");
+  lua_insert(L, -2);
   q->task = task_spawn(L, 1, &start);
   if (!q->task)
     return fault_set(q->fault, -EAGAIN, "too many tasks");
@@ -135,8 +143,8 @@ static int complete_body(lua_State *L, void *arg) {
   }
 }
 
-int console_complete(struct isolate *iso, const struct plugin *plugin, const char *text,
-                     struct buf *out, struct fault *f) {
+int evaluation_complete(struct isolate *iso, const struct plugin *plugin, const char *text,
+                        struct buf *out, struct fault *f) {
   struct question q = {.plugin = plugin, .code = text, .names = out, .fault = f};
   return isolate_enter(iso, complete_body, &q, f);
 }

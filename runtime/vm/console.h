@@ -27,5 +27,5 @@ int evaluation_start(struct isolate *iso, const struct plugin *plugin, const cha
 void evaluation_end(struct evaluation *e);
 
 /* Adds the names that `text` may become, one a line. 0 or negative errno. */
-int console_complete(struct isolate *iso, const struct plugin *plugin, const char *text,
-                     struct buf *out, struct fault *f);
+int evaluation_complete(struct isolate *iso, const struct plugin *plugin, const char *text,
+                        struct buf *out, struct fault *f);
