@@ -12,8 +12,9 @@ local concat, sort = table.concat, table.sort
 local function new(plugin)
   local environment = setmetatable({ plugin = plugin, show = show }, { __index = _G })
 
-  -- Runs the chunk: whether it went well, and what it printed and returned, as text.
-  local function evaluate(chunk)
+  -- Runs the chunk: whether it went well, and what it printed and returned, as text. The first value of an
+  -- expression is the host's own, so that a call in it is no tail call, whose line Lua forgets.
+  local function evaluate(chunk, from)
     local lines, size = {}, 0
     local function add(text)
       size = size + #text
@@ -31,7 +32,7 @@ local function new(plugin)
         local problem = ...
         return false, concat(lines, "\n"), type(problem) == "string" and problem or "raised " .. show(problem)
       end
-      for i = 1, select("#", ...) do
+      for i = from, select("#", ...) do
         add(show((select(i, ...))))
       end
       if size > PRINTED_MOST then

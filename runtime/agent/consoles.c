@@ -16,7 +16,7 @@ struct session {
   struct isolate *isolate;
   int64_t used_ns;
   struct running *running; /* NULL: nothing is evaluated */
-  bool ending;
+  bool keep;
 };
 
 /* running: an evaluation under way. */
@@ -80,7 +80,7 @@ static struct session *session_find(struct consoles *all, const char *name) {
   return s;
 }
 
-static int session_open(struct consoles *all, const char *name, struct session **out,
+static int session_open(struct consoles *all, const char *name, bool keep, struct session **out,
                         struct fault *f) {
   struct session *s = session_find(all, name);
   if (!s) {
@@ -106,6 +106,7 @@ static int session_open(struct consoles *all, const char *name, struct session *
     all->count++;
   }
   s->used_ns = clock_now_ns();
+  s->keep = keep;
   *out = s;
   return 0;
 }
@@ -150,7 +151,7 @@ static int place_of(struct consoles *all, const struct console_question *q, stru
   *plugin = NULL;
   *session = NULL;
   return q->plugin ? plugin_named(all, q->plugin, plugin, f)
-                   : session_open(all, q->session ? q->session : "", session, f);
+                   : session_open(all, q->session ? q->session : "", q->keep, session, f);
 }
 
 /* ---- evaluations ---- */
@@ -163,7 +164,7 @@ static void running_end(struct consoles *all, struct running *r) {
   if (s) {
     s->running = NULL;
     s->used_ns = clock_now_ns();
-    if (s->ending || !*s->name)
+    if (!s->keep)
       session_free(all, s);
   }
   free(r->name);
@@ -210,7 +211,7 @@ int consoles_evaluate(struct consoles *all, const struct console_question *q, ev
                             q->deadline_ns, on_evaluated, e, &r->evaluation, f);
   }
   if (code != 0) {
-    if (session && !*session->name)
+    if (session && !session->keep)
       session_free(all, session);
     free(r ? r->name : NULL);
     free(r);
@@ -242,7 +243,7 @@ void consoles_end(struct consoles *all, const char *name) {
   struct session *s = session_find(all, name);
   if (!s)
     return;
-  s->ending = true;
+  s->keep = false;
   if (s->running)
     evaluation_end(s->running->evaluation);
   else
@@ -258,9 +259,13 @@ int consoles_complete(struct consoles *all, const struct console_question *q, st
     return code;
   code = evaluation_complete(session ? session->isolate : plugin_isolate(plugin), plugin, q->code,
                              out, f);
-  if (session && !*session->name)
+  if (session && !session->keep)
     session_free(all, session);
   return code;
+}
+
+size_t consoles_count(const struct consoles *all) {
+  return all->count;
 }
 
 void consoles_free(struct consoles *all) {

@@ -4,6 +4,8 @@
 
 #include "vm/console.h"
 
+#include <stdbool.h>
+
 struct consoles;
 struct plugins;
 
@@ -14,9 +16,10 @@ void consoles_free(struct consoles *all); /* before the plugins; answers what is
 
 struct console_question {
   const char *code;
-  const char *plugin;  /* "KIND/NAME", or its NAME where one kind has it; NULL: none */
-  const char *session; /* keeps the isolate between questions, and names the evaluation for
-                          consoles_cancel; NULL: neither */
+  const char *plugin; /* "KIND/NAME", or its NAME where one kind has it; NULL: none */
+  const char
+      *session; /* names the evaluation for consoles_cancel, and the isolate; NULL: neither */
+  bool keep;    /* the isolate lasts for the session's next question */
   int64_t deadline_ns;
 };
 /* As evaluation_start; -ENOENT: no such plugin is loaded; -EBUSY: the session's last evaluation
@@ -27,5 +30,6 @@ int consoles_evaluate(struct consoles *all, const struct console_question *q, ev
 int consoles_cancel(struct consoles *all, const char *session, struct fault *f);
 /* The session is over: its isolate ends. One that is not there is fine. */
 void consoles_end(struct consoles *all, const char *session);
+size_t consoles_count(const struct consoles *all);
 int consoles_complete(struct consoles *all, const struct console_question *q, struct buf *out,
                       struct fault *f);

@@ -1,3 +1,4 @@
+#include "agent/consoles.h"
 #include "agent/metrics.h"
 
 #include "agent/checks.h"
@@ -231,6 +232,8 @@ void agent_metrics(struct agent *a, struct buf *out) {
   policies_metrics(a->policies, out);
   live_metrics(a, out);
   plugin_metrics(a, out);
+  gauge(out, "perigee_consoles", "Lua states of operators: of eval, and of repl's sessions.",
+        (double)consoles_count(a->consoles));
   lag_metrics(a->lag, out);
 }
 

@@ -1,6 +1,6 @@
-/* eval: { code, plugin, session, timeout }: { text }, what it printed and returned; { error, text }
- * where it failed; { incomplete: true } where more lines are to come. eval_complete: the same
- * fields, `code` being what stands before the cursor: { names }. eval_cancel and eval_end: {
+/* eval: { code, plugin, session, keep, timeout }: { text }, what it printed and returned; { error,
+ * text } where it failed; { incomplete: true } where more lines are to come. eval_complete: the
+ * same fields, `code` being what stands before the cursor: { names }. eval_cancel and eval_end: {
  * session }. */
 #include "agent/consoles.h"
 #include "agent/operations.h"
@@ -37,6 +37,7 @@ static json_t *read_body(const char *body, struct console_question *q, struct fa
       .code = json_string_value(json_object_get(all, "code")),
       .plugin = json_string_value(json_object_get(all, "plugin")),
       .session = json_string_value(json_object_get(all, "session")),
+      .keep = json_is_true(json_object_get(all, "keep")),
       .deadline_ns = (int64_t)(seconds * 1e9),
   };
   return all;

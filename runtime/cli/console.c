@@ -34,14 +34,11 @@ int console_begin(struct console *c, const struct arguments *a) {
   return EXIT_DONE;
 }
 
-/* { code, session, plugin, timeout } */
-static void write_question(const struct console *c, const char *code, bool named, struct buf *out) {
+/* { code, session, keep, plugin, timeout } */
+static void write_question(const struct console *c, const char *code, struct buf *out) {
   buf_text(out, "{\"code\":");
   buf_json_text(out, code);
-  if (named) {
-    buf_text(out, ",\"session\":");
-    buf_json_text(out, c->session);
-  }
+  buf_format(out, ",\"session\":\"%s\",\"keep\":%s", c->session, c->keep ? "true" : "false");
   if (c->plugin) {
     buf_text(out, ",\"plugin\":");
     buf_json_text(out, c->plugin);
@@ -51,7 +48,7 @@ static void write_question(const struct console *c, const char *code, bool named
 
 static void tell_session(const struct console *c, const char *path) {
   struct buf body = {0}, answer = {0};
-  write_question(c, "", true, &body);
+  write_question(c, "", &body);
   api_call(c->arguments, "POST", path, &body, &answer);
   buf_free(&body);
   buf_free(&answer);
@@ -80,7 +77,7 @@ int console_evaluate(struct console *c, const char *code, struct console_answer 
   struct api_patience patience = {c->timeout_s + GRACE_S, &interrupted};
   *out = (struct console_answer){.text = ""};
   interrupted = 0;
-  write_question(c, code, true, &body);
+  write_question(c, code, &body);
   int status =
       api_call_patiently(c->arguments, "POST", "/v1/operate/eval", &body, &answer, &patience);
   if (status == EXIT_STOPPED) {
@@ -102,7 +99,7 @@ void console_complete(struct console *c, const char *text, struct buf *names) {
   struct buf body = {0}, answer = {0};
   size_t i;
   json_t *name;
-  write_question(c, text, c->keep, &body);
+  write_question(c, text, &body);
   if (api_call(c->arguments, "POST", "/v1/operate/eval_complete", &body, &answer) == EXIT_DONE) {
     json_t *all = json_loadb(answer.data ? answer.data : "", answer.length, 0, NULL);
     json_array_foreach(json_object_get(all, "names"), i, name)

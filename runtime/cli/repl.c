@@ -37,13 +37,15 @@ static char *prompt(EditLine *editor) {
   return repl_of(editor)->code.length ? more : first;
 }
 
+static bool belongs_to_name(char c) {
+  return c == '_' || c == '.' || c == ':' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
+         (c >= 'A' && c <= 'Z');
+}
+
 /* How many bytes before the cursor belong to the name that is being typed. */
 static size_t name_length(const LineInfo *line) {
   const char *c = line->cursor;
-  while (c > line->buffer &&
-         (c[-1] == '_' || c[-1] == '.' || c[-1] == ':' || (c[-1] >= '0' && c[-1] <= '9') ||
-          (c[-1] | 32) >= 'a') &&
-         (c[-1] | 32) <= 'z')
+  while (c > line->buffer && belongs_to_name(c[-1]))
     c--;
   return (size_t)(line->cursor - c);
 }

@@ -56,16 +56,21 @@ static bool is_no_statement(const char *message, const char *code) {
   return near && near[strlen("unexpected symbol near '")] == *code;
 }
 
-/* Pushes the chunk: what an expression is, or else what the statements do. */
+/* Pushes the chunk, and from which of its values on they are to be shown: those of an expression, or
+ * else what the statements return. */
 static int compile(lua_State *L, const struct question *q) {
   struct buf *expression = push_buf(L);
-  buf_format(expression, "return %s", q->code);
+  buf_format(expression, "return nil,%s", q->code);
   if (expression->failed)
     return fault_set(q->fault, -ENOMEM, "out of memory");
-  if (luaL_loadbufferx(L, expression->data, expression->length, "=eval", "t") == 0)
+  if (luaL_loadbufferx(L, expression->data, expression->length, "=eval", "t") == 0) {
+    lua_pushinteger(L, 2);
     return 0;
-  if (luaL_loadbufferx(L, q->code, strlen(q->code), "=eval", "t") == 0)
+  }
+  if (luaL_loadbufferx(L, q->code, strlen(q->code), "=eval", "t") == 0) {
+    lua_pushinteger(L, 1);
     return 0;
+  }
   const char *first = lua_tostring(L, -2), *message = lua_tostring(L, -1);
   if (is_no_statement(message, q->code))
     message = first;
@@ -80,10 +85,10 @@ static int start_body(lua_State *L, void *arg) {
   if (code != 0)
     return code;
   lua_getfield(L, console, "environment");
-  lua_setfenv(L, -2);
+  lua_setfenv(L, -3);
   lua_getfield(L, console, "evaluate");
-  lua_insert(L, -2);
-  q->task = task_spawn(L, 1, &start);
+  lua_insert(L, -3);
+  q->task = task_spawn(L, 2, &start);
   if (!q->task)
     return fault_set(q->fault, -EAGAIN, "too many tasks");
   task_ref(q->task);
