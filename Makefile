@@ -24,7 +24,7 @@ FOLDERS := base catalog select client watch io registry vm config serve agent cl
 
 PACKAGES := luajit libuv libcurl jansson lmdb openssl libcares libedit
 PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
-PKG_LIBS   := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -l:liblua5.1-cjson.so.0
+PKG_LIBS   := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -l:liblua5.1-cjson.so.0 -lsimdjson -lstdc++
 LLHTTP     := /usr/share/llhttp
 ifneq ($(filter all,$(or $(MAKECMDGOALS),all)),)
 ifneq ($(shell .ci/deps --check build || echo missing),)
@@ -40,6 +40,7 @@ ifneq ($(SANITIZE),)
 HARDEN   := -fPIC -fvisibility=hidden -fno-omit-frame-pointer -fno-sanitize-recover=all -fsanitize=$(SANITIZE)
 endif
 CFLAGS_ALL  = -std=c11 -D_GNU_SOURCE -DPERIGEE_VERSION='"$(VERSION)"' -Iruntime $(PKG_CFLAGS) -I/usr/share/include/llhttp $(OPT) $(WARN) $(HARDEN) $(CFLAGS)
+CXXFLAGS_ALL = $(filter-out -std=% -Wstrict-prototypes -Wmissing-prototypes,$(CFLAGS_ALL)) -std=c++17 -fno-exceptions -fno-rtti
 LDFLAGS_ALL = $(HARDEN) -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS)
 
 # One short line a step; V=1 shows the commands.
@@ -48,8 +49,8 @@ say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2);)
 all: $(BUILD)/perigee $(BUILD)/libperigee.so $(BUILD)/libperigee.a ## build perigee, libperigee.so and libperigee.a
 
 define FOLDER_RULES
-SRC_$(1) := $$(wildcard runtime/$(1)/*.c)
-OBJ_$(1) := $$(SRC_$(1):runtime/%.c=$(BUILD)/obj/%.o)
+SRC_$(1) := $$(wildcard runtime/$(1)/*.c runtime/$(1)/*.cpp)
+OBJ_$(1) := $$(patsubst runtime/%,$(BUILD)/obj/%.o,$$(basename $$(SRC_$(1))))
 $(BUILD)/obj/lib$(1).a: $$(OBJ_$(1))
 	@rm -f $$@ && ar rcs $$@ $$^
 endef
@@ -59,6 +60,9 @@ libs-of = $(foreach f,$(1) $(USES_$(1)),$(BUILD)/obj/lib$(f).a)
 $(BUILD)/obj/%.o: runtime/%.c
 	@mkdir -p $(@D)
 	$(call say,cc,$<) $(CC) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
+$(BUILD)/obj/%.o: runtime/%.cpp
+	@mkdir -p $(@D)
+	$(call say,cc,$<) $(CC) $(CXXFLAGS_ALL) -MMD -MP -c $< -o $@
 $(BUILD)/obj/llhttp/%.o: $(LLHTTP)/%.c
 	@mkdir -p $(@D)
 	$(call say,cc,$<) $(CC) -std=c11 $(OPT) -I/usr/share/include/llhttp $(HARDEN) -w -c $< -o $@
@@ -114,8 +118,12 @@ tests: $(and $(shell command -v go),$(wildcard /usr/share/gocode/src/google.gola
 # spec/bench/NAME.c and spec/fuzz/NAME_fuzz.c: linked with the folders that they include from.
 BENCHES := $(patsubst spec/%.c,$(BUILD)/%,$(wildcard spec/bench/*.c))
 FUZZERS := $(patsubst spec/%.c,$(BUILD)/%,$(wildcard spec/fuzz/*_fuzz.c))
+# What a program has in NAME.cpp is linked to NAME.c.
+$(BUILD)/%.o: spec/%.cpp
+	@mkdir -p $(@D)
+	$(call say,cc,$<) $(CC) $(CXXFLAGS_ALL) -MMD -MP -c $< -o $@
 define PROGRAM_RULE
-$(1): spec/$(2).c $(call libs-for,spec/$(2).c) $(LLHTTP_OBJ)
+$(1): spec/$(2).c $(patsubst spec/%.cpp,$(BUILD)/%.o,$(wildcard spec/$(2).cpp)) $(call libs-for,spec/$(2).c) $(LLHTTP_OBJ)
 	@mkdir -p $$(@D)
 	$$(call say,link,$$@) $$(CC) $$(CFLAGS_ALL) -Ispec -MMD -MP -MF $$@.d $(3) -o $$@ $$< -Wl,--start-group $$(filter %.a %.o,$$^) -Wl,--end-group $$(LDFLAGS_ALL) $$(PKG_LIBS) -lm -lpthread
 endef

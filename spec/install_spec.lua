@@ -70,6 +70,20 @@ describe("make install", function()
     end)
   end
 
+  it("has a header that C++ takes", function()
+    local source = root .. "/client.cpp"
+    perigee.write(source, [[
+      #include <perigee.h>
+      int main() {
+        struct perigee *p;
+        return perigee_open(&p, "/nonexistent") < 0 ? 0 : 1;
+      }
+    ]])
+    local r = perigee.run({ "sh", "-c", ("c++ %s -Wall -Wextra -Werror -I$0/usr/include -o $0/client-cpp $1 -L$0/usr/lib "
+      .. "-Wl,-rpath,$0/usr/lib -lperigee && $0/client-cpp"):format(perigee.cflags), root, source })
+    assert.equal(0, r.code, r.err)
+  end)
+
   it("runs from there, with the plugins that ship", function()
     perigee.write(root .. "/perigee.lua", 'return { services = { web = { port = 1, check = { http = "/" } } } }\n')
     local r = perigee.run({ root .. "/usr/bin/perigee", "check", root .. "/perigee.lua" }, { dir = "/" })

@@ -3,11 +3,13 @@
 #include "agent/checks.h"
 #include "agent/consoles.h"
 #include "agent/feedback.h"
+#include "agent/hooks.h"
 #include "agent/inherited.h"
 #include "agent/lag.h"
 #include "agent/live.h"
 #include "agent/node.h"
 #include "agent/parts.h"
+#include "agent/plans.h"
 #include "agent/plugins.h"
 #include "agent/policies.h"
 #include "agent/registrars.h"
@@ -45,6 +47,7 @@ static void on_published(void *arg, const struct set_published *what) {
   live_published(a->live, what);
   watches_published(a->watches, what);
   policies_published(a->policies, what);
+  hooks_published(a->hooks, what);
 }
 
 /* What policies let through is what everybody else sees of a registration. */
@@ -60,6 +63,7 @@ static void on_changed(void *arg, const struct registration_state *state, bool g
     log_error("view not updated: out of memory",
               LOG_S("instance", state->registration->instance->id));
   policies_local(a->policies, state, gone);
+  hooks_local(a->hooks, state, gone);
 }
 
 static bool withdrew(void *arg, const struct instance *in) {
@@ -103,6 +107,7 @@ static void become_ready(struct agent *a) {
     log_warn("ready, though not every watch has loaded");
   a->ready = true;
   server_ready(a->server, true);
+  hooks_started(a->hooks);
 }
 
 /* At the end of each turn, before the loop sleeps: all that the turn changed becomes visible. What
@@ -177,17 +182,22 @@ static void on_registrars_stopped(void *arg) {
   watches_close(a->watches, on_watches_closed, a);
 }
 
+static void on_hooks_stopped(void *arg) {
+  struct agent *a = arg;
+  registrars_stop(a->registrars, a->config->leave_on_stop, on_registrars_stopped, a);
+  if (a->config->leave_on_stop) {
+    embedded_leave(a->embedded);
+    sets_flush(a->sets);
+  }
+}
+
 /* A plain stop keeps every registration: the catalog stays valid, and the next agent takes up what
  * the store holds. --leave takes them back first. */
 static void agent_stop(struct agent *a) {
   if (a->stops++ > 0)
     _exit(130); /* asked twice: at once; the catalog and the store are whole at any moment */
   log_info("stopping", LOG_I("registrations", embedded_count(a->embedded)));
-  registrars_stop(a->registrars, a->config->leave_on_stop, on_registrars_stopped, a);
-  if (a->config->leave_on_stop) {
-    embedded_leave(a->embedded);
-    sets_flush(a->sets);
-  }
+  hooks_stop(a->hooks, a->config->leave_on_stop, on_hooks_stopped, a);
 }
 
 static void on_stop_signal(uv_signal_t *signal, int number) {
@@ -251,8 +261,15 @@ static int make_parts(struct agent *a) {
                                     .plugins = a->plugins,
                                     .withdrew = withdrew,
                                     .arg = a};
-  if (a->live && sets_place(a->sets, &(struct balancer_host){c->node, c->zone}) == 0)
+  const struct plans_with planning = {
+      .loop = &a->loop, .plugins = a->plugins, .sets = a->sets, .store = a->store};
+  const struct balancer_host place = plans_host(c, a->plugins);
+  if (a->live && sets_place(a->sets, &place) == 0)
+    a->plans = plans_new(&planning);
+  if (a->plans) {
+    sets_plan_by(a->sets, plans_planner(a->plans));
     a->watches = watches_new(&with);
+  }
   if (!a->watches || !a->checks || !a->lag ||
       view_new(&node, server_workers(c->workers), &a->view) != 0 ||
       embedded_new(&a->loop, a->store, &registry_events, a, &a->embedded) != 0)
@@ -266,7 +283,9 @@ static int make_parts(struct agent *a) {
   a->policies = policies_new(&deciding, a->embedded);
   if (a->policies)
     a->registrars = registrars_new(&a->loop, a->plugins, a->store, a->policies, c->node);
-  if (!a->registrars)
+  const struct hook_parts telling = {.loop = &a->loop, .plugins = a->plugins, .sets = a->sets};
+  a->hooks = hooks_new(&telling);
+  if (!a->registrars || !a->hooks)
     return fail("cannot start", &f);
   checks_report_to(a->checks, a->embedded);
   watches_follow(a->watches, a->policies);
@@ -287,11 +306,14 @@ static int start_serving(struct agent *a) {
   return 0;
 }
 
-/* The watches first: they say whose sets the registry feeds. Then the store, then the configured
- * services, which replace what the store had under their ids. */
+/* The plans before all that publishes; then the watches: they say whose sets the registry feeds.
+ * Then the store, then the configured services, which replace what the store had under their ids.
+ */
 static int apply_configuration(struct agent *a) {
   struct fault f = {0};
-  if (watches_configure(a->watches, a->config, &f) != 0)
+  if (plans_configure(a->plans, a->config, &f) != 0 ||
+      hooks_configure(a->hooks, a->config, &f) != 0 ||
+      watches_configure(a->watches, a->config, &f) != 0)
     return fail("cannot start", &f);
   if (registrars_configure(a->registrars, a->config, &f) != 0 ||
       policies_configure(a->policies, a->config, &f) != 0)
@@ -333,6 +355,8 @@ static void start_handles(struct agent *a) {
 static size_t verify(struct agent *a, struct findings *findings) {
   return checks_verify(a->plugins, a->config, findings) +
          policies_verify(a->plugins, a->config, findings) +
+         plans_verify(a->plugins, a->config, findings) +
+         hooks_verify(a->plugins, a->config, findings) +
          watches_verify(a->plugins, a->config, findings) + plugins_verify(a->plugins, findings);
 }
 
@@ -376,9 +400,11 @@ static int agent_start(struct agent *a) {
 /* Ends the parts in the reverse order of their making. What a part still has on the loop (handles
  * that are closing) goes with the last turns. */
 static void end_parts(struct agent *a) {
+  hooks_free(a->hooks);
   policies_free(a->policies);
   registrars_free(a->registrars);
   watches_free(a->watches);
+  plans_free(a->plans);
   checks_free(a->checks);
   consoles_free(a->consoles);
   plugins_free(a->plugins);

@@ -3,9 +3,11 @@
 
 #include "agent/checks.h"
 #include "agent/feedback.h"
+#include "agent/hooks.h"
 #include "agent/lag.h"
 #include "agent/live.h"
 #include "agent/parts.h"
+#include "agent/plans.h"
 #include "agent/plugins.h"
 #include "agent/policies.h"
 #include "agent/registrars.h"
@@ -228,8 +230,10 @@ void agent_metrics(struct agent *a, struct buf *out) {
   registry_metrics(a, out);
   registrars_metrics(a->registrars, out);
   watches_metrics(a->watches, out);
+  plans_metrics(a->plans, out);
   check_metrics(a, out);
   policies_metrics(a->policies, out);
+  hooks_metrics(a->hooks, out);
   live_metrics(a, out);
   plugin_metrics(a, out);
   gauge(out, "perigee_consoles", "Lua states of operators: of eval, and of repl's sessions.",

@@ -13,6 +13,10 @@ static const struct operation operations[] = {
     {"eval_complete", operate_eval_complete},
     {"eval_cancel", operate_eval_cancel},
     {"eval_end", operate_eval_end},
+    {"override", operate_override},
+    {"freeze", operate_freeze},
+    {"promote", operate_promote},
+    {"rollback", operate_rollback},
     {0},
 };
 

@@ -14,6 +14,12 @@ struct operation {
   void (*run)(struct agent *a, const char *body, server_reply reply, void *to);
 };
 
+/* operate_plans.c */
+void operate_override(struct agent *a, const char *body, server_reply reply, void *to);
+void operate_freeze(struct agent *a, const char *body, server_reply reply, void *to);
+void operate_promote(struct agent *a, const char *body, server_reply reply, void *to);
+void operate_rollback(struct agent *a, const char *body, server_reply reply, void *to);
+
 /* -ENOSYS to `reply` where there is no such verb, with the nearest that is there. */
 void operations_run(struct agent *a, const char *verb, const char *body, server_reply reply,
                     void *to);

@@ -23,6 +23,8 @@ struct agent {
   struct checks *checks;
   struct embedded *embedded;
   struct policies *policies;
+  struct plans *plans;
+  struct hooks *hooks;
   struct watches *watches;
   struct registrars *registrars;
   struct server *server;

@@ -18,6 +18,8 @@ enum { REASON_MAX = 500 };
 
 struct policy_chain {
   struct plugins *plugins;
+  void (*changed)(void *arg);
+  void *changed_arg;
   policy_done done;
   void *arg;
   struct instance *instance; /* as changed so far; NULL: it is not being asked */
@@ -33,6 +35,19 @@ static struct policy_stats stats;
 
 struct policy_stats policy_stats(void) {
   return stats;
+}
+
+static void on_reloaded(void *arg) {
+  struct policy_chain *c = arg;
+  if (c->changed)
+    c->changed(c->changed_arg);
+}
+
+static const struct attachment_events reloads = {.arrived = on_reloaded};
+
+void policy_chain_follow(struct policy_chain *c, void (*changed)(void *arg), void *arg) {
+  c->changed = changed;
+  c->changed_arg = arg;
 }
 
 struct policy_chain *policy_chain_new(struct plugins *plugins, const struct value *policy,
@@ -53,6 +68,7 @@ struct policy_chain *policy_chain_new(struct plugins *plugins, const struct valu
       return NULL;
     }
     attachment_service(*a, service);
+    attachment_follow(*a, &reloads, c);
   }
   return c;
 }

@@ -14,6 +14,8 @@ struct policy_chain;
 struct policy_chain *policy_chain_new(struct plugins *plugins, const struct value *policy,
                                       const char *service, const char *path,
                                       struct findings *findings);
+/* `changed` is called when one of its plugins was reloaded: another decision may be due. */
+void policy_chain_follow(struct policy_chain *c, void (*changed)(void *arg), void *arg);
 void policy_chain_free(struct policy_chain *c); /* ends its call; nobody is told */
 
 /* Asks about the instance as it is now; `registered` says whether it is. `done` is called once,

@@ -318,6 +318,12 @@ void subject_ask(struct subject *s) {
 
 /* ---- what policies.c tells it ---- */
 
+/* In the turn after the reload: it is still under way. */
+static void on_reloaded(void *arg) {
+  struct subject *s = arg;
+  uv_timer_start(&s->timer, on_timer, 0, 0);
+}
+
 int subject_rule(struct subject *s, const struct config_policy *rule) {
   char path[600];
   struct findings findings = {0};
@@ -331,6 +337,7 @@ int subject_rule(struct subject *s, const struct config_policy *rule) {
     policy_chain_free(s->chain);
     value_unref(s->policy);
     s->chain = chain;
+    policy_chain_follow(chain, on_reloaded, s);
     s->policy = value_ref(rule->policy);
   } else {
     log_error("policy cannot decide", LOG_S("service", rule->service), LOG_S("id", s->id),

@@ -1,5 +1,6 @@
 #include "agent/requests.h"
 
+#include "agent/explain.h"
 #include "agent/metrics.h"
 #include "agent/operations.h"
 #include "agent/parts.h"
@@ -74,6 +75,16 @@ static void do_plugins(void *arg, reply_fn reply, void *to) {
   answer_text(arg, write_plugins, reply, to);
 }
 
+static void do_explain(void *arg, const char *service, reply_fn reply, void *to) {
+  struct buf text = {0};
+  struct fault f = {0};
+  int r = explain_service(arg, service, &text, &f);
+  if (r == 0 && text.failed)
+    r = -ENOMEM;
+  reply(to, r, r == 0 ? text.data : f.text);
+  buf_free(&text);
+}
+
 static void do_operate(void *arg, const char *verb, const char *body, reply_fn reply, void *to) {
   operations_run(arg, verb, body, reply, to);
 }
@@ -133,4 +144,5 @@ const struct server_requests agent_requests = {
     .do_policies = do_policies,
     .do_resolve = do_resolve,
     .do_operate = do_operate,
+    .do_explain = do_explain,
 };

@@ -11,7 +11,6 @@
 #include "base/log.h"
 #include "base/value.h"
 #include "config/config.h"
-#include "watch/balancer.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -140,13 +139,6 @@ static void verify_target(const struct config *config, struct plugins *plugins,
 
 static void verify_one(const struct config *config, struct plugins *plugins,
                        const struct config_watch *from, struct findings *findings) {
-  char path[600];
-  struct fault f;
-  const struct balancer_host host = {config->node, config->zone};
-  if (balancer_check(from->balancer, &host, &f) != 0) {
-    snprintf(path, sizeof path, "watches.%s.balancer", from->service);
-    findings_add(findings, value_get(from->declared, "balancer"), path, "%s", f.text);
-  }
   verify_target(config, plugins, from, "target", from->target, findings);
   if (from->second)
     verify_target(config, plugins, from, from->merge == FEED_FALLBACK ? "fallback" : "also",
@@ -289,6 +281,39 @@ void watches_published(struct watches *all, const struct set_published *what) {
     if (!itself && !w->feed && strcmp(w->targets[0].name, what->service) == 0)
       watch_follow(w, what);
   }
+}
+
+static bool source_has(struct set *s, const char *id) {
+  const struct set_row *rows = s ? set_rows(s) : NULL;
+  size_t low = 0, high = s ? set_count(s) : 0;
+  while (low < high) {
+    size_t middle = (low + high) / 2;
+    int order = strcmp(id, rows[middle].instance->id);
+    if (order == 0)
+      return true;
+    if (order < 0)
+      high = middle;
+    else
+      low = middle + 1;
+  }
+  return false;
+}
+
+/* An endpoint that no source has any more is held, or a copy of a former life: the first's. */
+void watches_show_source(const struct watches *all, const char *service, const char *id,
+                         struct buf *out) {
+  const struct watch *w = watch_find(all, service);
+  unsigned i =
+      w && w->sources[1] && !source_has(w->sources[0], id) && source_has(w->sources[1], id);
+  if (!w) {
+    buf_text(out, "\"embedded\"");
+    return;
+  }
+  const struct target *t = &w->targets[i];
+  struct buf text = {0};
+  buf_format(&text, "%s://%s/%s", t->registry, t->authority, t->name);
+  buf_json_text(out, text.data ? text.data : "");
+  buf_free(&text);
 }
 
 /* ---- metrics ---- */

@@ -31,6 +31,9 @@ static int run(const struct arguments *a) {
                                    .leave = arguments_flag(a, "leave")};
   struct config *config;
   struct findings findings = {0};
+  if (options.log_level && log_level_parse(options.log_level) < 0)
+    return complain(a, EXIT_USAGE, "--log-level %s: expected debug, info, warn or error",
+                    options.log_level);
   if (!options.file && access(default_file, F_OK) == 0)
     options.file = default_file;
   if (config_load(&options, &config, &findings) < 0) {

@@ -40,8 +40,9 @@ static const struct value *find_plugin(const struct value *declared, const char 
       findings_add(findings, v, path, "unknown key \"%s\"; did you mean \"%s\"?", key, near);
     else if (options)
       findings_add(findings, v, path,
-                   "two checks in one, \"%s\" and \"%s\": write checks = { { ... }, { ... } }",
-                   *plugin, key);
+                   "two checks in one, \"%s\" and \"%s\": an option of a check goes into its own "
+                   "table, %s = { ... }; several are checks = { { ... }, { ... } }",
+                   *plugin, key, *plugin);
     else {
       options = v;
       *plugin = key;

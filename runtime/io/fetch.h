@@ -19,6 +19,7 @@ enum {
   FETCH_HEADERS_LIMIT = 256 * 1024, /* bytes of a response's headers */
   FETCH_CONNECT_TIMEOUT_MS = 5000,
   FETCH_REDIRECTS = 10,
+  FETCH_PADDING = 64,      /* readable bytes behind a collected body */
   FETCH_WATER = 64 * 1024, /* bytes of a streamed response held before the peer has to wait */
 };
 
@@ -69,7 +70,7 @@ struct fetch_response {
   const char *reason, *url; /* the URL after redirects */
   const struct fetch_header *headers;
   size_t header_count;
-  const char *body; /* collected: NUL-terminated, and may hold NULs */
+  const char *body; /* collected: NUL-terminated, may hold NULs; FETCH_PADDING more can be read */
   size_t body_length;
 };
 

@@ -119,6 +119,7 @@ static size_t body_arrived(char *data, size_t size, size_t count, void *arg) {
   r->error = fetch_charge(f, length);
   if (r->error)
     return 0;
+  buf_reserve(&r->body, length + FETCH_PADDING);
   buf_add(&r->body, data, length);
   if (r->body.failed)
     r->error = -ENOMEM;
@@ -155,7 +156,8 @@ const struct fetch_response *response_public(struct fetch *f) {
   r->public.reason = r->reason;
   r->public.url = f->request.url;
   if (!f->request.stream) {
-    r->public.body = r->body.data ? r->body.data : "";
+    static const char empty[FETCH_PADDING];
+    r->public.body = r->body.data ? r->body.data : empty;
     r->public.body_length = r->body.length;
   }
   return &r->public;

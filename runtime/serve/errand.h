@@ -18,6 +18,7 @@ enum errand_kind {
   ERRAND_POLICIES,
   ERRAND_RESOLVE,
   ERRAND_OPERATE,
+  ERRAND_EXPLAIN,
 };
 
 struct errand {

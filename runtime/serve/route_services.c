@@ -5,6 +5,7 @@
 #include "serve/answer.h"
 #include "serve/json_instance.h"
 #include "serve/view_sorted.h"
+#include "watch/plan.h"
 
 #include <stdlib.h>
 
@@ -54,7 +55,16 @@ static void add_ports(struct buf *out, const struct instance *in) {
   buf_char(out, '}');
 }
 
-static void add_row(struct buf *out, const struct view_row *row) {
+/* What it counts for in picks, where somebody has changed that. */
+static void add_plan(struct buf *out, const struct plan_row *row) {
+  buf_text(out, ",\"plan\":{\"weight\":");
+  buf_json_number(out, row->weight);
+  buf_format(out, ",\"tier\":%u,\"drop\":%s,\"by\":", row->tier, row->drop ? "true" : "false");
+  buf_json_text(out, plan_by_name((enum plan_by)row->by));
+  buf_char(out, '}');
+}
+
+static void add_row(struct buf *out, const struct view_row *row, const struct plan_row *plan) {
   const struct instance *in = row->instance;
   buf_text(out, "{\"id\":");
   buf_json_text(out, in->id);
@@ -72,6 +82,8 @@ static void add_row(struct buf *out, const struct view_row *row) {
   json_tags(out, in);
   buf_text(out, ",\"meta\":");
   json_meta(out, in);
+  if (plan && plan->by != PLAN_REGISTRY)
+    add_plan(out, plan);
   buf_char(out, '}');
 }
 
@@ -91,7 +103,7 @@ void service_get(struct exchange *x) {
   for (uint32_t i = 0; i < s->count; i++) {
     if (i)
       buf_char(out, ',');
-    add_row(out, &s->rows[i]);
+    add_row(out, &s->rows[i], s->plan ? &s->plan[i] : NULL);
   }
   buf_text(out, "]}");
   answer_json(x, 200);

@@ -1,4 +1,5 @@
-/* /v1/status..., /v1/plugins, /metrics, /healthz, /readyz: how the agent itself is. */
+/* /v1/status..., /v1/plugins, /v1/policies, /v1/explain, /metrics, /healthz, /readyz: how the agent
+ * itself is. */
 #include "serve/routes.h"
 
 #include "client/perigee.h"
@@ -47,6 +48,10 @@ void plugin_list_get(struct exchange *x) {
 
 void policy_list_get(struct exchange *x) {
   exchange_ask(x, errand_new(ERRAND_POLICIES, NULL, NULL, finish_status));
+}
+
+void explain_get(struct exchange *x) {
+  exchange_ask(x, errand_new(ERRAND_EXPLAIN, x->name, NULL, finish_status));
 }
 
 static void finish_metrics(struct exchange *x, const struct errand *e) {

@@ -47,6 +47,7 @@ static const struct route routes[] = {
 
     {METHOD_GET, "/v1/status", status_get, 0},
     {METHOD_GET, "/v1/plugins", plugin_list_get, 0},
+    {METHOD_GET, "/v1/explain/*", explain_get, 0},
     {METHOD_GET, "/v1/policies", policy_list_get, 0},
     {METHOD_POST, "/v1/operate/*", operate_post, ROUTE_OPERATOR},
     {METHOD_GET, "/metrics", metrics_get, 0},

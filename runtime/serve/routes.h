@@ -40,6 +40,7 @@ void status_leader_get(struct exchange *x);
 void status_peers_get(struct exchange *x);
 void status_get(struct exchange *x);
 void plugin_list_get(struct exchange *x);
+void explain_get(struct exchange *x);
 void policy_list_get(struct exchange *x);
 void metrics_get(struct exchange *x);
 void healthz_get(struct exchange *x);

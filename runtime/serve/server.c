@@ -159,6 +159,9 @@ static void on_letter(void *arg, struct letter *letter) {
   case ERRAND_RESOLVE:
     r->do_resolve(s->arg, e->id, on_reply, e);
     break;
+  case ERRAND_EXPLAIN:
+    r->do_explain(s->arg, e->id, on_reply, e);
+    break;
   case ERRAND_OPERATE:
     r->do_operate(s->arg, e->id, e->output, on_reply, e);
     break;

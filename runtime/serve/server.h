@@ -31,6 +31,8 @@ struct server_requests {
                    server_reply reply, void *to);
   /* Prometheus text of what the control thread knows (loop lag, registry, store, vm, catalog). */
   void (*do_metrics)(void *arg, server_reply reply, void *to);
+  /* A JSON object for GET /v1/explain/SERVICE; -ENOENT: there is none of that name. */
+  void (*do_explain)(void *arg, const char *service, server_reply reply, void *to);
   /* A service is asked for: it is watched on demand if need be, and answered when there is
    * something to pick from, or -ENOENT: nobody knows it. */
   void (*do_resolve)(void *arg, const char *service, server_reply reply, void *to);

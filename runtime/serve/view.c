@@ -1,6 +1,7 @@
 #include "serve/view.h"
 
 #include "serve/view_shard.h"
+#include "watch/plan.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -94,17 +95,22 @@ static struct view_root *pending_root(struct view *v) {
 
 static struct service_box *service_new(const struct set_published *what) {
   size_t rows = what->count * sizeof(struct view_row), name = strlen(what->service) + 1;
-  struct service_box *box = malloc(sizeof *box + rows + name);
+  size_t plan = what->plan ? what->count * sizeof *what->plan : 0;
+  struct service_box *box = malloc(sizeof *box + rows + plan + name);
   if (!box)
     return NULL;
   box->retired = (struct retired){.free = service_free};
   struct view_service *s = &box->service;
-  char *text = (char *)&s->rows[what->count];
+  struct plan_row *planned = (struct plan_row *)&s->rows[what->count];
+  char *text = (char *)planned + plan;
   memcpy(text, what->service, name);
+  if (plan)
+    memcpy(planned, what->plan, plan);
   *s = (struct view_service){.name = text,
                              .version = what->version,
                              .stale = what->stale,
                              .stale_since_ns = what->stale ? what->stale_since_ns : 0,
+                             .plan = plan ? planned : NULL,
                              .count = (uint32_t)what->count};
   for (size_t i = 0; i < what->count; i++)
     s->rows[i] = (struct view_row){.instance = instance_ref(what->rows[i].instance),

@@ -21,7 +21,8 @@ struct view_service {
   const char *name;
   uint64_t version; /* of the catalog's snapshot; X-Consul-Index */
   bool stale;
-  int64_t stale_since_ns; /* clock_now_ns; 0 when not stale */
+  int64_t stale_since_ns;      /* clock_now_ns; 0 when not stale */
+  const struct plan_row *plan; /* one a row: what it counts for; NULL: what is registered */
   uint32_t count;
   struct view_row {
     struct instance *instance;

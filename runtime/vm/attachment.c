@@ -307,6 +307,42 @@ int attachment_call(struct attachment *a, const char *name, int (*push)(lua_Stat
   return call_start(a, NOW, name, push, done, arg, deadline_ns, out);
 }
 
+struct running {
+  const struct edition *edition;
+  const struct use *use;
+  const char *name;
+  const struct attachment_turn *turn;
+};
+
+static int run_body(lua_State *L, void *arg) {
+  struct running *r = arg;
+  int bottom = lua_gettop(L);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, r->use->ref_ctx);
+  if (!edition_push_function(L, r->edition, r->name))
+    return -ENOSYS;
+  int pushed = r->turn->push(L, bottom + 1, r->turn->arg);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, r->use->ref_options);
+  lua_pushvalue(L, bottom + 1);
+  isolate_call(L, pushed + 2, LUA_MULTRET);
+  return r->turn->take(L, lua_gettop(L) - bottom - 1, r->turn->arg);
+}
+
+int attachment_run(struct attachment *a, const char *name, const struct attachment_turn *turn,
+                   struct fault *f) {
+  struct plugin *p = a->plugin;
+  struct running r = {p->editions[NOW], &a->uses[NOW], name, turn};
+  if (a->ending)
+    return fault_set(f, -ECANCELED, "the plugin's use has ended");
+  if (!r.use->made)
+    return fault_set(f, -EPROTO, "the plugin's new version does not take these options");
+  if (isolate_busy(r.edition->isolate))
+    return fault_set(f, -EAGAIN, "the plugin is in the middle of something else");
+  int code = isolate_enter(r.edition->isolate, run_body, &r, f);
+  if (p->called)
+    p->called(p->called_arg, p, code == -EFAULT || code == -ETIME || code == -ENOMEM);
+  return code;
+}
+
 void call_cancel(struct call *c) {
   struct edition *e = c->edition;
   struct task *t = task_ref(c->watch.task);

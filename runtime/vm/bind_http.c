@@ -3,6 +3,9 @@
  * 2xx and 304 is an error with the code "HTTP_503" and the response as fourth value, unless
  * `any_status`. For the options see http_options.h.
  *
+ * With `outside` the body of a good response (2xx) is a handle of what lies outside Lua, for
+ * set:replace_json: body:length(), body:text([bytes]), body:close().
+ *
  * With `stream` the body comes by response:read([timeout]), a piece at a time, nil at the end; and
  * response:close(). open(method, url, options) is a request whose body is written as it comes:
  * request:write(text), then request:response(). */
@@ -14,8 +17,10 @@
 #include <string.h>
 
 #include "base/fault.h"
+#include "vm/bind_http.h"
 #include "vm/bind_io.h"
 #include "vm/bindings.h"
+#include "vm/exchange.h"
 #include "vm/grant.h"
 #include "vm/http_options.h"
 #include "vm/inside.h"
@@ -25,22 +30,9 @@
  * times its memory limit. */
 enum { BODIES_SHARE = 4 };
 
-/* exchange: one request and its response. It belongs to the task that waits for its response, or to
- * Lua as a handle: `open`'s from the start, a stream's from its response on. */
-struct exchange {
-  struct handle handle;
-  bool held; /* by Lua */
-  struct fetch *fetch;
-  struct task_wait *asker, *reader, *writer;
-  bool any_status, stream;
-  enum { EXCHANGE_ASKED, EXCHANGE_ANSWERED, EXCHANGE_TOLD } state;
-  int error;
-  const struct fetch_response *response;
-  char method[16];
-};
-
-static void exchange_free(struct exchange *x) {
-  fetch_close(x->fetch);
+void exchange_free(struct exchange *x) {
+  if (x->fetch) /* a script's has none */
+    fetch_close(x->fetch);
   free(x);
 }
 
@@ -56,6 +48,29 @@ static void exchange_close(struct handle *h) {
   for (size_t i = 0; i < sizeof waits / sizeof *waits; i++)
     if (waits[i])
       task_wake(waits[i], push_closed, NULL);
+}
+
+/* ---- a body outside Lua: the exchange that brought it ---- */
+
+const char *http_body_check(lua_State *L, int index, size_t *length) {
+  const struct exchange *x = (const struct exchange *)handle_check(L, index, BODY_TYPE);
+  *length = x->response->body_length;
+  return x->response->body;
+}
+
+static int body_length(lua_State *L) {
+  size_t length;
+  http_body_check(L, 1, &length);
+  lua_pushnumber(L, (lua_Number)length);
+  return 1;
+}
+
+static int body_text(lua_State *L) {
+  size_t length;
+  const char *body = http_body_check(L, 1, &length);
+  lua_Number most = luaL_optnumber(L, 2, (lua_Number)length);
+  lua_pushlstring(L, body, most >= 0 && most < (lua_Number)length ? (size_t)most : length);
+  return 1;
 }
 
 /* ---- the response ---- */
@@ -98,6 +113,14 @@ static void push_headers(lua_State *L, const struct fetch_response *r) {
   lua_setmetatable(L, -2);
 }
 
+static bool status_good(int status) {
+  return (status >= 200 && status < 300) || status == 304;
+}
+
+static bool body_stays(const struct exchange *x) {
+  return x->outside && status_good(x->response->status);
+}
+
 static void push_response_table(lua_State *L, const struct exchange *x) {
   const struct fetch_response *r = x->response;
   lua_createtable(L, 0, 6);
@@ -109,14 +132,10 @@ static void push_response_table(lua_State *L, const struct exchange *x) {
   lua_setfield(L, -2, "url");
   push_headers(L, r);
   lua_setfield(L, -2, "headers");
-  if (!x->stream) {
+  if (!x->stream && !body_stays(x)) {
     lua_pushlstring(L, r->body, r->body_length);
     lua_setfield(L, -2, "body");
   }
-}
-
-static bool status_good(int status) {
-  return (status >= 200 && status < 300) || status == 304;
 }
 
 static int push_status_error(lua_State *L, const struct exchange *x) {
@@ -149,12 +168,7 @@ static void push_exchange(lua_State *L, struct exchange *x) {
   lua_remove(L, -2);
 }
 
-struct telling {
-  struct exchange *exchange;
-  bool kept; /* Lua has it: it may be gone when task_wake returns */
-};
-
-static int push_outcome(lua_State *L, void *arg) {
+int exchange_push_outcome(lua_State *L, void *arg) {
   struct telling *telling = arg;
   struct exchange *x = telling->exchange;
   if (x->error < 0) {
@@ -164,6 +178,12 @@ static int push_outcome(lua_State *L, void *arg) {
   if (!x->any_status && !status_good(x->response->status))
     return push_status_error(L, x);
   push_response_table(L, x);
+  if (body_stays(x)) {
+    telling->kept = true;
+    handle_push(L, &x->handle, BODY_TYPE, exchange_close);
+    lua_setfield(L, -2, "body");
+    return 1;
+  }
   if (!x->stream)
     return 1;
   telling->kept = true; /* also when what follows raises: the collector has it then */
@@ -180,7 +200,7 @@ static void exchange_tell(struct exchange *x) {
   struct task_wait *w = x->asker;
   x->asker = NULL;
   x->state = EXCHANGE_TOLD;
-  task_wake(w, push_outcome, &telling);
+  task_wake(w, exchange_push_outcome, &telling);
   if (!telling.kept)
     exchange_free(x);
 }
@@ -200,67 +220,6 @@ static void ask_cancel(void *operation) {
   x->asker = NULL;
   if (!x->held)
     exchange_free(x);
-}
-
-/* ---- scripted ---- */
-
-static void set_text(lua_State *L, const char *name, const char *text, size_t length) {
-  if (text)
-    lua_pushlstring(L, text, length);
-  else
-    lua_pushnil(L);
-  lua_setfield(L, -2, name);
-}
-
-/* Asks the script's `verb` with the request as a table. */
-static int script_http(lua_State *L, const char *verb, const struct http_options *options) {
-  const struct fetch_options *o = &options->fetch;
-  char late[300];
-  lua_createtable(L, 0, 8);
-  set_text(L, "method", o->method, strlen(o->method));
-  set_text(L, "url", o->url, strlen(o->url));
-  set_text(L, "body", o->body, o->body_length);
-  set_text(L, "unix", o->unix_path, o->unix_path ? strlen(o->unix_path) : 0);
-  lua_pushboolean(L, o->stream);
-  lua_setfield(L, -2, "stream");
-  lua_pushboolean(L, options->any_status);
-  lua_setfield(L, -2, "any_status");
-  lua_newtable(L);
-  for (int i = 0; o->headers && o->headers[i]; i++) {
-    lua_pushstring(L, o->headers[i]);
-    lua_rawseti(L, -2, i + 1);
-  }
-  lua_setfield(L, -2, "lines");
-  snprintf(late, sizeof late, "%s %s: no response in time", o->method, o->url);
-  return script_ask(L, verb, 1, o->timeout_ms, late);
-}
-
-/* What a call returns for response_call(request, { status, reason, body, headers = { ... } }). */
-static int response_call(lua_State *L) {
-  struct fetch_header headers[100];
-  struct fetch_response r = {.headers = headers};
-  struct exchange x = {.response = &r};
-  lua_getfield(L, 1, "method");
-  snprintf(x.method, sizeof x.method, "%s", luaL_checkstring(L, -1));
-  lua_getfield(L, 1, "url");
-  r.url = luaL_checkstring(L, -1);
-  x.any_status = option_flag(L, 1, "any_status");
-  r.status = (int)option_integer(L, 2, "status", 100, 599, 200);
-  lua_getfield(L, 2, "reason");
-  r.reason = luaL_optstring(L, -1, "");
-  lua_getfield(L, 2, "body");
-  r.body = luaL_optlstring(L, -1, "", &r.body_length);
-  lua_getfield(L, 2, "headers");
-  luaL_checktype(L, -1, LUA_TTABLE);
-  int from = lua_gettop(L);
-  luaL_checkstack(L, 220, "headers");
-  lua_pushnil(L);
-  while (r.header_count < 100 && lua_next(L, from)) { /* names and values stay on the stack */
-    headers[r.header_count].name = luaL_checkstring(L, -2);
-    headers[r.header_count++].value = luaL_checkstring(L, -1);
-    lua_pushvalue(L, -2);
-  }
-  return push_outcome(L, &(struct telling){&x, true});
 }
 
 /* ---- asking ---- */
@@ -312,6 +271,7 @@ static struct exchange *exchange_start(lua_State *L, const struct http_options *
   }
   x->any_status = options->any_status;
   x->stream = options->fetch.stream;
+  x->outside = options->outside;
   snprintf(x->method, sizeof x->method, "%s", options->fetch.method);
   int rc = fetch_start(io_of(L), &options->fetch, on_response, x, &x->fetch, &fault);
   if (rc < 0) {
@@ -475,7 +435,7 @@ static int request_response(lua_State *L) {
     return push_error(L, -EBUSY, "another task waits for this response");
   if (x->state == EXCHANGE_ANSWERED) { /* before the body was complete */
     x->state = EXCHANGE_TOLD;
-    return push_outcome(L, &(struct telling){x, true});
+    return exchange_push_outcome(L, &(struct telling){x, true});
   }
   wait_check(L);
   keep_while_waiting(L, 1);
@@ -503,17 +463,14 @@ static void keep_function(lua_State *L, lua_CFunction open, const char *name, co
   lua_pop(L, 1);
 }
 
-int open_http_response(lua_State *L) {
-  lua_pushcfunction(L, response_call);
-  return 1;
-}
-
 int open_http(lua_State *L) {
   static const struct luaL_Reg functions[] = {
       {"get", get_call},         {"put", put_call},   {"post", post_call}, {"delete", delete_call},
       {"request", request_call}, {"open", open_call}, {NULL, NULL}};
   static const struct luaL_Reg stream[] = {
       {"read", stream_read}, {"close", stream_close}, {NULL, NULL}};
+  static const struct luaL_Reg body[] = {
+      {"length", body_length}, {"text", body_text}, {NULL, NULL}};
   static const struct luaL_Reg request[] = {
       {"write", request_write}, {"response", request_response}, {NULL, NULL}};
   struct fetch_budget *budget = lua_newuserdata(L, sizeof *budget);
@@ -527,6 +484,7 @@ int open_http(lua_State *L) {
   luaL_register(L, NULL, stream);
   push_metatable(L, "http stream");
   handle_type(L, "exchange", request);
+  handle_type(L, BODY_TYPE, body);
   lua_newtable(L);
   luaL_register(L, NULL, functions);
   return 1;

@@ -3,16 +3,22 @@
  * }) leaves out what is no instance, as one bad entry of somebody must not hide the others, and
  * returns true, how many, and what was wrong with the first. set:current() says that what is in the
  * set is how things are, as set:replace does: the service is not stale any more. set:batch(): see
- * bind_batch.c. */
+ * bind_batch.c. set:replace_json(body, map[, options]) is set:replace of a whole answer, which is
+ * decoded outside Lua (json_map.h says what a map is); the body is one that stayed outside Lua, or
+ * a text. */
 #include "base/value.h"
+#include "io/fetch.h"
 #include "vm/bind_batch.h"
+#include "vm/bind_http.h"
 #include "vm/bind_io.h"
 #include "vm/bindings.h"
 #include "vm/inside.h"
 #include "vm/plugin.h"
 #include "vm/read_instance.h"
-#include "watch/set.h"
+#include "watch/json_instances.h"
+#include "watch/json_map.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <lauxlib.h>
 #include <stdlib.h>
@@ -67,11 +73,10 @@ static int remove_call(lua_State *L) {
   return answer(L, code, &f);
 }
 
-/* How many were left out, and why the first was. */
+/* Whether what is no instance is left out; how many were, and why the first was. */
 struct leniency {
   bool wanted;
-  size_t skipped;
-  struct fault first;
+  struct json_left_out out;
 };
 
 static int replace_all(struct set *s, const struct value *list, struct leniency *lenient,
@@ -88,8 +93,8 @@ static int replace_all(struct set *s, const struct value *list, struct leniency 
     fault_set(f, code, "instance %zu: %.400s", i + 1, why.text);
     if (!lenient->wanted || code != -EINVAL)
       return code;
-    if (lenient->skipped++ == 0)
-      lenient->first = *f;
+    if (lenient->out.count++ == 0)
+      lenient->out.first = *f;
   }
   int code = set_replace(s, instances, statuses, made);
   return code == 0 ? 0 : fault_set(f, code, "the set does not take them: %s", strerror(-code));
@@ -119,13 +124,29 @@ static int current_call(lua_State *L) {
   return 1;
 }
 
-static int replace_call(lua_State *L) {
+/* The options at `index`. */
+static struct leniency leniency_read(lua_State *L, int index) {
   static const char *const options[] = {"lenient", NULL};
+  options_check(L, index, options);
+  return (struct leniency){.wanted = option_flag(L, index, "lenient")};
+}
+
+static int replaced(lua_State *L, int code, const struct fault *f, const struct leniency *lenient) {
+  if (code != 0)
+    return answer(L, code, f);
+  current_call(L);
+  if (lenient->out.count == 0)
+    return 1;
+  lua_pushinteger(L, (lua_Integer)lenient->out.count);
+  lua_pushstring(L, lenient->out.first.text);
+  return 3;
+}
+
+static int replace_call(lua_State *L) {
   struct set *s = set_check(L);
   struct value *list = NULL;
   struct fault f = {0};
-  options_check(L, 3, options);
-  struct leniency lenient = {.wanted = option_flag(L, 3, "lenient")};
+  struct leniency lenient = leniency_read(L, 3);
   int code = 0;
   if (lua_isuserdata(L, 2)) {
     code = batch_replace(L, 2, s, &f);
@@ -133,14 +154,54 @@ static int replace_call(lua_State *L) {
     code = replace_from(s, list, &lenient, &f);
     value_unref(list);
   }
-  if (code != 0)
-    return answer(L, code, &f);
-  current_call(L);
-  if (lenient.skipped == 0)
-    return 1;
-  lua_pushinteger(L, (lua_Integer)lenient.skipped);
-  lua_pushstring(L, lenient.first.text);
-  return 3;
+  return replaced(L, code, &f, &lenient);
+}
+
+/* A body that lies outside Lua, or a text in a copy, which has room behind it. Raises. */
+static const char *json_body(lua_State *L, int index, size_t *length) {
+  static_assert((int)FETCH_PADDING >= (int)JSON_PADDING, "a body can be read as JSON");
+  if (lua_type(L, index) != LUA_TSTRING)
+    return http_body_check(L, index, length);
+  const char *text = lua_tolstring(L, index, length);
+  char *copy = lua_newuserdata(L, *length + JSON_PADDING);
+  memcpy(copy, text, *length);
+  return copy;
+}
+
+static int decode_into(struct set *s, const struct json_answer *wanted, struct leniency *lenient,
+                       struct fault *f) {
+  struct instances list = {0};
+  int code = json_instances(wanted, &list, &lenient->out, f);
+  if (code == 0) {
+    code = set_replace(s, list.items, list.statuses, list.count);
+    if (code != 0)
+      fault_set(f, code, "the set does not take them: %s", strerror(-code));
+  }
+  instances_free(&list);
+  return code;
+}
+
+static int replace_json_call(lua_State *L) {
+  struct set *s = set_check(L);
+  struct value *declared = NULL;
+  struct json_map *map = NULL;
+  struct fault f = {0};
+  struct leniency lenient = leniency_read(L, 4);
+  struct json_answer wanted = {.service = set_service(s), .lenient = lenient.wanted};
+  wanted.bytes = json_body(L, 2, &wanted.length);
+  int code = read_value(L, 3, &declared, &f);
+  if (code == 0)
+    code = json_map_new(declared, &map, &f);
+  value_unref(declared);
+  if (code == 0) {
+    struct turn aside;
+    wanted.map = map;
+    turn_aside(&aside, L);
+    code = decode_into(s, &wanted, &lenient, &f);
+    turn_resume(&aside);
+  }
+  json_map_free(map);
+  return replaced(L, code, &f, &lenient);
 }
 
 static int batch_call(lua_State *L) {
@@ -188,13 +249,11 @@ void set_binding_revoke(struct set_binding *b) {
 }
 
 int open_set(lua_State *L) {
-  static const struct luaL_Reg methods[] = {{"put", put_call},
-                                            {"remove", remove_call},
-                                            {"replace", replace_call},
-                                            {"service", service_call},
-                                            {"current", current_call},
-                                            {"batch", batch_call},
-                                            {NULL, NULL}};
+  static const struct luaL_Reg methods[] = {
+      {"put", put_call},         {"remove", remove_call},
+      {"replace", replace_call}, {"replace_json", replace_json_call},
+      {"service", service_call}, {"current", current_call},
+      {"batch", batch_call},     {NULL, NULL}};
   handle_type(L, SET_TYPE, methods);
   open_batch(L);
   return 0;

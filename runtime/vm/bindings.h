@@ -17,8 +17,9 @@ int open_log(lua_State *L);
 int open_time(lua_State *L);
 int open_random(lua_State *L); /* pushes the function */
 int open_task(lua_State *L);
-int open_sleep(lua_State *L); /* pushes the function */
-int open_set(lua_State *L);   /* pushes nothing that plugins name: registers the set's type */
+int open_sleep(lua_State *L);     /* pushes the function */
+int open_set(lua_State *L);       /* pushes nothing that plugins name: registers the set's type */
+int open_endpoints(lua_State *L); /* likewise the endpoints' (bind_endpoints.h) */
 int open_http(lua_State *L);
 int open_http_response(lua_State *L); /* pushes a function of lua/perigee/test.lua's */
 int open_tcp(lua_State *L);

@@ -4,6 +4,7 @@
 #include "base/value.h"
 #include "vm/inside.h"
 #include "vm/plugin.h"
+#include "watch/balancer.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -21,7 +22,7 @@ struct kind {
 static const char *const common[] = {"kind",  "summary", "options", "override", "every",
                                      "ready", "export",  "import",  NULL};
 static const char *const reloading[] = {"ready", "export", "import", NULL}; /* vm/reload.h */
-static const char *const plain[] = {"on", "passive", NULL};
+static const char *const plain[] = {"on", "passive", "sets", NULL};
 static const char *const events[] = {"change", "status", "reload", "start", "stop", NULL};
 
 static bool has(lua_State *L, int table, const char *field) {
@@ -68,7 +69,7 @@ static const struct kind kinds[] = {
      registry_enough},
     {"check", {"run", "passive"}, "run, or else passive = true", check_enough},
     {"policy", {"decide"}, "decide", policy_enough},
-    {"balancer", {"plan", "pick"}, "one of plan and pick", balancer_enough},
+    {"balancer", {"plan", "pick", "prepare", "sets"}, "one of plan and pick", balancer_enough},
     {"hook", {"on"}, "on", hook_enough},
     {"route",
      {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"},
@@ -165,6 +166,34 @@ static int read_events(const struct reader *r, int on) {
   return 0;
 }
 
+static const char *const changes[] = {"weight", "tier", "drop", NULL};
+
+/* What a plan sets, one or a list: `sets = "tier"`. */
+static int read_sets(const struct reader *r, int value) {
+  lua_State *L = r->L;
+  unsigned all = 0;
+  for (int i = 1;; i++) {
+    if (lua_istable(L, value))
+      lua_rawgeti(L, value, i);
+    else
+      lua_pushvalue(L, value);
+    const char *word = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
+    unsigned bit = 0;
+    while (word && changes[bit] && strcmp(changes[bit], word) != 0)
+      bit++;
+    if (word && !changes[bit])
+      return refuse_word(r, "sets", "what a plan sets:", word, changes, 3);
+    if (!word && (!lua_isnil(L, -1) || all == 0))
+      return mistake(r, "sets", "sets is \"weight\", \"tier\", \"drop\" or a list of these");
+    all |= word ? 1u << bit : 0;
+    lua_pop(L, 1);
+    if (!word || !lua_istable(L, value))
+      break;
+  }
+  r->plugin->changes = all;
+  return 0;
+}
+
 static int check_field(const struct reader *r, const char *name, int value) {
   lua_State *L = r->L;
   const char *known[20];
@@ -183,6 +212,8 @@ static int check_field(const struct reader *r, const char *name, int value) {
   if (strcmp(name, "on") == 0)
     return lua_istable(L, value) ? read_events(r, value)
                                  : mistake(r, name, "on must be a table of functions");
+  if (strcmp(name, "sets") == 0)
+    return read_sets(r, value);
   return lua_isboolean(L, value) ? 0 : mistake(r, name, "%s must be true or false", name);
 }
 
@@ -259,6 +290,7 @@ static int check_override(const struct reader *r) {
 
 int declaration_read(lua_State *L, struct edition *e, const char *source, struct fault *f) {
   struct reader r = {L, lua_gettop(L), NULL, e, source, f};
+  e->changes = PLAN_ALL;
   luaL_checkstack(L, 20, "declaration");
   if (!lua_istable(L, r.table))
     return mistake(&r, NULL, "a plugin's file returns a table, this one a %s",

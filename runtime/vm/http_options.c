@@ -142,12 +142,14 @@ static void read_redirects(lua_State *L, int index, struct fetch_options *out) {
 void http_options_read(lua_State *L, int index, const char *method, const char *url, bool send,
                        struct http_options *out) {
   static const char *const known[] = {
-      "query", "headers",   "bearer",     "etag",  "json",   "body", "timeout", "connect_timeout",
-      "limit", "redirects", "any_status", "fresh", "stream", "unix", "tls",     NULL};
+      "query",   "headers",         "bearer", "etag",      "json",       "body",
+      "timeout", "connect_timeout", "limit",  "redirects", "any_status", "fresh",
+      "stream",  "outside",         "unix",   "tls",       NULL};
   options_check(L, index, known);
   luaL_checkstack(L, 20, "options");
   *out = (struct http_options){
       .any_status = option_flag(L, index, "any_status"),
+      .outside = option_flag(L, index, "outside"),
       .fetch = {
           .method = method,
           .send = send,
@@ -158,6 +160,8 @@ void http_options_read(lua_State *L, int index, const char *method, const char *
           .limit = (size_t)option_integer(L, index, "limit", 1, LIMIT_MAX, FETCH_LIMIT),
           .unix_path = option_text(L, index, "unix"),
       }};
+  if (out->outside && (send || out->fetch.stream))
+    luaL_error(L, "outside: not of a stream, nor of a request that is written");
   read_redirects(L, index, &out->fetch);
   read_tls(L, index, &out->fetch.tls);
   bool json = read_body(L, index, send, &out->fetch);

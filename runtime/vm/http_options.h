@@ -2,7 +2,7 @@
  *
  *     query = { name = value or list }, headers = { Name = "value" }, bearer = "token", etag =
  * '"..."', json = value or body = "text", timeout, connect_timeout, limit, redirects = n or false,
- *     any_status, fresh, stream, unix = "/path",
+ *     any_status, fresh, stream, outside, unix = "/path",
  *     tls = { ca, cert, key, server_name, verify = false } */
 #pragma once
 
@@ -15,6 +15,7 @@ struct http_options {
   struct fetch_options
       fetch; /* points into Lua values on the stack: start the fetch before leaving */
   bool any_status;
+  bool outside; /* a good response's body stays outside Lua */
 };
 
 /* Reads the table (or nil) at `index`, above which it leaves what keeps the texts. Raises for what

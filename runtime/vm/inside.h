@@ -35,6 +35,10 @@ void turn_watch_stop(void);
 void turn_begin(struct turn *turn, struct isolate *iso, const struct turn_share *share);
 /* True when the turn was killed. */
 bool turn_end(struct turn *turn, struct isolate *iso, struct turn_share *share);
+/* What lies between them is the host's own work, of a bounded size: it is not counted as the turn's
+ * that it is in. */
+void turn_aside(struct turn *aside, lua_State *L);
+void turn_resume(const struct turn *aside);
 bool turn_is_over(void);
 void turn_poll(lua_State *L); /* raises where the turn is over: for loops in C that may take long */
 bool turn_is_deep(void); /* so much of the C stack is in use that nothing should nest further */
@@ -181,6 +185,7 @@ struct edition {
   size_t source_length;
   char hash[65]; /* of the source */
   double every;
+  unsigned changes; /* of a balancer: what its plan may change */
   struct schema *schema;
   int ref;        /* its table */
   unsigned calls; /* under way */

@@ -282,6 +282,10 @@ struct vm *isolate_vm(const struct isolate *iso) {
   return iso->vm;
 }
 
+bool isolate_busy(const struct isolate *iso) {
+  return iso->sliced != NULL;
+}
+
 bool isolate_dead(const struct isolate *iso) {
   return iso->dead;
 }

@@ -77,6 +77,8 @@ void isolate_free(struct isolate *iso);
 struct isolate *isolate_of(lua_State *L);
 const char *isolate_name(const struct isolate *iso);
 struct vm *isolate_vm(const struct isolate *iso);
+/* A task of it has given way in its turn: until that goes on, nothing else of it may run. */
+bool isolate_busy(const struct isolate *iso);
 bool isolate_dead(const struct isolate *iso); /* a panic or an exhausted reserve; only free it */
 
 /* The one way into Lua: runs `body` protected, with the turn's limit armed and errors turned into

@@ -91,6 +91,7 @@ void library_open(lua_State *L) {
   lua_pushnil(L);
   lua_setfield(L, LUA_REGISTRYINDEX, "_LOADED"); /* what luaopen_* left there */
   open_set(L);
+  open_endpoints(L);
   open_require(L);
   push_host(L);
   int host = lua_gettop(L);

@@ -78,6 +78,10 @@ struct isolate *plugin_isolate(const struct plugin *p) {
   return p->editions[NOW]->isolate;
 }
 
+unsigned plugin_changes(const struct plugin *p) {
+  return p->editions[NOW]->changes;
+}
+
 double plugin_every(const struct plugin *p) {
   return p->editions[NOW]->every;
 }

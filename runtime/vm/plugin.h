@@ -34,6 +34,9 @@ const char *plugin_path(const struct plugin *p);
 const char *plugin_hash(const struct plugin *p); /* sha256 of its source, hex */
 const char *plugin_source(const struct plugin *p);
 const char *plugin_summary(const struct plugin *p);
+/* What a balancer's `plan` may change: PLAN_WEIGHT and so on (watch/balancer.h); all of it unless
+ * the plugin says otherwise by `sets`. */
+unsigned plugin_changes(const struct plugin *p);
 /* Until its next reload: a reference into it is given back before (attachment_follow). */
 struct isolate *plugin_isolate(const struct plugin *p);
 double plugin_every(const struct plugin *p); /* seconds; 0: the plugin does not say */
@@ -88,6 +91,20 @@ typedef void (*call_done_fn)(void *arg, const struct call_result *result);
  * `done` or call_cancel; `out` may be NULL. */
 int attachment_call(struct attachment *a, const char *name, int (*push)(lua_State *L, void *arg),
                     call_done_fn done, void *arg, int64_t deadline_ns, struct call **out);
+/* Calls the plugin's function `name` now, as one turn that cannot wait, and returns when it is
+ * over: for what must be decided before the loop goes on. `push` as above, but it also gets ctx, at
+ * the stack's index `ctx`; options and ctx follow. `take` reads the results, the last `results`
+ * values on the stack; both run protected. What `take` returns; -ENOSYS, -ECANCELED, -EFAULT:
+ * raised, -ETIME: killed, -ENOMEM. -EAGAIN: isolate_busy; ask again in
+ * the next turn. */
+struct attachment_turn {
+  int (*push)(lua_State *L, int ctx, void *arg);
+  int (*take)(lua_State *L, int results, void *arg);
+  void *arg;
+};
+int attachment_run(struct attachment *a, const char *name, const struct attachment_turn *turn,
+                   struct fault *f);
+
 void call_cancel(struct call *c); /* ends its task; `done` is not called */
 /* Inside a call's `done`: whether the call began before the plugin's last reload. What it says is
  * as good as any, but its failure is not the new one's. */

@@ -369,7 +369,8 @@ int task_wait(lua_State *L, void *operation, task_cancel_fn cancel, struct task_
   if (!task_can_wait(L)) {
     cancel(operation);
     return luaL_error(L, t ? "cannot wait inside a sort, a metamethod or another C function"
-                           : "cannot wait while the plugin's file is loading");
+                           : "cannot wait here: only a task can, and neither a plan nor a "
+                             "file that is loading is one");
   }
   wait_cancel(t); /* of a coroutine that failed to yield through its maker, and was caught */
   t->wait.operation = operation;

@@ -27,6 +27,7 @@
 #include "vm/inside.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <lua.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -158,6 +159,17 @@ bool turn_end(struct turn *turn, struct isolate *iso, struct turn_share *share) 
     lua_gc(iso->L, LUA_GCRESTART, 0);
   }
   return killed;
+}
+
+void turn_aside(struct turn *aside, lua_State *L) {
+  *aside = (struct turn){.L = L, .outer = innermost, .allowed = INT_MAX};
+  atomic_signal_fence(memory_order_release);
+  innermost = aside;
+}
+
+void turn_resume(const struct turn *aside) {
+  innermost = aside->outer;
+  atomic_signal_fence(memory_order_acquire);
 }
 
 bool turn_is_deep(void) {

@@ -8,6 +8,7 @@
 #include "watch/stage.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,6 +30,14 @@ static bool is_list(const struct value *v) {
   return true;
 }
 
+static int misplaced(const char *name, struct fault *f) {
+  return fault_set(
+      f, -EINVAL,
+      "%s is out of place: the order is select, outlier, panic, priority, then plugins "
+      "as they are written, then subset, zone, slow_start, each of these once",
+      name);
+}
+
 static int refuse_name(const char *name, struct fault *f) {
   const char *known[32];
   size_t count = 0;
@@ -41,9 +50,68 @@ static int refuse_name(const char *name, struct fault *f) {
                    near ? near : "", near ? "?" : "");
 }
 
+static int no_memory(struct fault *f) {
+  return fault_set(f, -ENOMEM, "out of memory");
+}
+
+/* Of { "canary", tag = "v2", shadow = true } what is the plugin's: a table, or the plain value that
+ * stands for its main option; NULL: nothing. */
+static int plan_options(const struct value *written, struct value **out, struct fault *f) {
+  size_t length = value_kind(written) == VALUE_TABLE ? value_length(written) : 1, named = 0;
+  struct value *options = value_table();
+  int r = options ? 0 : -ENOMEM;
+  for (size_t i = 0; r == 0 && i < value_fields(written); i++) {
+    const char *key;
+    const struct value *v = value_field(written, i, &key);
+    if (strcmp(key, "shadow") == 0)
+      continue;
+    r = value_set(options, key, value_ref(v));
+    named++;
+  }
+  if (r == 0 && (length > 2 || (length == 2 && named > 0)))
+    r = -EINVAL;
+  if (r == 0 && length == 2) {
+    value_unref(options);
+    options = value_ref(value_at(written, 1));
+  } else if (r == 0) {
+    value_place(options, value_file(written), value_line(written));
+  } else {
+    value_unref(options);
+  }
+  *out = options;
+  return r == -EINVAL
+             ? fault_set(f, r, "%s: its options have names, as in { \"%s\", option = ... }",
+                         written_name(written), written_name(written))
+         : r ? no_memory(f)
+             : 0;
+}
+
+static int add_plan(const struct value *written, struct balancer *out, struct fault *f) {
+  const struct value *shadow =
+      value_kind(written) == VALUE_TABLE ? value_get(written, "shadow") : NULL;
+  struct balancer_plan *more = realloc(out->plans, (out->plan_count + 1) * sizeof *more);
+  struct value *options = NULL;
+  if (!more)
+    return no_memory(f);
+  out->plans = more;
+  if (shadow && value_kind(shadow) != VALUE_BOOLEAN)
+    return fault_set(f, -EINVAL, "%s: shadow is true or false", written_name(written));
+  int r = plan_options(written, &options, f);
+  if (r == 0 && (value_append(out->options, options) != 0 ||
+                 value_append(out->options, value_ref(written)) != 0))
+    r = no_memory(f);
+  if (r == 0)
+    out->plans[out->plan_count++] =
+        (struct balancer_plan){written_name(written), options, value_as_boolean(shadow, false)};
+  return r;
+}
+
 /* Why an algorithm cannot honour a modifier, or NULL. */
 static const char *conflict(const struct select_balancer *algorithm,
-                            const struct catalog_rules *rules) {
+                            const struct catalog_rules *rules, unsigned changes) {
+  if (algorithm->weightless && (changes & PLAN_WEIGHT))
+    return "all endpoints are alike to it, so it cannot honour the weights that a plugin before it "
+           "sets: take weighted, weighted_round_robin, least_request or p2c";
   if (algorithm == &select_pick_first) {
     if (rules->zone || rules->priority)
       return "it takes one endpoint, and cannot divide picks between zones or levels";
@@ -61,24 +129,40 @@ static const char *conflict(const struct select_balancer *algorithm,
   return NULL;
 }
 
+/* A name that is no stage of ours: a plugin's. */
+static int parse_plugin(const struct value *written, bool last, const struct balancer_host *host,
+                        int *rank, unsigned *changes, struct balancer *out, struct fault *f) {
+  const char *name = written_name(written);
+  unsigned own = 0;
+  int r = host && host->plugin ? host->plugin(host->arg, name, &own, f) : -ENOENT;
+  if (r == -ENOENT)
+    return refuse_name(name, f);
+  if (r != 0)
+    return r;
+  if (last)
+    return fault_set(f, -EINVAL, "%s plans, and chooses nothing by itself: an algorithm comes last",
+                     name);
+  if (*rank > STAGE_PLAN)
+    return misplaced(name, f);
+  *rank = STAGE_PLAN;
+  *changes |= own;
+  return add_plan(written, out, f);
+}
+
 static int parse_stage(const struct value *written, bool last, const struct balancer_host *host,
-                       int *rank, struct balancer *out, struct fault *f) {
+                       int *rank, unsigned *changes, struct balancer *out, struct fault *f) {
   const char *name = written_name(written);
   const struct stage *stage = stage_find(name);
   if (!name)
     return fault_set(f, -EINVAL, "a balancer is a name, { name, options } or a list of these");
   if (!stage)
-    return refuse_name(name, f);
+    return parse_plugin(written, last, host, rank, changes, out, f);
   if (last && stage_rank(stage) != STAGE_ALGORITHM)
     return fault_set(f, -EINVAL, "%s chooses nothing by itself: an algorithm comes last", name);
   if (!last && stage_rank(stage) == STAGE_ALGORITHM)
     return fault_set(f, -EINVAL, "%s is an algorithm: it comes last, and there is one", name);
   if ((int)stage_rank(stage) <= *rank)
-    return fault_set(
-        f, -EINVAL,
-        "%s is out of place: the order is select, outlier, panic, priority, subset, zone, "
-        "slow_start, each once",
-        name);
+    return misplaced(name, f);
   *rank = (int)stage_rank(stage);
   if (last)
     out->algorithm = select_by_name(name)->name;
@@ -88,14 +172,16 @@ static int parse_stage(const struct value *written, bool last, const struct bala
 static int parse(const struct value *from, const struct balancer_host *host, struct balancer *out,
                  struct fault *f) {
   size_t count = is_list(from) ? value_length(from) : 1;
+  unsigned changes = 0;
   int rank = -1, r = 0;
   if (count > STAGES_MAX)
     return fault_set(f, -EINVAL, "a balancer has at most %d stages", STAGES_MAX);
   for (size_t i = 0; r == 0 && i < count; i++)
-    r = parse_stage(is_list(from) ? value_at(from, i) : from, i + 1 == count, host, &rank, out, f);
+    r = parse_stage(is_list(from) ? value_at(from, i) : from, i + 1 == count, host, &rank, &changes,
+                    out, f);
   if (r)
     return r;
-  const char *why = conflict(select_by_name(out->algorithm), &out->rules);
+  const char *why = conflict(select_by_name(out->algorithm), &out->rules, changes);
   return why ? fault_set(f, -EINVAL, "%s: %s", out->algorithm, why) : 0;
 }
 
@@ -114,6 +200,7 @@ int balancer_parse(const struct value *from, const struct balancer_host *host, s
 void balancer_end(struct balancer *b) {
   value_unref(b->options);
   free(b->shares);
+  free(b->plans);
   *b = (struct balancer){0};
 }
 

@@ -17,18 +17,35 @@ struct selection {
   const struct value *meta; /* pairs that must all be there */
 };
 
+/* A stage that is a plugin's: what it plans is worked out between `priority` and `subset`. */
+struct balancer_plan {
+  const char *name;
+  const struct value *options; /* as written, without what is the host's; a plain value, or a table;
+                                  NULL: none */
+  bool shadow;                 /* it only says what it would change */
+};
+
 struct balancer {
   const char *algorithm; /* static; NULL = the default */
   struct catalog_rules rules;
   struct selection select;
-  struct outlier_rules outlier;      /* interval_ns 0: no detection */
+  struct outlier_rules outlier; /* interval_ns 0: no detection */
+  struct balancer_plan *plans;  /* left to right */
+  size_t plan_count;
   struct value *options;             /* what the texts above are parts of */
   struct catalog_zone_share *shares; /* the rules' */
 };
 
-/* Where the agent is. "" or NULL: not known. */
+/* What a plan may change. */
+enum { PLAN_WEIGHT = 1, PLAN_TIER = 2, PLAN_DROP = 4, PLAN_ALL = 7 };
+
+/* Where the agent is, "" or NULL: not known; and which plugins it has. */
 struct balancer_host {
   const char *node, *zone;
+  /* A balancer plugin that plans: 0 and what it may change. -ENOENT: there is none of that name;
+   * else what is wrong with it. NULL: there are no plugins. */
+  int (*plugin)(void *arg, const char *name, unsigned *changes, struct fault *f);
+  void *arg;
 };
 
 /* Reads it. -EINVAL: not of that form, no such stage or option, or stages that cannot work

@@ -13,6 +13,9 @@ enum {
   RETRY_NS = 1000000000,
   RAMP_LEAST_NS = 1000000000,
   PACE_LEAST_NS = 2000000,
+  PLAN_PACE = 10, /* times what the plan took, at most PLAN_PACE_MOST_NS */
+  PLAN_PACE_MOST_NS = 200000000,
+  NOTHING_NEW = 1,
   PACE_LEAST_ROWS = 1000,
   AHEAD = 6
 };
@@ -96,6 +99,54 @@ static bool is_ejected(const struct set *s, uint32_t slot) {
   return live && catalog_load64(&live->ejected_until_ns) != 0;
 }
 
+static struct plan_live live_of(void *arg, const struct set_row *row) {
+  const struct catalog_slot *live = catalog_live_slot(((struct sets *)arg)->writer, row->slot);
+  if (!live)
+    return (struct plan_live){0};
+  return (struct plan_live){.in_flight = catalog_load32(&live->in_flight),
+                            .latency_ns = catalog_load64(&live->latency_ns),
+                            .ejected = catalog_load64(&live->ejected_until_ns) != 0};
+}
+
+void set_question(struct set *s, struct plan_question *out) {
+  rows_tidy(&s->rows);
+  *out = (struct plan_question){.service = s->service,
+                                .rows = s->rows.items,
+                                .count = s->rows.count,
+                                .rules = &s->rules,
+                                .in_catalog = s->in_catalog,
+                                .now_ns = clock_now_ns(),
+                                .live = s->all->apart ? NULL : live_of,
+                                .live_arg = s->all};
+}
+
+/* What the endpoints count for, where somebody plans that: *plan, else NULL. -EAGAIN: it waits. */
+static int plan_take(struct set *s, int64_t now, const struct plan_row **plan) {
+  struct sets *all = s->all;
+  const struct planner *planner = all->planner;
+  bool differs = false;
+  *plan = NULL;
+  if (!planner)
+    return 0;
+  if (scratch_reserve((void **)&all->plan, &all->plan_room, s->rows.count, sizeof *all->plan) != 0)
+    return -ENOMEM;
+  struct plan_question q;
+  set_question(s, &q);
+  q.run = s->replan || !s->in_catalog;
+  q.now_ns = now;
+  int rc = planner->plan(planner->arg, &q, all->plan, &differs, &s->due_ns);
+  if (rc < 0)
+    return rc;
+  int64_t took = (clock_now_ns() - now) * PLAN_PACE;
+  s->plan_again_ns =
+      q.run ? now + (took < PLAN_PACE_MOST_NS ? took : PLAN_PACE_MOST_NS) : s->plan_again_ns;
+  s->replan = false;
+  s->touched |= differs;
+  s->moved |= differs;
+  *plan = rc > 0 ? all->plan : NULL;
+  return 0;
+}
+
 static struct catalog_endpoint endpoint_of(const struct set *s, const struct set_row *row) {
   const struct instance *in = row->instance;
   return (struct catalog_endpoint){.id = in->id,
@@ -116,20 +167,26 @@ static struct catalog_endpoint endpoint_of(const struct set *s, const struct set
                                    .born_ns = (uint64_t)row->born_ns};
 }
 
-/* Those that the watch is about, where it is not about all; as they were published. */
-static const struct set_row *rows_selected(const struct set *s, size_t *count) {
+/* Those that the watch is about, where it is not about all, and the plan's rows of these; as they
+ * were published. */
+static const struct set_row *rows_selected(const struct set *s, bool planned, size_t *count) {
   *count = s->rows.count;
   if (!selection_chooses(&s->rules.select) || s->all->apart)
     return s->rows.items;
   *count = 0;
   for (uint32_t i = 0; i < s->rows.count; i++)
-    if (selection_has(&s->rules.select, s->rows.items[i].instance))
-      s->all->selected[(*count)++] = s->rows.items[i];
+    if (selection_has(&s->rules.select, s->rows.items[i].instance)) {
+      s->all->selected[*count] = s->rows.items[i];
+      if (planned)
+        s->all->plan[*count] = s->all->plan[i];
+      (*count)++;
+    }
   return s->all->selected;
 }
 
 /* Those that the watch is about: *count of them. */
-static int endpoints_build(struct set *s, struct set_tally *tally, size_t *count) {
+static int endpoints_build(struct set *s, const struct plan_row *plan, struct set_tally *tally,
+                           size_t *count) {
   struct sets *all = s->all;
   if (scratch_reserve((void **)&all->endpoints, &all->endpoints_room, s->rows.count,
                       sizeof *all->endpoints) != 0 ||
@@ -140,9 +197,14 @@ static int endpoints_build(struct set *s, struct set_tally *tally, size_t *count
   *count = 0;
   for (uint32_t i = 0; i < s->rows.count; i++) {
     const struct set_row *row = &s->rows.items[i];
-    if (!selection_has(&s->rules.select, row->instance))
+    if (!selection_has(&s->rules.select, row->instance) || (plan && plan[i].drop))
       continue;
-    all->endpoints[(*count)++] = endpoint_of(s, row);
+    all->endpoints[*count] = endpoint_of(s, row);
+    if (plan) {
+      all->endpoints[*count].weight = plan[i].weight;
+      all->endpoints[*count].tier = plan[i].tier;
+    }
+    (*count)++;
     tally->passing += row->status == STATUS_PASSING;
     tally->warning += row->status == STATUS_WARNING;
     tally->critical += row->status == STATUS_CRITICAL;
@@ -180,14 +242,15 @@ static void tally_replace(struct set *s, const struct set_tally *now) {
   s->tally = *now;
 }
 
-static void announce(struct set *s, bool gone) {
+static void announce(struct set *s, const struct plan_row *plan, bool gone) {
   if (!s->all->published)
     return;
   size_t count = 0;
-  const struct set_row *rows = gone ? NULL : rows_selected(s, &count);
+  const struct set_row *rows = gone ? NULL : rows_selected(s, plan != NULL, &count);
   struct set_published what = {.service = s->service,
                                .version = s->version,
                                .rows = rows,
+                               .plan = gone ? NULL : plan,
                                .count = count,
                                .gone = gone,
                                .stale = s->stale,
@@ -196,7 +259,8 @@ static void announce(struct set *s, bool gone) {
   s->all->published(s->all->arg, &what);
 }
 
-static int publish(struct set *s) {
+/* NOTHING_NEW: a plan ran, and came to the same. */
+static int publish(struct set *s, const struct plan_row **plan) {
   struct set_tally tally = {0};
   size_t count;
   int64_t now = clock_now_ns();
@@ -209,12 +273,19 @@ static int publish(struct set *s) {
   mark_births(s, now);
   int rc = slots_take(s);
   if (rc == 0)
-    rc = endpoints_build(s, &tally, &count);
+    rc = plan_take(s, now, plan);
+  if (rc == 0 && !s->touched)
+    return NOTHING_NEW;
+  if (rc == 0)
+    rc = endpoints_build(s, *plan, &tally, &count);
   if (rc)
     return rc;
+  struct catalog_rules rules = s->rules.rules;
+  if (*plan)
+    rules.priority_key = ""; /* the tiers are the plan's, which began with those */
   struct catalog_snapshot snapshot = {.service = s->service,
                                       .balancer = s->rules.algorithm,
-                                      .rules = &s->rules.rules,
+                                      .rules = &rules,
                                       .endpoints = s->all->endpoints,
                                       .count = count,
                                       .now_ns = (uint64_t)now,
@@ -267,7 +338,7 @@ static void succeeded(struct set *s) {
     log_info("published again", LOG_S("service", s->service));
   s->all->stats.waiting -= s->failing;
   s->failing = false;
-  s->dirty = false;
+  s->dirty = s->touched = false;
 }
 
 /* Those whose time has come join the dirty ones again. */
@@ -289,6 +360,7 @@ static void waiting_collect(struct sets *all) {
  * to finish (catalog_publish_at). What is shorter than a timer can wait is not waited for. */
 static bool too_soon(struct set *s) {
   int64_t at = s->in_catalog && !s->all->apart ? catalog_publish_at(s->all->writer, s->service) : 0;
+  at = s->replan && s->plan_again_ns > at ? s->plan_again_ns : at;
   if (at == 0 || at - clock_now_ns() < PACE_LEAST_NS)
     return false;
   wait_until(s, at);
@@ -312,17 +384,22 @@ static bool flush_one(struct set *s) {
   bool ends = s->opens == 0;
   if (!ends && too_soon(s))
     return false;
-  int rc = ends ? withdraw(s) : publish(s);
-  if (rc) {
+  const struct plan_row *plan = NULL;
+  int rc = ends ? withdraw(s) : publish(s, &plan);
+  if (rc == -EAGAIN) { /* the planner's */
+    wait_until(s, s->due_ns);
+    return false;
+  }
+  if (rc < 0) {
     failed(s, rc);
     return false;
   }
   succeeded(s);
-  bool told = s->in_catalog;
+  bool told = s->in_catalog && rc != NOTHING_NEW;
   if (ends)
     table_remove(&all->table, s);
   if (told)
-    announce(s, ends);
+    announce(s, plan, ends);
   if (ends)
     set_free(s);
   return told;

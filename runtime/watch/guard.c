@@ -54,32 +54,63 @@ static void let_go(struct guard *g, const struct guard_update *u) {
       held_drop(g, i);
 }
 
-static bool has_vanished(const struct guard *g, const struct guard_update *u, size_t i) {
-  const struct instance *in = u->before[i].instance;
-  return !is_in(u->now, in->id) && !held_find(g, in) && !(u->withdrew && u->withdrew(u->arg, in));
+static bool has_vanished(const struct guard *g, const struct guard_update *u,
+                         const struct instance *in) {
+  return !held_find(g, in) && !(u->withdrew && u->withdrew(u->arg, in));
+}
+
+/* Calls `each` with those of before that are not in the list now. Both are sorted by id. How many
+ * stayed. */
+static size_t compare(const struct guard_update *u,
+                      void (*each)(void *arg, const struct set_row *row), void *arg) {
+  size_t stayed = 0;
+  for (size_t i = 0, k = 0; i < u->before_count; i++) {
+    int order = 1;
+    while (k < u->now->count &&
+           (order = strcmp(u->now->items[k]->id, u->before[i].instance->id)) < 0)
+      k++;
+    if (k < u->now->count && order == 0)
+      stayed++;
+    else
+      each(arg, &u->before[i]);
+  }
+  return stayed;
+}
+
+struct loss {
+  struct guard *guard;
+  const struct guard_update *update;
+  struct guard known_before; /* the part that is sorted */
+  size_t vanished;
+  int rc, holding;
+};
+
+static void loss_count(void *arg, const struct set_row *row) {
+  struct loss *l = arg;
+  l->vanished += has_vanished(l->guard, l->update, row->instance);
+}
+
+static void loss_hold(void *arg, const struct set_row *row) {
+  struct loss *l = arg;
+  l->known_before.held = l->guard->held;
+  if (l->rc == 0 && has_vanished(&l->known_before, l->update, row->instance) &&
+      (l->rc = held_add(l->guard, row, l->update->now_ns + GUARD_HOLD_NS)) == 0)
+    l->holding++;
 }
 
 int guard_update(struct guard *g, const struct guard_update *u) {
-  size_t known = u->before_count - g->count, vanished = 0, stayed = 0, first = g->count;
   /* What was held before this update has been counted as lost; only what was really there counts.
    */
-  for (size_t i = 0; i < u->before_count; i++) {
-    vanished += has_vanished(g, u, i);
-    stayed += is_in(u->now, u->before[i].instance->id);
-  }
-  size_t arrived = u->now->count - stayed, net = vanished > arrived ? vanished - arrived : 0;
-  bool hold = net >= GUARD_LEAST && net * 2 > known;
-  int rc = 0, holding = 0;
-  for (size_t i = 0; hold && rc == 0 && i < u->before_count; i++) {
-    struct guard known_before = {.held = g->held, .count = first}; /* the part that is sorted */
-    if (has_vanished(&known_before, u, i) &&
-        (rc = held_add(g, &u->before[i], u->now_ns + GUARD_HOLD_NS)) == 0)
-      holding++;
-  }
-  if (holding)
+  size_t known = u->before_count - g->count;
+  struct loss loss = {.guard = g, .update = u, .known_before = {.count = g->count}};
+  size_t stayed = compare(u, loss_count, &loss), arrived = u->now->count - stayed;
+  size_t net = loss.vanished > arrived ? loss.vanished - arrived : 0;
+  if (net >= GUARD_LEAST && net * 2 > known)
+    compare(u, loss_hold, &loss);
+  if (loss.holding)
     qsort(g->held, g->count, sizeof *g->held, by_id);
   let_go(g, u);
-  return rc ? rc : holding;
+  return loss.rc ? loss.rc : loss.holding;
 }
 
 bool guard_disprove(struct guard *g, const char *id) {

@@ -46,10 +46,15 @@ void sets_free(struct sets *all) {
     set_free(all->table.items[i]);
   table_free(&all->table);
   free(all->endpoints);
+  free(all->plan);
   free(all->selected);
   free(all->host_texts[0]);
   free(all->host_texts[1]);
   free(all);
+}
+
+void sets_plan_by(struct sets *all, const struct planner *planner) {
+  all->planner = planner;
 }
 
 int sets_place(struct sets *all, const struct balancer_host *host) {
@@ -61,7 +66,9 @@ int sets_place(struct sets *all, const struct balancer_host *host) {
   }
   all->host_texts[0] = node;
   all->host_texts[1] = zone;
-  all->host = (struct balancer_host){node, zone};
+  all->host = *host;
+  all->host.node = node;
+  all->host.zone = zone;
   return 0;
 }
 
@@ -89,13 +96,25 @@ struct set *sets_open(struct sets *all, const char *service) {
   return s;
 }
 
-void set_changed(struct set *s, bool moved) {
-  s->moved |= moved;
+static void queue(struct set *s) {
   if (s->dirty)
     return;
   s->dirty = true;
   s->next_dirty = s->all->dirty;
   s->all->dirty = s;
+}
+
+void set_changed(struct set *s, bool moved) {
+  s->moved |= moved;
+  s->replan |= moved;
+  s->touched = true;
+  queue(s);
+}
+
+void set_replan(struct set *s) {
+  s->replan = true;
+  if (s->in_catalog)
+    queue(s);
 }
 
 void set_close(struct set *s) {
@@ -105,6 +124,10 @@ void set_close(struct set *s) {
 
 const char *set_service(const struct set *s) {
   return s->service;
+}
+
+uint64_t set_version(const struct set *s) {
+  return s->version;
 }
 
 size_t set_count(const struct set *s) {
@@ -152,15 +175,6 @@ void set_forget(struct set *s) {
   s->stale_since_ns = 0;
 }
 
-int balancer_check(const struct value *balancer, const struct balancer_host *host,
-                   struct fault *f) {
-  struct balancer checked;
-  int rc = balancer_parse(balancer, host, &checked, f);
-  if (rc == 0)
-    balancer_end(&checked);
-  return rc;
-}
-
 int set_balancer(struct set *s, const struct value *balancer, struct fault *f) {
   struct balancer rules;
   if (value_equal(s->balancer, balancer))
@@ -174,6 +188,7 @@ int set_balancer(struct set *s, const struct value *balancer, struct fault *f) {
   bool chosen_anew = selection_chooses(&s->rules.select) || selection_chooses(&rules.select);
   balancer_end(&s->rules);
   s->rules = rules;
+  s->replan = true;
   if (s->in_catalog)
     set_changed(s, chosen_anew);
   return 0;
@@ -191,6 +206,7 @@ const struct outlier_rules *set_outlier_rules(const struct set *s) {
 }
 
 void set_touch(struct set *s) {
+  s->replan = true;
   if (s->in_catalog)
     set_changed(s, false);
 }

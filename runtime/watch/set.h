@@ -11,6 +11,9 @@
 
 struct balancer_host;
 struct catalog_writer;
+struct plan_question;
+struct plan_row;
+struct planner;
 struct value;
 struct fault;
 struct sets;
@@ -32,6 +35,7 @@ struct set_published {
   const char *service;
   uint64_t version;
   const struct set_row *rows;
+  const struct plan_row *plan; /* one a row (plan.h); NULL: as the registry says */
   size_t count;
   bool gone, stale;
   bool known; /* something was put, removed or replaced: no rows means that there are none */
@@ -44,6 +48,9 @@ struct sets *sets_new(struct catalog_writer *writer, sets_published_fn published
 struct sets *sets_new_apart(sets_published_fn published, void *arg);
 /* Where the agent is, for balancers that ask: once, before set_balancer. 0, -ENOMEM. */
 int sets_place(struct sets *all, const struct balancer_host *host);
+/* Asks `planner` (plan.h) what endpoints count for, before each snapshot. NULL, the beginning:
+ * nobody. It outlives its last flush. */
+void sets_plan_by(struct sets *all, const struct planner *planner);
 /* What is published stays in the catalog for its readers. */
 void sets_free(struct sets *all);
 
@@ -58,6 +65,7 @@ void set_close(struct set *s);
 
 const char *set_service(const struct set *s);
 size_t set_count(const struct set *s);
+uint64_t set_version(const struct set *s);     /* of what was published last */
 const struct set_row *set_rows(struct set *s); /* by id; valid until the set changes */
 
 /* All take a reference of their own. The same facts again change nothing. 0 or negative errno, then
@@ -76,8 +84,6 @@ void set_forget(struct set *s);
 /* The balancer as in the configuration, see balancer.h. NULL = default. Takes a reference. -EINVAL:
  * what balancer_parse refuses; the old one stays. */
 int set_balancer(struct set *s, const struct value *balancer, struct fault *f);
-/* The same, only asking. */
-int balancer_check(const struct value *balancer, const struct balancer_host *host, struct fault *f);
 
 /* What the balancer's stage "outlier" says, or NULL: no outlier detection. The set's own. */
 const struct outlier_rules *set_outlier_rules(const struct set *s);
@@ -85,6 +91,13 @@ const struct outlier_rules *set_outlier_rules(const struct set *s);
 /* Publishes it again, without moving its version: what is live of it has changed what picks choose
  * from. Nothing when it was never published. */
 void set_touch(struct set *s);
+
+/* What a planner is asked (plan.h) if it is asked now, but for `run`. Valid until the set changes.
+ */
+void set_question(struct set *s, struct plan_question *out);
+/* Has it planned again by the next flush, which publishes it only when that changes something.
+ * Nothing when it was never published: it is planned then anyway. */
+void set_replan(struct set *s);
 
 /* Stale: its source cannot be reached; what is known stays. */
 void set_stale(struct set *s, bool stale);

@@ -3,6 +3,7 @@
 
 #include "catalog/writer.h"
 #include "watch/balancer.h"
+#include "watch/plan.h"
 #include "watch/rows.h"
 #include "watch/table.h"
 
@@ -20,12 +21,15 @@ struct set {
   struct set_tally tally;
   uint64_t version;
   int64_t stale_since_ns;
-  int64_t due_ns;  /* while it waits: not before */
-  int64_t ramp_ns; /* an endpoint is in its slow start: publish again then; else 0 */
+  int64_t due_ns;        /* while it waits: not before */
+  int64_t plan_again_ns; /* the plan that ran last took its time: not before */
+  int64_t ramp_ns;       /* an endpoint is in its slow start: publish again then; else 0 */
   uint32_t opens;
   bool known;
   bool dirty, moved, stale, in_catalog, failing;
-  bool lost; /* had a healthy endpoint, and then none: its recovery is news */
+  bool touched; /* dirty for more than a plan that may come to the same */
+  bool replan;  /* what a plan sees may have changed */
+  bool lost;    /* had a healthy endpoint, and then none: its recovery is news */
   char service[];
 };
 
@@ -41,17 +45,19 @@ struct sets {
   sets_published_fn published;
   void *arg;
   struct table table;
-  struct set *dirty;   /* a list, in no order */
-  struct set *waiting; /* dirty, too, but not before their `due_ns` */
-  uint32_t ramping;    /* sets whose ramp_ns is not 0 */
+  struct set *dirty;             /* a list, in no order */
+  struct set *waiting;           /* dirty, too, but not before their `due_ns` */
+  uint32_t ramping;              /* sets whose ramp_ns is not 0 */
+  const struct planner *planner; /* NULL: none */
   struct balancer_host host;
   char *host_texts[2];
   struct sets_stats stats;
   struct set_turn fresh, opened, shut; /* fail open from their first on; began; recovered */
   /* Scratch of one publishing, kept for the next. */
   struct catalog_endpoint *endpoints;
+  struct plan_row *plan;
   struct set_row *selected;
-  size_t endpoints_room, selected_room;
+  size_t endpoints_room, plan_room, selected_room;
 };
 
 void set_free(struct set *s);

@@ -11,6 +11,7 @@ enum stage_rank {
   STAGE_OUTLIER,
   STAGE_PANIC,
   STAGE_PRIORITY,
+  STAGE_PLAN, /* a plugin's; there may be several */
   STAGE_SUBSET,
   STAGE_ZONE,
   STAGE_SLOW_START,

@@ -264,9 +264,10 @@ static void mistakes_in_services(void **state) {
   finds("return { services = { a = { port = 1, check = {} } } }",
         "perigee.lua:1: services.a.check: no check in it: expected one check's name, as in { http "
         "= \"/healthz\" }; http, tcp and ttl ship with perigee\n");
-  finds("return { services = { a = { port = 1, check = { http = '/', tcp = true } } } }",
-        "perigee.lua:1: services.a.check: two checks in one, \"http\" and \"tcp\": write checks = "
-        "{ { ... }, { ... } }\n");
+  finds(
+      "return { services = { a = { port = 1, check = { http = '/', tcp = true } } } }",
+      "perigee.lua:1: services.a.check: two checks in one, \"http\" and \"tcp\": an option of a "
+      "check goes into its own table, http = { ... }; several are checks = { { ... }, { ... } }\n");
   finds("return { services = { a = { port = 1, check = { ttl = '1' } } } }",
         "perigee.lua:1: services.a.check.ttl.ttl: \"1\" has no unit: write \"1s\" for seconds\n");
   finds("return { services = { a = { port = 1, check = { tcp = true, interval = '1ms' } } } }",

@@ -67,6 +67,12 @@ const own = {
   index: q => changed(Number(q.get('to'))),
   headerless: q => { headerless = Number(q.get('on')); changed(); },
   leader: q => { leader = q.get('is') === 'true'; changed(); },
+  crowd: q => {
+    for (let i = 0; i < Number(q.get('of')); i++) {
+      services.set('n1/c' + i, { ID: 'c' + i, Name: 'crowd', Address: `10.${i >> 16}.${i >> 8 & 255}.${i & 255}`, Port: 80, node: 'n1', checks: [] });
+    }
+    changed();
+  },
   forget: () => { services.clear(); changed(); },
 };
 

@@ -75,6 +75,7 @@ describe("a watch of Consul", function()
         tagged = "consul:///web?tag=v2&near=_agent&ns=team",
         elsewhere = ("consul://127.0.0.1:%d/web?healthy=true"):format(server.port),
         nobody = "consul:///nobody",
+        crowd = "consul:///crowd",
       },
     })
   end)
@@ -109,6 +110,18 @@ describe("a watch of Consul", function()
     server:put("/v1/agent/service/deregister/7")
     server:put("/v1/agent/service/deregister/7")
     host.expect(agent, "web", "10.0.0.1:80")
+  end)
+
+  it("takes an answer that is larger than a plugin's memory, and one more", function()
+    local function crowd(of)
+      server:put("/spec/crowd?of=" .. of)
+      perigee.wait_for("the crowd", function()
+        local response = agent:get("/v1/services/crowd")
+        return response.status == 200 and #response.json().endpoints == of, agent:log()
+      end, 60)
+    end
+    crowd(16000) -- 20 MB
+    crowd(16001)
   end)
 
   it("sends its token to its own address only, and asks as the target says", function()

@@ -157,8 +157,15 @@ static inline const char *ask_within(struct fixture *fx, const char *body,
   return a.text;
 }
 
+/* The limits that an isolate has by itself, with as much more time as a sanitizer takes. */
+static inline struct isolate_limits usual_limits(void) {
+  const char *slower = getenv("SPEC_SLOWER");
+  return (struct isolate_limits){.turn_ns = 100000000LL * (slower ? 2 * atoi(slower) : 1)};
+}
+
 static inline const char *ask(struct fixture *fx, const char *body) {
-  return ask_within(fx, body, NULL);
+  const struct isolate_limits limits = usual_limits();
+  return ask_within(fx, body, &limits);
 }
 
 #define FIXTURE_TEST(name) cmocka_unit_test_setup_teardown(name, fixture_open, fixture_close)

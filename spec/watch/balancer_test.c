@@ -17,12 +17,23 @@
 
 #include <cmocka.h>
 
-static const struct balancer_host host = {"host-17", "eu-1a"};
+/* There are the plugins canary, which sets weights, and first, which sets tiers, and a broken one.
+ */
+static int plugin_of(void *arg, const char *name, unsigned *changes, struct fault *f) {
+  *changes = strcmp(name, "first") == 0 ? PLAN_TIER : PLAN_WEIGHT;
+  if (strcmp(name, "broken") == 0)
+    return fault_set(f, -EFAULT, "broken.lua:3: no");
+  return strcmp(name, "canary") == 0 || strcmp(name, "first") == 0 ? 0 : -ENOENT;
+}
+
+static const struct balancer_host host = {"host-17", "eu-1a", plugin_of, NULL};
 
 static struct value *read_value(lua_State *L, int at) {
   size_t length;
   if (lua_type(L, at) == LUA_TNUMBER)
     return value_number(lua_tonumber(L, at));
+  if (lua_type(L, at) == LUA_TBOOLEAN)
+    return value_boolean(lua_toboolean(L, at));
   if (lua_type(L, at) == LUA_TSTRING) {
     const char *text = lua_tolstring(L, at, &length);
     return value_text(text, length);
@@ -150,9 +161,44 @@ static void what_cannot_work_is_refused(void **state) {
   refused("{ 'p2c', decay = '0s' }", "millisecond");
   struct balancer b;
   struct fault f = {0};
-  assert_int_equal(parse_at("{ 'zone', 'p2c' }", &(struct balancer_host){"n", ""}, &b, &f),
-                   -EINVAL);
+  assert_int_equal(
+      parse_at("{ 'zone', 'p2c' }", &(struct balancer_host){.node = "n", .zone = ""}, &b, &f),
+      -EINVAL);
   assert_non_null(strstr(f.text, "where this agent is"));
+}
+
+static void plugins_among_the_stages(void **state) {
+  struct balancer b = parsed("{ { 'select', 'v2' }, { 'priority' }, 'first', "
+                             "{ 'canary', tag = 'v2', share = 0.05, shadow = true }, "
+                             "{ 'canary', 'v3' }, 'zone', 'p2c' }");
+  assert_int_equal(b.plan_count, 3);
+  assert_string_equal(b.plans[0].name, "first");
+  assert_int_equal(value_fields(b.plans[0].options), 0);
+  assert_false(b.plans[0].shadow);
+  assert_string_equal(b.plans[1].name, "canary");
+  assert_int_equal(value_fields(b.plans[1].options), 2); /* shadow is the host's */
+  assert_true(value_as_number(value_get(b.plans[1].options, "share"), 0) == 0.05);
+  assert_true(b.plans[1].shadow);
+  assert_string_equal(value_as_text(b.plans[2].options, ""), "v3"); /* its main option */
+  assert_true(b.rules.priority && b.rules.zone);
+  balancer_end(&b);
+
+  b = parsed("{ 'first', 'round_robin' }"); /* tiers are for all algorithms */
+  balancer_end(&b);
+  refused("{ 'canary', 'round_robin' }", "cannot honour the weights");
+  refused("{ 'canary', 'random' }", "cannot honour the weights");
+  refused("{ 'canary', 'pick_first' }", "cannot honour the weights");
+  refused("'canary'", "an algorithm comes last");
+  refused("{ 'p2c', 'canary' }", "it comes last");
+  refused("{ 'zone', 'canary', 'p2c' }", "out of place");
+  refused("{ 'canary', 'priority', 'p2c' }", "out of place");
+  refused("{ { 'canary', 'v2', 'v3' }, 'p2c' }", "its options have names");
+  refused("{ { 'canary', 'v2', share = 1 }, 'p2c' }", "its options have names");
+  refused("{ { 'canary', shadow = 'yes' }, 'p2c' }", "true or false");
+  refused("{ 'canari', 'p2c' }", "there is no balancer canari");
+  struct fault f = {0};
+  assert_int_equal(parse_at("{ 'broken', 'p2c' }", &host, &b, &f), -EFAULT);
+  assert_string_equal(f.text, "broken.lua:3: no");
 }
 
 static void selections(void **state) {
@@ -193,6 +239,7 @@ int main(void) {
       cmocka_unit_test(every_algorithm_by_its_name),
       cmocka_unit_test(stages_in_one_line),
       cmocka_unit_test(what_cannot_work_is_refused),
+      cmocka_unit_test(plugins_among_the_stages),
       cmocka_unit_test(selections),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,8 @@ local members = require("perigee.members")
 local Client = {}
 Client.__index = Client
 
+local LARGEST = 64 * 1024 * 1024 -- bytes
+
 local codes = { [403] = "EACCES", [404] = "ENOENT", [429] = "EAGAIN" }
 
 -- options: address, token, timeout, namespace, partition, datacenter, tls.
@@ -20,13 +22,14 @@ local function complete(options, query)
   return all
 end
 
--- timeout: of this request, when it may be held.
-function Client:request(method, path, query, body, timeout)
+-- whole: of an answer that may be held, and may be large: { timeout }. Its body stays outside Lua.
+function Client:request(method, path, query, body, whole)
   local options = self.options
   return self.members:try(function(url)
     local response, message, code = perigee.http.request(method, url .. path, {
       query = complete(options, query), json = body, any_status = true, tls = options.tls,
-      timeout = timeout or options.timeout, connect_timeout = options.timeout,
+      timeout = whole and whole.timeout or options.timeout, connect_timeout = options.timeout,
+      outside = whole ~= nil, limit = whole and LARGEST,
       headers = options.token and { ["X-Consul-Token"] = options.token },
     })
     if not response then

@@ -1,6 +1,6 @@
 -- watch: one service of a Consul, by blocking queries. The index rules are Consul's own: it is at least 1,
 -- and one that falls (Consul was restarted, or restored) begins again at 0.
-local instances = require("perigee.consul.instances")
+local map = require("perigee.consul.map")
 local pace = require("perigee.pace")
 
 local Watch = {}
@@ -50,14 +50,7 @@ local function new(client, target, options)
   }, Watch)
 end
 
--- One query: held by Consul until there is something new, or its time is over.
-function Watch:turn(set)
-  self.pace:wait()
-  self.query.index = ("%.0f"):format(self.index)
-  local response, message, code = self.client:request("GET", self.path, self.query, nil, self.timeout)
-  if not response then
-    return nil, message, code
-  end
+function Watch:take(response, set)
   local index = tonumber(response.headers["X-Consul-Index"])
   if not index or index < 1 then
     self.index = 0
@@ -69,18 +62,27 @@ function Watch:turn(set)
   if index == self.index then
     return set:current()
   end
-  local entries, wrong = perigee.json.decode(response.body)
-  if type(entries) ~= "table" then
-    return nil, "Consul's answer: " .. (wrong or "no list"), "EPROTO"
-  end
-  local ok, skipped, why = set:replace(instances.decode(entries), { lenient = true })
+  local ok, skipped, why = set:replace_json(response.body, map, { lenient = true })
   if not ok then
-    return nil, skipped, why
+    return nil, "Consul's answer: " .. skipped, why
   elseif skipped then
     perigee.log.warn("left out what is no instance", { service = set:service(), entries = skipped, first = why })
   end
   self.index = index < self.index and 0 or index
   return true
+end
+
+-- One query: held by Consul until there is something new, or its time is over.
+function Watch:turn(set)
+  self.pace:wait()
+  self.query.index = ("%.0f"):format(self.index)
+  local response, message, code = self.client:request("GET", self.path, self.query, nil, { timeout = self.timeout })
+  if not response then
+    return nil, message, code
+  end
+  local ok, why, failed = self:take(response, set)
+  response.body:close()
+  return ok, why, failed
 end
 
 function Watch:run(set)

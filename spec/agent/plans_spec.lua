@@ -1,0 +1,305 @@
+-- Balancer plugins, from the configuration to what a process picks: those that ship, and what
+-- becomes of picks when a plugin fails. spec: timeout 240
+local perigee = require("spec.support.perigee")
+local cjson = require("cjson")
+
+local function agent_with(config, plugins)
+  local home = perigee.scratch()
+  assert.equal(0, os.execute("mkdir -p " .. home .. "/plugins/balancer"))
+  for name, source in pairs(plugins or {}) do
+    perigee.write(home .. "/plugins/balancer/" .. name .. ".lua", source)
+  end
+  perigee.write(home .. "/perigee.lua", (config:gsub("HOME", home)))
+  local agent = perigee.agent({ config_file = home .. "/perigee.lua" })
+  agent.files = home
+  return agent
+end
+
+-- The part of `n` picks that each port got.
+local function shares(agent, service, n, ...)
+  local seen = {}
+  local r = agent:command("pick", service, "-n", tostring(n), ...)
+  for line in r.out:gmatch("[^\n]+") do
+    local port = tonumber(line:match("(%d+)$"))
+    seen[port] = (seen[port] or 0) + 1
+  end
+  for port, count in pairs(seen) do
+    seen[port] = count / n
+  end
+  assert.truthy(next(seen), r.err)
+  return seen
+end
+
+local function explain(agent, service)
+  return cjson.decode(agent:command("explain", service, "--json").out)
+end
+
+local function register(agent, port, more)
+  local body = string.format('{"Name":"web","ID":"web-%d","Address":"127.0.0.1","Port":%d%s}', port, port, more or "")
+  assert.equal(200, agent:put("/v1/agent/service/register", body).status)
+end
+
+local function near(expected, actual, tolerance, message)
+  assert.is_true(math.abs(expected - (actual or 0)) <= tolerance,
+    string.format("%s: expected %g, not %g", message, expected, actual or 0))
+end
+
+describe("the balancers that ship", function()
+  local ALGORITHMS = { "weighted", "weighted_round_robin", "least_request", "p2c_ewma", "maglev", "maglev_bounded",
+    "ring", "rendezvous" }
+  local agent
+
+  setup(function()
+    local watches = {}
+    for _, name in ipairs(ALGORITHMS) do
+      watches[#watches + 1] = string.format(
+        '%s = { target = "embedded:///web", balancer = { { "canary", tag = "v2", share = 0.05 }, "%s" } }', name, name)
+    end
+    agent = agent_with([[return { zone = "z1",
+      services = { web = {
+        { id = "a", port = 9001, tags = { "v1" }, meta = { capacity = "4" } },
+        { id = "b", port = 9002, tags = { "v1" }, zone = "z2", meta = { capacity = "lots" } },
+        { id = "c", port = 9003, tags = { "v1" }, zone = "z3", meta = { capacity = "-1" } },
+        { id = "d", port = 9004, tags = { "v2" }, zone = "z2" },
+        { id = "e", port = 9005, tags = { "v2" }, zone = "z3", meta = { capacity = "1e999" } },
+      } },
+      watches = {
+        capacity = { target = "embedded:///web", balancer = { { "by_meta", "capacity" }, "weighted_round_robin" } },
+        zoned = { target = "embedded:///live", balancer = { { "zone_first", after = "z3" }, "round_robin" } },
+        both = { target = "embedded:///web", balancer = { "zone_first", { "canary", tag = "v2", share = 0.5 }, "weighted" } },
+        colour = { target = "embedded:///web", balancer = { { "blue_green", "HOME/colour" }, "round_robin" } },
+        warming = { target = "embedded:///warm", balancer = { { "warm_up", window = "1h", from = 0.25 }, "weighted" } },
+        ]] .. table.concat(watches, ",\n") .. [[,
+      } }]])
+  end)
+
+  -- Rings are made of a hundred points of the lightest endpoint, so their shares are coarse.
+  for _, name in ipairs(ALGORITHMS) do
+    it("canary: 5 % of 100,000 picks by " .. name, function()
+      local seen = shares(agent, name, 100000)
+      near(0.05, (seen[9004] or 0) + (seen[9005] or 0), name == "ring" and 0.02 or 0.005, name)
+    end)
+  end
+
+  it("by_meta: the weight that the metadata says, where it says one", function()
+    local seen = shares(agent, "capacity", 800)
+    near(0.5, seen[9001], 1e-9, "four of eight")
+    near(0.125, seen[9002], 1e-9, "one of eight")
+    near(0.125, seen[9005], 1e-9, "one of eight")
+  end)
+
+  it("zone_first, then canary: stages from left to right", function()
+    local seen = shares(agent, "both", 1000)
+    near(1, seen[9001], 1e-9, "the only one of its zone")
+    local tiers = {}
+    for _, e in ipairs(explain(agent, "both").endpoints) do
+      tiers[e.id] = { e.plan[1].stage, e.tier, e.plan[2].stage, e.weight }
+    end
+    -- In the second tier two have the tag and two have not: half each, as they were.
+    assert.same({ "zone_first", 1, "canary", 1 }, tiers.d)
+    assert.same({ "zone_first", 0, "canary", 1 }, tiers.a)
+  end)
+
+  it("zone_first: fails over from zone to zone as they fail, and back", function()
+    local function put(id, port, zone)
+      local body = cjson.encode({ Name = "live", ID = id, Address = "127.0.0.1", Port = port, Meta = { zone = zone },
+        Check = { CheckID = id, TTL = "1h", Status = "passing" } })
+      assert.equal(200, agent:put("/v1/agent/service/register", body).status)
+    end
+    put("l1", 8001, "z1")
+    put("l3", 8003, "z3")
+    local function becomes(id, verdict)
+      assert.equal(200, agent:put("/v1/agent/check/" .. verdict .. "/" .. id).status)
+    end
+    -- Consul's registrations have no zone: the agent's own is theirs, so both are near.
+    local seen = shares(agent, "zoned", 100)
+    near(0.5, seen[8001], 1e-9, "all of one zone")
+    becomes("l1", "fail")
+    near(1, shares(agent, "zoned", 100)[8003], 1e-9, "the other")
+    becomes("l1", "pass")
+    near(0.5, shares(agent, "zoned", 100)[8001], 1e-9, "both again")
+  end)
+
+  it("blue_green: picks follow the file, and stay when it says nothing of use", function()
+    local function says(text, port, other, why)
+      perigee.write(agent.files .. "/colour", text)
+      perigee.wait_for(why, function()
+        local seen = shares(agent, "colour", 60)
+        return seen[port] and not seen[other], why
+      end)
+    end
+    says("v1\n", 9001, 9004, "v1 to be picked")
+    says("v2\n", 9004, 9001, "v2 to be picked")
+    assert.same({ [9004] = 0.5, [9005] = 0.5 }, shares(agent, "colour", 60))
+    perigee.write(agent.files .. "/colour", "v3\n")
+    perigee.wait_for("the plan to be kept", function()
+      return explain(agent, "colour").stages[1].reason == "no endpoint has the tag v3", agent:log()
+    end)
+    assert.same({ [9004] = 0.5, [9005] = 0.5 }, shares(agent, "colour", 60))
+  end)
+
+  it("warm_up: who comes later begins with less", function()
+    for _, port in ipairs({ 7001, 7002 }) do
+      local body = string.format('{"Name":"warm","ID":"w%d","Address":"127.0.0.1","Port":%d}', port, port)
+      assert.equal(200, agent:put("/v1/agent/service/register", body).status)
+      shares(agent, "warming", 1) -- published: what comes now is new
+    end
+    near(0.2, shares(agent, "warming", 20000)[7002], 0.02, "a quarter of the other's weight")
+  end)
+
+  it("are refused before anything starts, where they cannot work", function()
+    local function check(balancer)
+      local path = agent.files .. "/wrong.lua"
+      perigee.write(path, 'return {\n  watches = {\n    web = { target = "embedded:///web",\n      balancer = '
+        .. balancer .. " },\n  },\n}\n")
+      local r = agent:command("check", path)
+      assert.equal(1, r.code, r.out)
+      return (r.err:gsub("^.-wrong%.lua:", ""))
+    end
+    assert.truthy(check('{ { "canary", tag = "v2", share = 0.05 }, "round_robin" }')
+      :find("4: watches.web.balancer: round_robin: all endpoints are alike to it", 1, true))
+    assert.truthy(check('{ { "canary", tga = "v2", share = 0.05 }, "p2c" }'):find('did you mean "tag"', 1, true))
+    assert.truthy(check('{ { "canary", tag = "v2", share = 5 }, "p2c" }'):find("4: watches.web.balancer.canary.share", 1, true))
+    assert.truthy(check('{ "canaries", "p2c" }'):find("there is no balancer canaries", 1, true))
+    assert.truthy(check('{ "zone_first", "canary" }'):find("an algorithm comes last", 1, true))
+  end)
+end)
+
+-- Each plans well the first time, and otherwise from then on. Its endpoints weigh 100 by then, so
+-- that half a plan would show.
+local BAD = {
+  nan = { "e.weight = 0 / 0", "nan" },
+  negative = { "e.weight = -1", "weight %-1" },
+  infinite = { "e.weight = math.huge", "inf" },
+  raises = { "error('on purpose')", "on purpose" },
+  text = { "e.weight = 'heavy'", "weight is a number" },
+  tier = { "e.tier = 0.5", "tier is a whole number" },
+  field = { "e.wieght = 1", "not wieght" },
+  fixed = { "e.id = 'x'", "not id" },
+  waits = { "perigee.sleep(1)", "cannot wait here" },
+  loops = { "while true do end", "killed" },
+  catches = { "while true do pcall(error) end", "killed" },
+  allocates = { "local t = {} while true do t[#t + 1] = {} end", "out of memory", "killed" },
+  recurses = { "local function f() return 1 + f() end f()", "stack overflow" },
+  keeps = { "keep = true", "as I like it", state = "keeps" },
+}
+
+local function bad_plugin(what)
+  return string.format([[
+    local keep
+    return { kind = "balancer", summary = "goes wrong", every = "50ms",
+      plan = function(endpoints, _, ctx)
+        ctx.state.runs = (ctx.state.runs or 0) + 1
+        for e in endpoints:each() do
+          e.weight = e:has("v2") and 3 or 1
+          if ctx.state.runs > 1 then e.weight = 100; %s end
+        end
+        if keep then return nil, "as I like it" end
+      end }]], what)
+end
+
+-- Keeps an endpoint, and uses it when no plan runs, and when others are planned.
+local KEEPER = [[
+  local kept, all, said
+  return { kind = "balancer", summary = "uses what it has no more", every = "50ms",
+    prepare = function(_, ctx)
+      if kept then said = select(2, pcall(function() kept.weight = 50 end)) end
+      if all then said = said .. "; " .. select(2, pcall(function() return #all end)) end
+    end,
+    plan = function(endpoints)
+      for e in endpoints:each() do e.weight = e:has("v2") and 3 or 1 end
+      if said then return nil, said end
+      all = endpoints
+      for e in endpoints:each() do kept = e end
+    end }]]
+
+-- Everything that an endpoint has, as one line.
+local READER = [[
+  return { kind = "balancer", summary = "reads", sets = { "tier", "drop" },
+    plan = function(endpoints, _, ctx)
+      local all = { #endpoints }
+      for e in endpoints:each() do
+        all[#all + 1] = table.concat({ e.id, e.address, e.port, e.status, e.tags[1], e.tags[2], e.meta.k, e.zone, e.weight, e.tier,
+          tostring(e.drop), tostring(e.age), e.in_flight, tostring(e.latency), tostring(e.ejected), tostring(e:has("v2")),
+          ctx.service, ctx.host.zone }, " ")
+        all[#all + 1] = tostring(select(2, pcall(function() e.weight = 2 end)):match("does not set weight"))
+        all[#all + 1] = tostring(select(2, pcall(function() return e.nonsense end)):match("no field .*"))
+      end
+      return nil, table.concat(all, "|")
+    end }]]
+
+describe("a balancer plugin that goes wrong", function()
+  local agent
+
+  setup(function()
+    local plugins, watches, settings = { keeper = KEEPER, reader = READER }, {}, {}
+    for name, what in pairs(BAD) do
+      plugins["bad_" .. name] = bad_plugin(what[1])
+      watches[#watches + 1] = string.format('%s = { target = "embedded:///web", balancer = { "bad_%s", "weighted" } }',
+        name, name)
+      settings[#settings + 1] = string.format('bad_%s = { turn = "20ms" }', name)
+    end
+    agent = agent_with([[return { zone = "z1",
+      services = { web = { { id = "one", port = 9001 }, { id = "two", port = 9002, tags = { "v2", "t" }, meta = { k = "v" } } } },
+      watches = {
+        keeper = { target = "embedded:///web", balancer = { "keeper", "weighted" } },
+        reader = { target = "embedded:///web", balancer = { { "select", tag = "v2" }, "reader", "round_robin" } },
+        ]] .. table.concat(watches, ",\n") .. [[ },
+      plugins = { ]] .. table.concat(settings, ", ") .. " } }", plugins)
+  end)
+
+  local function stage_of(service)
+    return explain(agent, service).stages[1]
+  end
+
+  for name, what in pairs(BAD) do
+    it("keeps its last good plan: " .. name, function()
+      local stage = perigee.wait_for(name .. " to go wrong", function()
+        local stage = stage_of(name)
+        return stage.reason and stage, cjson.encode(stage)
+      end)
+      assert.truthy(stage.reason:find(what[2]) or stage.reason:find(what[3] or what[2]), stage.reason)
+      assert.truthy(stage.state == (what.state or "fails") or stage.state == "quarantined", stage.state)
+      near(0.75, shares(agent, name, 20000)[9002], 0.02, name)
+      for _, e in ipairs(explain(agent, name).endpoints) do
+        assert.equal(e.id == "two" and 3 or 1, e.weight)
+      end
+    end)
+  end
+
+  it("names the endpoint whose weight is none, counts it, and is put in quarantine", function()
+    assert.truthy(agent:log():find("it gives one the weight %-?nan"), agent:log())
+    perigee.wait_for("a quarantine", function()
+      return stage_of("raises").state == "quarantined", cjson.encode(stage_of("raises"))
+    end)
+    local metrics = agent:get("/metrics").body
+    local refused = tonumber(metrics:match("\nperigee_plan_refused_total (%d+)"))
+    local faults = tonumber(metrics:match("\nperigee_plan_faults_total (%d+)"))
+    assert.is_true(refused >= 3 and faults >= 9, metrics)
+    assert.is_true(tonumber(metrics:match("\nperigee_plan_kept_total (%d+)")) >= 1)
+    assert.is_true(tonumber(metrics:match("\nperigee_plans_failing (%d+)")) >= 10)
+    near(0.75, shares(agent, "raises", 20000)[9002], 0.02, "in quarantine")
+  end)
+
+  it("has no use for endpoints when their plan is over", function()
+    local stage = perigee.wait_for("it to try", function()
+      local stage = stage_of("keeper")
+      return stage.reason and stage, cjson.encode(stage)
+    end)
+    assert.truthy(stage.reason:find("an endpoint of a plan that is over; .*the endpoints of a plan that is over"), stage.reason)
+    near(0.75, shares(agent, "keeper", 20000)[9002], 0.02, "keeper")
+  end)
+
+  it("is shown what was selected, with all there is to know of it", function()
+    assert.equal('1|two 127.0.0.1 9002 passing v2 t v z1 1 0 false inf 0 nil false true reader z1|'
+      .. 'does not set weight|no field "nonsense"', stage_of("reader").reason)
+  end)
+
+  it("leaves who comes meanwhile as registered, and forgets nobody who is there", function()
+    register(agent, 9003)
+    near(0.6, shares(agent, "raises", 20000)[9002], 0.02, "three of five")
+    near(0.2, shares(agent, "raises", 20000)[9003], 0.02, "one of five")
+    assert.equal(200, agent:put("/v1/agent/service/deregister/web-9003").status)
+    near(0.75, shares(agent, "raises", 20000)[9002], 0.02, "three of four again")
+  end)
+end)
