@@ -10,6 +10,7 @@
 
 struct evaluation {
   struct task_watch watch; /* first: on_ended gets it */
+  struct isolate *isolate;
   struct task *task;
   evaluated_fn done;
   void *arg;
@@ -56,8 +57,8 @@ static bool is_no_statement(const char *message, const char *code) {
   return near && near[strlen("unexpected symbol near '")] == *code;
 }
 
-/* Pushes the chunk, and from which of its values on they are to be shown: those of an expression, or
- * else what the statements return. */
+/* Pushes the chunk, and from which of its values on they are to be shown: those of an expression,
+ * or else what the statements return. */
 static int compile(lua_State *L, const struct question *q) {
   struct buf *expression = push_buf(L);
   buf_format(expression, "return nil,%s", q->code);
@@ -122,7 +123,7 @@ int evaluation_start(struct isolate *iso, const struct plugin *plugin, const cha
     free(e);
     return status;
   }
-  *e = (struct evaluation){.task = q.task, .done = done, .arg = arg};
+  *e = (struct evaluation){.isolate = iso, .task = q.task, .done = done, .arg = arg};
   e->watch.ended = on_ended;
   task_watch(q.task, &e->watch);
   *out = e;
@@ -130,7 +131,10 @@ int evaluation_start(struct isolate *iso, const struct plugin *plugin, const cha
 }
 
 void evaluation_end(struct evaluation *e) {
+  struct isolate *iso = e->isolate;
+  isolate_hold(iso); /* `done` may free it */
   task_end(e->task, -ECANCELED, "cancelled");
+  isolate_release(iso);
 }
 
 static int complete_body(lua_State *L, void *arg) {
