@@ -14,3 +14,4 @@ files["lua/perigee/depth.lua"] = { globals = { "coroutine", "string", "table" } 
 files["examples/**/perigee.lua"] = { read_globals = { "env", "file", "host" } }
 files["examples/clients/openresty"] = { globals = { "ngx" } } -- nginx's own
 files["spec/**/*_spec.lua"] = { std = "+busted" }
+files["plugins/**/*_spec.lua"] = { std = "+busted", read_globals = { "grant" } } -- for `perigee test`

@@ -28,6 +28,7 @@ struct report {
   const struct arguments *arguments;
   struct buf out;
   const char *file;
+  bool named; /* it has been printed */
   long seed;
   size_t passed, failed;
   bool json;
@@ -55,7 +56,15 @@ static void write_json(struct report *r, const char *name, bool passed, const ch
   buf_format(&r->out, ",\"seconds\":%.6f,\"days\":%.6f}", seconds, days);
 }
 
+/* The file's name, above its first line. */
+static void name_file(struct report *r) {
+  if (!r->named)
+    buf_format(&r->out, "%s%s%s\n", output_color("bold"), r->file, output_color("off"));
+  r->named = true;
+}
+
 static void write_result(struct report *r, const struct spec_result *result) {
+  name_file(r);
   buf_format(&r->out, "  %s%s%s %s", output_color(result->passed ? "green" : "red"),
              result->passed ? "ok" : "FAILED", output_color("off"), result->name);
   if (result->days >= 1)
@@ -92,6 +101,7 @@ static void fail_file(struct report *r, const char *text) {
     write_json(r, "", false, text, "", 0, 0);
     return;
   }
+  name_file(r);
   buf_format(&r->out, "  %sFAILED%s\n", output_color("red"), output_color("off"));
   write_indented(&r->out, text, "    ");
 }
@@ -100,8 +110,7 @@ static void run_file(struct report *r, const char *library, const char *spec) {
   struct plugin_file plugin = {0};
   struct fault f = {0};
   r->file = spec;
-  if (!r->json)
-    buf_format(&r->out, "%s%s%s\n", output_color("bold"), spec, output_color("off"));
+  r->named = false;
   int code = plugin_file_of_spec(spec, library, &plugin, &f);
   if (code == 0) {
     struct spec_options options = {.library = library,

@@ -113,15 +113,15 @@ static void calling_cancel(void *operation) {
   free(c);
 }
 
-static struct attachment *use_check(lua_State *L) {
+struct attachment *bench_use(lua_State *L, int index) {
   struct spec_bench *b = bench_of(L);
-  lua_Integer use = luaL_checkinteger(L, 1);
-  luaL_argcheck(L, use >= 1 && (size_t)use <= b->use_count, 1, "no such use");
+  lua_Integer use = luaL_checkinteger(L, index);
+  luaL_argcheck(L, use >= 1 && (size_t)use <= b->use_count, index, "no such use");
   return b->uses[use - 1];
 }
 
 static int about_call(lua_State *L) {
-  struct attachment *a = use_check(L);
+  struct attachment *a = bench_use(L, 1);
   const char *address = luaL_checkstring(L, 3);
   if (attachment_service(a, luaL_checkstring(L, 2)) != 0 || attachment_subject(a, address) != 0)
     return luaL_error(L, "out of memory");
@@ -129,7 +129,7 @@ static int about_call(lua_State *L) {
 }
 
 static int call_call(lua_State *L) {
-  struct attachment *a = use_check(L);
+  struct attachment *a = bench_use(L, 1);
   const char *name = luaL_checkstring(L, 2);
   int64_t deadline_ns = duration_check(L, 3);
   wait_check(L);
@@ -222,11 +222,19 @@ static int rows_call(lua_State *L) {
 }
 
 void open_spec(lua_State *L, int host) {
-  static const struct luaL_Reg verbs[] = {
-      {"use", use_call},     {"about", about_call},          {"call", call_call},
-      {"apart", apart_call}, {"seconds", seconds_call},      {"provides", provides_call},
-      {"kind", kind_call},   {"as_instance", instance_call}, {"set", set_call},
-      {"rows", rows_call},   {"publish", publish_call},      {NULL, NULL}};
+  static const struct luaL_Reg verbs[] = {{"use", use_call},
+                                          {"about", about_call},
+                                          {"call", call_call},
+                                          {"apart", apart_call},
+                                          {"plan", spec_plan},
+                                          {"seconds", seconds_call},
+                                          {"provides", provides_call},
+                                          {"kind", kind_call},
+                                          {"as_instance", instance_call},
+                                          {"set", set_call},
+                                          {"rows", rows_call},
+                                          {"publish", publish_call},
+                                          {NULL, NULL}};
   lua_pushvalue(L, host);
   luaL_register(L, NULL, verbs);
   open_signal(L);

@@ -5,6 +5,8 @@
 
 #include "vm/plugin.h"
 
+#include <lua.h>
+
 struct catalog_writer;
 struct sets;
 struct set_binding;
@@ -27,3 +29,7 @@ struct spec_bench {
 struct sets *bench_sets(struct spec_bench *b, struct fault *f);
 /* Ends and forgets all of it but the vm. */
 void bench_clear(struct spec_bench *b);
+
+/* The use of that number, as the argument at `index` gives it; raises where there is none. */
+struct attachment *bench_use(lua_State *L, int index);
+int spec_plan(lua_State *L); /* bind_spec_plan.c */

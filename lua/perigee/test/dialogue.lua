@@ -143,7 +143,6 @@ local function script(exchanges, what)
         peer:write(answer)
       end
     end
-    peer:close()
   end
 end
 

@@ -171,8 +171,15 @@ local function open(perigee, host, t)
     elseif type(reply) == "string" then
       return failed(what, reply)
     end
-    local near, far = dialogue.pair(perigee, host, path and name or name)
-    t.apart(type(reply) == "function" and reply or dialogue.script(reply, what), far)
+    local near, far = dialogue.pair(perigee, host, name)
+    local talk = type(reply) == "function" and reply or dialogue.script(reply, what)
+    t.apart(function()
+      local ok, problem = pcall(talk, far)
+      far:close() -- the connection ends with the function
+      if not ok then
+        error(problem, 0)
+      end
+    end)
     return near
   end
 

@@ -101,6 +101,36 @@ function use:every(interval, span, instance, options)
   return history
 end
 
+-- ---- balancers ----
+
+-- Runs the plan (and `prepare` before it) over these endpoints, as the agent does before it publishes: what it made of each, by id:
+-- { weight, tier, drop, share }. An endpoint has an instance's fields, and `status`, `age`, `in_flight`,
+-- `latency`, `ejected`; its address need not be said. Or nil and why the last plan would stay.
+function use:plan(endpoints, service)
+  local list = {}
+  for i, endpoint in ipairs(endpoints) do
+    list[i] = { address = "10.0.0." .. i, port = 8080 }
+    for name, value in pairs(endpoint) do
+      list[i][name] = value
+    end
+  end
+  if self.host.provides("prepare") then
+    local ok, message = call(self, "prepare")
+    if ok == nil and message then
+      return nil, message
+    end
+  end
+  while true do
+    local planned, message, code = self.host.plan(self.number, service or "web", list)
+    if planned or code == "ENODATA" then
+      return planned, message
+    elseif code ~= "EAGAIN" then
+      error(message, 2)
+    end
+    perigee.sleep(0) -- the test itself has given way in its turn
+  end
+end
+
 -- ---- registries ----
 
 local function target_of(text)
