@@ -91,6 +91,18 @@ describe("perigee test", function()
     assert.equal(0, r.code, r.out)
   end)
 
+  it("passes what the page of plugins says of it", function()
+    local home, count = perigee.scratch(), 0
+    os.execute("mkdir -p " .. home .. "/plugins/check")
+    for path, text in perigee.read("plugins/README.md"):gmatch("\n```lua\n%-%- (plugins/check/redis[%w_]*%.lua)\n(.-)\n```") do
+      perigee.write(home .. "/" .. path, text)
+      count = count + 1
+    end
+    assert.equal(2, count)
+    local r = test(home)
+    assert.equal(0, r.code, r.out .. r.err)
+  end)
+
   it("tells each test by its name, and a failure with its line, what was expected and what came", function()
     local r = check("return 'passing', 'well'", [[
       describe("a check", function()

@@ -103,8 +103,8 @@ end
 
 -- ---- balancers ----
 
--- Runs the plan (and `prepare` before it) over these endpoints, as the agent does before it publishes: what it made of each, by id:
--- { weight, tier, drop, share }. An endpoint has an instance's fields, and `status`, `age`, `in_flight`,
+-- Runs the plan (and `prepare` before it) over these endpoints, as the agent does before it publishes: what it
+-- made of each, by id: { weight, tier, drop, share }. An endpoint has an instance's fields, and `status`, `age`, `in_flight`,
 -- `latency`, `ejected`; its address need not be said. Or nil and why the last plan would stay.
 function use:plan(endpoints, service)
   local list = {}
