@@ -10,8 +10,11 @@ files["spec/registries/plugins"] = { read_globals = { "perigee" } }
 files["lua"] = { read_globals = { "perigee" } }
 -- What plugins see as `coroutine` is made here.
 files["lua/perigee/coroutine.lua"] = { globals = { "coroutine" } }
+files["lua/perigee/fuel.lua"] = { globals = { "pcall", "xpcall", "coroutine", "math" } }
+files["lua/perigee/view.lua"] = { self = false } -- one view for all picks
 files["lua/perigee/depth.lua"] = { globals = { "coroutine", "string", "table" } }
 files["examples/**/perigee.lua"] = { read_globals = { "env", "file", "host" } }
+files["examples/**/plugins"] = { read_globals = { "perigee" } }
 files["examples/clients/openresty"] = { globals = { "ngx" } } -- nginx's own
 files["spec/**/*_spec.lua"] = { std = "+busted" }
 files["plugins/**/*_spec.lua"] = { std = "+busted", read_globals = { "grant" } } -- for `perigee test`

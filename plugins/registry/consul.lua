@@ -13,6 +13,9 @@ local watch = require("perigee.consul.watch")
 
 local encode = perigee.url.encode
 
+-- What a heartbeat tells of an instance's status.
+local telling = { passing = "pass", warning = "warn", critical = "fail" }
+
 local function all_checks(instance, lease, options)
   local list = perigee.json.array({})
   for i, check in ipairs(instance.checks or {}) do
@@ -66,14 +69,15 @@ return {
     if not ok then
       return nil, why, failed
     end
-    return { id = instance.id, ttl = lease.ttl, owner = lease.owner, told = #(instance.checks or {}) == 0 or nil }
+    local told = not next(instance.checks or {}) and (instance.status or "passing") or nil
+    return { id = instance.id, ttl = lease.ttl, owner = lease.owner, told = told }
   end,
 
   -- An agent of Consul's that was restarted may have forgotten: then it is lost.
   renew = function(conn, lease)
     local method, path = "GET", "/v1/agent/service/"
     if lease.told then
-      method, path = "PUT", "/v1/agent/check/pass/perigee:"
+      method, path = "PUT", "/v1/agent/check/" .. (telling[lease.told] or "pass") .. "/perigee:"
     end
     local ok, message, code = conn.client:request(method, path .. encode(lease.id))
     if ok then

@@ -66,7 +66,7 @@ static int attach(struct plugins *plugins, const struct value *use, size_t numbe
   char path[40];
   snprintf(path, sizeof path, "hooks[%zu]", number + 1);
   if (use_name(use))
-    return use_attach(plugins, "hook", use, path, out, findings);
+    return use_attach(plugins, "hook", use_name(use), use, path, out, findings);
   findings_add(findings, use, path, "expected the name of a hook, or { NAME, OPTION = ... }");
   return -EINVAL;
 }

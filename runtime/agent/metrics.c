@@ -1,6 +1,7 @@
 #include "agent/consoles.h"
 #include "agent/metrics.h"
 
+#include "agent/choosers.h"
 #include "agent/checks.h"
 #include "agent/feedback.h"
 #include "agent/hooks.h"
@@ -9,9 +10,11 @@
 #include "agent/parts.h"
 #include "agent/plans.h"
 #include "agent/plugins.h"
+#include "agent/reload.h"
 #include "agent/policies.h"
 #include "agent/registrars.h"
 #include "agent/watches.h"
+#include "agent/routes.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "catalog/writer.h"
@@ -234,10 +237,14 @@ void agent_metrics(struct agent *a, struct buf *out) {
   check_metrics(a, out);
   policies_metrics(a->policies, out);
   hooks_metrics(a->hooks, out);
+  routes_metrics(a->routes, out);
   live_metrics(a, out);
   plugin_metrics(a, out);
   gauge(out, "perigee_consoles", "Lua states of operators: of eval, and of repl's sessions.",
         (double)consoles_count(a->consoles));
+  choosers_metrics(a->choosers, out);
+  plugins_reload_metrics(a->plugins, out);
+  reload_metrics(a->reload, out);
   lag_metrics(a->lag, out);
 }
 

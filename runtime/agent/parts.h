@@ -20,14 +20,17 @@ struct agent {
   struct vm *vm;
   struct plugins *plugins;
   struct consoles *consoles;
+  struct choosers *choosers;
   struct checks *checks;
   struct embedded *embedded;
   struct policies *policies;
   struct plans *plans;
   struct hooks *hooks;
+  struct routes *routes;
   struct watches *watches;
   struct registrars *registrars;
   struct server *server;
+  struct reload *reload;
   struct lag *lag;
   struct live *live;
   struct feedback *feedback;

@@ -63,7 +63,7 @@ struct policy_chain *policy_chain_new(struct plugins *plugins, const struct valu
     char where[700];
     snprintf(where, sizeof where, "%s.%s", path, use_name(use));
     struct attachment **a = &c->policies[c->count];
-    if (use_attach(plugins, "policy", use, where, a, findings) != 0) {
+    if (use_attach(plugins, "policy", use_name(use), use, where, a, findings) != 0) {
       policy_chain_free(c);
       return NULL;
     }

@@ -1,5 +1,6 @@
 #include "agent/registrar.h"
 
+#include "agent/attends.h"
 #include "agent/reference.h"
 #include "base/fault.h"
 #include "base/findings.h"
@@ -33,6 +34,7 @@ struct registrar {
   int connection;                /* what `open` returned: a reference in the isolate */
   bool opened, doubted;          /* doubted: opened anew when nothing runs */
   struct errand *errands;
+  struct attends attends;
 };
 
 /* ---- errands ---- */
@@ -139,11 +141,34 @@ static void on_answered(void *arg, const struct call_result *result) {
 /* ---- the calls' arguments ---- */
 
 static void push_wanted(lua_State *L, const struct errand *e) {
-  lua_createtable(L, 0, 2);
+  lua_createtable(L, 0, 3);
   lua_pushnumber(L, e->ttl);
   lua_setfield(L, -2, "ttl");
   lua_pushstring(L, e->registrar->owner);
   lua_setfield(L, -2, "owner");
+  if (e->entry->lease) {
+    push_value(L, e->entry->lease);
+    lua_setfield(L, -2, "before");
+  }
+}
+
+/* What we have there, in the form in which `list` answers. */
+static void push_held_one(void *arg, const struct desired_entry *e) {
+  lua_State *L = arg;
+  const char *slash = strchr(e->key, '/');
+  lua_createtable(L, 0, 3);
+  lua_pushlstring(L, e->key, (size_t)(slash - e->key));
+  lua_setfield(L, -2, "service");
+  lua_pushstring(L, slash + 1);
+  lua_setfield(L, -2, "id");
+  push_value(L, e->lease);
+  lua_setfield(L, -2, "lease");
+  lua_rawseti(L, -2, (int)lua_objlen(L, -2) + 1);
+}
+
+static void push_held(lua_State *L, struct registrar *r) {
+  lua_newtable(L);
+  reconciler_each_held(r->reconciler, push_held_one, L);
 }
 
 static int push_arguments(lua_State *L, void *arg) {
@@ -151,7 +176,8 @@ static int push_arguments(lua_State *L, void *arg) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, e->registrar->connection);
   if (!e->entry) {
     lua_pushstring(L, e->registrar->owner);
-    return 2;
+    push_held(L, e->registrar);
+    return 3;
   }
   if (e->op == OPERATION_REGISTER) {
     push_instance(L, e->entry->instance);
@@ -182,6 +208,7 @@ static int errand_run(struct errand *e) {
 /* ---- the connection ---- */
 
 static void connection_forget(struct registrar *r) {
+  attends_clear(&r->attends);
   reference_drop(plugin_isolate(r->use.plugin), r->connection);
   attachment_free(r->attachment);
   r->attachment = NULL;
@@ -201,6 +228,7 @@ static int errand_open(struct errand *e) {
 /* Operations end where they began; what only opens, opens in the new version. */
 static void on_leaving(void *arg) {
   struct registrar *r = arg;
+  attends_clear(&r->attends);
   for (struct errand *e = r->errands; e; e = e->next)
     if (e->opens && e->call) {
       call_cancel(e->call);
@@ -288,6 +316,8 @@ static int begin(struct registrar *r, const struct errand *draft) {
 static int do_operate(void *arg, struct desired_entry *entry, enum operation op,
                       const struct value *lease, double ttl) {
   struct registrar *r = arg;
+  if (op != OPERATION_RENEW)
+    attends_end(&r->attends, entry);
   const struct errand draft = {
       .registrar = r, .entry = entry, .op = op, .lease = lease, .ttl = ttl};
   return begin(r, &draft);
@@ -299,7 +329,25 @@ static int do_list(void *arg) {
   return plugin_provides(r->use.plugin, "list") ? begin(r, &draft) : -ENOSYS;
 }
 
-static const struct reconciler_registry hands = {.operate = do_operate, .list = do_list};
+static void do_attend(void *arg, struct desired_entry *entry) {
+  struct registrar *r = arg;
+  if (!r->opened || r->doubted || !plugin_provides(r->use.plugin, "attend"))
+    return;
+  r->attends.attachment = r->attachment;
+  r->attends.connection = r->connection;
+  attends_begin(&r->attends, entry);
+}
+
+static void do_forget(void *arg, struct desired_entry *entry) {
+  attends_end(&((struct registrar *)arg)->attends, entry);
+}
+
+static void on_changed(void *arg, struct desired_entry *entry) {
+  reconciler_doubt(((struct registrar *)arg)->reconciler, entry);
+}
+
+static const struct reconciler_registry hands = {
+    .operate = do_operate, .list = do_list, .attend = do_attend, .forget = do_forget};
 
 /* ---- its beginning and its end ---- */
 
@@ -309,6 +357,8 @@ struct registrar *registrar_new(uv_loop_t *loop, const char *name, const struct 
   if (!r)
     return NULL;
   *r = (struct registrar){.use = *use, .connection = LUA_REFNIL};
+  r->attends.changed = on_changed;
+  r->attends.arg = r;
   r->use.options = value_ref(use->options);
   r->name = strdup(name);
   r->owner = strdup(owner);

@@ -6,6 +6,7 @@
 #include "agent/parts.h"
 #include "agent/plugins.h"
 #include "agent/policies.h"
+#include "agent/routes.h"
 #include "agent/watches.h"
 #include "base/buf.h"
 #include "base/fault.h"
@@ -68,7 +69,7 @@ static void do_status(void *arg, reply_fn reply, void *to) {
 }
 
 static void write_plugins(struct agent *a, struct buf *out) {
-  plugins_show(a->plugins, out);
+  plugins_show(a->plugins, a->choosers, out);
 }
 
 static void do_plugins(void *arg, reply_fn reply, void *to) {
@@ -95,6 +96,21 @@ static void write_policies(struct agent *a, struct buf *out) {
 
 static void do_policies(void *arg, reply_fn reply, void *to) {
   answer_text(arg, write_policies, reply, to);
+}
+
+static void do_visit(void *arg, const struct visit *v, void *to) {
+  struct agent *a = arg;
+  routes_visit(a->routes, v, to);
+}
+
+static void do_visit_room(void *arg, void *to) {
+  struct agent *a = arg;
+  routes_room(a->routes, to);
+}
+
+static void do_visit_gone(void *arg, void *to) {
+  struct agent *a = arg;
+  routes_gone(a->routes, to);
 }
 
 /* ---- from plugins ---- */
@@ -142,6 +158,9 @@ const struct server_requests agent_requests = {
     .do_status = do_status,
     .do_plugins = do_plugins,
     .do_policies = do_policies,
+    .do_visit = do_visit,
+    .do_visit_room = do_visit_room,
+    .do_visit_gone = do_visit_gone,
     .do_resolve = do_resolve,
     .do_operate = do_operate,
     .do_explain = do_explain,

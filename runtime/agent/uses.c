@@ -6,12 +6,12 @@
 #include "base/value.h"
 #include "config/use.h"
 
-int use_attach(struct plugins *plugins, const char *kind, const struct value *use, const char *path,
-               struct attachment **out, struct findings *findings) {
+int use_attach(struct plugins *plugins, const char *kind, const char *name, const struct value *use,
+               const char *path, struct attachment **out, struct findings *findings) {
   struct plugin *plugin;
   struct value *options = NULL;
   struct fault f;
-  int r = plugins_get(plugins, kind, use_name(use), &plugin, &f);
+  int r = plugins_get(plugins, kind, name, &plugin, &f);
   if (r == 0 && (r = use_options(use, &options)) != 0)
     fault_set(&f, r, "out of memory");
   if (r != 0)

@@ -6,7 +6,7 @@
 
 struct plugins;
 
-/* Loads the plugin and attaches it. 0, or negative errno and a finding under `path` says what is
- * wrong: there is no such plugin, or its options. */
-int use_attach(struct plugins *plugins, const char *kind, const struct value *use, const char *path,
-               struct attachment **out, struct findings *findings);
+/* Loads the plugin `name`, mostly use_name, and attaches it. 0, or negative errno and a finding
+ * under `path` says what is wrong: there is no such plugin, or its options. */
+int use_attach(struct plugins *plugins, const char *kind, const char *name, const struct value *use,
+               const char *path, struct attachment **out, struct findings *findings);

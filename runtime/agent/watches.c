@@ -237,12 +237,30 @@ bool watches_feeds_itself(const struct watches *all, const char *service) {
   return !w || (!w->feed && strcmp(w->targets[0].name, service) == 0);
 }
 
+/* Whether it is registered where its service is watched. */
+static bool comes_back(const struct watches *all, const struct instance *in) {
+  const struct config *config = all->parts.config;
+  const struct watch *w = watch_find(all, in->service);
+  for (size_t i = 0; w && i < config->service_count; i++) {
+    const struct value *registries = config->service_registries[i];
+    if (strcmp(config->services[i]->instance->id, in->id) != 0)
+      continue;
+    for (size_t k = 0; k < value_length(registries); k++)
+      for (int t = 0; t < FEED_SOURCES; t++)
+        if (w->watchers[t] &&
+            strcmp(value_as_text(value_at(registries, k), ""), w->targets[t].registry) == 0)
+          return true;
+  }
+  return false;
+}
+
 /* Each local endpoint holds its set open, so that a service without a watch lasts as long as it has
  * one. */
 void watches_local(struct watches *all, const struct registration_state *state, bool gone) {
   const struct instance *in = state->registration->instance;
   if (!watches_feeds_itself(all, in->service)) {
-    if (!gone && state->create_index == state->modify_index) /* new, not changed */
+    bool fresh = !gone && state->create_index == state->modify_index;
+    if (fresh && !comes_back(all, in))
       log_warn("registered, and not picked: a watch takes this service from elsewhere",
                LOG_S("service", in->service), LOG_S("instance", in->id));
     return;

@@ -85,25 +85,16 @@ static int on_progress(void *stop, curl_off_t total, curl_off_t got, curl_off_t 
   return *(const volatile sig_atomic_t *)stop;
 }
 
-int api_call(const struct arguments *a, const char *method, const char *path,
-             const struct buf *body, struct buf *answer) {
-  const struct api_patience usual = {.timeout_s = TIMEOUT_S};
-  return api_call_patiently(a, method, path, body, answer, &usual);
-}
-
-int api_call_patiently(const struct arguments *a, const char *method, const char *path,
-                       const struct buf *body, struct buf *answer,
-                       const struct api_patience *patience) {
-  char *dir = api_run_dir(a);
+/* CURLE_OK and the status, or why there is none. */
+static CURLcode exchange(const char *dir, const char *method, const char *path,
+                         const struct buf *body, const struct api_patience *patience,
+                         struct buf *answer, long *code) {
   struct buf socket = {0}, url = {0};
-  buf_format(&socket, "%s/perigee.sock", dir ? dir : "");
+  buf_format(&socket, "%s/perigee.sock", dir);
   buf_format(&url, "http://perigee%s", path);
   CURL *curl = curl_easy_init();
-  int status;
-  long code = 0;
-  if (!curl || !dir || socket.failed || url.failed) {
-    status = complain(a, EXIT_FAILED, "out of memory");
-  } else {
+  CURLcode done = CURLE_OUT_OF_MEMORY;
+  if (curl && !socket.failed && !url.failed) {
     curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, socket.data);
     curl_easy_setopt(curl, CURLOPT_URL, url.data);
     curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
@@ -121,17 +112,43 @@ int api_call_patiently(const struct arguments *a, const char *method, const char
       curl_easy_setopt(curl, CURLOPT_XFERINFODATA, patience->stop);
       curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
     }
-    CURLcode done = curl_easy_perform(curl);
-    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &code);
-    if (done == CURLE_ABORTED_BY_CALLBACK)
-      status = EXIT_STOPPED;
-    else
-      status =
-          done == CURLE_OK ? judge(a, code, answer) : no_agent(a, dir, curl_easy_strerror(done));
+    done = curl_easy_perform(curl);
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, code);
   }
   curl_easy_cleanup(curl);
   buf_free(&socket);
   buf_free(&url);
+  return done;
+}
+
+int api_call_patiently(const struct arguments *a, const char *method, const char *path,
+                       const struct buf *body, struct buf *answer,
+                       const struct api_patience *patience) {
+  char *dir = api_run_dir(a);
+  long code = 0;
+  CURLcode done =
+      dir ? exchange(dir, method, path, body, patience, answer, &code) : CURLE_OUT_OF_MEMORY;
+  int status = done == CURLE_OK                    ? judge(a, code, answer)
+               : done == CURLE_ABORTED_BY_CALLBACK ? EXIT_STOPPED
+               : done == CURLE_OUT_OF_MEMORY       ? complain(a, EXIT_FAILED, "out of memory")
+                                                   : no_agent(a, dir, curl_easy_strerror(done));
   free(dir);
   return status;
+}
+
+static const struct api_patience usual = {.timeout_s = TIMEOUT_S};
+
+int api_call(const struct arguments *a, const char *method, const char *path,
+             const struct buf *body, struct buf *answer) {
+  return api_call_patiently(a, method, path, body, answer, &usual);
+}
+
+bool api_mention(const struct arguments *a, const char *path) {
+  char *dir = api_run_dir(a);
+  struct buf answer = {0};
+  long code = 0;
+  bool heard = dir && exchange(dir, "GET", path, NULL, &usual, &answer, &code) == CURLE_OK;
+  buf_free(&answer);
+  free(dir);
+  return heard;
 }

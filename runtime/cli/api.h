@@ -5,6 +5,7 @@
 #include "cli/arguments.h"
 
 #include <signal.h>
+#include <stdbool.h>
 
 /* `path` begins with a slash, its parts escaped already. `body` NULL: none. The answer's body is in
  * `answer`. EXIT_DONE on 2xx; else EXIT_FAILED after a sentence: the agent's own where it gave one,
@@ -22,6 +23,8 @@ struct api_patience {
 int api_call_patiently(const struct arguments *a, const char *method, const char *path,
                        const struct buf *body, struct buf *answer,
                        const struct api_patience *patience);
+/* Asks where an answer is not needed, nor an agent: whether there was one that answered. */
+bool api_mention(const struct arguments *a, const char *path);
 
 /* Adds a part of a path, percent-encoded. */
 void api_escape(struct buf *path, const char *part);

@@ -1,3 +1,4 @@
+#include "cli/api.h"
 #include "cli/local.h"
 #include "cli/output.h"
 
@@ -30,13 +31,29 @@ static int refuse(const struct arguments *a, struct perigee *p, int status) {
   return local_no_service(a, p, name);
 }
 
+/* The first pick. Of a service that nobody has asked for yet an agent that runs may begin a watch,
+ * and answers when that has loaded. */
+static int pick_first(const struct arguments *a, struct perigee_service *s,
+                      struct perigee_endpoint *e) {
+  int status = pick_once(a, s, e);
+  if (status != -ENOENT)
+    return status;
+  struct buf path = {0};
+  buf_text(&path, "/v1/pick/");
+  api_escape(&path, a->items[0]);
+  if (!path.failed && api_mention(a, path.data))
+    status = pick_once(a, s, e);
+  buf_free(&path);
+  return status;
+}
+
 static int pick_all(const struct arguments *a, struct perigee *p, struct perigee_service *s,
                     long count) {
   struct buf out = {0};
   struct perigee_endpoint e;
   int status = 0;
   for (long i = 0; i < count && !status; i++) {
-    status = pick_once(a, s, &e);
+    status = i == 0 ? pick_first(a, s, &e) : pick_once(a, s, &e);
     if (status)
       break;
     if (arguments_flag(a, "json"))
@@ -74,9 +91,13 @@ const struct command command_pick = {
     .name = "pick",
     .arguments = "SERVICE",
     .summary = "Print the endpoint to use next, as ADDRESS:PORT",
-    .about = "Reads shared memory, as a program that links libperigee does: it works, and goes on "
-             "working,\nwhile the agent is stopped. An IPv6 address is printed as [ADDRESS]:PORT, "
-             "a unix socket as\nunix:PATH.",
+    .about =
+        "Reads shared memory, as a program that links libperigee does: it works, and goes on "
+        "working,\nwhile the agent is stopped. Of a service that is not known yet an agent that "
+        "runs "
+        "is asked,\nwhich may watch it from then on (`resolve`). Where a plugin picks, only the "
+        "agent's own\nanswers ask it (GET /v1/pick/SERVICE): here its standin picks. An IPv6 "
+        "address is printed as\n[ADDRESS]:PORT, a unix socket as unix:PATH.",
     .options =
         (const struct option[]){
             {"key", 'k', "KEY", "for balancers that hash: the same key, the same endpoint", false},

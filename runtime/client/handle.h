@@ -2,6 +2,7 @@
 #pragma once
 
 #include "catalog/reader.h"
+#include "client/chooser.h"
 #include "client/lanes.h"
 #include "client/perigee.h"
 #include "select/select.h"
@@ -53,6 +54,7 @@ struct perigee_service {
   uint32_t lane_number;
   uint32_t quiet; /* picks and reports since the agent last seemed to read */
   /* The rest. */
+  chooser_fn chooser; /* NULL: the balancer's own pick */
   struct perigee *perigee;
   struct mapping *mapping; /* a reference */
   uint32_t directory_word; /* when the name was last looked up in vain */

@@ -105,6 +105,8 @@ static __attribute__((noinline)) uint32_t pick_asked(struct perigee_service *s,
     ask.hash = options->hash;
   } else if (ask.keyed) {
     ask.hash = select_hash(options->key, options->key_length);
+    ask.key = options->key;
+    ask.key_length = options->key_length;
   }
   uint32_t row = s->pick(&s->state, &s->view, &ask);
   if (!HAS(options, avoid_count) || options->avoid_count == 0)

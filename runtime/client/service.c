@@ -91,8 +91,8 @@ static void use_view(struct perigee_service *s, const struct catalog_view *v, ui
   s->view = *v;
   s->current = current;
   const struct select_balancer *balancer = select_by_number(v->balancer);
-  s->pick = v->pickable ? balancer->pick : pick_nothing;
-  s->by_load = balancer->by_load;
+  s->pick = !v->pickable ? pick_nothing : s->chooser ? s->chooser : balancer->pick;
+  s->by_load = balancer->by_load || s->chooser;
   if (s->by_load)
     client_hear(s, select_now_ns());
 }
@@ -115,6 +115,12 @@ int client_refresh(struct perigee_service *s) {
       return forget_view(s), r == -EPROTO ? r : -EAGAIN;
   }
   return -EAGAIN;
+}
+
+void client_choose(struct perigee_service *s, chooser_fn chooser, void *arg) {
+  s->chooser = chooser;
+  s->state.chooser = arg;
+  s->current = CLIENT_NEVER; /* the next pick looks at its balancer anew */
 }
 
 int perigee_service_open(struct perigee *p, const char *name, struct perigee_service **out) {

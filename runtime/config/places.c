@@ -1,6 +1,6 @@
 #include "config/places.h"
 
-#include "config/lexer.h"
+#include "base/lexer.h"
 
 #include <stdint.h>
 #include <stdlib.h>

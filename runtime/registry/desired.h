@@ -27,8 +27,9 @@ struct desired_entry {
   uint64_t held;       /* of what the registry has; 0: unknown, or lost */
   uint64_t asked;      /* of what was sent in the operation that runs */
   enum operation busy;
-  unsigned failures; /* in a row */
-  struct alarm due;  /* the next look at it */
+  unsigned failures;  /* in a row */
+  int64_t doubted_ns; /* clock_now_ns; somebody may have changed it there */
+  struct alarm due;   /* the next look at it */
   struct desired_entry *next_ready;
   bool ready;  /* in the queue of those that are due */
   bool listed; /* by the audit that runs */

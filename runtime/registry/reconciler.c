@@ -104,6 +104,8 @@ static bool adopt(struct reconciler *r, struct desired_entry *e) {
 
 static void entry_end(struct desired_entry *e) {
   struct reconciler *r = e->owner;
+  if (r->how->forget)
+    r->how->forget(r->arg, e);
   alarm_clear(&r->alarms, &e->due);
   alarms_leave(&r->alarms, 1);
   desired_remove(&r->desired, e);
@@ -187,6 +189,12 @@ static void recovered(struct reconciler *r) {
               clock_now_ns() + (int64_t)(clock_random_unit() * wake_s * (double)SECOND));
 }
 
+static void attend(struct desired_entry *e) {
+  struct reconciler *r = e->owner;
+  if (r->how->attend && !r->stopping)
+    r->how->attend(r->arg, e);
+}
+
 /* A third of the lease's time, a little sooner or later than the others. */
 static void keep(struct desired_entry *e, double ttl) {
   if (ttl > 0)
@@ -202,10 +210,12 @@ static void registered(struct desired_entry *e, struct value *lease, double ttl)
   desired_hold(&r->desired, e, lease ? lease : value_table(), r->stopping ? r->stop_ttl : r->ttl);
   if (was_lost && !r->stopping)
     log_info("registered", LOG_S("registry", r->desired.registry), LOG_S("instance", e->key));
-  if (operation_next(e) == OPERATION_RENEW)
+  if (operation_next(e) == OPERATION_RENEW) {
     keep(e, ttl);
-  else
+    attend(e);
+  } else {
     look_after(e, 0);
+  }
 }
 
 static void renewed(struct desired_entry *e, double ttl) {
@@ -213,10 +223,12 @@ static void renewed(struct desired_entry *e, double ttl) {
   e->failures = 0;
   if (ttl > 0) {
     r->stats.renewed++;
-    if (operation_next(e) == OPERATION_RENEW)
+    if (operation_next(e) == OPERATION_RENEW) {
       keep(e, ttl);
-    else
+      attend(e);
+    } else {
       look_after(e, 0);
+    }
     return;
   }
   r->stats.lost++;
@@ -289,6 +301,25 @@ void reconciler_unwant(struct reconciler *r, const char *service, const char *id
   arm(r);
 }
 
+void reconciler_doubt(struct reconciler *r, struct desired_entry *e) {
+  int64_t now = clock_now_ns(), last = e->doubted_ns;
+  int64_t wait = last && last + DOUBT_NS > now ? last + DOUBT_NS - now : 0;
+  e->doubted_ns = now + wait;
+  if (e->busy || (alarm_is_set(&e->due) && e->due.due_ns <= now + wait))
+    return; /* what comes of that is attended again */
+  look_after(e, (double)wait / (double)SECOND);
+  arm(r);
+}
+
+void reconciler_each_held(const struct reconciler *r,
+                          void (*each)(void *arg, const struct desired_entry *e), void *arg) {
+  for (uint32_t i = 0; i < r->desired.table.count; i++) {
+    const struct desired_entry *e = r->desired.table.items[i];
+    if (e->lease)
+      each(arg, e);
+  }
+}
+
 bool reconciler_withdrew(const struct reconciler *r, const char *service, const char *id) {
   const struct desired_entry *e = desired_find(&r->desired, service, id);
   return e && !e->wanted;
@@ -316,6 +347,17 @@ static void on_audit(struct alarm *a) {
     audit_again(r, audit_failed_s);
 }
 
+/* Whether what the registry says of a lease is what we have, as far as both say it. */
+static bool lease_agrees(const struct value *ours, const struct value *listed) {
+  for (size_t i = 0; i < value_fields(listed); i++) {
+    const char *name;
+    const struct value *said = value_field(listed, i, &name), *known = value_get(ours, name);
+    if (known && !value_equal(known, said))
+      return false;
+  }
+  return true;
+}
+
 /* One that the registry has as ours. */
 static void audit_one(struct reconciler *r, const struct value *item) {
   const char *service = value_as_text(value_get(item, "service"), NULL),
@@ -326,7 +368,7 @@ static void audit_one(struct reconciler *r, const struct value *item) {
   struct desired_entry *e = desired_get(&r->desired, service, id);
   if (!e || !adopt(r, e))
     return;
-  e->listed = true;
+  e->listed = !e->lease || e->busy || lease_agrees(e->lease, lease);
   if (e->lease || e->busy)
     return;
   e->lease = value_ref(lease); /* of a life before this one, which the store does not remember */

@@ -7,7 +7,8 @@
  *          └───────────────────────────────────────────────────────────────────┘
  *   no longer wanted     ─► deregister ─► forgotten
  *   audit, every minute or two: what the registry lists as ours and nobody wants is deregistered;
- *   what it does not list is registered again. What is not ours is never touched.
+ *   what it does not list, or not as it was, is registered again. What is not ours is never
+ * touched.
  *
  * Failures back off each by itself (1 s, times 1.6, 20 s at most, jittered); while the registry
  * fails only one operation runs at a time, then at most OPERATIONS_AT_ONCE. Control thread only. */
@@ -18,6 +19,7 @@
 #include <uv.h>
 
 enum { OPERATIONS_AT_ONCE = 8 };
+#define DOUBT_NS (5 * INT64_C(1000000000))
 
 /* Who carries operations out. Each function begins one, or returns a negative errno; its answer
  * comes later, by reconciler_done or reconciler_listed, never from within. */
@@ -26,6 +28,10 @@ struct reconciler_registry {
   int (*operate)(void *arg, struct desired_entry *e, enum operation op, const struct value *lease,
                  double ttl);
   int (*list)(void *arg); /* NULL or -ENOSYS: the registry cannot tell what is ours */
+  /* Both may be NULL. The registry has the entry as its lease says: whoever sees that somebody
+   * changed it there says so by reconciler_doubt, once. Told again with every renewal. */
+  void (*attend)(void *arg, struct desired_entry *e);
+  void (*forget)(void *arg, struct desired_entry *e); /* the entry ends */
 };
 
 struct reconciler_stats {
@@ -53,7 +59,15 @@ void reconciler_unwant(struct reconciler *r, const char *service, const char *id
  * in seconds, or a renewal's `ttl`, <= 0 when the lease is gone. Else a negative errno with why. */
 void reconciler_done(struct reconciler *r, struct desired_entry *e, int status, const char *why,
                      struct value *lease, double ttl);
-/* The answer to `list`: a list of { service, id, lease }. -ENOTSUP: it never can. */
+/* The entry may not be there any more, or not as it was: it is renewed at once, but not more often
+ * than every DOUBT_NS, as whoever changed it may go on doing so. */
+void reconciler_doubt(struct reconciler *r, struct desired_entry *e);
+
+/* Each entry that has a lease. */
+void reconciler_each_held(const struct reconciler *r,
+                          void (*each)(void *arg, const struct desired_entry *e), void *arg);
+/* The answer to `list`: a list of { service, id, lease }. What it says of a lease and is not as we
+ * have it was changed by somebody. -ENOTSUP: it never can. */
 void reconciler_listed(struct reconciler *r, int status, const char *why, const struct value *list);
 
 /* The end of the work. `leave`: all is deregistered; else each lease is asked for once more, with

@@ -8,12 +8,14 @@
 #include "select/load.h"
 
 #define SELECT_NOTHING UINT32_MAX
+#define SELECT_QUICK 655 /* endpoints with 100 cells or points each: some 65,537, and 3 ms */
 
 /* What a handle keeps between picks; its own, so that processes and threads never meet. */
 struct select_state {
   uint64_t random;                /* the generator's state; any value */
   uint32_t cursor;                /* where a rotation goes on; any value */
   const struct select_load *load; /* NULL = nothing is known; outlives the state */
+  void *chooser;                  /* client/chooser.h's own; NULL: the balancer picks */
 };
 
 /* What a caller asks of one pick. NULL = all zeroes. */
@@ -21,6 +23,8 @@ struct select_ask {
   uint64_t hash;    /* select_hash of the key, or the caller's own; counts when `keyed` */
   uint32_t attempt; /* 0, and 1 more each time that the answer was one that the caller avoids */
   bool keyed;       /* without a key the balancers that hash take a random one */
+  const char *key;  /* what was hashed; NULL: there is none, or the caller hashed it */
+  size_t key_length;
 };
 
 struct select_balancer {
@@ -34,6 +38,7 @@ struct select_balancer {
    * the epoch. `ask` may be NULL. */
   uint32_t (*pick)(struct select_state *state, const struct catalog_view *v,
                    const struct select_ask *ask);
+  uint32_t quick;  /* tables of more endpoints take long; 0 = they never do */
   bool by_load;    /* it reads the state's load: worth counting for */
   bool by_key;     /* the same key, the same endpoint */
   bool weightless; /* all endpoints of a group are alike to it */

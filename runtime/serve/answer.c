@@ -18,6 +18,9 @@ static const struct status_line {
   const char *line;
 } status_lines[] = {
     {200, "HTTP/1.1 200 OK\r\n"},
+    {201, "HTTP/1.1 201 Created\r\n"},
+    {202, "HTTP/1.1 202 Accepted\r\n"},
+    {204, "HTTP/1.1 204 No Content\r\n"},
     {400, "HTTP/1.1 400 Bad Request\r\n"},
     {401, "HTTP/1.1 401 Unauthorized\r\n"},
     {403, "HTTP/1.1 403 Forbidden\r\n"},
@@ -29,18 +32,24 @@ static const struct status_line {
     {417, "HTTP/1.1 417 Expectation Failed\r\n"},
     {429, "HTTP/1.1 429 Too Many Requests\r\n"},
     {431, "HTTP/1.1 431 Request Header Fields Too Large\r\n"},
+    {500, "HTTP/1.1 500 Internal Server Error\r\n"},
     {501, "HTTP/1.1 501 Not Implemented\r\n"},
+    {502, "HTTP/1.1 502 Bad Gateway\r\n"},
     {503, "HTTP/1.1 503 Service Unavailable\r\n"},
+    {504, "HTTP/1.1 504 Gateway Timeout\r\n"},
     {505, "HTTP/1.1 505 HTTP Version Not Supported\r\n"},
-    {500, "HTTP/1.1 500 Internal Server Error\r\n"}, /* and for any other */
 };
 
-static const char *status_line(int status) {
-  const struct status_line *last = status_lines + sizeof status_lines / sizeof status_lines[0] - 1;
-  const struct status_line *s = status_lines;
-  while (s < last && s->status != status)
+/* One that has no line here is a plugin's: its number says it all. */
+static void add_status_line(struct buf *out, int status) {
+  const struct status_line *s = status_lines,
+                           *end = s + sizeof status_lines / sizeof status_lines[0];
+  while (s < end && s->status != status)
     s++;
-  return s->line;
+  if (s < end)
+    buf_text(out, s->line);
+  else
+    buf_format(out, "HTTP/1.1 %d \r\n", status);
 }
 
 static void add_consul_headers(const struct exchange *x, struct buf *out) {
@@ -58,14 +67,15 @@ static void add_consul_headers(const struct exchange *x, struct buf *out) {
                                  : "X-Consul-Effective-Consistency: leader\r\n");
 }
 
-void answer_bytes(struct exchange *x, int status, const char *type, const char *body,
-                  size_t length) {
+/* All but how long the body is. False: no memory, and nothing was added. */
+static bool add_head(struct exchange *x, int status, const char *type, size_t room) {
   struct buf *out = x->out;
+  const char *more = x->more_headers ? x->more_headers : "";
   x->status = status;
   /* All or nothing: half an answer would break those that follow it on the connection. */
-  if (buf_reserve(out, length + HEADERS_BYTES) != 0)
-    return;
-  buf_text(out, status_line(status));
+  if (buf_reserve(out, room + strlen(more) + HEADERS_BYTES) != 0)
+    return false;
+  add_status_line(out, status);
   if (type) {
     buf_text(out, "Content-Type: ");
     buf_text(out, type);
@@ -79,15 +89,60 @@ void answer_bytes(struct exchange *x, int status, const char *type, const char *
     buf_text(out, x->allow);
     buf_add(out, "\r\n", 2);
   }
+  buf_text(out, more);
   if (!x->keep_alive)
     buf_text(out, "Connection: close\r\n");
   else if (x->http10)
     buf_text(out, "Connection: keep-alive\r\n");
-  buf_text(out, "Content-Length: ");
-  buf_integer(out, (int64_t)length);
-  buf_add(out, "\r\n\r\n", 4);
-  if (x->method != HTTP_HEAD)
+  return true;
+}
+
+static bool has_body(const struct exchange *x, int status) {
+  return x->method != HTTP_HEAD && status != 204 && status != 304;
+}
+
+void answer_bytes(struct exchange *x, int status, const char *type, const char *body,
+                  size_t length) {
+  struct buf *out = x->out;
+  if (!add_head(x, status, type, length))
+    return;
+  if (status != 204) {
+    buf_text(out, "Content-Length: ");
+    buf_integer(out, (int64_t)length);
+    buf_add(out, "\r\n", 2);
+  }
+  buf_add(out, "\r\n", 2);
+  if (has_body(x, status))
     buf_add(out, body, length);
+}
+
+/* Whoever asks in HTTP/1.0 knows no chunks: the connection's end is the answer's. */
+void answer_begin(struct exchange *x, int status) {
+  x->keep_alive &= !x->http10;
+  x->streaming = true;
+  if (!add_head(x, status, NULL, 0))
+    return;
+  if (has_body(x, status) && !x->http10)
+    buf_text(x->out, "Transfer-Encoding: chunked\r\n");
+  buf_add(x->out, "\r\n", 2);
+}
+
+void answer_more(struct exchange *x, const char *bytes, size_t length) {
+  struct buf *out = x->out;
+  if (length == 0 || !has_body(x, x->status))
+    return;
+  if (!x->http10)
+    buf_format(out, "%zx\r\n", length);
+  buf_add(out, bytes, length);
+  if (!x->http10)
+    buf_add(out, "\r\n", 2);
+}
+
+void answer_end(struct exchange *x, bool whole) {
+  if (!whole)
+    x->keep_alive = false;
+  else if (has_body(x, x->status) && !x->http10)
+    buf_text(x->out, "0\r\n\r\n");
 }
 
 struct buf *answer_body(struct exchange *x) {

@@ -12,6 +12,11 @@ void answer_bytes(struct exchange *x, int status, const char *type, const char *
 /* A sentence, as text/plain. */
 void answer_text(struct exchange *x, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* A whole answer's head without its length; the body follows in pieces, and its end, which closes
+ * the connection where it is not `whole`. */
+void answer_begin(struct exchange *x, int status);
+void answer_more(struct exchange *x, const char *bytes, size_t length);
+void answer_end(struct exchange *x, bool whole);
 void answer_empty(struct exchange *x, int status);
 /* What a negative errno of the control thread means to an HTTP client; `text` may be NULL. */
 void answer_errno(struct exchange *x, int error, const char *text);

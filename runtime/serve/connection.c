@@ -14,6 +14,7 @@ enum {
   KEPT_BYTES = 65536,      /* what an idle connection's output buffer may hold on to */
   REFUSED_MAX = 256,       /* connections a worker tells that there are too many */
   LINGER_BYTES = 16 << 20, /* read and thrown away after a refusal, at most */
+  HELD_BYTES = 65536, /* read while a plugin answers: what is there to see that the client goes */
 };
 
 struct connection {
@@ -34,6 +35,7 @@ struct connection {
   struct buf writing; /* in `write` */
   uv_write_t write;
   uv_shutdown_t shutdown;
+  struct errand *owed; /* a piece that was taken, whose sender waits for room; NULL: none */
   size_t lingered;
   bool may_operate, refused;
   bool reading;   /* uv_read_start is on */
@@ -45,6 +47,29 @@ struct connection {
 
 static void connection_close(struct connection *c);
 static void connection_advance(struct connection *c);
+
+/* What a plugin answers may take its time: whether anybody still waits for it is watched. */
+static bool is_visit(const struct connection *c) {
+  return c->exchange.errand && c->exchange.errand->kind == ERRAND_VISIT;
+}
+
+/* A piece goes back as what its sender is to know. */
+static void piece_return(struct worker *w, struct errand *piece, enum errand_kind kind) {
+  visit_answer_free(piece->answer);
+  piece->answer = NULL;
+  piece->kind = kind;
+  w->site.ask(&w->site, piece);
+}
+
+/* Its client has gone. Without memory the plugin learns of it by its next piece. */
+static void visit_abandon(struct connection *c) {
+  struct errand *e = c->owed ? c->owed : errand_new(ERRAND_GONE, NULL, NULL, NULL);
+  c->owed = NULL;
+  if (!e)
+    return;
+  e->number = c->exchange.errand->number;
+  piece_return(c->worker, e, ERRAND_GONE);
+}
 
 static struct deadlines *deadlines_of(struct connection *c) {
   return &c->worker->deadlines;
@@ -68,6 +93,8 @@ static void connection_close(struct connection *c) {
   if (c->closed)
     return;
   c->closed = true;
+  if (is_visit(c))
+    visit_abandon(c);
   if (c->exchange.errand)
     c->exchange.errand->connection = NULL; /* its answer goes to nobody */
   deadline_set(deadlines_of(c), &c->deadline, DEADLINE_NONE);
@@ -177,6 +204,7 @@ static void connection_request(struct connection *c) {
   x->target = c->reader.target.data;
   x->target_length = c->reader.target.length;
   x->request_body = &c->reader.body;
+  x->request_headers = &c->reader.headers;
   x->out = &c->out;
   exchange_run(x);
   if (x->errand)
@@ -225,7 +253,8 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer);
 
 /* Reading is on when nothing that came before waits. */
 static void connection_set_reading(struct connection *c) {
-  bool wanted = c->lingering || (!c->ended && !c->finishing && !blocked(c));
+  bool waits = blocked(c) && !(is_visit(c) && c->held.length < HELD_BYTES);
+  bool wanted = c->lingering || (!c->ended && !c->finishing && !waits);
   if (wanted == c->reading)
     return;
   c->reading = wanted;
@@ -251,6 +280,10 @@ static void connection_advance(struct connection *c) {
     }
   } while (used);
   bool sent = c->out.length == 0 && c->writing.length == 0;
+  if (sent && c->owed) {
+    piece_return(c->worker, c->owed, ERRAND_ROOM);
+    c->owed = NULL;
+  }
   if (sent && !c->exchange.errand && (c->finishing || c->ended)) {
     connection_linger(c);
   } else if (!c->lingering) {
@@ -271,7 +304,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer) {
     c->ended = true;
     c->reading = false;
     uv_read_stop(stream);
-    if (n != UV_EOF || c->lingering)
+    if (n != UV_EOF || c->lingering || is_visit(c))
       connection_close(c);
     else
       connection_advance(c);
@@ -307,6 +340,21 @@ void connection_answered(struct errand *e) {
     connection_advance(c);
   }
   errand_free(e);
+}
+
+void connection_piece(struct errand *e) {
+  struct connection *c = e->about->connection;
+  if (!c) {
+    struct worker *w = e->worker;
+    piece_return(w, e, ERRAND_GONE);
+    return;
+  }
+  site_clock(&c->worker->site, uv_now(&c->worker->loop));
+  visit_piece(&c->exchange, e);
+  if (c->owed)
+    errand_free(c->owed); /* one was sent without waiting for room */
+  c->owed = e;
+  connection_advance(c);
 }
 
 void connection_expired(struct deadline *d, enum deadline_kind kind) {

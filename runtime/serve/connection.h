@@ -12,6 +12,7 @@ struct worker;
 void connection_accept(struct listener *l);
 /* The control thread has answered. Frees the errand. */
 void connection_answered(struct errand *e);
+void connection_piece(struct errand *e); /* of an answer that comes in pieces */
 /* Closes what is idle, lets the rest finish its answer. */
 void connections_drain(struct worker *w);
 void connections_close(struct worker *w); /* at once */

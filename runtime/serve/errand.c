@@ -25,5 +25,7 @@ void errand_free(struct errand *e) {
   free(e->id);
   free(e->output);
   free(e->text);
+  free(e->visit);
+  visit_answer_free(e->answer);
   free(e);
 }

@@ -4,6 +4,7 @@
 
 #include "registry/registration.h"
 #include "serve/mailbox.h"
+#include "serve/visit.h"
 
 struct exchange;
 
@@ -18,6 +19,11 @@ enum errand_kind {
   ERRAND_POLICIES,
   ERRAND_RESOLVE,
   ERRAND_OPERATE,
+  ERRAND_VISIT,
+  /* Of a visit that is under way, and answered by nothing: to the worker, to the control thread. */
+  ERRAND_PIECE,
+  ERRAND_ROOM,
+  ERRAND_GONE,
   ERRAND_EXPLAIN,
 };
 
@@ -30,10 +36,14 @@ struct errand {
   struct registration *registration; /* a reference */
   char *id; /* of an instance, a check or a service; or the verb to operate by; owned */
   enum status status;
-  char *output; /* of a check; or what the verb is given; owned */
+  char *output;         /* of a check; or what the verb is given; owned */
+  struct visit *visit;  /* owned */
+  uint64_t number;      /* of a visit, unique: of this errand's, or of the one that it is about */
+  struct errand *about; /* ERRAND_PIECE: the visit's errand, which comes back after it */
   /* the answer */
-  int result; /* 0 or a negative errno */
-  char *text; /* owned; may be NULL */
+  int result;                  /* 0 or a negative errno */
+  char *text;                  /* owned; may be NULL */
+  struct visit_answer *answer; /* owned; of a visit */
   /* Writes the HTTP answer. Worker thread, inside the view. */
   void (*finish)(struct exchange *x, const struct errand *e);
 };

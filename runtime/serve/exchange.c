@@ -140,7 +140,8 @@ void exchange_run(struct exchange *x) {
   x->index = x->content_hash = 0;
   x->known_leader = true;
   x->stale_allowed = x->pretty = false;
-  x->allow = NULL;
+  x->allow = x->more_headers = NULL;
+  x->streaming = false;
   x->root = view_enter(x->site->view, x->site->worker);
   exchange_handle(x);
   view_leave(x->site->view, x->site->worker);
@@ -161,7 +162,7 @@ void exchange_refuse(struct exchange *x, int status, const char *text) {
   x->began_ns = clock_now_ns();
   x->route = NULL;
   x->index = x->content_hash = 0;
-  x->allow = NULL;
+  x->allow = x->more_headers = NULL;
   x->keep_alive = false;
   x->method = HTTP_GET;
   answer_text(x, status, "%s", text);

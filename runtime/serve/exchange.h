@@ -43,6 +43,7 @@ struct exchange {
   const char *target;      /* path and query as they came; not terminated */
   size_t target_length;
   const struct buf *request_body;
+  const struct buf *request_headers; /* "name: value\n" each; kept for what a plugin answers */
   /* while it is handled */
   const struct route *route; /* NULL: none */
   const struct view_root *root;
@@ -56,10 +57,12 @@ struct exchange {
   bool known_leader;     /* false: what is answered is stale */
   bool stale_allowed;    /* the client said ?stale */
   bool pretty;
-  const char *allow; /* the Allow header, when not NULL */
+  const char *allow;        /* the Allow header, when not NULL */
+  const char *more_headers; /* whole lines, when not NULL */
   /* the answer */
   struct buf *out; /* it is appended here, headers and all */
   int status;      /* 0 until it is answered */
+  bool streaming;  /* the head is out, and pieces follow (answer_more) */
 };
 
 /* 0 or -ENOMEM. Counters and pointers are the caller's to fill in before. */

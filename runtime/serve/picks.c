@@ -1,5 +1,7 @@
 #include "serve/picks.h"
 
+#include "vm/picker.h"
+
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -14,23 +16,27 @@ struct held {
   uint32_t hash;
   struct perigee_service *service;
   int64_t told_ns;
+  uint64_t bound; /* the pickers' version when it was last bound to them; 0: never */
   char name[];
 };
 
 struct picks {
   struct perigee *perigee; /* NULL: not open yet */
   char *run_dir;
+  struct pickers *pickers;
   unsigned count, room;
   struct held *newest, *oldest;
   struct held *buckets[BUCKETS];
 };
 
-struct picks *picks_new(const char *run_dir, unsigned room) {
+struct picks *picks_new(const char *run_dir, unsigned room, struct pickers *pickers) {
   struct picks *p = calloc(1, sizeof *p);
   if (!p || !(p->run_dir = strdup(run_dir))) {
     free(p);
+    pickers_free(pickers);
     return NULL;
   }
+  p->pickers = pickers;
   p->room = room;
   return p;
 }
@@ -70,6 +76,11 @@ static void held_close(struct picks *p, struct held **at) {
   free(h);
 }
 
+void picks_end(struct picks *p) {
+  if (p && p->pickers)
+    pickers_end(p->pickers);
+}
+
 void picks_free(struct picks *p) {
   if (!p)
     return;
@@ -77,6 +88,7 @@ void picks_free(struct picks *p) {
     held_close(p, place_of(p, p->oldest->name, p->oldest->hash));
   if (p->perigee)
     perigee_close(p->perigee);
+  pickers_free(p->pickers);
   free(p->run_dir);
   free(p);
 }
@@ -97,6 +109,15 @@ static int held_open(struct picks *p, const char *name, uint32_t hash, struct he
   return 0;
 }
 
+/* The service itself, or a plugin in its balancer's place, as is published now. */
+static void held_bind(struct picks *p, struct held *h) {
+  uint64_t version = p->pickers ? pickers_version(p->pickers) : 0;
+  if (h->bound == version)
+    return;
+  h->bound = version;
+  pickers_bind(p->pickers, h->name, h->service);
+}
+
 int picks_service(struct picks *p, const char *name, struct perigee_service **out) {
   uint32_t hash = hash_of(name);
   struct held *h = *place_of(p, name, hash);
@@ -105,6 +126,7 @@ int picks_service(struct picks *p, const char *name, struct perigee_service **ou
       use_remove(p, h);
       use_add(p, h);
     }
+    held_bind(p, h);
     *out = h->service;
     return 0;
   }
@@ -120,6 +142,7 @@ int picks_service(struct picks *p, const char *name, struct perigee_service **ou
   *at = h;
   use_add(p, h);
   p->count++;
+  held_bind(p, h);
   *out = h->service;
   return 0;
 }

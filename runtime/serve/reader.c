@@ -39,14 +39,32 @@ static void keep(char *kept, unsigned *kept_length, const char *at, size_t lengt
       kept[*kept_length] = (char)tolower((unsigned char)at[i]);
 }
 
+/* Only plugins look at headers, so only their requests' are kept. */
+static void keep_header(struct reader *r, const char *at, size_t length, bool lower) {
+  static const char below[] = "/v1/x/";
+  if (r->target.length < sizeof below - 1 || memcmp(r->target.data, below, sizeof below - 1) != 0)
+    return;
+  size_t begin = r->headers.length;
+  buf_add(&r->headers, at, length);
+  for (size_t i = begin; lower && i < r->headers.length; i++)
+    r->headers.data[i] = (char)tolower((unsigned char)r->headers.data[i]);
+}
+
 static int on_header_field(llhttp_t *p, const char *at, size_t length) {
   struct reader *r = p->data;
+  keep_header(r, at, length, true);
   keep(r->field, &r->field_length, at, length);
   return head_grows(r, length + 4); /* ": " and the line's end */
 }
 
+static int on_header_field_complete(llhttp_t *p) {
+  keep_header(p->data, ": ", 2, false);
+  return 0;
+}
+
 static int on_header_value(llhttp_t *p, const char *at, size_t length) {
   struct reader *r = p->data;
+  keep_header(r, at, length, false);
   keep(r->value, &r->value_length, at, length);
   return head_grows(r, length);
 }
@@ -57,6 +75,9 @@ static bool kept_is(const char *kept, unsigned kept_length, const char *word) {
 
 static int on_header_value_complete(llhttp_t *p) {
   struct reader *r = p->data;
+  keep_header(r, "\n", 1, false);
+  if (r->headers.failed)
+    return refuse(r, 503, "Out of memory.");
   if (kept_is(r->field, r->field_length, "host")) {
     if (r->has_host)
       return refuse(r, 400, "The request has two Host headers.");
@@ -106,6 +127,7 @@ static const llhttp_settings_t settings = {
     .on_message_begin = on_message_begin,
     .on_url = on_url,
     .on_header_field = on_header_field,
+    .on_header_field_complete = on_header_field_complete,
     .on_header_value = on_header_value,
     .on_header_value_complete = on_header_value_complete,
     .on_headers_complete = on_headers_complete,
@@ -122,6 +144,7 @@ void reader_init(struct reader *r, size_t head_limit, size_t body_limit) {
 void reader_free(struct reader *r) {
   buf_free(&r->target);
   buf_free(&r->body);
+  buf_free(&r->headers);
 }
 
 enum reader_phase reader_feed(struct reader *r, const char *bytes, size_t length, size_t *used) {
@@ -150,6 +173,7 @@ void reader_next(struct reader *r) {
   r->has_host = r->expects = r->continue_wanted = false;
   r->field_length = r->value_length = 0;
   buf_clear(&r->target);
+  buf_free(&r->headers);
   if (r->body.capacity > KEPT_BYTES)
     buf_free(&r->body);
   else

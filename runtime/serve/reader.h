@@ -23,6 +23,7 @@ struct reader {
   size_t head_bytes;             /* of this request so far */
   struct buf target;             /* path and query, as they came */
   struct buf body;
+  struct buf headers; /* "name: value\n" each, names in lower case; for /v1/x/ alone */
   bool keep_alive;
   bool has_host;
   bool expects;              /* an Expect header came; `continue_wanted` if it was 100-continue */

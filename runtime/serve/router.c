@@ -45,6 +45,7 @@ static const struct route routes[] = {
     {METHOD_GET, "/v1/status/leader", status_leader_get, AGENT},
     {METHOD_GET, "/v1/status/peers", status_peers_get, AGENT},
 
+    {ANY | METHOD_PATCH, "/v1/x/*", visit_any, 0},
     {METHOD_GET, "/v1/status", status_get, 0},
     {METHOD_GET, "/v1/plugins", plugin_list_get, 0},
     {METHOD_GET, "/v1/explain/*", explain_get, 0},
@@ -84,6 +85,8 @@ static unsigned method_bit(uint8_t method) {
     return METHOD_POST;
   case HTTP_DELETE:
     return METHOD_DELETE;
+  case HTTP_PATCH:
+    return METHOD_PATCH;
   default:
     return 0;
   }

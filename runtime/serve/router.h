@@ -7,7 +7,8 @@ enum {
   METHOD_GET = 1,
   METHOD_PUT = 2,
   METHOD_POST = 4,
-  METHOD_DELETE = 8
+  METHOD_DELETE = 8,
+  METHOD_PATCH = 16
 }; /* GET means HEAD too */
 
 enum {

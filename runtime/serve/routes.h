@@ -47,6 +47,8 @@ void healthz_get(struct exchange *x);
 void readyz_get(struct exchange *x);
 /* route_operate.c */
 void operate_post(struct exchange *x);
+/* visit.c */
+void visit_any(struct exchange *x);
 /* route_absent.c */
 void acl_any(struct exchange *x);
 void absent_any(struct exchange *x);

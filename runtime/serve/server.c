@@ -5,6 +5,7 @@
 #include "serve/listen.h"
 #include "serve/picks.h"
 #include "serve/worker.h"
+#include "vm/picker.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -29,10 +30,11 @@ struct server {
   void *arg;
   struct errand_list {
     struct letter *first, *last;
-  } replied, sealed; /* sealed: a prepare has passed */
-  unsigned asked;    /* errands with the agent; the server's memory stays for their replies */
+  } replied, sealed;     /* sealed: a prepare has passed */
+  struct letter *visits; /* of the asked ones, those that are answered in pieces */
+  unsigned asked;        /* errands with the agent; the server's memory stays for their replies */
   struct counters *counters;
-  char *run_dir, *version, socket_path[300];
+  char *version, socket_path[300];
   uint16_t port;
   struct worker **workers;
   unsigned worker_count, opened, started;
@@ -90,6 +92,59 @@ static void on_reply(void *to, int status, const char *text) {
   uv_idle_start(&s->idle, on_idle);
 }
 
+/* ---- visits ---- */
+
+static struct errand *visit_find(struct server *s, uint64_t number) {
+  struct letter *l = s->visits;
+  while (l && ((struct errand *)l)->number != number)
+    l = l->next;
+  return (struct errand *)l;
+}
+
+static void visit_begin(struct server *s, struct errand *e) {
+  e->letter.next = s->visits;
+  s->visits = &e->letter;
+  s->requests->do_visit(s->arg, e->visit, e);
+}
+
+int server_visit_write(void *to, struct visit_answer *piece) {
+  struct errand *e = to, *p = errand_new(ERRAND_PIECE, NULL, NULL, NULL);
+  struct worker *w = e->worker;
+  if (!p) {
+    visit_answer_free(piece);
+    return -ENOMEM;
+  }
+  p->answer = piece;
+  p->about = e;
+  p->number = e->number;
+  p->worker = w;
+  if (!server_of(e)->closing && mailbox_post(&w->inbox, &p->letter))
+    return 0;
+  errand_free(p);
+  return -EPIPE;
+}
+
+void server_visit_end(void *to, struct visit_answer *answer) {
+  struct errand *e = to;
+  struct letter **link = &server_of(e)->visits;
+  while (*link != &e->letter)
+    link = &(*link)->next;
+  *link = e->letter.next;
+  e->answer = answer;
+  on_reply(e, 0, NULL);
+}
+
+/* Word of a visit, which may have ended meanwhile. */
+static void visit_word(struct server *s, struct errand *word) {
+  struct errand *e = visit_find(s, word->number);
+  bool gone = word->kind == ERRAND_GONE;
+  errand_free(word);
+  if (e && gone)
+    s->requests->do_visit_gone(s->arg, e);
+  else if (e)
+    s->requests->do_visit_room(s->arg, e);
+}
+
 static void on_prepare(uv_prepare_t *prepare) {
   struct server *s = prepare->data;
   struct letter *l;
@@ -129,6 +184,10 @@ static void on_letter(void *arg, struct letter *letter) {
     errand_free(e);
     return;
   }
+  if (e->kind == ERRAND_ROOM || e->kind == ERRAND_GONE) {
+    visit_word(s, e);
+    return;
+  }
   s->asked++;
   const struct server_requests *r = s->requests;
   switch (e->kind) {
@@ -165,6 +224,13 @@ static void on_letter(void *arg, struct letter *letter) {
   case ERRAND_OPERATE:
     r->do_operate(s->arg, e->id, e->output, on_reply, e);
     break;
+  case ERRAND_VISIT:
+    visit_begin(s, e);
+    break;
+  case ERRAND_PIECE: /* only ever to a worker */
+  case ERRAND_ROOM:
+  case ERRAND_GONE:
+    break;
   }
 }
 
@@ -176,7 +242,6 @@ static void server_free_memory(struct server *s) {
   free(s->workers);
   counters_free(s->counters);
   clients_free(s->commons.clients);
-  free(s->run_dir);
   free(s->version);
   free(s);
 }
@@ -294,10 +359,9 @@ static struct server *server_new(const struct server_config *config, struct view
   s->commons.ended = on_worker_ended;
   s->commons.arg = s;
   s->counters = counters_new(s->worker_count);
-  s->run_dir = strdup(config->run_dir);
   s->version = strdup(config->version ? config->version : "");
   s->workers = calloc(s->worker_count, sizeof *s->workers);
-  bool whole = s->commons.clients && s->counters && s->run_dir && s->version && s->workers;
+  bool whole = s->commons.clients && s->counters && s->version && s->workers;
   for (unsigned i = 0; whole && i < s->worker_count; i++)
     whole = (s->workers[i] = calloc(1, sizeof *s->workers[i])) != NULL;
   if (whole)
@@ -306,7 +370,17 @@ static struct server *server_new(const struct server_config *config, struct view
   return NULL;
 }
 
-static int worker_fill(struct server *s, unsigned number) {
+static struct picks *picks_of_worker(const struct server_config *config, struct worker *w,
+                                     unsigned number) {
+  const struct pickers_with with = {
+      .rules = config->pick_rules, .thread = number, .loop = &w->loop, .library = config->library};
+  struct pickers *pickers = config->pick_rules ? pickers_new(&with) : NULL;
+  if (config->pick_rules && !pickers)
+    return NULL;
+  return picks_new(config->run_dir, PICKS_ROOM, pickers);
+}
+
+static int worker_fill(struct server *s, const struct server_config *config, unsigned number) {
   struct worker *w = s->workers[number];
   int r = worker_open(w, &s->commons);
   if (r != 0)
@@ -318,7 +392,7 @@ static int worker_fill(struct server *s, unsigned number) {
   site->counters = counters_of(s->counters, number);
   site->all_counters = s->counters;
   site->all_count = s->worker_count;
-  site->picks = picks_new(s->run_dir, PICKS_ROOM);
+  site->picks = picks_of_worker(config, w, number);
   s->opened++;
   return site->picks ? 0 : -ENOMEM;
 }
@@ -334,7 +408,7 @@ static int sockets_open(struct server *s, const struct server_config *config, st
   int r = 0;
   out->local = -1;
   if (config->http) {
-    r = listen_tcp(config->http, out->tcp, s->worker_count, &s->port, f);
+    r = listen_tcp(config->http, 0, out->tcp, s->worker_count, &s->port, f);
     out->tcp_count = r == 0 ? s->worker_count : 0;
   }
   if (r == 0) {
@@ -361,10 +435,11 @@ static int take(int *fd) {
 }
 
 /* The workers, and what they listen on; then their threads, once nothing more can fail. */
-static int workers_start(struct server *s, struct sockets *sockets) {
+static int workers_start(struct server *s, const struct server_config *config,
+                         struct sockets *sockets) {
   int r = 0;
   for (unsigned i = 0; r == 0 && i < s->worker_count; i++) {
-    r = worker_fill(s, i);
+    r = worker_fill(s, config, i);
     if (r == 0 && i < sockets->tcp_count)
       r = worker_listen(s->workers[i], take(&sockets->tcp[i]), false, false);
   }
@@ -410,7 +485,7 @@ int server_start(uv_loop_t *control, const struct server_config *config, struct 
   }
   turns_start(s);
   view_commit(view);
-  r = workers_start(s, &sockets);
+  r = workers_start(s, config, &sockets);
   if (r != 0) {
     fault_set(f, r, "cannot start the HTTP server's workers: %s.", strerror(-r));
     sockets_close(&sockets);
@@ -421,6 +496,43 @@ int server_start(uv_loop_t *control, const struct server_config *config, struct 
            LOG_S("socket", s->socket_path), LOG_I("workers", s->worker_count));
   *out = s;
   return 0;
+}
+
+/* --- another address --- */
+
+struct server_door {
+  int fds[WORKERS_MAX];
+  unsigned count; /* 0: none */
+  uint16_t port;
+};
+
+int server_door_open(const struct server *s, const char *http, struct server_door **out,
+                     struct fault *f) {
+  struct server_door *door = calloc(1, sizeof *door);
+  if (!door)
+    return fault_set(f, -ENOMEM, "out of memory");
+  int r = http ? listen_tcp(http, s->port, door->fds, s->worker_count, &door->port, f) : 0;
+  if (r != 0) {
+    free(door);
+    return r;
+  }
+  door->count = http ? s->worker_count : 0;
+  *out = door;
+  return 0;
+}
+
+void server_move(struct server *s, struct server_door *door) {
+  for (unsigned i = 0; i < s->worker_count; i++)
+    worker_move(s->workers[i], i < door->count ? door->fds[i] : DOOR_NONE);
+  s->port = door->port;
+  door->count = 0;
+  server_door_close(door);
+}
+
+void server_door_close(struct server_door *door) {
+  for (unsigned i = 0; door && i < door->count; i++)
+    close(door->fds[i]);
+  free(door);
 }
 
 void server_ready(struct server *s, bool ready) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "serve/view.h"
+#include "serve/visit.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -36,6 +37,13 @@ struct server_requests {
   /* A service is asked for: it is watched on demand if need be, and answered when there is
    * something to pick from, or -ENOENT: nobody knows it. */
   void (*do_resolve)(void *arg, const char *service, server_reply reply, void *to);
+  /* A request for a plugin. `v` is valid until it is answered: by server_visit_end, once, then or
+   * later, after any number of server_visit_write. */
+  void (*do_visit)(void *arg, const struct visit *v, void *to);
+  /* What was written has left: there is room for more. */
+  void (*do_visit_room)(void *arg, void *to);
+  /* Nobody waits for its answer any more: it is to be ended soon. */
+  void (*do_visit_gone)(void *arg, void *to);
   /* A JSON object for GET /v1/status. */
   void (*do_status)(void *arg, server_reply reply, void *to);
   /* A JSON list for GET /v1/plugins. */
@@ -46,6 +54,13 @@ struct server_requests {
    * answer, JSON too; -ENOSYS: there is no such verb. */
   void (*do_operate)(void *arg, const char *verb, const char *body, server_reply reply, void *to);
 };
+
+/* Control thread; both take the answer over. A piece, the first with a status: 0, and do_visit_room
+ * or do_visit_gone follows; or -EPIPE: nobody waits for it. */
+int server_visit_write(void *to, struct visit_answer *piece);
+/* A whole answer where nothing was written, else the end of it. NULL: out of memory, or all is
+ * said. */
+void server_visit_end(void *to, struct visit_answer *answer);
 
 /* Zero means the default in brackets. */
 struct server_limits {
@@ -63,6 +78,9 @@ struct server_limits {
 struct server_config {
   const char *http;    /* "127.0.0.1:8500"; NULL = none; port 0 = any free one */
   const char *run_dir; /* for the catalog, and the socket RUN_DIR/perigee.sock (0600) */
+  struct pick_rules
+      *pick_rules;     /* which services plugins pick for; NULL: none. Outlives `stopped` */
+  const char *library; /* the directory that holds lua/, for these plugins */
   unsigned workers;    /* 1 to 64; 0 = the cores there are, at most 4. At most view_new's */
   size_t body_limit;   /* limits.body_bytes by its older name; 0 = see there */
   const char *version; /* perigee's */
@@ -78,7 +96,16 @@ int server_start(uv_loop_t *control, const struct server_config *config, struct 
 /* Stops listening, answers what is in flight (at most 1 s), joins the threads, calls `stopped` on
  * the control thread; the server is gone then. */
 void server_stop(struct server *s, void (*stopped)(void *arg), void *arg);
-void server_ready(struct server *s, bool ready); /* what /readyz says; control thread */
-uint16_t server_port(const struct server *s);    /* the one listened on; 0 = none */
+/* Another address for HTTP, NULL = none: everything that may fail, while the old one is served.
+ * -EBUSY and the like as server_start. */
+struct server_door;
+int server_door_open(const struct server *s, const char *http, struct server_door **out,
+                     struct fault *f);
+/* The workers go over to it: each listens there before it closes what it had. What is connected
+ * stays. Takes it over. */
+void server_move(struct server *s, struct server_door *door);
+void server_door_close(struct server_door *door); /* instead; NULL is fine */
+void server_ready(struct server *s, bool ready);  /* what /readyz says; control thread */
+uint16_t server_port(const struct server *s);     /* the one listened on; 0 = none */
 /* What `workers` means for this configuration value: call it before view_new. */
 unsigned server_workers(unsigned configured);

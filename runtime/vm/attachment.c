@@ -163,6 +163,10 @@ struct plugin *attachment_plugin(const struct attachment *a) {
   return a->plugin;
 }
 
+const struct value *attachment_written(const struct attachment *a) {
+  return a->written;
+}
+
 const struct value *attachment_options(const struct attachment *a) {
   return a->uses[NOW].options;
 }

@@ -6,6 +6,7 @@
 #include "vm/bindings.h"
 #include "vm/inside.h"
 #include "vm/script.h"
+#include "vm/picker.h"
 
 #include <errno.h>
 #include <lauxlib.h>
@@ -15,10 +16,25 @@
  * a lookup, and a plugin that picks ever new names holds on to none. */
 static const char HANDLE[] = "picked service", CACHE[] = "picked services";
 
+/* What the userdata is. */
+struct picked {
+  struct perigee_service *service; /* first: bind_pick.h says so */
+  uint64_t bound;                  /* the pickers' version; 0: the balancer picks */
+};
+
 static int handle_collect(lua_State *L) {
-  struct perigee_service **s = lua_touserdata(L, 1);
-  perigee_service_close(*s);
-  *s = NULL;
+  struct picked *p = lua_touserdata(L, 1);
+  perigee_service_close(p->service);
+  p->service = NULL;
+  return 0;
+}
+
+static int give(struct vm *vm, const char *name, struct picked *p, struct perigee_service **out) {
+  uint64_t version = vm->pickers ? pickers_version(vm->pickers) : 0;
+  if (p->bound != version)
+    pickers_bind(vm->pickers, name, p->service);
+  p->bound = version;
+  *out = p->service;
   return 0;
 }
 
@@ -27,28 +43,26 @@ int picked_service(lua_State *L, const char *name, struct perigee_service **out)
     lua_pushstring(L, name);
     script_tell(L, "service", 1, 0);
   }
+  struct vm *vm = isolate_vm(isolate_of(L));
   lua_getfield(L, LUA_REGISTRYINDEX, CACHE);
   lua_getfield(L, -1, name);
-  struct perigee_service **kept = lua_touserdata(L, -1);
-  if (kept) {
-    *out = *kept;
-    return 0;
-  }
+  struct picked *kept = lua_touserdata(L, -1);
+  if (kept)
+    return give(vm, name, kept, out);
   struct perigee *catalog;
-  int r = vm_catalog(isolate_vm(isolate_of(L)), &catalog);
+  int r = vm_catalog(vm, &catalog);
   if (r != 0)
     return r;
   kept = lua_newuserdata(L, sizeof *kept);
-  *kept = NULL;
+  *kept = (struct picked){0};
   luaL_getmetatable(L, HANDLE);
   lua_setmetatable(L, -2);
-  r = perigee_service_open(catalog, name, kept);
+  r = perigee_service_open(catalog, name, &kept->service);
   if (r != 0)
     return r;
-  *out = *kept;
   lua_pushvalue(L, -1);
   lua_setfield(L, -4, name);
-  return 0;
+  return give(vm, name, kept, out);
 }
 
 const char *pick_reason(int error) {

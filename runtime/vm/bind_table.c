@@ -7,9 +7,10 @@
 #include <lualib.h>
 
 enum { TABLE = 1, LESS = 2 };
+enum { COMPARING = 20 }; /* steps that one comparison is worth */
 
 static bool less(lua_State *L, int a, int b) {
-  turn_poll(L);
+  turn_poll(L, COMPARING);
   if (lua_isnil(L, LESS))
     return lua_lessthan(L, a, b);
   lua_pushvalue(L, LESS);

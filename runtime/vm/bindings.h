@@ -28,9 +28,11 @@ int open_dns(lua_State *L);
 int open_process(lua_State *L);
 int open_fs(lua_State *L);
 void push_module(lua_State *L, const char *name); /* what require(name) gives a plugin; raises */
-int open_require(lua_State *L);         /* sets the global `require` */
+int open_require(lua_State *L);                   /* sets the global `require` */
 int open_registry(lua_State *L);        /* pushes what lua/perigee/registry.lua rounds off */
 int open_pick(lua_State *L);            /* pushes the function */
+int open_listing(lua_State *L);         /* pushes the function */
+int open_names(lua_State *L);           /* pushes the function */
 int open_env(lua_State *L);             /* pushes the function */
 void open_spec(lua_State *L, int host); /* bind_spec.c: adds to the host's table at this index */
 int open_tries(lua_State *L);           /* pushes what lua/perigee/call.lua rounds off */

@@ -5,6 +5,7 @@
 #include "vm/inside.h"
 #include "vm/plugin.h"
 #include "watch/balancer.h"
+#include "watch/stage.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -22,7 +23,7 @@ struct kind {
 static const char *const common[] = {"kind",  "summary", "options", "override", "every",
                                      "ready", "export",  "import",  NULL};
 static const char *const reloading[] = {"ready", "export", "import", NULL}; /* vm/reload.h */
-static const char *const plain[] = {"on", "passive", "sets", NULL};
+static const char *const plain[] = {"on", "passive", "sets", "standin", NULL};
 static const char *const events[] = {"change", "status", "reload", "start", "stop", NULL};
 
 static bool has(lua_State *L, int table, const char *field) {
@@ -64,12 +65,16 @@ static bool route_enough(lua_State *L, int table) {
 
 static const struct kind kinds[] = {
     {"registry",
-     {"open", "close", "register", "renew", "deregister", "list", "watch", "encode", "decode"},
+     {"open", "close", "register", "renew", "attend", "deregister", "list", "watch", "encode",
+      "decode"},
      "watch, list or register",
      registry_enough},
     {"check", {"run", "passive"}, "run, or else passive = true", check_enough},
     {"policy", {"decide"}, "decide", policy_enough},
-    {"balancer", {"plan", "pick", "prepare", "sets"}, "one of plan and pick", balancer_enough},
+    {"balancer",
+     {"plan", "pick", "prepare", "sets", "standin"},
+     "one of plan and pick",
+     balancer_enough},
     {"hook", {"on"}, "on", hook_enough},
     {"route",
      {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"},
@@ -194,6 +199,34 @@ static int read_sets(const struct reader *r, int value) {
   return 0;
 }
 
+/* Who picks where a `pick` cannot: a stage, as in the configuration. */
+static int read_standin(const struct reader *r, int value) {
+  struct fault why;
+  if (!has(r->L, r->table, "pick"))
+    return mistake(r, "standin", "standin is for plugins that pick");
+  if (read_value(r->L, value, &r->plugin->standin, &why) != 0)
+    return mistake(r, "standin", "standin: %.300s", why.text);
+  return 0;
+}
+
+/* What a stage says besides the plugin's own options. */
+static int check_reserved(const struct reader *r, const struct value *options) {
+  static const char *const reserved[] = {"standin", "shadow"};
+  for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
+    if (strcmp(r->kind->name, "balancer") == 0 && value_get(options, reserved[i]))
+      return mistake(r, reserved[i], "options: `%s` is the host's own word in a balancer's stage",
+                     reserved[i]);
+  return 0;
+}
+
+/* A file of that name could never be meant. */
+static int check_name(const struct reader *r) {
+  if (strcmp(r->kind->name, "balancer") == 0 && stage_find(r->plugin->name))
+    return mistake(r, NULL, "%s is a balancer of perigee's own: give the file another name",
+                   r->plugin->name);
+  return 0;
+}
+
 static int check_field(const struct reader *r, const char *name, int value) {
   lua_State *L = r->L;
   const char *known[20];
@@ -214,6 +247,8 @@ static int check_field(const struct reader *r, const char *name, int value) {
                                  : mistake(r, name, "on must be a table of functions");
   if (strcmp(name, "sets") == 0)
     return read_sets(r, value);
+  if (strcmp(name, "standin") == 0)
+    return read_standin(r, value);
   return lua_isboolean(L, value) ? 0 : mistake(r, name, "%s must be true or false", name);
 }
 
@@ -266,9 +301,11 @@ static int read_options(struct reader *r) {
   int code = read_value(r->L, -1, &options, &why);
   if (code != 0)
     return mistake(r, "options", "options: %.300s", why.text);
-  code = schema_new(options, &r->plugin->schema, &why);
+  code = check_reserved(r, options);
+  if (code == 0 && (code = schema_new(options, &r->plugin->schema, &why)) != 0)
+    code = mistake(r, "options", "options: %.300s", why.text);
   value_unref(options);
-  return code == 0 ? 0 : mistake(r, "options", "options: %.300s", why.text);
+  return code;
 }
 
 /* A file of the same kind and name in the library is what ships; to hide it must be meant. */
@@ -298,6 +335,7 @@ int declaration_read(lua_State *L, struct edition *e, const char *source, struct
   int code = read_kind(&r);
   if (!r.kind)
     return code;
+  code = code ? code : check_name(&r);
   code = code ? code : check_fields(&r);
   code = code ? code : read_plain(&r);
   code = code ? code : read_options(&r);

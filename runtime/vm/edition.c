@@ -1,6 +1,7 @@
 /* edition: one version of a plugin's file, loaded into an isolate of its own. */
 #include "base/buf.h"
 #include "base/schema.h"
+#include "base/value.h"
 #include "vm/inside.h"
 #include "vm/plugin.h"
 
@@ -99,7 +100,7 @@ static int load_body(lua_State *L, void *arg) {
   if (e->source_length > 0 && e->source[0] == LUA_SIGNATURE[0])
     return fault_set(l->fault, -EINVAL, "%s: bytecode is refused, a plugin is source", e->path);
   lua_pushfstring(L, "@%s", e->path);
-  if (luaL_loadbufferx(L, e->source, e->source_length, lua_tostring(L, -1), "t") != 0)
+  if (chunk_load(L, e->source, e->source_length, lua_tostring(L, -1)) != 0)
     return lua_error(L);
   isolate_call(L, 0, 1);
   int code = declaration_read(L, e, e->source, l->fault);
@@ -111,14 +112,15 @@ static int load_body(lua_State *L, void *arg) {
 static void edition_free(struct edition *e) {
   isolate_free(e->isolate);
   schema_free(e->schema);
+  value_unref(e->standin);
   free(e->path);
   free(e->summary);
   free(e->source);
   free(e);
 }
 
-int edition_load(struct vm *vm, struct plugin *p, const char *path, const char *source,
-                 const struct isolate_limits *limits, struct edition **out, struct fault *f) {
+static int load(struct vm *vm, struct plugin *p, const char *path, const char *source,
+                const struct isolate_limits *limits, struct edition **out, struct fault *f) {
   struct edition *e = calloc(1, sizeof *e);
   if (!e || !(e->path = strdup(path))) {
     free(e);
@@ -140,6 +142,26 @@ int edition_load(struct vm *vm, struct plugin *p, const char *path, const char *
     *out = e;
   else
     edition_free(e);
+  return code;
+}
+
+/* A balancer that picks is loaded as all who pick will load it: compiled, and without what waits.
+ */
+int edition_load(struct vm *vm, struct plugin *p, const char *path, const char *source,
+                 const struct isolate_limits *limits, struct edition **out, struct fault *f) {
+  struct edition *first = NULL;
+  int code = load(vm, p, path, source, limits, &first, f);
+  if (code != 0)
+    return code;
+  bool picks = strcmp(p->kind, "balancer") == 0 && edition_provides(first, "pick");
+  if (!picks || first->isolate->limits.compiled) {
+    *out = first;
+    return 0;
+  }
+  struct isolate_limits compiled = limits ? *limits : (struct isolate_limits){0};
+  compiled.compiled = true;
+  code = load(vm, p, path, first->source, &compiled, out, f);
+  edition_free(first);
   return code;
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/alarms.h"
 #include "base/fault.h"
+#include "vm/fuel.h"
 #include "vm/isolate.h"
 #include "vm/task.h"
 
@@ -21,6 +22,7 @@ struct turn {
   struct turn *outer;
   volatile sig_atomic_t ticks, allowed; /* of TURN_TICK_NS of this thread's CPU time */
   volatile sig_atomic_t hooked, over;   /* a hook is installed; it is the one that kills */
+  struct fuel *fuel;                    /* NULL: not a compiled isolate */
   bool sliceable, sliced;               /* may give way at a tick; did */
 };
 /* turn_share: what one task has of the CPU between two waits, in slices. */
@@ -40,7 +42,10 @@ bool turn_end(struct turn *turn, struct isolate *iso, struct turn_share *share);
 void turn_aside(struct turn *aside, lua_State *L);
 void turn_resume(const struct turn *aside);
 bool turn_is_over(void);
-void turn_poll(lua_State *L); /* raises where the turn is over: for loops in C that may take long */
+/* Raises where the turn is over: for loops in C that may take long. `steps` is what that took since
+ * the last time, as a compiled isolate counts. */
+void turn_poll(lua_State *L, int32_t steps);
+void turn_name_place(struct isolate *iso, lua_State *L); /* where L is, into iso->where */
 bool turn_is_deep(void); /* so much of the C stack is in use that nothing should nest further */
 
 struct library_chunk {
@@ -48,6 +53,7 @@ struct library_chunk {
   char *source;
   size_t length;
 };
+extern const char *const library_names[]; /* vm.c; NULL ends it */
 
 struct vm {
   uv_loop_t *loop;
@@ -57,8 +63,8 @@ struct vm {
   const struct vm_registry *registry;
   char *run_dir;
   struct perigee *catalog; /* NULL until somebody picks */
+  struct pickers *pickers; /* NULL: balancers alone pick */
   struct library_chunk *library;
-  size_t library_count;
   uv_idle_t idle;       /* runs while `ready` is not empty */
   struct alarms alarms; /* what its tasks wait for: naps, deadlines */
   uv_timer_t timer;     /* of the first of them */
@@ -83,6 +89,7 @@ struct isolate {
   unsigned in_lua; /* plugin code is running: the hard limit holds */
   bool refuse;     /* a killed turn: every allocation fails, which no handler sees */
   bool killed, dead, ending, closing;
+  struct fuel fuel;  /* of a compiled one, this turn's */
   char where[200];   /* where the killed code was */
   char refused[200]; /* grant.c: what was asked for last without being granted */
   unsigned depth;    /* host frames that still use the isolate; freed at 0 when `ending` */
@@ -100,8 +107,17 @@ struct isolate {
   uint64_t log_unreported;
   int ref_body, ref_explain, ref_udata,
       ref_read;      /* functions made once, so that a protected call allocates nothing */
+  int ref_fuel;      /* `fuel` as the plugin's code sees it */
   char callers[250]; /* who called what raised last, for the fault */
 };
+
+/* chunk.c: as luaL_loadbufferx, of source alone, with the checks of fuel.h where the isolate is
+ * compiled. */
+int chunk_load(lua_State *L, const char *text, size_t length, const char *name);
+
+static inline bool fuel_is_spent(const struct isolate *iso) {
+  return iso->limits.compiled && iso->fuel.left < iso->fuel.floor;
+}
 
 /* vm.c: has tasks_run called in the loop's next turn. */
 void vm_wake(struct vm *vm);
@@ -126,12 +142,19 @@ int isolate_explain(struct isolate *iso, lua_State *L, int status, bool killed, 
 /* lua_resume behind the fence, as a turn; *killed: the turn's limit ended it. */
 int isolate_resume(struct isolate *iso, lua_State *L, int arguments, struct turn_share *share,
                    bool *killed);
+/* Calls the function of this reference as a turn: 0, with its one result on top of the stack, or as
+ * isolate_enter. What a pick costs begins here. */
+int isolate_run(struct isolate *iso, int reference, struct fault *f);
 /* lua_call of plugin code from host code that is protected: the plugin's memory limit holds. */
 void isolate_call(lua_State *L, int arguments, int results);
 
 /* Fill a fresh state; run protected. */
 void sandbox_open(lua_State *L); /* sandbox.c */
 void library_open(lua_State *L); /* library.c */
+/* library.c: pushes LuaJIT's ffi, for the host's own code. */
+void library_push_ffi(lua_State *L);
+/* Runs lua/perigee/NAME.lua with the table on top of L as its second argument; protected. */
+void library_run(lua_State *L, const char *name);
 
 /* task.c: beside task.h. A task is counted by references: one while it lives, one for each watch,
  * one for its udata. Its results stay on its stack for as long as it is there. */
@@ -185,7 +208,8 @@ struct edition {
   size_t source_length;
   char hash[65]; /* of the source */
   double every;
-  unsigned changes; /* of a balancer: what its plan may change */
+  struct value *standin; /* NULL: it names none */
+  unsigned changes;      /* of a balancer: what its plan may change */
   struct schema *schema;
   int ref;        /* its table */
   unsigned calls; /* under way */

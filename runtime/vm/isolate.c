@@ -58,7 +58,10 @@ static void name_callers(struct isolate *iso, lua_State *L) {
 
 /* The message handler: allocates nothing, as memory may be what is missing. */
 static int explain_call(lua_State *L) {
-  name_callers(isolate_of(L), L);
+  struct isolate *iso = isolate_of(L);
+  name_callers(iso, L);
+  if (fuel_is_spent(iso) && !iso->where[0])
+    turn_name_place(iso, L);
   return 1;
 }
 
@@ -121,6 +124,34 @@ int isolate_enter(struct isolate *iso, int (*body)(lua_State *L, void *arg), voi
   return e.result;
 }
 
+static int run_function(struct isolate *iso, void *arg) {
+  lua_State *L = iso->L;
+  iso->in_lua = 1;
+  iso->running = NULL;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, iso->ref_explain);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, *(const int *)arg);
+  int status = lua_pcall(L, 0, 1, -2);
+  lua_remove(L, -2);
+  return status;
+}
+
+int isolate_run(struct isolate *iso, int reference, struct fault *f) {
+  if (iso->dead || iso->ending)
+    return fault_set(f, -ECANCELED, "%s: its isolate has ended", iso->name);
+  bool killed;
+  int code = 0;
+  isolate_hold(iso);
+  int top = lua_gettop(iso->L);
+  int status = fence(iso, run_function, &reference, NULL, &killed);
+  if (status != 0 || killed) {
+    code = isolate_explain(iso, iso->L, status, killed, f);
+    if (!iso->dead)
+      lua_settop(iso->L, top);
+  }
+  isolate_release(iso);
+  return code;
+}
+
 static int run_resumption(struct isolate *iso, void *arg) {
   struct resumption *r = arg;
   iso->in_lua = 1;
@@ -149,6 +180,10 @@ int isolate_explain(struct isolate *iso, lua_State *L, int status, bool killed, 
   if (status == STATUS_PANIC)
     return fault_set(f, -EFAULT, "%s: its memory reserve is exhausted: %zu bytes in use", iso->name,
                      iso->memory);
+  if (killed && iso->limits.compiled)
+    return fault_set(f, -ETIME, "killed: took more than %d steps or %d ms, at %s",
+                     (int)iso->limits.steps, (int)(iso->limits.turn_ns / 1000000),
+                     iso->where[0] ? iso->where : "?");
   if (killed)
     return fault_set(f, -ETIME, "killed: ran for more than %d ms without waiting, at %s",
                      (int)(iso->limits.turn_ns / 1000000), iso->where[0] ? iso->where : "?");
@@ -185,8 +220,10 @@ static void limits_default(struct isolate_limits *l) {
     l->memory_hard = 16u << 20;
   if (!l->memory_soft || l->memory_soft > l->memory_hard)
     l->memory_soft = l->memory_hard / 2;
+  if (!l->steps)
+    l->steps = 250 * 1000;
   if (!l->turn_ns)
-    l->turn_ns = 100 * 1000 * 1000;
+    l->turn_ns = (l->compiled ? 10 : 100) * 1000 * 1000;
   if (!l->log_lines_per_s)
     l->log_lines_per_s = 100;
   if (!l->max_tasks)
@@ -217,7 +254,8 @@ int isolate_new(struct vm *vm, const char *name, const struct isolate_limits *li
     return fault_set(f, -ENOMEM, "%s: out of memory", name);
   }
   lua_atpanic(iso->L, on_panic);
-  luaJIT_setmode(iso->L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
+  if (!iso->limits.compiled)
+    luaJIT_setmode(iso->L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
   iso->next = vm->first;
   iso->link = &vm->first;
   if (iso->next)
@@ -272,6 +310,10 @@ void isolate_release(struct isolate *iso) {
     memory_settle(iso);
   if (--iso->depth == 0 && iso->ending)
     isolate_end(iso);
+}
+
+const struct isolate_limits *isolate_limits(const struct isolate *iso) {
+  return &iso->limits;
 }
 
 const char *isolate_name(const struct isolate *iso) {

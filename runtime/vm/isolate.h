@@ -1,6 +1,6 @@
 /* isolate: one Lua VM with one plugin in it, its memory account, its tasks and its handles.
- * Control thread only. Ending an isolate ends its tasks, cancels their operations, closes its
- * handles and gives all its memory back. */
+ * On the thread of its vm: the control thread, or a worker for its own pickers. Ending an isolate
+ * ends its tasks, cancels their operations, closes its handles and gives all its memory back. */
 #pragma once
 
 #include <lua.h>
@@ -16,11 +16,16 @@ struct io;
 struct value;
 struct isolate_limits {
   size_t memory_soft, memory_hard; /* bytes; defaults 8 and 16 MiB. Soft: collect; hard: ERRMEM */
-  int64_t turn_ns; /* CPU time of one run without waiting, then killed; default 100 ms, to 10 ms */
+  int64_t turn_ns; /* CPU time of one run without waiting, then killed; default 100 ms, of compiled
+                      ones 10 ms, which is the least */
   uint32_t log_lines_per_s;  /* default 100 */
   uint32_t max_tasks;        /* default 10,000 */
   uint32_t max_handles;      /* sockets, servers, watchers, streams; default 1,000 */
   const struct value *grant; /* grant.h; a reference is taken. NULL: everything but ffi */
+  /* The JIT is on, and what bounds a turn beside its time is how many steps it takes (fuel.h;
+   * default 250,000: a millisecond of compiled code). Of `perigee` there is what never waits. */
+  bool compiled;
+  int32_t steps;
 };
 
 /* The registry that plugins register in, as its host offers it. Each verb takes a change and
@@ -61,6 +66,10 @@ const struct vm_registry *vm_registry(const struct vm *vm); /* may be NULL */
 struct perigee;
 int vm_catalog(struct vm *vm, struct perigee **out);
 
+/* Who picks in balancers' places for perigee.pick and perigee.call; outlives the plugins. */
+struct pickers;
+void vm_pick_by(struct vm *vm, struct pickers *pickers);
+
 /* What all its isolates hold together: for metrics, and for the specs that look for leaks. */
 struct vm_stats {
   size_t isolates, memory, tasks, handles;
@@ -76,6 +85,7 @@ void isolate_free(struct isolate *iso);
 /* The isolate that `L` belongs to; never NULL in a binding. */
 struct isolate *isolate_of(lua_State *L);
 const char *isolate_name(const struct isolate *iso);
+const struct isolate_limits *isolate_limits(const struct isolate *iso); /* with the defaults */
 struct vm *isolate_vm(const struct isolate *iso);
 /* A task of it has given way in its turn: until that goes on, nothing else of it may run. */
 bool isolate_busy(const struct isolate *iso);

@@ -2,29 +2,26 @@
 #include "vm/bindings.h"
 #include "vm/grant.h"
 #include "vm/inside.h"
+#include "vm/script.h"
+
+#include "base/clock.h"
 
 #include <lauxlib.h>
 #include <lualib.h>
+#include <string.h>
 
+/* What never waits, which all isolates have. */
 static const struct luaL_Reg namespaces[] = {
-    {"json", open_json},
-    {"base64", open_base64},
-    {"url", open_url},
-    {"hash", open_hash},
-    {"log", open_log},
-    {"time", open_time},
-    {"random", open_random},
-    {"sleep", open_sleep},
-    {"http", open_http},
-    {"tcp", open_tcp},
-    {"unix", open_unix},
-    {"dns", open_dns},
-    {"process", open_process},
-    {"fs", open_fs},
-    {"pick", open_pick},
-    {"env", open_env},
-    {NULL, NULL},
+    {"json", open_json}, {"base64", open_base64}, {"url", open_url},       {"hash", open_hash},
+    {"log", open_log},   {"time", open_time},     {"random", open_random}, {NULL, NULL},
 };
+static const struct luaL_Reg waiting_namespaces[] = {
+    {"sleep", open_sleep},       {"http", open_http},       {"tcp", open_tcp}, {"unix", open_unix},
+    {"dns", open_dns},           {"process", open_process}, {"fs", open_fs},   {"pick", open_pick},
+    {"endpoints", open_listing}, {"services", open_names},  {"env", open_env}, {NULL, NULL},
+};
+
+static const char *const waiting_chunks[] = {"task", "instance", "registry", "call", NULL};
 
 static int outermost_call(lua_State *L) {
   lua_pushboolean(L, task_outermost(L));
@@ -45,13 +42,12 @@ static void push_host(lua_State *L) {
   lua_setfield(L, -2, "outermost");
   lua_pushcfunction(L, deep_call);
   lua_setfield(L, -2, "deep");
-  open_registry(L);
-  lua_setfield(L, -2, "registry");
-  open_tries(L);
-  lua_setfield(L, -2, "tries");
 }
 
-static void run_chunk(lua_State *L, const struct library_chunk *chunk, int perigee, int host) {
+static void run_chunk(lua_State *L, const char *name, int perigee, int host) {
+  const struct library_chunk *chunk = isolate_vm(isolate_of(L))->library;
+  while (strcmp(chunk->name, name) != 0)
+    chunk++;
   lua_pushfstring(L, "=perigee/%s.lua", chunk->name);
   if (luaL_loadbufferx(L, chunk->source, chunk->length, lua_tostring(L, -1), "t") != 0)
     lua_error(L);
@@ -61,15 +57,79 @@ static void run_chunk(lua_State *L, const struct library_chunk *chunk, int perig
   lua_pop(L, 1);
 }
 
-void library_open(lua_State *L) {
-  struct vm *vm = isolate_vm(isolate_of(L));
-  lua_newtable(L);
-  int perigee = lua_gettop(L);
-  for (const struct luaL_Reg *n = namespaces; n->name; n++) {
+static void open_namespaces(lua_State *L, const struct luaL_Reg *n, int perigee) {
+  for (; n->name; n++) {
     lua_pushcfunction(L, n->func);
     lua_call(L, 0, 1);
     lua_setfield(L, perigee, n->name);
   }
+}
+
+static void open_scripted(lua_State *L, int perigee, int host) {
+  open_spec(L, host);
+  run_chunk(L, "test", perigee, host);
+  lua_getfield(L, host, "script");
+  lua_setfield(L, LUA_REGISTRYINDEX, "script");
+  lua_getfield(L, host, "spec");
+  lua_setfield(L, LUA_REGISTRYINDEX, "spec");
+}
+
+static void open_waiting(lua_State *L, int perigee, int host) {
+  open_namespaces(L, waiting_namespaces, perigee);
+  open_set(L);
+  open_endpoints(L);
+  open_require(L);
+  open_registry(L);
+  lua_setfield(L, host, "registry");
+  open_tries(L);
+  lua_setfield(L, host, "tries");
+  for (const char *const *name = waiting_chunks; *name; name++)
+    run_chunk(L, *name, perigee, host);
+  lua_getfield(L, host, "instance");
+  lua_setfield(L, LUA_REGISTRYINDEX, "instance");
+  if (scripted(L))
+    open_scripted(L, perigee, host);
+}
+
+/* Opened once a state: opening it again would make all its types anew. */
+void library_push_ffi(lua_State *L) {
+  static const char KEPT[] = "ffi";
+  lua_getfield(L, LUA_REGISTRYINDEX, KEPT);
+  if (!lua_isnil(L, -1))
+    return;
+  lua_pop(L, 1);
+  lua_pushcfunction(L, luaopen_ffi);
+  lua_call(L, 0, 1);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, LUA_REGISTRYINDEX, KEPT);
+}
+
+void library_run(lua_State *L, const char *name) {
+  lua_pushnil(L);
+  run_chunk(L, name, lua_gettop(L), lua_gettop(L) - 1);
+  lua_pop(L, 1);
+}
+
+/* The counter is in the isolate, which is where it is for as long as its state. */
+static void open_compiled(lua_State *L, int perigee, int host) {
+  struct isolate *iso = isolate_of(L);
+  library_push_ffi(L);
+  lua_setfield(L, host, "ffi");
+  lua_pushliteral(L, FUEL_CDEF);
+  lua_setfield(L, host, "fuel_type");
+  lua_pushlightuserdata(L, &iso->fuel);
+  lua_setfield(L, host, "fuel");
+  lua_pushlightuserdata(L, (void *)(uintptr_t)clock_random_unit);
+  lua_setfield(L, host, "random");
+  run_chunk(L, "fuel", perigee, host);
+  lua_getfield(L, host, "counter");
+  iso->ref_fuel = luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+void library_open(lua_State *L) {
+  lua_newtable(L);
+  int perigee = lua_gettop(L);
+  open_namespaces(L, namespaces, perigee);
   open_pack(L);
   lua_pushnil(L);
   while (lua_next(L, -2)) {
@@ -83,28 +143,20 @@ void library_open(lua_State *L) {
   lua_setfield(L, perigee, "bit");
   lua_pushnil(L);
   lua_setglobal(L, "bit");
+  push_host(L);
+  int host = lua_gettop(L);
+  run_chunk(L, "depth", perigee, host);
+  run_chunk(L, "coroutine", perigee, host);
+  if (isolate_of(L)->limits.compiled)
+    open_compiled(L, perigee, host);
+  else
+    open_waiting(L, perigee, host);
   if (granted_ffi(L)) {
-    lua_pushcfunction(L, luaopen_ffi);
-    lua_call(L, 0, 1);
+    library_push_ffi(L);
     lua_setglobal(L, "ffi");
   }
   lua_pushnil(L);
   lua_setfield(L, LUA_REGISTRYINDEX, "_LOADED"); /* what luaopen_* left there */
-  open_set(L);
-  open_endpoints(L);
-  open_require(L);
-  push_host(L);
-  int host = lua_gettop(L);
-  if (vm->scripted)
-    open_spec(L, host);
-  for (size_t i = 0; i < vm->library_count; i++)
-    run_chunk(L, &vm->library[i], perigee, host);
-  lua_getfield(L, host, "instance");
-  lua_setfield(L, LUA_REGISTRYINDEX, "instance");
-  lua_getfield(L, host, "script");
-  lua_setfield(L, LUA_REGISTRYINDEX, "script");
-  lua_getfield(L, host, "spec");
-  lua_setfield(L, LUA_REGISTRYINDEX, "spec");
   lua_pushvalue(L, perigee);
   lua_setglobal(L, "perigee");
   lua_settop(L, 0);

@@ -259,7 +259,7 @@ static bool match_class(struct pattern_match *m, const char **s, const char **p)
 
 static const char *match(struct pattern_match *m, const char *s, const char *p) {
   if (++m->steps % STEPS == 0)
-    turn_poll(m->L);
+    turn_poll(m->L, STEPS);
   if (++m->depth > DEPTH_MAX)
     luaL_error(m->L, "pattern too complex");
   bool more = true;

@@ -82,6 +82,10 @@ unsigned plugin_changes(const struct plugin *p) {
   return p->editions[NOW]->changes;
 }
 
+const struct value *plugin_standin(const struct plugin *p) {
+  return p->editions[NOW]->standin;
+}
+
 double plugin_every(const struct plugin *p) {
   return p->editions[NOW]->every;
 }

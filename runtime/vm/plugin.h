@@ -37,6 +37,9 @@ const char *plugin_summary(const struct plugin *p);
 /* What a balancer's `plan` may change: PLAN_WEIGHT and so on (watch/balancer.h); all of it unless
  * the plugin says otherwise by `sets`. */
 unsigned plugin_changes(const struct plugin *p);
+/* A balancer's `standin`, as it is written: who picks where its `pick` cannot. NULL: it names none.
+ * Until its next reload. */
+const struct value *plugin_standin(const struct plugin *p);
 /* Until its next reload: a reference into it is given back before (attachment_follow). */
 struct isolate *plugin_isolate(const struct plugin *p);
 double plugin_every(const struct plugin *p); /* seconds; 0: the plugin does not say */
@@ -52,6 +55,9 @@ void attachment_free(struct attachment *a); /* ends its calls first, with -ECANC
 struct plugin *attachment_plugin(const struct attachment *a);
 /* The options as checked, with defaults; the attachment's, until its plugin's next reload. */
 const struct value *attachment_options(const struct attachment *a);
+
+/* As they were given, NULL: none. */
+const struct value *attachment_written(const struct attachment *a);
 
 /* For owners that hold more of the plugin's isolate than an attachment: what `open` returned, or
  * what a call's outcome became. Neither function may free attachments of the plugin. */

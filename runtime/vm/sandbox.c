@@ -30,7 +30,7 @@ static int load_call(lua_State *L) {
   if (length > LOAD_MAX)
     return push_error(L, -E2BIG, "load: %d bytes of source, at most %d", (int)length, LOAD_MAX);
   int environment = !lua_isnone(L, 4);
-  if (luaL_loadbufferx(L, text, length, name, "t") != 0) {
+  if (chunk_load(L, text, length, name) != 0) {
     lua_pushnil(L);
     lua_insert(L, -2);
     return 2;
@@ -79,6 +79,8 @@ static void drop(lua_State *L, const char *table, const char *const *names) {
 }
 
 void sandbox_open(lua_State *L) {
+  if (isolate_of(L)->limits.compiled)
+    open_one(L, luaopen_jit, LUA_JITLIBNAME); /* which turns it on */
   open_one(L, luaopen_base, "");
   open_one(L, luaopen_table, LUA_TABLIBNAME);
   open_one(L, luaopen_string, LUA_STRLIBNAME);

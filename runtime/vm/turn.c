@@ -20,10 +20,9 @@
  * skips xpcall's handlers (which LuaJIT runs with hooks disabled). A hook lost to a race with the
  * collector's saving of hook flags is installed again by the next tick.
  *
- * Only for states whose JIT engine is off: compiled code looks at no hook. C functions are not
- * interrupted: those that can take long look at turn_is_over themselves (pattern.c, bind_table.c,
- * border.c, bind_json.c), or
- * take no more than a bounded size. */
+ * Compiled code looks at no hook: it has fuel (fuel.h), which the same tick takes away. C functions
+ * are not interrupted: those that can take long look at turn_is_over themselves (pattern.c,
+ * bind_table.c, border.c, bind_json.c), or take no more than a bounded size. */
 #include "vm/inside.h"
 
 #include <errno.h>
@@ -46,7 +45,7 @@ enum { SLICE_INSTRUCTIONS = 1000 };        /* between two attempts to give way *
 enum { STACK_MAX = 1 << 20 };              /* bytes of the C stack; the system gives 8 MiB */
 static _Thread_local uintptr_t stack_base; /* where the outermost turn began */
 
-static void name_place(struct isolate *iso, lua_State *L) {
+void turn_name_place(struct isolate *iso, lua_State *L) {
   lua_Debug at;
   iso->where[0] = '\0';
   for (int level = 0; lua_getstack(L, level, &at) && lua_getinfo(L, "Sl", &at); level++) {
@@ -60,7 +59,7 @@ static void name_place(struct isolate *iso, lua_State *L) {
 static void turn_kill(lua_State *L) {
   struct isolate *iso = isolate_of(L);
   if (!iso->killed)
-    name_place(iso, L);
+    turn_name_place(iso, L);
   iso->killed = true;
   lua_gc(L, LUA_GCSTOP, 0); /* a collection must not start on the way to the failing allocation */
   iso->refuse = true;
@@ -91,6 +90,8 @@ static void on_tick(int number, siginfo_t *info, void *unused) {
   turn->ticks += 1 + info->si_overrun;
   if (turn->ticks > turn->allowed) {
     turn->over = turn->hooked = 1;
+    if (turn->fuel)
+      turn->fuel->floor = INT32_MAX;
     lua_sethook(turn->L, kill_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
   } else if (turn->sliceable) {
     turn->hooked = 1;
@@ -102,8 +103,11 @@ bool turn_is_over(void) {
   return innermost && innermost->over;
 }
 
-void turn_poll(lua_State *L) {
-  if (turn_is_over())
+void turn_poll(lua_State *L, int32_t steps) {
+  struct fuel *fuel = innermost ? innermost->fuel : NULL;
+  if (fuel)
+    fuel->left -= steps;
+  if (turn_is_over() || (fuel && fuel->left < fuel->floor))
     turn_kill(L);
 }
 
@@ -133,7 +137,12 @@ void turn_begin(struct turn *turn, struct isolate *iso, const struct turn_share 
   *turn = (struct turn){.L = iso->L,
                         .outer = innermost,
                         .allowed = ticks > 0 ? (int)ticks : 0,
-                        .sliceable = share != NULL};
+                        .sliceable = share != NULL && !iso->limits.compiled};
+  if (iso->limits.compiled) {
+    iso->fuel = (struct fuel){.left = iso->limits.steps};
+    iso->where[0] = '\0';
+    turn->fuel = &iso->fuel;
+  }
   iso->turns++;
   if (!innermost)
     stack_base = (uintptr_t)__builtin_frame_address(0);
@@ -152,7 +161,8 @@ bool turn_end(struct turn *turn, struct isolate *iso, struct turn_share *share) 
     share->sliced = turn->sliced;
     share->spent = turn->sliced ? share->spent + turn->ticks : 0;
   }
-  bool killed = turn->over && iso->killed; /* a turn inside a killed one leaves it killed */
+  /* A turn inside a killed one leaves it killed. */
+  bool killed = (turn->over && iso->killed) || fuel_is_spent(iso);
   if (killed) {
     iso->killed = iso->refuse = false;
     iso->kills++;

@@ -11,9 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* In this order; the last is a scripted vm's only. */
-static const char *const library_names[] = {"depth",    "coroutine", "task", "instance",
-                                            "registry", "call",      "test"};
+const char *const library_names[] = {"depth", "coroutine", "task", "instance", "registry",
+                                     "call",  "fuel",      "view", "test",     NULL};
 
 static int library_read(const char *directory, const char *name, struct library_chunk *chunk,
                         struct fault *f) {
@@ -35,7 +34,7 @@ static int library_read(const char *directory, const char *name, struct library_
 }
 
 static void library_free(struct vm *vm) {
-  for (size_t i = 0; vm->library && i < vm->library_count; i++)
+  for (size_t i = 0; vm->library && library_names[i]; i++)
     free(vm->library[i].source);
   free(vm->library);
   free(vm->directory);
@@ -43,11 +42,11 @@ static void library_free(struct vm *vm) {
 }
 
 static int library_load(struct vm *vm, const char *directory, struct fault *f) {
-  vm->library_count = sizeof library_names / sizeof *library_names - (vm->scripted ? 0 : 1);
-  vm->library = calloc(vm->library_count, sizeof *vm->library);
+  size_t count = sizeof library_names / sizeof *library_names;
+  vm->library = calloc(count, sizeof *vm->library);
   if (!vm->library)
     return fault_set(f, -ENOMEM, "out of memory");
-  for (size_t i = 0; i < vm->library_count; i++) {
+  for (size_t i = 0; library_names[i]; i++) {
     int code = library_read(directory, library_names[i], &vm->library[i], f);
     if (code != 0)
       return code;
@@ -131,6 +130,10 @@ int vm_catalog(struct vm *vm, struct perigee **out) {
   int r = vm->catalog ? 0 : vm->run_dir ? perigee_open(&vm->catalog, vm->run_dir) : -ENOENT;
   *out = vm->catalog;
   return r;
+}
+
+void vm_pick_by(struct vm *vm, struct pickers *pickers) {
+  vm->pickers = pickers;
 }
 
 void vm_stats(const struct vm *vm, struct vm_stats *out) {

@@ -55,15 +55,16 @@ static int no_memory(struct fault *f) {
 }
 
 /* Of { "canary", tag = "v2", shadow = true } what is the plugin's: a table, or the plain value that
- * stands for its main option; NULL: nothing. */
-static int plan_options(const struct value *written, struct value **out, struct fault *f) {
+ * stands for its main option; NULL: nothing. `ours` is not the plugin's. */
+static int plugin_options(const struct value *written, const char *ours, struct value **out,
+                          struct fault *f) {
   size_t length = value_kind(written) == VALUE_TABLE ? value_length(written) : 1, named = 0;
   struct value *options = value_table();
   int r = options ? 0 : -ENOMEM;
   for (size_t i = 0; r == 0 && i < value_fields(written); i++) {
     const char *key;
     const struct value *v = value_field(written, i, &key);
-    if (strcmp(key, "shadow") == 0)
+    if (strcmp(key, ours) == 0)
       continue;
     r = value_set(options, key, value_ref(v));
     named++;
@@ -96,7 +97,7 @@ static int add_plan(const struct value *written, struct balancer *out, struct fa
   out->plans = more;
   if (shadow && value_kind(shadow) != VALUE_BOOLEAN)
     return fault_set(f, -EINVAL, "%s: shadow is true or false", written_name(written));
-  int r = plan_options(written, &options, f);
+  int r = plugin_options(written, "shadow", &options, f);
   if (r == 0 && (value_append(out->options, options) != 0 ||
                  value_append(out->options, value_ref(written)) != 0))
     r = no_memory(f);
@@ -129,23 +130,58 @@ static const char *conflict(const struct select_balancer *algorithm,
   return NULL;
 }
 
+/* Who picks where the plugin cannot: { "mine", standin = "random" }, or what the plugin says. */
+static int parse_standin(const struct value *written, const struct value *otherwise,
+                         const struct balancer_host *host, struct balancer *out, struct fault *f) {
+  const struct value *own =
+      value_kind(written) == VALUE_TABLE ? value_get(written, "standin") : NULL;
+  const struct value *standin = own ? own : otherwise;
+  if (!standin)
+    return 0;
+  const char *name = written_name(standin);
+  const struct stage *stage = name ? stage_find(name) : NULL;
+  if (!stage || stage_rank(stage) != STAGE_ALGORITHM)
+    return fault_set(f, -EINVAL, "%s: its standin is an algorithm, as in standin = \"p2c\"",
+                     written_name(written));
+  out->algorithm = select_by_name(name)->name;
+  return stage_apply(stage, standin, host, out, f);
+}
+
+static int add_chooser(const struct value *written, const struct balancer_plugin *plugin,
+                       const struct balancer_host *host, struct balancer *out, struct fault *f) {
+  struct value *options = NULL;
+  int r = plugin_options(written, "standin", &options, f);
+  if (r == 0 && (value_append(out->options, options) != 0 ||
+                 value_append(out->options, value_ref(written)) != 0 ||
+                 (plugin->standin && value_append(out->options, value_ref(plugin->standin)) != 0)))
+    r = no_memory(f);
+  if (r != 0)
+    return r;
+  out->chooser = (struct balancer_chooser){written_name(written), options};
+  return parse_standin(written, plugin->standin, host, out, f);
+}
+
 /* A name that is no stage of ours: a plugin's. */
 static int parse_plugin(const struct value *written, bool last, const struct balancer_host *host,
                         int *rank, unsigned *changes, struct balancer *out, struct fault *f) {
   const char *name = written_name(written);
-  unsigned own = 0;
-  int r = host && host->plugin ? host->plugin(host->arg, name, &own, f) : -ENOENT;
+  struct balancer_plugin plugin = {0};
+  int r = host && host->plugin ? host->plugin(host->arg, name, &plugin, f) : -ENOENT;
   if (r == -ENOENT)
     return refuse_name(name, f);
   if (r != 0)
     return r;
+  if (plugin.picks && !last)
+    return fault_set(f, -EINVAL, "%s picks: it comes last, in the place of an algorithm", name);
+  if (plugin.picks)
+    return add_chooser(written, &plugin, host, out, f);
   if (last)
     return fault_set(f, -EINVAL, "%s plans, and chooses nothing by itself: an algorithm comes last",
                      name);
   if (*rank > STAGE_PLAN)
     return misplaced(name, f);
   *rank = STAGE_PLAN;
-  *changes |= own;
+  *changes |= plugin.changes;
   return add_plan(written, out, f);
 }
 

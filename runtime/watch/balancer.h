@@ -25,8 +25,15 @@ struct balancer_plan {
   bool shadow;                 /* it only says what it would change */
 };
 
+/* A plugin that picks, where the agent itself does; elsewhere the algorithm is its standin. */
+struct balancer_chooser {
+  const char *name;            /* NULL: there is none */
+  const struct value *options; /* as of balancer_plan */
+};
+
 struct balancer {
   const char *algorithm; /* static; NULL = the default */
+  struct balancer_chooser chooser;
   struct catalog_rules rules;
   struct selection select;
   struct outlier_rules outlier; /* interval_ns 0: no detection */
@@ -39,12 +46,19 @@ struct balancer {
 /* What a plan may change. */
 enum { PLAN_WEIGHT = 1, PLAN_TIER = 2, PLAN_DROP = 4, PLAN_ALL = 7 };
 
+/* What a balancer's plugin does: it plans, or it picks. */
+struct balancer_plugin {
+  unsigned changes; /* planning: what it may change */
+  bool picks;
+  const struct value *standin; /* picking: what it names itself, as a stage; NULL: the default */
+};
+
 /* Where the agent is, "" or NULL: not known; and which plugins it has. */
 struct balancer_host {
   const char *node, *zone;
-  /* A balancer plugin that plans: 0 and what it may change. -ENOENT: there is none of that name;
-   * else what is wrong with it. NULL: there are no plugins. */
-  int (*plugin)(void *arg, const char *name, unsigned *changes, struct fault *f);
+  /* 0 and what the plugin does. -ENOENT: there is none of that name; else what is wrong with it.
+   * NULL: there are no plugins. */
+  int (*plugin)(void *arg, const char *name, struct balancer_plugin *out, struct fault *f);
   void *arg;
 };
 

@@ -1,7 +1,7 @@
 /* Any bytes as a configuration: the reader of places (tokens as text) and the reader of targets,
  * durations, sizes and addresses. Lua itself is not run: it is not what is tested here. */
 #include "base/text.h"
-#include "config/lexer.h"
+#include "base/lexer.h"
 #include "config/places.h"
 #include "config/target.h"
 

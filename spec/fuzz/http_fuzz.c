@@ -48,7 +48,7 @@ static void site_make(void) {
   view_commit(site.view);
   registration_state_unref(s);
   registration_unref(r);
-  site.picks = picks_new("/nonexistent", 4);
+  site.picks = picks_new("/nonexistent", 4, NULL);
   site.version = "0";
   site.ready = &ready;
   site.counters = counters_new(1);
@@ -79,6 +79,7 @@ static void run(struct reader *r, struct buf *out) {
                        .target = r->target.data,
                        .target_length = r->target.length,
                        .request_body = &r->body,
+                       .request_headers = &r->headers,
                        .out = out};
   buf_clear(out);
   asked = NULL;

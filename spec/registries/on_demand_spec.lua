@@ -26,6 +26,9 @@ describe("an agent", function()
     put(cluster, "cart", "c2", 9002)
     host.expect(agent, "cart", "127.0.0.1:9001 127.0.0.1:9002")
     assert.equal(503, agent:get("/v1/pick/nobody").status) -- known to have no endpoint
+    put(cluster, "till", "t1", 9005)
+    assert.equal("127.0.0.1:9005\n", agent:command("pick", "till").out) -- asked for from the command line
+    assert.equal(3, agent:command("pick", "nobody else").code)
     agent:stop()
   end)
 

@@ -38,6 +38,12 @@ local function metric(agent, name)
   return tonumber(agent:get("/metrics").body:match("\n" .. name .. '{registry="etcd"} (%d+)'))
 end
 
+-- Streams that are open at the first member.
+local function watchers(cluster)
+  local body = perigee.http(cluster.members[1].url .. "/metrics").body
+  return tonumber(body:match("\netcd_debugging_mvcc_watcher_total (%d+)"))
+end
+
 describe("a service that is registered in etcd", function()
   local cluster
 
@@ -105,6 +111,65 @@ describe("a service that is registered in etcd", function()
       return metric(agent, "perigee_registry_lost_total") == 2
     end)
     agent:stop()
+  end)
+
+  it("comes back at once, long before its renewal, when its key is deleted or written over", function()
+    for _, layout in ipairs({ "perigee", "json" }) do
+      local name = layout == "json" and "services/web/w1" or "perigee/web/w1"
+      local config = config_of(cluster)
+      config.registries.etcd.ttl, config.registries.etcd.layout = "300s", layout
+      local agent = host.agent(config)
+      local value = expect_key(cluster, name, true)
+      for _, change in ipairs({ { "del", name }, { "put", name, '{"ID":"somebody"}' } }) do
+        perigee.wait_for("the key to be attended", function()
+          return watchers(cluster) == 1
+        end)
+        cluster:ctl(unpack(change))
+        perigee.wait_for("the value that it had", function()
+          local now = key(cluster, name)
+          return now and cjson.encode(now.id or now.ID) == cjson.encode(value.id or value.ID), agent:log()
+        end, 15)
+      end
+      agent.options.arguments = { "--leave" }
+      agent:stop()
+      agent:start()
+      agent:stop()
+      assert.is_nil(key(cluster, name))
+    end
+  end)
+
+  it("leaves a layout that cannot say its status while it is critical, and says it in the others", function()
+    local port, service = perigee.free_port(), nil
+    local function serve()
+      service = perigee.spawn({ "node", "-e", ("require('net').createServer().listen(%d, '127.0.0.1')"):format(port) })
+    end
+    local function config_for(layout)
+      local config = config_of(cluster)
+      config.registries.etcd.layout = layout
+      config.services.web.port, config.services.web.check = port, { tcp = "127.0.0.1:" .. port, interval = "200ms" }
+      return config
+    end
+    for _, layout in ipairs({ "json", "perigee" }) do
+      local name = layout == "json" and "services/web/w1" or "perigee/web/w1"
+      serve()
+      local agent = host.agent(config_for(layout))
+      expect_key(cluster, name, true)
+      service:kill()
+      perigee.wait_for("the registry to know that it is critical", function()
+        local value = key(cluster, name)
+        return layout == "json" and not value or value and value.status == "critical", agent:log()
+      end, 15)
+      perigee.wait_for("a renewal of what is critical", function()
+        return metric(agent, "perigee_registry_renewals_total") > 2
+      end, 15)
+      serve()
+      perigee.wait_for("it to be passing again", function()
+        local value = key(cluster, name)
+        return value and not value.status, agent:log()
+      end, 15)
+      agent:stop()
+      service:kill()
+    end
   end)
 
   it("is deregistered when the configuration has it no more, also if that changed while the agent was down", function()

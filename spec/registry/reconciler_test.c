@@ -13,6 +13,7 @@ enum { PLACES = 64, TTL = 10 };
 struct place {
   char key[64];
   int lease;
+  int value; /* not 0: somebody else wrote it */
 };
 
 static struct {
@@ -32,6 +33,7 @@ static struct {
   } running[PLACES];
   int running_count;
   bool listing, stopped;
+  struct desired_entry *attended; /* the last that was registered or renewed */
 } t;
 
 static int do_operate(void *arg, struct desired_entry *e, enum operation op,
@@ -52,7 +54,16 @@ static int do_list(void *arg) {
   return 0;
 }
 
-static const struct reconciler_registry played = {do_operate, do_list};
+static void do_attend(void *arg, struct desired_entry *e) {
+  t.attended = e;
+}
+
+static void do_forget(void *arg, struct desired_entry *e) {
+  if (t.attended == e)
+    t.attended = NULL;
+}
+
+static const struct reconciler_registry played = {do_operate, do_list, do_attend, do_forget};
 
 static struct place *place_of(const char *key) {
   for (int i = 0; i < PLACES; i++)
@@ -61,10 +72,11 @@ static struct place *place_of(const char *key) {
   return NULL;
 }
 
-static struct value *lease_value(int id) {
+static struct value *lease_value(int id, int value) {
   struct value *lease = value_table();
   value_set(lease, "id", value_number(id));
   value_set(lease, "ttl", value_number(TTL));
+  value_set(lease, "value", value_number(value));
   return lease;
 }
 
@@ -77,7 +89,8 @@ static void answer_one(struct desired_entry *e, enum operation op, int lease) {
       at = place_of("");
     snprintf(at->key, sizeof at->key, "%s", e->key);
     at->lease = lease && at->lease == lease ? lease : ++t.leases;
-    reconciler_done(t.reconciler, e, 0, NULL, lease_value(at->lease), TTL);
+    at->value = 0;
+    reconciler_done(t.reconciler, e, 0, NULL, lease_value(at->lease, 0), TTL);
   } else if (op == OPERATION_RENEW) {
     reconciler_done(t.reconciler, e, 0, NULL, NULL, at && at->lease == lease ? TTL : 0);
   } else {
@@ -97,7 +110,7 @@ static void answer_list(void) {
     struct value *item = value_table();
     value_set(item, "service", value_text(t.places[i].key, (size_t)(slash - t.places[i].key)));
     value_set(item, "id", value_text(slash + 1, strlen(slash + 1)));
-    value_set(item, "lease", lease_value(t.places[i].lease));
+    value_set(item, "lease", lease_value(t.places[i].lease, t.places[i].value));
     value_append(list, item);
   }
   reconciler_listed(t.reconciler, t.lists ? t.status : -ENOTSUP, "played", list);
@@ -252,6 +265,34 @@ static void an_audit_finds_what_renewals_do_not(void **state) {
   assert_non_null(place_of("web/a"));
 }
 
+static void an_audit_mends_what_somebody_wrote_over(void **state) {
+  want("web", "a", STATUS_PASSING);
+  pass(5);
+  place_of("web/a")->value = 7; /* the lease is the same, so that renewals see nothing */
+  pass(20);
+  assert_int_equal(place_of("web/a")->value, 7);
+  pass(125);
+  assert_int_equal(place_of("web/a")->value, 0);
+  assert_int_equal(stats().lost, 1);
+}
+
+static void what_is_doubted_is_mended_at_once_and_then_not_so_often(void **state) {
+  want("web", "a", STATUS_PASSING);
+  settle();
+  for (int i = 0; i < 2; i++) {
+    *place_of("web/a") = (struct place){0};
+    assert_non_null(t.attended);
+    reconciler_doubt(t.reconciler, t.attended);
+    settle();
+    assert_true((place_of("web/a") != NULL) == (i == 0)); /* somebody may go on deleting it */
+  }
+  pass(5.25);
+  assert_non_null(place_of("web/a"));
+  reconciler_unwant(t.reconciler, "web", "a");
+  settle();
+  assert_null(t.attended);
+}
+
 static void a_registry_that_cannot_list_is_not_asked_again(void **state) {
   t.lists = false;
   want("web", "a", STATUS_PASSING);
@@ -323,6 +364,8 @@ int main(void) {
       TEST(failures_back_off_and_end_soon_after_the_outage),
       TEST(orphans_go_and_others_stay),
       TEST(an_audit_finds_what_renewals_do_not),
+      TEST(an_audit_mends_what_somebody_wrote_over),
+      TEST(what_is_doubted_is_mended_at_once_and_then_not_so_often),
       TEST(a_registry_that_cannot_list_is_not_asked_again),
       TEST(the_next_agent_takes_the_lease_up),
       TEST(before_its_checks_speak_nothing_changes),

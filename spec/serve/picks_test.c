@@ -22,7 +22,7 @@ static int close_rig(void **state) {
 
 static void the_least_recently_used_goes(void **state) {
   struct rig *rig = *state;
-  struct picks *p = picks_new(rig->dir, 3);
+  struct picks *p = picks_new(rig->dir, 3, NULL);
   struct perigee_service *first, *s;
   assert_int_equal(picks_service(p, "s0", &first), 0);
   for (int round = 0; round < 50; round++) {
@@ -46,7 +46,7 @@ static void the_least_recently_used_goes(void **state) {
 
 static void a_run_directory_without_a_catalog(void **state) {
   (void)state;
-  struct picks *p = picks_new("/nonexistent", 3);
+  struct picks *p = picks_new("/nonexistent", 3, NULL);
   struct perigee_service *s;
   assert_int_equal(picks_service(p, "web", &s), -ENOENT);
   assert_int_equal(picks_count(p), 0);

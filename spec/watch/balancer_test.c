@@ -17,13 +17,16 @@
 
 #include <cmocka.h>
 
-/* There are the plugins canary, which sets weights, and first, which sets tiers, and a broken one.
- */
-static int plugin_of(void *arg, const char *name, unsigned *changes, struct fault *f) {
-  *changes = strcmp(name, "first") == 0 ? PLAN_TIER : PLAN_WEIGHT;
+/* There are the plugins canary, which sets weights, first, which sets tiers, mine, which picks, and
+ * a broken one. */
+static int plugin_of(void *arg, const char *name, struct balancer_plugin *out, struct fault *f) {
+  *out = (struct balancer_plugin){
+      .changes = strcmp(name, "first") == 0 ? PLAN_TIER : PLAN_WEIGHT,
+      .picks = strcmp(name, "mine") == 0,
+  };
   if (strcmp(name, "broken") == 0)
     return fault_set(f, -EFAULT, "broken.lua:3: no");
-  return strcmp(name, "canary") == 0 || strcmp(name, "first") == 0 ? 0 : -ENOENT;
+  return out->picks || strcmp(name, "canary") == 0 || strcmp(name, "first") == 0 ? 0 : -ENOENT;
 }
 
 static const struct balancer_host host = {"host-17", "eu-1a", plugin_of, NULL};
@@ -201,6 +204,35 @@ static void plugins_among_the_stages(void **state) {
   assert_string_equal(f.text, "broken.lua:3: no");
 }
 
+static void a_plugin_in_an_algorithms_place(void **state) {
+  struct balancer b = parsed("'mine'");
+  assert_string_equal(b.chooser.name, "mine");
+  assert_int_equal(value_fields(b.chooser.options), 0);
+  assert_null(b.algorithm); /* the default */
+  balancer_end(&b);
+  b = parsed("{ 'mine', standin = 'random', n = 3 }");
+  assert_string_equal(b.algorithm, "random");
+  assert_int_equal(value_fields(b.chooser.options), 1); /* standin is the host's */
+  assert_true(value_as_number(value_get(b.chooser.options, "n"), 0) == 3);
+  balancer_end(&b);
+  b = parsed("{ 'canary', { 'subset', 3 }, { 'mine', 'v2', standin = { 'least_request', 5 } } }");
+  assert_int_equal(b.plan_count, 1);
+  assert_string_equal(value_as_text(b.chooser.options, ""), "v2"); /* its main option */
+  assert_int_equal(b.rules.choices, 5);
+  balancer_end(&b);
+  b = parsed("'random'");
+  assert_null(b.chooser.name);
+  balancer_end(&b);
+  refused("{ 'mine', 'p2c' }", "mine picks: it comes last");
+  refused("{ 'mine', standin = 'canary' }", "mine: its standin is an algorithm");
+  refused("{ 'mine', standin = 'zone' }", "mine: its standin is an algorithm");
+  refused("{ 'mine', standin = 3 }", "mine: its standin is an algorithm");
+  refused("{ 'mine', standin = { 'least_request', 99 } }", "choices");
+  refused("{ { 'mine', 'v2', n = 3 } }", "its options have names");
+  refused("{ 'canary', { 'mine', standin = 'random' } }", "cannot honour the weights");
+  refused("{ 'zone', { 'mine', standin = 'maglev' } }", "maglev: with zone");
+}
+
 static void selections(void **state) {
   struct instance *in =
       instance_new(&(struct instance_draft){.id = "a",
@@ -236,11 +268,9 @@ static void selections(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(every_algorithm_by_its_name),
-      cmocka_unit_test(stages_in_one_line),
-      cmocka_unit_test(what_cannot_work_is_refused),
-      cmocka_unit_test(plugins_among_the_stages),
-      cmocka_unit_test(selections),
+      cmocka_unit_test(every_algorithm_by_its_name),     cmocka_unit_test(stages_in_one_line),
+      cmocka_unit_test(what_cannot_work_is_refused),     cmocka_unit_test(plugins_among_the_stages),
+      cmocka_unit_test(a_plugin_in_an_algorithms_place), cmocka_unit_test(selections),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

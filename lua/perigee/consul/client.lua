@@ -33,7 +33,8 @@ function Client:request(method, path, query, body, whole)
       headers = options.token and { ["X-Consul-Token"] = options.token },
     })
     if not response then
-      return nil, url .. ": " .. message, code == "ENOENT" and "EHOSTUNREACH" or code -- a name, not a service
+      -- of a name, not of a service; by this host's own rules, not by Consul's
+      return nil, url .. ": " .. message, ({ ENOENT = "EHOSTUNREACH", EACCES = "EPERM" })[code] or code
     elseif response.status ~= 200 then
       local text = ("Consul said %d: %s"):format(response.status, response.body:sub(1, 300))
       return nil, text, codes[response.status] or "HTTP_" .. response.status

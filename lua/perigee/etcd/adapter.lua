@@ -17,6 +17,10 @@ local options = {
   password = { "secret", optional = true },
   prefix = { "string", optional = true, about = "before every key; each layout has its own" },
   timeout = { "duration", "3s", min = "100ms", about = "for one request to one member" },
+  critical = {
+    "choice", optional = true, of = { "withdraw", "keep" },
+    about = "what becomes of a critical instance: withdrawn, unless the layout can say its status",
+  },
   audit = { "duration", "30s", min = "100ms", about = "how often a silent stream is doubted" },
   page = { "integer", 500, min = 1, about = "keys in one answer" },
   tls = {
@@ -46,28 +50,29 @@ local function register(conn, instance, wanted)
     return nil, "this layout is only read", "ENOTSUP"
   end
   local key, value = conn.layout.encode(conn.prefix, instance, wanted.owner)
-  local held, message, code = lease.register(conn.etcd, key, value, wanted)
-  if held then
-    held.owner = wanted.owner
+  local critical = conn.options.critical or (conn.layout.statuses and "keep") or "withdraw"
+  if instance.status == "critical" and critical == "withdraw" then
+    perigee.log.info("critical, and withdrawn until it is not", { service = instance.service, id = instance.id })
+    return lease.withdraw(conn.etcd, key, wanted)
   end
-  return held, message, code
+  return lease.register(conn.etcd, key, value, wanted)
 end
 
 -- What `owner` has registered, in any service: { service, id, lease }. Only perigee's own layout says whose
--- an entry is.
-local function list(conn, owner)
-  local found = {}
+-- an entry is; in another one it is what is `held` and still there.
+local function list(conn, owner, held)
   if conn.layout ~= layouts.perigee then
-    return nil, "this layout does not say whose an entry is", "ENOTSUP"
+    return lease.present(conn.etcd, held)
+  end
+  local found = {}
+  for _, one in ipairs(held) do
+    found[#found + 1] = one.lease.withdrawn and one
   end
   local all = watch.new(conn.etcd, conn.prefix, gateway.range_end(conn.prefix), nil, conn.options)
   local ok, message, code = all:pages(function(kv)
     local it = perigee.json.decode(perigee.base64.decode(kv.value or ""))
     if type(it) == "table" and it.owner == owner then
-      found[#found + 1] = {
-        service = it.service, id = it.id,
-        lease = { id = kv.lease, key = perigee.base64.decode(kv.key), owner = owner },
-      }
+      found[#found + 1] = { service = it.service, id = it.id, lease = lease.of(kv, owner) }
     end
   end)
   return ok and found or nil, message, code
@@ -98,8 +103,9 @@ local function plugin(own, default)
   for name, form in pairs(options) do
     own.options[name] = own.options[name] or form
   end
-  local layout = own.decode and { encode = own.encode, decode = own.decode, prefix = own.prefix, range = own.range }
-  own.prefix, own.range = nil, nil
+  local layout = own.decode
+    and { encode = own.encode, decode = own.decode, prefix = own.prefix, range = own.range, statuses = own.statuses }
+  own.prefix, own.range, own.statuses = nil, nil, nil
   if not layout then
     own.options.layout = { "choice", default or "perigee", of = { "perigee", "json", "go-zero", "grpc" } }
   end
@@ -114,6 +120,9 @@ local function plugin(own, default)
   own.register = register
   own.renew = function(conn, held)
     return lease.renew(conn.etcd, held)
+  end
+  own.attend = function(conn, held)
+    return lease.attend(conn.etcd, held)
   end
   own.deregister = function(conn, held)
     return lease.deregister(conn.etcd, held)

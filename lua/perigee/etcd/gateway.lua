@@ -53,8 +53,8 @@ function Gateway:ask(url, path, request, stream)
     timeout = self.timeout, connect_timeout = self.timeout,
     headers = self.token and { Authorization = self.token },
   })
-  if not response then
-    return nil, url .. ": " .. message, code == "ENOENT" and "EHOSTUNREACH" or code -- a name, not a key
+  if not response then -- of a name, not of a key; by this host's own rules, not by etcd's
+    return nil, url .. ": " .. message, ({ ENOENT = "EHOSTUNREACH", EACCES = "EPERM" })[code] or code
   end
   if stream and response.status == 200 then
     return response

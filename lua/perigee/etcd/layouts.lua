@@ -3,6 +3,7 @@
 --   prefix                               before every key, unless the configuration says another
 --   range(prefix, service)               the keys of a service: a prefix, or a key and an end
 --   encode(prefix, instance, owner)      the key and the value of an instance
+--   statuses                             the value says whether it is critical: such an instance may stay
 --   decode(key, value, service, prefix)  the instance, or nil when the key is none; whose it is
 local json = perigee.json
 
@@ -48,6 +49,7 @@ end
 -- perigee's own: perigee/SERVICE/ID, and everything that an instance has.
 local own = {
   prefix = "perigee/",
+  statuses = true,
 
   range = function(prefix, service)
     return below(prefix, part(service))
@@ -59,6 +61,7 @@ local own = {
       ports = next(instance.ports or {}) and instance.ports, tags = json.array(instance.tags or {}),
       meta = next(instance.meta or {}) and instance.meta, weight = instance.weight,
       zone = instance.zone ~= "" and instance.zone or nil, owner = owner,
+      status = instance.status ~= "passing" and instance.status or nil,
     })
   end,
 

@@ -46,9 +46,10 @@ own.watch = function(conn, target, set, options)
   }
   set:current()
   local lease = keep(conn, instance, options)
-  local listed = own.list(conn, "spec", options) or {}
+  local held = { { service = target.name, id = target.options.id, lease = lease } }
+  local listed = own.list(conn, "spec", held, options) or {}
   local ok = own.deregister(conn, lease, options)
-  local after = own.list(conn, "spec", options) or {}
+  local after = own.list(conn, "spec", {}, options) or {}
   set:replace({ { id = "told", address = ok and "left" or "stayed", port = 100 + 10 * #listed + #after } })
 end
 

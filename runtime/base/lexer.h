@@ -1,5 +1,6 @@
-/* lexer: Lua's tokens, with their lines, for places.c. Reads any bytes; what is no token is a
- * symbol of its own. Internal to config/. */
+/* lexer: Lua's tokens as LuaJIT cuts them, with their lines. Reads any bytes; what is no token is a
+ * symbol of its own. A header line ("#!...") and a byte order mark are skipped, as Lua's loader
+ * does. Pure. */
 #pragma once
 
 #include <stdbool.h>
