@@ -58,7 +58,7 @@ end
 
 -- An instance as plugins are handed it: web-1 of the service "web" at 10.0.0.1:8080, but for what is
 -- given. `status` and `registered` are what a policy sees of it.
-function t:instance(fields)
+function t.instance(_, fields)
   local all = { id = "web-1", address = "10.0.0.1", port = 8080 }
   for name, value in pairs(fields or {}) do
     all[name] = value
@@ -74,7 +74,7 @@ function t:instance(fields)
 end
 
 -- Lets this much time pass: everything that is due meanwhile happens, in its order. "36h", 1.5, "100d".
-function t:advance(duration)
+function t.advance(_, duration)
   perigee.sleep(uses.seconds(host, duration))
 end
 

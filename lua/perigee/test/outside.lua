@@ -280,14 +280,14 @@ local function open(perigee, host, t)
   function script.watch(path)
     local signal, names = host.signal(), {}
     local watcher = {}
-    function watcher:tell(file)
+    function watcher.tell(_, file)
       local name = file == path and file:match("[^/]*$") or file:match("^(.*)/[^/]*$") == path and file:match("[^/]*$")
       if name then
         names[#names + 1] = name
         signal:raise()
       end
     end
-    function watcher:next(timeout)
+    function watcher.next(_, timeout)
       if #names == 0 then
         local _, message, code = nil, nil, nil
         if timeout then
