@@ -488,7 +488,7 @@ int agent_run(struct config *config) {
     uv_run(&a.loop, UV_RUN_DEFAULT);
   end_parts(&a);
   end_loop(&a);
-  config_free(config);
+  config_free(a.config); /* perhaps another one by now */
   return a.exit_code;
 }
 
