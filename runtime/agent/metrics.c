@@ -1,3 +1,4 @@
+#include "agent/consoles.h"
 #include "agent/metrics.h"
 
 #include "agent/choosers.h"
@@ -9,6 +10,7 @@
 #include "agent/parts.h"
 #include "agent/plans.h"
 #include "agent/plugins.h"
+#include "agent/reload.h"
 #include "agent/policies.h"
 #include "agent/registrars.h"
 #include "agent/watches.h"
@@ -238,7 +240,11 @@ void agent_metrics(struct agent *a, struct buf *out) {
   routes_metrics(a->routes, out);
   live_metrics(a, out);
   plugin_metrics(a, out);
+  gauge(out, "perigee_consoles", "Lua states of operators: of eval, and of repl's sessions.",
+        (double)consoles_count(a->consoles));
   choosers_metrics(a->choosers, out);
+  plugins_reload_metrics(a->plugins, out);
+  reload_metrics(a->reload, out);
   lag_metrics(a->lag, out);
 }
 
