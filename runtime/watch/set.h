@@ -115,6 +115,16 @@ bool sets_dirty(const struct sets *all);     /* another flush, now, has somethin
 int64_t sets_due_ns(const struct sets *all); /* clock_now_ns of the first that waits; 0: none */
 size_t sets_count(const struct sets *all);
 
+/* What takes too long for a turn is made on another thread (work.h), when there is somebody to ask:
+ * `begin` gets set_work_run called there, then set_work_over on this thread, and answers 0; else it
+ * is done here and at once. A work outlives its sets, if need be. */
+struct set_work;
+typedef int (*set_work_fn)(void *arg, struct set_work *w);
+void sets_elsewhere(struct sets *all, set_work_fn begin, void *arg);
+void set_work_run(struct set_work *w);       /* any thread */
+void set_work_over(struct set_work *w);      /* ends it */
+size_t sets_working(const struct sets *all); /* how many services wait for theirs */
+
 struct sets_stats {
   uint64_t services, endpoints, passing, warning, critical; /* as last published */
   uint64_t stale, waiting;    /* services that are; that could not be published yet */
