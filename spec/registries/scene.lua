@@ -48,7 +48,7 @@ local function start(options)
   for i, endpoint in ipairs(endpoints) do
     instances[i] = { port = tonumber(endpoint:match("%d+$")), address = address, id = "w" .. i, registry = "etcd" }
   end
-  local scene = setmetatable({ cluster = cluster }, Scene)
+  local scene = setmetatable({ cluster = cluster, endpoints = endpoints }, Scene)
   scene.agent = host.agent({ registries = { etcd = registry }, services = { web = instances } }, options)
   scene.other = host.agent({ registries = { etcd = registry }, watches = { web = "etcd:///web" } }, options)
   host.expect(scene.other, "web", table.concat(endpoints, " "), 40)
