@@ -7,6 +7,7 @@
 #include "agent/parts.h"
 #include "agent/plugins.h"
 #include "agent/plugins_reload.h"
+#include "agent/reload_watch.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/fault.h"
@@ -28,6 +29,7 @@ struct reload {
   struct agent *a;
   uv_timer_t turn; /* what follows a wait, in a turn of its own */
   uv_signal_t hangup;
+  struct reload_watch *files;
   unsigned closing;
   bool busy, stopped;
   bool again; /* asked for meanwhile, by nobody who waits */
@@ -119,6 +121,10 @@ static void tell(struct reload *r, const char *before, bool applied) {
 
 /* ---- the last step: nothing below fails but for want of memory ---- */
 
+static void watch_files(struct reload *r) {
+  reload_watch_configure(r->files, r->a->config->reload_auto ? r->a->config : NULL);
+}
+
 static void apply_config(struct reload *r) {
   struct agent *a = r->a;
   struct config *old = a->config;
@@ -135,6 +141,7 @@ static void apply_config(struct reload *r) {
   r->door = NULL;
   log_set_level(a->config->log_level);
   log_set_json(a->config->log_json);
+  watch_files(r);
   config_free(old);
 }
 
@@ -313,6 +320,10 @@ void reload_begin(struct reload *r, const struct reload_wish *wish, reload_reply
     prepare(r);
 }
 
+static void on_files(void *arg) {
+  reload_begin(arg, &(struct reload_wish){.why = "a file has changed"}, NULL, NULL);
+}
+
 static void on_hangup(uv_signal_t *signal, int number) {
   reload_begin(signal->data, &(struct reload_wish){.why = "SIGHUP"}, NULL, NULL);
 }
@@ -326,6 +337,12 @@ struct reload *reload_new(struct agent *a) {
   uv_signal_init(&a->loop, &r->hangup);
   r->turn.data = r->hangup.data = r;
   r->closing = 2;
+  r->files = reload_watch_new(&a->loop, a->io, a->plugins, on_files, r);
+  if (!r->files) {
+    reload_free(r);
+    return NULL;
+  }
+  watch_files(r);
   uv_signal_start(&r->hangup, on_hangup, SIGHUP);
   return r;
 }
@@ -334,6 +351,7 @@ void reload_stop(struct reload *r) {
   if (!r || r->stopped)
     return;
   r->stopped = true;
+  reload_watch_free(r->files);
   uv_timer_stop(&r->turn);
   if (r->busy)
     answer(r, -ESHUTDOWN, "the agent is stopping");

@@ -2,6 +2,7 @@
  * of `struct turn` that the signal handler of turn.c reads. */
 #pragma once
 
+#include "base/alarms.h"
 #include "base/fault.h"
 #include "vm/fuel.h"
 #include "vm/isolate.h"
@@ -64,8 +65,13 @@ struct vm {
   struct perigee *catalog; /* NULL until somebody picks */
   struct pickers *pickers; /* NULL: balancers alone pick */
   struct library_chunk *library;
-  uv_idle_t idle; /* runs while `ready` is not empty */
-  uint64_t pass;  /* of the queue of ready tasks, counted */
+  uv_idle_t idle;       /* runs while `ready` is not empty */
+  struct alarms alarms; /* what its tasks wait for: naps, deadlines */
+  uv_timer_t timer;     /* of the first of them */
+  unsigned closing;     /* of the two handles: how many are still open */
+  bool scripted;
+  struct spec_bench *bench; /* of the test that runs: bind_spec.c */
+  uint64_t pass;            /* of the queue of ready tasks, counted */
   struct task *ready, **ready_tail;
   size_t isolates, memory;
   struct vm_stats ended; /* counters of isolates that are gone; sums only */
@@ -116,6 +122,14 @@ static inline bool fuel_is_spent(const struct isolate *iso) {
 /* vm.c: has tasks_run called in the loop's next turn. */
 void vm_wake(struct vm *vm);
 
+/* due.c: a time that something waits for, embedded in what waits; `fire` is set by its owner. A
+ * due_stop for each due_start that was 0, whether it fired or not. Nothing is due in less than 1
+ * ms.
+ */
+void due_open(struct vm *vm);
+int due_start(struct vm *vm, struct alarm *a, int64_t ns); /* from now; 0 or -ENOMEM */
+void due_stop(struct vm *vm, struct alarm *a);
+
 /* memory.c */
 void *memory_account(void *isolate, void *p, size_t old_size, size_t new_size);
 void memory_settle(struct isolate *iso); /* after a turn: collects over the soft limit */
@@ -160,6 +174,7 @@ bool task_ended(const struct task *t);
 int task_status(const struct task *t, const char **text);
 lua_State *
 task_stack(const struct task *t); /* of one whose status is 0: all on it are its results */
+int task_push_results(lua_State *L, const struct task *t); /* pushes them; how many */
 struct task *task_running(lua_State *L);
 const char *task_subject(lua_State *L); /* of the running task; NULL: none */
 bool task_can_slice(lua_State *L);      /* may be yielded here by a hook, and resumed as it was */

@@ -172,12 +172,6 @@ int set_replace(struct set *s, struct instance *const *instances, const enum sta
   return set_apply(s, changed);
 }
 
-void set_forget(struct set *s) {
-  rows_replace(&s->rows, NULL, NULL, 0);
-  s->known = s->stale = false;
-  s->stale_since_ns = 0;
-}
-
 int set_balancer(struct set *s, const struct value *balancer, struct fault *f) {
   struct balancer rules;
   if (value_equal(s->balancer, balancer))

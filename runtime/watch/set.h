@@ -78,9 +78,6 @@ int set_status(struct set *s, const char *id, enum status status); /* -ENOENT */
 int set_replace(struct set *s, struct instance *const *instances, const enum status *statuses,
                 size_t count);
 
-/* As if it had just been opened: nothing is known of it. For a source that is another one now. */
-void set_forget(struct set *s);
-
 /* The balancer as in the configuration, see balancer.h. NULL = default. Takes a reference. -EINVAL:
  * what balancer_parse refuses; the old one stays. */
 int set_balancer(struct set *s, const struct value *balancer, struct fault *f);
