@@ -5,9 +5,8 @@ local perigee = require("spec.support.perigee")
 local scenes = require("spec.registries.scene")
 
 local function library()
-  for path in io.popen("ls /usr/lib/*/faketime/libfaketimeMT.so.1 2>/dev/null"):lines() do
-    return path
-  end
+  local listed = perigee.run({ "sh", "-c", "ls /usr/lib/*/faketime/libfaketimeMT.so.1" })
+  return listed.out:match("[^\n]+")
 end
 
 describe("registrations and picks while the wall clock is set", function()
