@@ -54,6 +54,11 @@ struct library_chunk {
 };
 extern const char *const library_names[]; /* vm.c; NULL ends it */
 
+/* Tasks in the order in which they will run. */
+struct task_line {
+  struct task *first, **last;
+};
+
 struct vm {
   uv_loop_t *loop;
   struct io *io;
@@ -64,9 +69,10 @@ struct vm {
   struct perigee *catalog; /* NULL until somebody picks */
   struct pickers *pickers; /* NULL: balancers alone pick */
   struct library_chunk *library;
-  uv_idle_t idle; /* runs while `ready` is not empty */
-  uint64_t pass;  /* of the queue of ready tasks, counted */
-  struct task *ready, **ready_tail;
+  uv_idle_t idle;                /* runs while a line is not empty */
+  uint64_t pass;                 /* of the lines, counted */
+  uint64_t hit;                  /* the last pass in which a turn had a tick */
+  struct task_line ready, later; /* who begins a turn; who has had a slice, or waits behind one */
   size_t isolates, memory;
   struct vm_stats ended; /* counters of isolates that are gone; sums only */
   struct isolate *first;
@@ -89,7 +95,7 @@ struct isolate {
   unsigned depth;    /* host frames that still use the isolate; freed at 0 when `ending` */
   jmp_buf *fence;
   struct task *tasks, *ended, *running;
-  size_t queued;       /* of its tasks in the vm's queue: what is woken goes behind them */
+  size_t queued;       /* of its tasks in the vm's lines: what is woken goes behind them */
   struct task *sliced; /* gave way in its turn: until it goes on, no other task does */
   uint64_t tired;      /* the pass in which it had a tick: its next turn is in a later one */
   unsigned settling;   /* ended tasks are being told of: who that wakes is queued */
@@ -167,7 +173,10 @@ bool task_outermost(lua_State *L);      /* L is the running task itself, not a c
 struct task *task_ref(struct task *t);
 void task_unref(struct task *t);
 void tasks_end(struct isolate *iso);
-void tasks_run(struct vm *vm); /* those that are ready now, each once */
+/* Those that begin a turn now, each; then one after the other of those that have had a slice, until
+ * a tick hits: so that whoever is woken waits for one slice, however many go on and on. */
+void tasks_run(struct vm *vm);
+bool tasks_ready(const struct vm *vm); /* there is something to run */
 
 /* Who wants to know of a task's end. Its owner frees it; `ended` is called once, unwatched. */
 struct task_watch {

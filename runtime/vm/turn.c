@@ -156,7 +156,7 @@ bool turn_end(struct turn *turn, struct isolate *iso, struct turn_share *share) 
   if (turn->hooked)
     lua_sethook(iso->L, NULL, 0, 0);
   if (turn->ticks > 0)
-    iso->tired = iso->vm->pass;
+    iso->tired = iso->vm->hit = iso->vm->pass;
   if (share) {
     share->sliced = turn->sliced;
     share->spent = turn->sliced ? share->spent + turn->ticks : 0;

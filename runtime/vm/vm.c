@@ -57,7 +57,7 @@ static int library_load(struct vm *vm, const char *directory, struct fault *f) {
 static void on_idle(uv_idle_t *idle) {
   struct vm *vm = idle->data;
   tasks_run(vm);
-  if (!vm->ready)
+  if (!tasks_ready(vm))
     uv_idle_stop(idle);
 }
 
@@ -71,7 +71,8 @@ int vm_new(const struct vm_config *config, struct vm **out, struct fault *f) {
     return fault_set(f, -ENOMEM, "out of memory");
   vm->loop = config->loop;
   vm->io = config->io;
-  vm->ready_tail = &vm->ready;
+  vm->ready.last = &vm->ready.first;
+  vm->later.last = &vm->later.first;
   vm->pass = 1; /* an isolate is tired in none */
   vm->directory = strdup(config->library);
   vm->run_dir = config->run_dir ? strdup(config->run_dir) : NULL;
