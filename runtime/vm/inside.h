@@ -72,6 +72,8 @@ struct vm {
   uv_idle_t idle;                /* runs while a line is not empty */
   uint64_t pass;                 /* of the lines, counted */
   uint64_t hit;                  /* the last pass in which a turn had a tick */
+  int hit_ticks;                 /* how many */
+  uv_timer_t rest;               /* active: nobody who has had a slice goes on */
   struct task_line ready, later; /* who begins a turn; who has had a slice, or waits behind one */
   size_t isolates, memory;
   struct vm_stats ended; /* counters of isolates that are gone; sums only */
@@ -121,6 +123,7 @@ static inline bool fuel_is_spent(const struct isolate *iso) {
 
 /* vm.c: has tasks_run called in the loop's next turn. */
 void vm_wake(struct vm *vm);
+void vm_rest(struct vm *vm, int ms); /* the same, that much later; `rest` is active meanwhile */
 
 /* memory.c */
 void *memory_account(void *isolate, void *p, size_t old_size, size_t new_size);
@@ -174,9 +177,11 @@ struct task *task_ref(struct task *t);
 void task_unref(struct task *t);
 void tasks_end(struct isolate *iso);
 /* Those that begin a turn now, each; then one after the other of those that have had a slice, until
- * a tick hits: so that whoever is woken waits for one slice, however many go on and on. */
+ * a tick hits: so that whoever is woken waits for one slice, however many go on and on. Then they
+ * rest for as long as the slice was, so that they have half of the thread, and it is no hog to the
+ * kernel. */
 void tasks_run(struct vm *vm);
-bool tasks_ready(const struct vm *vm); /* there is something to run */
+bool tasks_ready(const struct vm *vm); /* there is something to run now */
 
 /* Who wants to know of a task's end. Its owner frees it; `ended` is called once, unwatched. */
 struct task_watch {

@@ -335,14 +335,21 @@ static void line_run(struct vm *vm, struct task_line *line, bool to_the_end) {
   }
 }
 
+static bool resting(const struct vm *vm) {
+  return uv_is_active((const uv_handle_t *)&vm->rest);
+}
+
 void tasks_run(struct vm *vm) {
   vm->pass++;
   line_run(vm, &vm->ready, true);
-  line_run(vm, &vm->later, false);
+  if (!resting(vm))
+    line_run(vm, &vm->later, false);
+  if (!resting(vm) && vm->hit == vm->pass && vm->later.first)
+    vm_rest(vm, vm->hit_ticks);
 }
 
 bool tasks_ready(const struct vm *vm) {
-  return vm->ready.first || vm->later.first;
+  return vm->ready.first || (vm->later.first && !resting(vm));
 }
 
 struct task *task_spawn(lua_State *L, int arguments, const struct task_start *start) {

@@ -155,8 +155,10 @@ bool turn_end(struct turn *turn, struct isolate *iso, struct turn_share *share) 
   atomic_signal_fence(memory_order_acquire);
   if (turn->hooked)
     lua_sethook(iso->L, NULL, 0, 0);
-  if (turn->ticks > 0)
+  if (turn->ticks > 0) {
     iso->tired = iso->vm->hit = iso->vm->pass;
+    iso->vm->hit_ticks = turn->ticks;
+  }
   if (share) {
     share->sliced = turn->sliced;
     share->spent = turn->sliced ? share->spent + turn->ticks : 0;

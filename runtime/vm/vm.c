@@ -65,6 +65,15 @@ void vm_wake(struct vm *vm) {
   uv_idle_start(&vm->idle, on_idle);
 }
 
+static void on_rested(uv_timer_t *timer) {
+  vm_wake(timer->data);
+}
+
+void vm_rest(struct vm *vm, int ms) {
+  uv_update_time(vm->loop); /* the loop's is from before what was so long */
+  uv_timer_start(&vm->rest, on_rested, (uint64_t)ms, 0);
+}
+
 int vm_new(const struct vm_config *config, struct vm **out, struct fault *f) {
   struct vm *vm = calloc(1, sizeof *vm);
   if (!vm)
@@ -87,25 +96,32 @@ int vm_new(const struct vm_config *config, struct vm **out, struct fault *f) {
     return code;
   }
   vm->host = config->host ? value_ref(config->host) : NULL;
-  vm->idle.data = vm;
+  vm->idle.data = vm->rest.data = vm;
   uv_idle_init(vm->loop, &vm->idle);
+  uv_timer_init(vm->loop, &vm->rest);
   *out = vm;
   return 0;
 }
 
-static void on_closed(uv_handle_t *idle) {
+static void on_idle_closed(uv_handle_t *idle) {
   free(idle->data);
+}
+
+static void on_rest_closed(uv_handle_t *rest) {
+  struct vm *vm = rest->data;
+  uv_close((uv_handle_t *)&vm->idle, on_idle_closed);
 }
 
 void vm_free(struct vm *vm) {
   if (!vm)
     return;
   turn_watch_stop();
-  tasks_run(vm); /* all have ended; the queue lets go of them */
+  uv_timer_stop(&vm->rest);
+  tasks_run(vm); /* all have ended; the lines let go of them */
   library_free(vm);
   perigee_close(vm->catalog);
   value_unref(vm->host);
-  uv_close((uv_handle_t *)&vm->idle, on_closed);
+  uv_close((uv_handle_t *)&vm->rest, on_rest_closed);
 }
 
 uv_loop_t *vm_loop(const struct vm *vm) {
