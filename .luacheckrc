@@ -14,5 +14,6 @@ files["lua/perigee/fuel.lua"] = { globals = { "pcall", "xpcall", "coroutine", "m
 files["lua/perigee/view.lua"] = { self = false } -- one view for all picks
 files["lua/perigee/depth.lua"] = { globals = { "coroutine", "string", "table" } }
 files["examples/**/perigee.lua"] = { read_globals = { "env", "file", "host" } }
+files["examples/**/plugins"] = { read_globals = { "perigee" } }
 files["examples/clients/openresty"] = { globals = { "ngx" } } -- nginx's own
 files["spec/**/*_spec.lua"] = { std = "+busted" }

@@ -157,8 +157,10 @@ sanitize: export SPEC_SLOWER   = 4
 sanitize: ## the same under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(MAKE) --no-print-directory SANITIZE=address,undefined BUILD=build/asan OPT="-O1 -g" test
 
-# The programs that have threads: by what they start, or by saying so.
-THREADED = $(shell grep -lE 'spec: threads|pthread_create|uv_thread_create|store_open|rig\.h' spec/*/*_test.c)
+# What every process of the host links, and the programs that have threads: by what they start, or by
+# saying so.
+THREADED = $(sort $(wildcard spec/catalog/*_test.c spec/select/*_test.c spec/client/*_test.c) \
+  $(shell grep -lE 'spec: threads|pthread_create|uv_thread_create|store_open|rig\.h' spec/*/*_test.c))
 tsan: export TSAN_OPTIONS = halt_on_error=1:second_deadlock_stack=1:suppressions=$(CURDIR)/spec/support/tsan.supp
 tsan: export SPEC_SLOWER  = 6
 tsan: ## the tests that have threads, under ThreadSanitizer

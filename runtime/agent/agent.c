@@ -1,7 +1,9 @@
 #include "agent/agent.h"
 
+#include "agent/builds.h"
 #include "agent/checks.h"
 #include "agent/choosers.h"
+#include "agent/configure.h"
 #include "agent/feedback.h"
 #include "agent/hooks.h"
 #include "agent/inherited.h"
@@ -11,8 +13,10 @@
 #include "agent/parts.h"
 #include "agent/plans.h"
 #include "agent/plugins.h"
+#include "agent/plugins_reload.h"
 #include "agent/policies.h"
 #include "agent/registrars.h"
+#include "agent/reload.h"
 #include "agent/requests.h"
 #include "agent/routes.h"
 #include "agent/watches.h"
@@ -101,7 +105,7 @@ static void become_ready(struct agent *a) {
   static const int64_t patience_us = 3000000;
   if (a->ready || a->stops)
     return;
-  bool loaded = watches_ready(a->watches);
+  bool loaded = watches_ready(a->watches) && sets_working(a->sets) == 0;
   if (!loaded && clock_wall_us() - a->started_us < patience_us)
     return;
   if (!loaded)
@@ -198,6 +202,7 @@ static void on_hooks_stopped(void *arg) {
 static void agent_stop(struct agent *a) {
   if (a->stops++ > 0)
     _exit(130); /* asked twice: at once; the catalog and the store are whole at any moment */
+  reload_stop(a->reload);
   log_info("stopping", LOG_I("registrations", embedded_count(a->embedded)));
   routes_stop(a->routes);
   hooks_stop(a->hooks, a->config->leave_on_stop, on_hooks_stopped, a);
@@ -254,6 +259,8 @@ static int make_parts(struct agent *a) {
     return 1;
   store_each(a->store, "meta", read_version, a);
   a->sets = sets_new(a->catalog, on_published, a);
+  if (a->sets)
+    builds_elsewhere(&a->loop, a->sets);
   a->checks = checks_new(&a->loop, a->plugins);
   a->lag = lag_new(&a->loop);
   a->choosers = choosers_new(&a->loop, a->vm, a->plugins, c->library);
@@ -313,33 +320,18 @@ static int start_serving(struct agent *a) {
   return 0;
 }
 
-/* The plans before all that publishes; then the watches: they say whose sets the registry feeds.
- * Then the store, then the configured services, which replace what the store had under their ids.
- */
+/* What the store holds comes before the configured services, which replace what it had under their
+ * ids. */
 static int apply_configuration(struct agent *a) {
   struct fault f = {0};
-  const struct balancer_host host = plans_host(a->config, a->plugins);
-  if (plans_configure(a->plans, a->config, &f) != 0 ||
-      choosers_configure(a->choosers, a->config, &host, &f) != 0 ||
-      hooks_configure(a->hooks, a->config, &f) != 0 ||
-      routes_configure(a->routes, a->config, &f) != 0 ||
-      watches_configure(a->watches, a->config, &f) != 0)
-    return fail("cannot start", &f);
-  if (registrars_configure(a->registrars, a->config, &f) != 0 ||
-      policies_configure(a->policies, a->config, &f) != 0)
+  if (configure_parts(a, a->config, &f) != 0)
     return fail("cannot start", &f);
   int r = embedded_restore(a->embedded);
   if (r != 0) {
     fault_set(&f, r, "cannot read back %s: %s", a->config->data_dir, strerror(-r));
     return fail("cannot start", &f);
   }
-  r = embedded_configure(a->embedded, a->config->services, a->config->service_count);
-  if (r != 0) {
-    fault_set(&f, r, "cannot register the configured services: %s", strerror(-r));
-    return fail("cannot start", &f);
-  }
-  policies_settle(a->policies);
-  return 0;
+  return configure_services(a, a->config, &f) == 0 ? 0 : fail("cannot start", &f);
 }
 
 /* Before the parts: what end_loop closes must have been made. */
@@ -362,21 +354,10 @@ static void start_handles(struct agent *a) {
   uv_prepare_start(&a->turn, on_turn);
 }
 
-static size_t verify(struct agent *a, struct findings *findings) {
-  const struct balancer_host host = plans_host(a->config, a->plugins);
-  return checks_verify(a->plugins, a->config, findings) +
-         policies_verify(a->plugins, a->config, findings) +
-         plans_verify(a->plugins, a->config, findings) +
-         choosers_verify(a->plugins, a->config, &host, findings) +
-         hooks_verify(a->plugins, a->config, findings) +
-         routes_verify(a->plugins, a->config, findings) +
-         watches_verify(a->plugins, a->config, findings) + plugins_verify(a->plugins, findings);
-}
-
 /* Every finding at once, before anything is touched. */
 static int refuse_findings(struct agent *a) {
   struct findings findings = {0};
-  size_t n = verify(a, &findings);
+  size_t n = configure_verify(a->plugins, a->config, &findings);
   if (n) {
     struct buf text = {0};
     findings_print(&findings, &text);
@@ -403,6 +384,9 @@ static int agent_start(struct agent *a) {
     r = apply_configuration(a);
   if (r != 0)
     return r;
+  a->reload = reload_new(a);
+  if (!a->reload || plugins_attend(a->plugins, &a->loop) != 0)
+    return fail("cannot start", &(struct fault){.text = "out of memory"});
   inherited_end(a->catalog, a->sets);
   announce(a);
   start_handles(a);
@@ -413,6 +397,7 @@ static int agent_start(struct agent *a) {
 /* Ends the parts in the reverse order of their making. What a part still has on the loop (handles
  * that are closing) goes with the last turns. */
 static void end_parts(struct agent *a) {
+  reload_free(a->reload);
   routes_free(a->routes);
   hooks_free(a->hooks);
   policies_free(a->policies);
@@ -503,7 +488,7 @@ int agent_run(struct config *config) {
     uv_run(&a.loop, UV_RUN_DEFAULT);
   end_parts(&a);
   end_loop(&a);
-  config_free(config);
+  config_free(a.config); /* perhaps another one by now */
   return a.exit_code;
 }
 
@@ -511,7 +496,7 @@ int agent_verify(struct config *config, struct findings *findings) {
   struct agent a;
   begin(&a, config);
   int r = make_lua(&a) == 0 ? 0 : -ENOMEM;
-  if (r == 0 && verify(&a, findings) != 0)
+  if (r == 0 && configure_verify(a.plugins, a.config, findings) != 0)
     r = -EINVAL;
   end_parts(&a);
   end_loop(&a);

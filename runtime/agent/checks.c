@@ -240,6 +240,19 @@ size_t checks_verify(struct plugins *plugins, const struct config *config,
   return findings->count - before;
 }
 
+size_t checks_verify_running(const struct checks *all, struct plugins *plugins,
+                             struct findings *findings) {
+  size_t before = findings->count;
+  for (size_t i = 0; i < BUCKETS; i++)
+    for (const struct run *run = all->buckets[i]; run; run = run->next) {
+      struct attachment *a = NULL;
+      if (run->registration->origin != ORIGIN_CONFIGURATION &&
+          attach(plugins, run->check, run->check->id, &a, findings) == 0)
+        attachment_free(a);
+    }
+  return findings->count - before;
+}
+
 void checks_stats(const struct checks *all, struct checks_stats *out) {
   *out = all->stats;
 }

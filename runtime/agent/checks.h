@@ -26,6 +26,10 @@ void checks_stop(struct checks *all, uint64_t handle);
 size_t checks_verify(struct plugins *plugins, const struct config *config,
                      struct findings *findings);
 
+/* The same for the checks that run of what was registered otherwise. */
+size_t checks_verify_running(const struct checks *all, struct plugins *plugins,
+                             struct findings *findings);
+
 struct checks_stats {
   uint64_t running, runs, plugin_faults, timeouts;
 };

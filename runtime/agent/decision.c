@@ -15,6 +15,7 @@ static const char *const names[] = {[VERDICT_NONE] = "undecided",
                                     [VERDICT_HOLD] = "hold",
                                     [VERDICT_WITHDRAW] = "withdraw",
                                     [VERDICT_REFUSE] = "refuse"};
+enum { TEXTS_MAX = 64, TEXT_MAX = 1024 }; /* of tags, and of meta, that one policy adds */
 enum { VERDICTS = sizeof names / sizeof *names };
 
 const char *verdict_name(enum verdict v) {
@@ -88,12 +89,19 @@ int decision_decode(const void *bytes, size_t length, struct decision *out) {
 /* ---- changes ---- */
 
 static int check_texts(const struct value *v, const char *field, bool named, struct fault *f) {
-  bool right = value_kind(v) == VALUE_TABLE && (named ? value_length(v) : value_fields(v)) == 0;
-  for (size_t i = 0; right && i < (named ? value_fields(v) : value_length(v)); i++)
-    right = value_kind(named ? value_field(v, i, NULL) : value_at(v, i)) == VALUE_TEXT;
+  size_t count = named ? value_fields(v) : value_length(v);
+  bool right = value_kind(v) == VALUE_TABLE && (named ? value_length(v) : value_fields(v)) == 0 &&
+               count <= TEXTS_MAX;
+  for (size_t i = 0; right && i < count; i++) {
+    const char *key = "";
+    const struct value *text = named ? value_field(v, i, &key) : value_at(v, i);
+    right = value_kind(text) == VALUE_TEXT && value_text_length(text) <= TEXT_MAX &&
+            strlen(key) <= TEXT_MAX;
+  }
   return right ? 0
-               : fault_set(f, -EINVAL, "changes.%s: expected a %s of strings", field,
-                           named ? "table" : "list");
+               : fault_set(f, -EINVAL,
+                           "changes.%s: expected a %s of at most %d strings of at most %d bytes",
+                           field, named ? "table" : "list", TEXTS_MAX, TEXT_MAX);
 }
 
 static int check_one(const char *field, const struct value *v, struct fault *f) {

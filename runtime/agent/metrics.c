@@ -9,6 +9,7 @@
 #include "agent/parts.h"
 #include "agent/plans.h"
 #include "agent/plugins.h"
+#include "agent/reload.h"
 #include "agent/policies.h"
 #include "agent/registrars.h"
 #include "agent/watches.h"
@@ -239,6 +240,8 @@ void agent_metrics(struct agent *a, struct buf *out) {
   live_metrics(a, out);
   plugin_metrics(a, out);
   choosers_metrics(a->choosers, out);
+  plugins_reload_metrics(a->plugins, out);
+  reload_metrics(a->reload, out);
   lag_metrics(a->lag, out);
 }
 

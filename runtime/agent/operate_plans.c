@@ -122,8 +122,8 @@ void operate_promote(struct agent *a, const char *body, server_reply reply, void
   order_begun(o, json, r, &f);
 }
 
-/* { name }: of a service. */
-void operate_rollback(struct agent *a, const char *body, server_reply reply, void *to) {
+/* { name }: of a service. The verb is in operate_reload.c. */
+void operate_plan_rollback(struct agent *a, const char *body, server_reply reply, void *to) {
   json_t *json;
   int64_t at_us = 0;
   struct fault f = {0};

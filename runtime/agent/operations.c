@@ -9,6 +9,8 @@
 enum { VERBS_MAX = 32 };
 
 static const struct operation operations[] = {
+    {"reload", operate_reload},
+    {"diff", operate_diff},
     {"override", operate_override},
     {"freeze", operate_freeze},
     {"promote", operate_promote},

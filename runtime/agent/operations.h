@@ -18,6 +18,11 @@ struct operation {
 void operate_override(struct agent *a, const char *body, server_reply reply, void *to);
 void operate_freeze(struct agent *a, const char *body, server_reply reply, void *to);
 void operate_promote(struct agent *a, const char *body, server_reply reply, void *to);
+void operate_plan_rollback(struct agent *a, const char *body, server_reply reply, void *to);
+
+/* operate_reload.c */
+void operate_reload(struct agent *a, const char *body, server_reply reply, void *to);
+void operate_diff(struct agent *a, const char *body, server_reply reply, void *to);
 void operate_rollback(struct agent *a, const char *body, server_reply reply, void *to);
 
 /* -ENOSYS to `reply` where there is no such verb, with the nearest that is there. */

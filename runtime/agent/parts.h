@@ -29,6 +29,7 @@ struct agent {
   struct watches *watches;
   struct registrars *registrars;
   struct server *server;
+  struct reload *reload;
   struct lag *lag;
   struct live *live;
   struct feedback *feedback;

@@ -163,11 +163,13 @@ static int decide(struct service_plan *p, const struct plan_question *q, struct 
   return 1;
 }
 
+static bool wants(void *arg, const char *service) {
+  return plans_find(arg, service) != NULL;
+}
+
 static int plan(void *arg, const struct plan_question *q, struct plan_row *out, bool *differs,
                 int64_t *until_ns) {
   struct service_plan *p = plans_find(arg, q->service);
-  if (!p)
-    return 0;
   int r = decide(p, q, out, until_ns);
   if (r < 0)
     return r;
@@ -308,7 +310,7 @@ struct plans *plans_new(const struct plans_with *with) {
     free(expiry);
     return NULL;
   }
-  *all = (struct plans){.with = *with, .planner = {plan, all}, .expiry = expiry};
+  *all = (struct plans){.with = *with, .planner = {wants, plan, all}, .expiry = expiry};
   all->table.key = service_of;
   uv_timer_init(with->loop, expiry);
   expiry->data = all;

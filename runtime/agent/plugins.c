@@ -1,5 +1,6 @@
 #include "agent/plugins.h"
 
+#include "agent/plugins_inside.h"
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/findings.h"
@@ -12,18 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct entry {
-  struct plugin *plugin;
-  struct quarantine quarantine;
-};
-
-struct plugins {
-  struct vm *vm;
-  const struct config *config;
-  struct entry *items;
-  size_t count;
-};
-
 struct plugins *plugins_new(struct vm *vm, const struct config *config) {
   struct plugins *all = calloc(1, sizeof *all);
   if (all)
@@ -31,11 +20,25 @@ struct plugins *plugins_new(struct vm *vm, const struct config *config) {
   return all;
 }
 
+void entry_clear(struct entry *e) {
+  plugin_free(e->plugin);
+  value_unref(e->settings);
+  value_unref(e->next_settings);
+  free(e->good);
+  *e = (struct entry){0};
+}
+
 void plugins_free(struct plugins *all) {
   if (!all)
     return;
   for (size_t i = 0; i < all->count; i++)
-    plugin_free(all->items[i].plugin);
+    entry_clear(&all->items[i]);
+  for (size_t i = 0; i < all->miss_count; i++) {
+    free(all->misses[i].kind);
+    free(all->misses[i].name);
+  }
+  plugins_unattend(all);
+  free(all->misses);
   free(all->items);
   free(all);
 }
@@ -101,8 +104,8 @@ static int grant_of(const struct plugins *all, const char *kind, const char *pat
   return r;
 }
 
-static int plugin_open(struct plugins *all, const char *kind, const char *name, struct plugin **out,
-                       struct fault *f) {
+int plugins_load(const struct plugins *all, const char *kind, const char *name, const char *source,
+                 struct plugin **out, struct fault *f) {
   const struct value *settings = settings_of(all, kind, name);
   const char *given = value_as_text(value_get(settings, "path"), NULL);
   char *path = given ? configured_path(all, given) : NULL;
@@ -118,53 +121,103 @@ static int plugin_open(struct plugins *all, const char *kind, const char *name, 
       .grant = grant,
   };
   if (r == 0)
-    r = plugin_load(all->vm, kind, name, path, &limits, out, f);
+    r = source ? plugin_load_source(all->vm, kind, name, path, source, &limits, out, f)
+               : plugin_load(all->vm, kind, name, path, &limits, out, f);
   value_unref(grant);
   free(path);
   return r;
 }
 
-int plugins_get(struct plugins *all, const char *kind, const char *name, struct plugin **out,
-                struct fault *f) {
+struct entry *plugins_entry(const struct plugins *all, const char *kind, const char *name) {
   for (size_t i = 0; i < all->count; i++) {
     struct plugin *p = all->items[i].plugin;
-    if (strcmp(plugin_kind(p), kind) == 0 && strcmp(plugin_name(p), name) == 0) {
-      *out = p;
-      return 0;
-    }
+    if (strcmp(plugin_kind(p), kind) == 0 && strcmp(plugin_name(p), name) == 0)
+      return &all->items[i];
   }
+  return NULL;
+}
+
+int plugins_add(struct plugins *all, const struct entry *e) {
   struct entry *items = realloc(all->items, (all->count + 1) * sizeof *items);
   if (!items)
-    return fault_set(f, -ENOMEM, "out of memory");
+    return -ENOMEM;
   all->items = items;
-  int r = plugin_open(all, kind, name, out, f);
+  all->items[all->count++] = *e;
+  plugins_observe(all, e->plugin);
+  return 0;
+}
+
+static const struct miss *find_miss(const struct plugins *all, const char *kind, const char *name) {
+  for (size_t i = 0; i < all->miss_count; i++)
+    if (strcmp(all->misses[i].kind, kind) == 0 && strcmp(all->misses[i].name, name) == 0)
+      return &all->misses[i];
+  return NULL;
+}
+
+static void note_miss(struct plugins *all, const char *kind, const char *name,
+                      const struct fault *f) {
+  struct miss m = {strdup(kind), strdup(name), *f};
+  struct miss *misses = realloc(all->misses, (all->miss_count + 1) * sizeof *misses);
+  if (misses)
+    all->misses = misses;
+  if (misses && m.kind && m.name) {
+    misses[all->miss_count++] = m;
+    return;
+  }
+  free(m.kind);
+  free(m.name);
+}
+
+int plugins_get(struct plugins *all, const char *kind, const char *name, struct plugin **out,
+                struct fault *f) {
+  struct entry *known = plugins_entry(all, kind, name);
+  if (known) {
+    *out = known->plugin;
+    return 0;
+  }
+  struct entry e = {0};
+  const struct miss *m = find_miss(all, kind, name);
+  int r = m ? fault_set(f, m->fault.code, "%s", m->fault.text)
+            : plugins_load(all, kind, name, NULL, &e.plugin, f);
+  if (r != 0 && !m && !all->due)
+    note_miss(all, kind, name, f);
   if (r != 0)
     return r;
-  all->items[all->count++] = (struct entry){.plugin = *out};
+  e.settings = value_ref(settings_of(all, kind, name));
+  if (plugins_add(all, &e) != 0) {
+    entry_clear(&e);
+    return fault_set(f, -ENOMEM, "out of memory");
+  }
+  *out = e.plugin;
   log_debug("plugin loaded", LOG_S("kind", kind), LOG_S("plugin", name),
             LOG_S("file", plugin_path(*out)));
   return 0;
 }
 
-static struct quarantine *quarantine_of(struct plugins *all, const struct plugin *p) {
+static struct entry *entry_of(const struct plugins *all, const struct plugin *p) {
   size_t i = 0;
   while (all->items[i].plugin != p)
     i++;
-  return &all->items[i].quarantine;
+  return &all->items[i];
 }
 
 bool plugins_allows(struct plugins *all, const struct plugin *p) {
-  return quarantine_allows(quarantine_of(all, p), clock_now_ns());
+  return quarantine_allows(&entry_of(all, p)->quarantine, clock_now_ns());
 }
 
 bool plugins_holds(struct plugins *all, const struct plugin *p) {
-  const struct quarantine *q = quarantine_of(all, p);
+  const struct quarantine *q = &entry_of(all, p)->quarantine;
   return !q->on_trial && quarantine_holds(q, clock_now_ns());
 }
 
 void plugins_note(struct plugins *all, const struct plugin *p, bool fault) {
-  struct quarantine *q = quarantine_of(all, p);
+  struct entry *e = entry_of(all, p);
+  struct quarantine *q = &e->quarantine;
   bool was = q->until_ns != 0;
+  if (plugin_told_by_old(p))
+    return;
+  if (plugins_try(all, e, fault))
+    return;
   if (quarantine_note(q, fault, clock_now_ns()))
     log_error("plugin keeps failing: it is in quarantine, and what it last said stays",
               LOG_S("kind", plugin_kind(p)), LOG_S("plugin", plugin_name(p)),
@@ -172,6 +225,14 @@ void plugins_note(struct plugins *all, const struct plugin *p, bool fault) {
   else if (was && q->until_ns == 0)
     log_info("plugin is well again", LOG_S("kind", plugin_kind(p)),
              LOG_S("plugin", plugin_name(p)));
+}
+
+const struct plugins_reloads *plugins_reloads(const struct plugins *all, const struct plugin *p) {
+  return &plugins_entry(all, plugin_kind(p), plugin_name(p))->reloads;
+}
+
+bool plugins_on_probation(const struct plugins *all, const struct plugin *p) {
+  return plugins_entry(all, plugin_kind(p), plugin_name(p))->probation.until_ns != 0;
 }
 
 size_t plugins_verify(const struct plugins *all, struct findings *findings) {

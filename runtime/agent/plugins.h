@@ -31,6 +31,14 @@ size_t plugins_verify(const struct plugins *all, struct findings *findings);
 
 void plugins_each(const struct plugins *all,
                   void (*each)(void *arg, struct plugin *p, const struct quarantine *q), void *arg);
+/* What became of the reloads of one. */
+struct plugins_reloads {
+  uint64_t done, failed, gone_back; /* the last: after a probation, or by the operator */
+  char why[300];                    /* the last one failed; "": it did not */
+};
+const struct plugins_reloads *plugins_reloads(const struct plugins *all, const struct plugin *p);
+bool plugins_on_probation(const struct plugins *all, const struct plugin *p);
 /* A JSON list for GET /v1/plugins. */
 struct choosers;
 void plugins_show(const struct plugins *all, const struct choosers *choosers, struct buf *out);
+void plugins_reload_metrics(const struct plugins *all, struct buf *out);

@@ -4,9 +4,14 @@
 #include "base/buf.h"
 #include "base/clock.h"
 
+#include <stddef.h>
+
 static void member_text(struct buf *out, const char *key, const char *text) {
   buf_format(out, ",\"%s\":", key);
-  buf_json_text(out, text);
+  if (text)
+    buf_json_text(out, text);
+  else
+    buf_text(out, "null");
 }
 
 static void member_number(struct buf *out, const char *key, double n) {
@@ -15,27 +20,32 @@ static void member_number(struct buf *out, const char *key, double n) {
 }
 
 struct showing {
-  struct buf *out;
+  const struct plugins *all;
   const struct choosers *choosers;
+  struct buf *out;
 };
+
+static const char *state_of(const struct plugins *all, const struct plugin *p, bool held) {
+  return isolate_dead(plugin_isolate(p)) ? "dead"
+         : held                          ? "quarantined"
+         : plugins_on_probation(all, p)  ? "on probation"
+                                         : "running";
+}
 
 /* What picks hold and what became of them is the workers' isolates', and counts as the plugin's. */
 static void show(void *arg, struct plugin *p, const struct quarantine *q) {
-  const struct showing *showing = arg;
-  struct buf *out = showing->out;
+  const struct showing *to = arg;
+  const struct plugins_reloads *reloads = plugins_reloads(to->all, p);
+  struct buf *out = to->out;
   struct chooser_sums picking;
   struct isolate_stats s;
   int64_t now = clock_now_ns();
-  bool held = quarantine_holds(q, now);
-  bool picks = choosers_sums(showing->choosers, p, &picking);
+  bool picks = choosers_sums(to->choosers, p, &picking);
   isolate_stats(plugin_isolate(p), &s);
   buf_text(out, out->data[out->length - 1] == '[' ? "{\"kind\":" : ",{\"kind\":");
   buf_json_text(out, plugin_kind(p));
   member_text(out, "name", plugin_name(p));
-  member_text(out, "state",
-              isolate_dead(plugin_isolate(p)) ? "dead"
-              : held                          ? "quarantined"
-                                              : "running");
+  member_text(out, "state", state_of(to->all, p, quarantine_holds(q, now)));
   member_text(out, "summary", plugin_summary(p));
   member_text(out, "file", plugin_path(p));
   member_text(out, "hash", plugin_hash(p));
@@ -52,13 +62,53 @@ static void show(void *arg, struct plugin *p, const struct quarantine *q) {
   member_number(out, "quarantines", (double)q->times);
   member_number(out, "quarantined_seconds",
                 now < q->until_ns ? (double)(q->until_ns - now) / 1e9 : 0);
+  member_number(out, "reloads", (double)reloads->done);
+  member_number(out, "reload_failures", (double)reloads->failed);
+  member_number(out, "rollbacks", (double)reloads->gone_back);
+  member_text(out, "reload_error", reloads->why[0] ? reloads->why : NULL);
   buf_char(out, '}');
 }
 
 void plugins_show(const struct plugins *all, const struct choosers *choosers, struct buf *out) {
-  struct showing showing = {out, choosers};
+  struct showing showing = {all, choosers, out};
   buf_char(out, '[');
   if (out->data)
     plugins_each(all, show, &showing);
   buf_char(out, ']');
+}
+
+/* ---- metrics ---- */
+
+static const struct {
+  const char *name, *help;
+  size_t offset;
+} families[] = {
+    {"perigee_plugin_reloads_total", "New versions of it that were taken.",
+     offsetof(struct plugins_reloads, done)},
+    {"perigee_plugin_reload_failures_total", "New versions of it that were refused, or left again.",
+     offsetof(struct plugins_reloads, failed)},
+    {"perigee_plugin_rollbacks_total", "How often a version before was used again.",
+     offsetof(struct plugins_reloads, gone_back)},
+};
+
+struct counting {
+  const struct plugins *all;
+  struct buf *out;
+  size_t family;
+};
+
+static void count(void *arg, struct plugin *p, const struct quarantine *q) {
+  const struct counting *c = arg;
+  const char *reloads = (const char *)plugins_reloads(c->all, p);
+  buf_format(c->out, "%s{kind=\"%s\",plugin=\"%s\"} %llu\n", families[c->family].name,
+             plugin_kind(p), plugin_name(p),
+             (unsigned long long)*(const uint64_t *)(reloads + families[c->family].offset));
+}
+
+void plugins_reload_metrics(const struct plugins *all, struct buf *out) {
+  for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
+    buf_format(out, "# HELP %s %s\n# TYPE %s counter\n", families[i].name, families[i].help,
+               families[i].name);
+    plugins_each(all, count, &(struct counting){all, out, i});
+  }
 }

@@ -141,11 +141,15 @@ static void on_answered(void *arg, const struct call_result *result) {
 /* ---- the calls' arguments ---- */
 
 static void push_wanted(lua_State *L, const struct errand *e) {
-  lua_createtable(L, 0, 2);
+  lua_createtable(L, 0, 3);
   lua_pushnumber(L, e->ttl);
   lua_setfield(L, -2, "ttl");
   lua_pushstring(L, e->registrar->owner);
   lua_setfield(L, -2, "owner");
+  if (e->entry->lease) {
+    push_value(L, e->entry->lease);
+    lua_setfield(L, -2, "before");
+  }
 }
 
 /* What we have there, in the form in which `list` answers. */

@@ -2,7 +2,6 @@
 
 #include "agent/probes.h"
 #include "agent/registries.h"
-#include "agent/watcher.h"
 #include "base/fault.h"
 #include "base/value.h"
 
@@ -26,21 +25,27 @@ static void held(void *arg, const struct instance *in) {
 
 static const struct feed_events events = {.withdrew = withdrew, .held = held};
 
+static void told_by_first(void *arg, const struct set_published *what) {
+  feed_told(((const struct watch *)arg)->feed, 0, what);
+}
+
+static void told_by_second(void *arg, const struct set_published *what) {
+  feed_told(((const struct watch *)arg)->feed, 1, what);
+}
+
 static int start_source(struct watch *w, unsigned i, const struct watch_wish *wish,
                         struct fault *f) {
   const struct watch_parts *p = w->parts;
   struct registry_use use;
-  w->sources[i] = sets_open(p->sources[i], set_service(w->set));
-  if (!w->sources[i])
-    return fault_set(f, -ENOMEM, "out of memory");
-  if (wish->instead)
-    set_forget(w->sources[i]);
   int rc = registries_find(p->config, p->plugins, w->targets[i].registry, &use, f);
   if (rc != 0)
     return rc;
-  w->watchers[i] = watcher_start(p->loop, &use, &w->targets[i], w->sources[i], wish->delay_ms);
+  w->uses[i].told = i == 0 ? told_by_first : told_by_second;
+  w->uses[i].arg = w;
+  rc = source_join(p->sources, &use, wish->targets[i], set_service(w->set), wish->delay_ms,
+                   &w->uses[i], f);
   value_unref(use.options);
-  return w->watchers[i] ? 0 : fault_set(f, -ENOMEM, "out of memory");
+  return rc;
 }
 
 static int start(struct watch *w, const struct watch_wish *wish, struct fault *f) {
@@ -78,30 +83,13 @@ int watch_new(const struct watch_parts *parts, const struct watch_wish *wish, st
   return rc;
 }
 
-void watch_quit(struct watch *w) {
-  for (unsigned i = 0; i < FEED_SOURCES; i++) {
-    if (w->watchers[i])
-      watcher_retire(w->watchers[i], w->parts->retired);
-    if (w->sources[i])
-      set_close(w->sources[i]);
-    w->watchers[i] = NULL;
-    w->sources[i] = NULL;
-  }
-}
-
 void watch_free(struct watch *w) {
-  watch_quit(w);
-  for (unsigned i = 0; i < FEED_SOURCES; i++)
+  for (unsigned i = 0; i < FEED_SOURCES; i++) {
+    source_leave(&w->uses[i]);
     target_clear(&w->targets[i]);
+  }
   feed_free(w->feed);
   if (w->set)
     set_close(w->set);
   free(w);
-}
-
-size_t watch_close(struct watch *w, void (*closed)(void *arg), void *arg) {
-  size_t closing = 0;
-  for (unsigned i = 0; i < FEED_SOURCES; i++)
-    closing += w->watchers[i] && watcher_close(w->watchers[i], closed, arg);
-  return closing;
 }

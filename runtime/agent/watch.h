@@ -1,8 +1,9 @@
-/* watch: one watched service: its targets, each watched by its registry's plugin into a source set
- * of its own, and the feed that makes of them what is published. `embedded:///NAME` follows this
+/* watch: one watched service: its targets, each a source that other watches may share (source.h),
+ * and the feed that makes of them what is published. `embedded:///NAME` follows this
  * agent's own registry and needs none of that. Control thread only. */
 #pragma once
 
+#include "agent/source.h"
 #include "config/target.h"
 #include "watch/feed.h"
 
@@ -15,17 +16,15 @@ struct plugins;
 struct probes;
 struct value;
 struct watch;
-struct watcher;
 
 /* What all watches share; outlives them. */
 struct watch_parts {
   uv_loop_t *loop;
   struct plugins *plugins;
   const struct config *config;
-  struct sets *sets;                  /* what is published */
-  struct sets *sources[FEED_SOURCES]; /* what each target says */
+  struct sets *sets;       /* what is published */
+  struct sources *sources; /* what each target says */
   struct probes *probes;
-  struct watcher **retired; /* that still close */
   bool (*withdrew)(void *arg, const struct instance *in);
   void *arg;
 };
@@ -45,8 +44,7 @@ struct watch {
   struct set *set;
   struct feed *feed; /* NULL: it follows the embedded registry */
   struct target targets[FEED_SOURCES];
-  struct set *sources[FEED_SOURCES];
-  struct watcher *watchers[FEED_SOURCES];
+  struct source_user uses[FEED_SOURCES]; /* of its sources; none: there is no such target */
   bool on_demand;
   int64_t asked_ns; /* on demand: when somebody last wanted it */
   bool changed;     /* its copy is older than what is published */
@@ -56,11 +54,5 @@ struct watch {
 int watch_new(const struct watch_parts *parts, const struct watch_wish *wish, struct watch **out,
               struct fault *f);
 void watch_free(struct watch *w);
-/* Stops asking its sources; what is published stays. For a watch that another one stands in for. */
-void watch_quit(struct watch *w);
-
-/* Lets plugins close their connections: how many will call `closed`, later. */
-size_t watch_close(struct watch *w, void (*closed)(void *arg), void *arg);
-
 /* This agent's own registry; with an authority it is another perigee's, which a plugin watches. */
 bool target_is_embedded(const struct target *t);

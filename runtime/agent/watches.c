@@ -39,29 +39,23 @@ struct watch *watch_find(const struct watches *all, const char *service) {
 
 /* ---- from the sources to the feeds ---- */
 
-static void on_source(struct watches *all, unsigned i, const struct set_published *what) {
-  struct watch *w = watch_find(all, what->service);
-  if (w && w->feed && !what->gone)
-    feed_told(w->feed, i, what);
-}
-
-static void on_first_source(void *arg, const struct set_published *what) {
-  on_source(arg, 0, what);
-}
-
-static void on_second_source(void *arg, const struct set_published *what) {
-  on_source(arg, 1, what);
-}
-
+/* Asked for by the watch of this name, or by one that has the same source. */
 static void on_probed(void *arg, const struct instance *in, bool alive) {
-  struct watch *w = watch_find(arg, in->service);
-  if (w && w->feed && !alive)
-    feed_disprove(w->feed, in->id);
+  const struct watches *all = arg;
+  const struct watch *asker = watch_find(all, in->service);
+  for (size_t i = 0; !alive && i < all->count; i++) {
+    const struct watch *w = all->items[i];
+    bool same = w == asker;
+    for (unsigned k = 0; asker && k < FEED_SOURCES; k++)
+      same |= w->uses[k].source && (w->uses[k].source == asker->uses[0].source ||
+                                    w->uses[k].source == asker->uses[1].source);
+    if (same && w->feed)
+      feed_disprove(w->feed, in->id);
+  }
 }
 
 void watches_flush(struct watches *all) {
-  for (unsigned i = 0; i < FEED_SOURCES; i++)
-    sets_flush(all->parts.sources[i]);
+  sources_flush(&all->sources);
 }
 
 /* ---- its beginning and its end ---- */
@@ -76,11 +70,10 @@ struct watches *watches_new(const struct watches_with *with) {
                                     .sets = with->sets,
                                     .withdrew = with->withdrew,
                                     .arg = with->arg};
-  all->parts.sources[0] = sets_new_apart(on_first_source, all);
-  all->parts.sources[1] = sets_new_apart(on_second_source, all);
+  all->sources.loop = with->loop;
+  all->parts.sources = &all->sources;
   all->parts.probes = probes_new(with->io, on_probed, all);
-  all->parts.retired = &all->retired;
-  if (all->parts.sources[0] && all->parts.sources[1] && all->parts.probes)
+  if (all->parts.probes)
     return all;
   watches_free(all);
   return NULL;
@@ -96,8 +89,7 @@ void watches_close(struct watches *all, void (*closed)(void *arg), void *arg) {
   all->closed = closed;
   all->closed_arg = arg;
   all->closing = 1;
-  for (size_t i = 0; i < all->count; i++)
-    all->closing += watch_close(all->items[i], on_one_closed, all);
+  all->closing += sources_close(&all->sources, on_one_closed, all);
   on_one_closed(all);
 }
 
@@ -108,10 +100,7 @@ void watches_free(struct watches *all) {
   probes_free(all->parts.probes);
   for (size_t i = 0; i < all->count; i++)
     watch_free(all->items[i]);
-  while (all->retired)
-    watcher_end(all->retired);
-  for (unsigned i = 0; i < FEED_SOURCES; i++)
-    sets_free(all->parts.sources[i]);
+  sources_free(&all->sources);
   free(all->items);
   free(all);
 }
@@ -247,7 +236,7 @@ static bool comes_back(const struct watches *all, const struct instance *in) {
       continue;
     for (size_t k = 0; k < value_length(registries); k++)
       for (int t = 0; t < FEED_SOURCES; t++)
-        if (w->watchers[t] &&
+        if (w->uses[t].source &&
             strcmp(value_as_text(value_at(registries, k), ""), w->targets[t].registry) == 0)
           return true;
   }
@@ -301,28 +290,12 @@ void watches_published(struct watches *all, const struct set_published *what) {
   }
 }
 
-static bool source_has(struct set *s, const char *id) {
-  const struct set_row *rows = s ? set_rows(s) : NULL;
-  size_t low = 0, high = s ? set_count(s) : 0;
-  while (low < high) {
-    size_t middle = (low + high) / 2;
-    int order = strcmp(id, rows[middle].instance->id);
-    if (order == 0)
-      return true;
-    if (order < 0)
-      high = middle;
-    else
-      low = middle + 1;
-  }
-  return false;
-}
-
 /* An endpoint that no source has any more is held, or a copy of a former life: the first's. */
 void watches_show_source(const struct watches *all, const char *service, const char *id,
                          struct buf *out) {
   const struct watch *w = watch_find(all, service);
-  unsigned i =
-      w && w->sources[1] && !source_has(w->sources[0], id) && source_has(w->sources[1], id);
+  unsigned i = w && w->uses[1].source && !source_has(w->uses[0].source, id) &&
+               source_has(w->uses[1].source, id);
   if (!w) {
     buf_text(out, "\"embedded\"");
     return;

@@ -125,14 +125,13 @@ static int add(struct watches *all, const struct watch_wish *wish, struct fault 
   return rc;
 }
 
-/* Another watch on the same set, whose endpoints are there all the time. The old one stops first:
- * the sets of their sources are the same, too. */
+/* Another watch on the same set, whose endpoints are there all the time. It begins before the old
+ * one stops, so that a source of both goes on. */
 static int replace(struct watches *all, struct watch **place, struct watch_wish *wish,
                    struct fault *f) {
   struct watch *old = *place, *new;
   bool was = watches_feeds_itself(all, wish->service);
   wish->instead = true;
-  watch_quit(old);
   int rc = watch_new(&all->parts, wish, &new, f);
   if (rc != 0) {
     log_error("a watch could not be changed; what is known of it stays",

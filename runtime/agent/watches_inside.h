@@ -18,7 +18,7 @@ struct watches {
   struct watch_parts parts;
   struct store *store;
   const struct policies *shown;
-  struct watcher *retired;
+  struct sources sources;
   struct watch **items; /* by service */
   size_t count;
   size_t on_demand; /* of them */

@@ -7,71 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COUNT_MAX = 1 << 20, BYTES_MAX = 1 << 30, CRITICAL = 2 };
-
-/* Rows are sorted by class, then by group, or by tier where they are in none, then as they were
- * given. */
-enum row_class { PICKED, HEALTHY, UNHEALTHY };
-
-static int compare_keys(const void *a, const void *b) {
-  uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-  return x < y ? -1 : x > y;
-}
-
-static int row_reserve(struct block_draft *d, size_t count) {
-  struct {
-    void **array;
-    size_t size;
-  } arrays[] = {{(void **)&d->order, sizeof *d->order},
-                {(void **)&d->weights, sizeof *d->weights},
-                {(void **)&d->ids, sizeof *d->ids},
-                {(void **)&d->shape_weights, sizeof *d->shape_weights},
-                {(void **)&d->shape_groups, sizeof *d->shape_groups},
-                {(void **)&d->shares, sizeof *d->shares}};
-  if (count <= d->row_room)
-    return 0;
-  for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++) {
-    void *grown = realloc(*arrays[i].array, count * arrays[i].size);
-    if (!grown)
-      return -ENOMEM;
-    *arrays[i].array = grown;
-  }
-  d->row_room = count;
-  return 0;
-}
-
-static int sort_rows(struct block_draft *d, const struct catalog_snapshot *s,
-                     const struct catalog_shape *shape, struct catalog_block *head) {
-  bool sorted = true;
-  for (uint32_t i = 0; i < s->count; i++) {
-    const struct catalog_endpoint *e = &s->endpoints[i];
-    bool picked = shape->weights[i] > 0;
-    enum row_class class = picked ? PICKED : e->status < CRITICAL ? HEALTHY : UNHEALTHY;
-    uint16_t group = picked ? shape->groups[i] : e->tier;
-    head->pickable += picked;
-    d->order[i] = (uint64_t) class << 48 | (uint64_t)group << 32 | i;
-    sorted = sorted && (i == 0 || d->order[i - 1] < d->order[i]);
-  }
-  if (!sorted)
-    qsort(d->order, s->count, sizeof *d->order, compare_keys);
-  for (uint32_t i = 0; i < head->pickable; i++) {
-    uint32_t from = (uint32_t)d->order[i];
-    d->weights[i] = shape->weights[from];
-    d->ids[i] = s->endpoints[from].id ? s->endpoints[from].id : "";
-  }
-  return 0;
-}
-
-/* What the endpoints' own fields must be, before anything is computed from them. */
-static int check_endpoints(const struct catalog_snapshot *s, uint32_t *healthy) {
-  for (uint32_t i = 0; i < s->count; i++) {
-    const struct catalog_endpoint *e = &s->endpoints[i];
-    if (!(e->weight >= 0 && e->weight <= DBL_MAX) || e->status > CRITICAL)
-      return -EINVAL;
-    *healthy += e->status < CRITICAL;
-  }
-  return 0;
-}
+enum { BYTES_MAX = 1 << 30 };
 
 static __attribute__((noinline)) int make_room(struct block_draft *d, size_t length) {
   size_t room = d->room ? d->room : CATALOG_GRANULE;
@@ -283,34 +219,6 @@ static int put_group(struct block_draft *d, const struct catalog_block *head,
   return r;
 }
 
-static int put_tables(struct block_draft *d, struct catalog_block *head,
-                      const struct catalog_snapshot *s, struct catalog_tables *t) {
-  int r = place(d, head->pickable, sizeof *t->alias, &head->alias);
-  if (r < 0)
-    return r;
-  t->alias = (struct catalog_alias *)(d->bytes + head->alias);
-  r = catalog_tables_build(t);
-  if (r == 0)
-    r = put_bytes(d, t->order, t->cycle * sizeof *t->order, &head->order);
-  if (r == 0)
-    r = place(d, t->group_count, sizeof(struct catalog_group), &head->groups);
-  if (r == 0 && t->top)
-    r = put_bytes(d, t->top, t->group_count * sizeof *t->top, &head->top);
-  head->group_count = t->group_count;
-  double upto = 0;
-  for (uint32_t g = 0; r == 0 && g < t->group_count; g++) {
-    upto = g + 1 < t->group_count ? upto + t->groups[g].share : 1;
-    r = put_group(d, head, &t->groups[g], &d->shares[g], upto,
-                  &s->endpoints[(uint32_t)d->order[t->groups[g].first]],
-                  head->groups + g * (uint32_t)sizeof(struct catalog_group));
-  }
-  head->cycle = t->cycle;
-  head->balancer = t->number;
-  head->flags |= t->uniform ? CATALOG_UNIFORM : 0;
-  memcpy(head->options, t->options, sizeof head->options);
-  return r;
-}
-
 static int put_slots(struct block_draft *d, struct catalog_block *head,
                      const struct catalog_snapshot *s) {
   int r = place(d, head->pickable, sizeof(uint32_t), &head->slots);
@@ -320,30 +228,42 @@ static int put_slots(struct block_draft *d, struct catalog_block *head,
   return r;
 }
 
-/* The groups' ranges in the sorted rows, and the tables over them. */
-static int make_tables(struct block_draft *d, struct catalog_block *head,
-                       const struct catalog_snapshot *s, const struct catalog_shape *shape) {
-  static const struct catalog_rules none;
-  struct catalog_tables t = {.balancer = s->balancer,
-                             .rules = s->rules ? s->rules : &none,
-                             .weights = d->weights,
-                             .ids = d->ids,
-                             .count = head->pickable,
-                             .group_count = shape->group_count};
-  t.groups = calloc(shape->group_count ? shape->group_count : 1, sizeof *t.groups);
-  if (!t.groups)
-    return -ENOMEM;
-  for (uint32_t i = 0; i < head->pickable; i++)
-    t.groups[(uint16_t)(d->order[i] >> 32)].count++;
-  for (uint32_t g = 0, first = 0; g < shape->group_count; first += t.groups[g++].count) {
-    t.groups[g].first = first;
-    t.groups[g].share = shape->shares[g].share;
+static int put_groups(struct block_draft *d, struct catalog_block *head,
+                      const struct catalog_snapshot *s, const struct catalog_tables *t) {
+  int r = place(d, t->group_count, sizeof(struct catalog_group), &head->groups);
+  double upto = 0;
+  head->group_count = t->group_count;
+  if (r == 0 && t->top)
+    r = put_bytes(d, t->top, t->group_count * sizeof *t->top, &head->top);
+  for (uint32_t g = 0; r == 0 && g < t->group_count; g++) {
+    upto = g + 1 < t->group_count ? upto + t->groups[g].share : 1;
+    r = put_group(d, head, &t->groups[g], &d->shares[g], upto,
+                  &s->endpoints[(uint32_t)d->order[t->groups[g].first]],
+                  head->groups + g * (uint32_t)sizeof(struct catalog_group));
   }
-  int r = put_tables(d, head, s, &t);
+  return r;
+}
+
+static int put_tables(struct block_draft *d, struct catalog_block *head,
+                      const struct catalog_snapshot *s, const struct catalog_block *before) {
+  struct catalog_tables t = d->tables;
+  int r = place(d, head->pickable, sizeof *t.alias, &head->alias);
+  if (r < 0)
+    return r;
+  t.alias = (struct catalog_alias *)(d->bytes + head->alias);
+  bool same = before && before->pickable == t.count && before->group_count == t.group_count;
+  r = same ? tables_copy(&t, before) : catalog_tables_build(&t);
+  if (r == 0)
+    r = put_bytes(d, t.order, t.cycle * sizeof *t.order, &head->order);
+  if (r == 0)
+    r = put_groups(d, head, s, &t);
   if (r == 0 && t.slots)
     r = put_slots(d, head, s);
+  head->cycle = t.cycle;
+  head->balancer = t.number;
+  head->flags |= t.uniform ? CATALOG_UNIFORM : 0;
+  memcpy(head->options, t.options, sizeof head->options);
   catalog_tables_end(&t);
-  free(t.groups);
   return r;
 }
 
@@ -356,26 +276,17 @@ static int put_rows(struct block_draft *d, const struct catalog_block *head,
   return r;
 }
 
-int block_build(struct block_draft *d, const struct catalog_snapshot *s) {
-  struct catalog_block head = {.kind = CATALOG_SNAPSHOT, .count = (uint32_t)s->count};
+int block_build(struct block_draft *d, const struct catalog_snapshot *s,
+                const struct catalog_block *before) {
+  struct catalog_block head = d->head;
   uint32_t at;
-  if (s->count > COUNT_MAX)
-    return -E2BIG;
-  int r = check_endpoints(s, &head.healthy);
-  if (r < 0 || (r = row_reserve(d, s->count)) < 0)
-    return r;
-  struct catalog_shape shape = {
-      .weights = d->shape_weights, .groups = d->shape_groups, .shares = d->shares};
-  if ((r = catalog_shape_build(&shape, s)) < 0 || (r = sort_rows(d, s, &shape, &head)) < 0)
-    return r;
-  head.flags = (s->count && !head.healthy ? CATALOG_FAIL_OPEN : 0u) |
-               (shape.panic ? CATALOG_PANIC : 0u) | (s->stale ? CATALOG_STALE : 0u);
+  int r;
   d->length = 0;
   texts_clear(&d->zones);
   texts_clear(&d->ports);
   if ((r = texts_number(&d->zones, "")) < 0 || (r = place(d, 1, sizeof head, &at)) < 0 ||
       (r = place(d, head.count, sizeof(struct catalog_row), &head.rows)) < 0 ||
-      (r = make_tables(d, &head, s, &shape)) < 0 || (r = put_rows(d, &head, s)) < 0 ||
+      (r = put_tables(d, &head, s, before)) < 0 || (r = put_rows(d, &head, s)) < 0 ||
       (r = put_texts(d, &d->zones, &head.zones, &head.zone_count)) < 0 ||
       (r = put_texts(d, &d->ports, &head.ports, &head.port_count)) < 0 || (r = align(d, 8)) < 0)
     return r;
@@ -392,6 +303,7 @@ void block_end(struct block_draft *d) {
   free(d->shape_weights);
   free(d->shape_groups);
   free(d->shares);
+  free(d->tables.groups);
   texts_end(&d->zones);
   texts_end(&d->ports);
 }

@@ -75,44 +75,106 @@ static uint64_t unix_us(void) {
   return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
-static int publish(struct catalog_writer *w, const struct catalog_snapshot *snapshot,
-                   uint64_t *version) {
+/* The service's block, where its tables are those that the draft needs. */
+static const struct catalog_block *same_tables(const struct catalog_writer *w, const char *name,
+                                               const struct block_draft *d) {
+  int64_t entry = d->key ? directory_find(&w->directory, &w->arena, name) : -ENOENT;
+  if (entry < 0 || !w->services[entry].granule || w->services[entry].tables_key != d->key)
+    return NULL;
+  return arena_at(&w->arena, w->services[entry].granule);
+}
+
+/* What was built, in so long a time. */
+static int publish_draft(struct catalog_writer *w, const struct block_draft *d,
+                         const struct catalog_snapshot *snapshot, int64_t build_ns,
+                         uint64_t *version) {
   int64_t begun = arena_now_ns();
-  uint32_t granule;
-  int r = block_build(&w->draft, snapshot);
-  if (r < 0)
-    return r;
   int64_t entry = find_or_add(w, snapshot->service);
+  uint32_t granule;
   if (entry < 0)
     return (int)entry;
   struct service *s = &w->services[entry];
   uint64_t now = catalog_load64(&directory_entry(&w->arena, (uint32_t)entry)->version);
   bool moves = snapshot->moves_version || !s->granule;
-  struct catalog_block *head = (struct catalog_block *)w->draft.bytes;
+  struct catalog_block *head = (struct catalog_block *)d->bytes;
   head->version = moves ? w->version + 1 : now;
   head->published_us = unix_us();
-  r = writer_store_block(w, w->draft.bytes, w->draft.length, &granule);
+  int r = writer_store_block(w, d->bytes, d->length, &granule);
   if (r < 0)
     return r;
   if (moves)
     w->version++;
-  writer_switch(w, (uint32_t)entry, granule, w->draft.length, (uint32_t)snapshot->count,
+  writer_switch(w, (uint32_t)entry, granule, d->length, (uint32_t)snapshot->count,
                 moves ? w->version : 0);
+  s->tables_key = d->key;
   s->published_ns = arena_now_ns();
-  s->build_ns = s->published_ns - begun;
+  s->build_ns = s->published_ns - begun + build_ns;
   *version = head->version;
   return 0;
 }
 
-int catalog_publish(struct catalog_writer *w, const struct catalog_snapshot *snapshot,
-                    uint64_t *version) {
-  uint64_t given;
-  int r = publish(w, snapshot, version ? version : &given);
+static int build_and_publish(struct catalog_writer *w, const struct catalog_snapshot *snapshot,
+                             uint64_t *version) {
+  int64_t begun = arena_now_ns();
+  int r = block_arrange(&w->draft, snapshot);
+  if (r == 0)
+    r = block_build(&w->draft, snapshot, same_tables(w, snapshot->service, &w->draft));
+  return r < 0 ? r : publish_draft(w, &w->draft, snapshot, arena_now_ns() - begun, version);
+}
+
+static int counted(struct catalog_writer *w, int r) {
   if (r < 0)
     w->failed_publishes++;
   else
     w->publishes++;
   return r;
+}
+
+int catalog_publish(struct catalog_writer *w, const struct catalog_snapshot *snapshot,
+                    uint64_t *version) {
+  uint64_t given;
+  return counted(w, build_and_publish(w, snapshot, version ? version : &given));
+}
+
+struct catalog_build {
+  struct catalog_snapshot snapshot;
+  struct block_draft draft;
+  int result;
+  int64_t took_ns;
+};
+
+int catalog_build_begin(struct catalog_writer *w, const struct catalog_snapshot *snapshot,
+                        struct catalog_build **out) {
+  *out = NULL;
+  if (catalog_tables_quick(snapshot->balancer, snapshot->count))
+    return 0;
+  struct catalog_build *b = calloc(1, sizeof *b);
+  if (!b)
+    return -ENOMEM;
+  b->snapshot = *snapshot;
+  int r = block_arrange(&b->draft, snapshot);
+  if (r < 0 || same_tables(w, snapshot->service, &b->draft)) {
+    catalog_build_end(b);
+    return r;
+  }
+  *out = b;
+  return 0;
+}
+
+void catalog_build_run(struct catalog_build *b) {
+  int64_t begun = arena_now_ns();
+  b->result = block_build(&b->draft, &b->snapshot, NULL);
+  b->took_ns = arena_now_ns() - begun;
+}
+
+int catalog_build_publish(struct catalog_writer *w, struct catalog_build *b, uint64_t *version) {
+  return counted(w, b->result < 0 ? b->result
+                                  : publish_draft(w, &b->draft, &b->snapshot, b->took_ns, version));
+}
+
+void catalog_build_end(struct catalog_build *b) {
+  block_end(&b->draft);
+  free(b);
 }
 
 int catalog_withdraw(struct catalog_writer *w, const char *service) {

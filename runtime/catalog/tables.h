@@ -51,6 +51,11 @@ struct catalog_tables {
   bool slots;                /* picks look at rows' slots before they look at the rows */
 };
 
+/* What the tables are made of, as a number: equal numbers, equal tables. 0: they are made in no
+ * time, and not worth to be kept. */
+uint64_t catalog_tables_key(const struct catalog_tables *t);
+/* Whether they take no longer than a loop's turn may, for so many endpoints. */
+bool catalog_tables_quick(const char *balancer, size_t count);
 /* Fills what is out. -EINVAL: no balancer of that name (also when count is 0); -ENOMEM; -E2BIG. To
  * be ended whatever it returns. */
 int catalog_tables_build(struct catalog_tables *t);

@@ -52,6 +52,17 @@ struct catalog_snapshot {
 int catalog_publish(struct catalog_writer *w, const struct catalog_snapshot *snapshot,
                     uint64_t *version);
 
+/* The same where tables take long: a part of it for another thread. After `begin`, *build is NULL
+ * when there is nothing long to do (publish it), or what to run. The snapshot's endpoints, what
+ * these point to, and its rules must stay as they are until it has run; no other snapshot of that
+ * service may be published in between. 0, or what catalog_publish would answer. */
+struct catalog_build;
+int catalog_build_begin(struct catalog_writer *w, const struct catalog_snapshot *snapshot,
+                        struct catalog_build **build);
+void catalog_build_run(struct catalog_build *build); /* any thread; once */
+int catalog_build_publish(struct catalog_writer *w, struct catalog_build *build, uint64_t *version);
+void catalog_build_end(struct catalog_build *build); /* when it runs no more */
+
 /* The service ends: later picks say -ENOENT, until it is published again. -ENOENT: it is not
  * published. */
 int catalog_withdraw(struct catalog_writer *w, const char *service);

@@ -14,6 +14,7 @@ struct service {
   uint32_t granule, granules; /* its block; 0 = withdrawn */
   uint32_t count;             /* endpoints */
   bool inherited;             /* still what the writer before had published */
+  uint64_t tables_key;        /* of its block's tables: catalog_tables_key */
   int64_t published_ns, build_ns;
 };
 

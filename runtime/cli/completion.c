@@ -29,8 +29,15 @@ static bool completes(const struct command *c, const char *what) {
   return strcmp(c->complete ? c->complete : "", what) == 0;
 }
 
+/* The command that lists what its arguments may be; NULL: none does. */
+static const char *lister(const struct command *c) {
+  return completes(c, "services")  ? "perigee services 2>/dev/null | cut -f1"
+         : completes(c, "plugins") ? "perigee plugins 2>/dev/null | cut -f2"
+                                   : NULL;
+}
+
 static bool has_words(const struct command *c) {
-  return c->complete && *c->complete && !completes(c, "files") && !completes(c, "services") &&
+  return c->complete && *c->complete && !completes(c, "files") && !lister(c) &&
          !completes(c, "commands");
 }
 
@@ -59,8 +66,8 @@ static void write_bash(struct buf *out) {
     buf_format(out, "  %s)\n    options=\"", c->name);
     write_options(c, out);
     buf_text(out, "\"\n");
-    if (completes(c, "services"))
-      buf_text(out, "    words=$(perigee services 2>/dev/null | cut -f1)\n");
+    if (lister(c))
+      buf_format(out, "    words=$(%s)\n", lister(c));
     else if (completes(c, "commands")) {
       buf_text(out, "    words=\"");
       write_names(out);
@@ -104,8 +111,9 @@ static void write_zsh_command(struct buf *out, const struct command *c) {
       buf_format(out, ":%s:%s", o->argument, takes_path(o) ? "_files" : "");
     buf_char(out, '\'');
   }
-  if (completes(c, "services"))
-    buf_text(out, " \\\n      \"1:service:($(perigee services 2>/dev/null | cut -f1))\"");
+  if (lister(c))
+    buf_format(out, " \\\n      \"1:%.*s:($(%s))\"", (int)strlen(c->complete) - 1, c->complete,
+               lister(c));
   else if (completes(c, "files"))
     buf_text(out, " \\\n      '1:file:_files'");
   else if (completes(c, "commands")) {
@@ -151,8 +159,8 @@ static void write_fish_command(struct buf *out, const struct command *c) {
     buf_char(out, '\n');
   }
   buf_format(out, "complete -c perigee -n '__fish_seen_subcommand_from %s' ", c->name);
-  if (completes(c, "services"))
-    buf_text(out, "-f -a '(perigee services 2>/dev/null | cut -f1)'\n");
+  if (lister(c))
+    buf_format(out, "-f -a '(%s)'\n", lister(c));
   else if (completes(c, "files"))
     buf_text(out, "-F\n");
   else if (completes(c, "commands")) {

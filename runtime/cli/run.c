@@ -28,7 +28,8 @@ static int run(const struct arguments *a) {
                                    .run_dir = arguments_option(a, "run-dir"),
                                    .data_dir = arguments_option(a, "data-dir"),
                                    .log_level = arguments_option(a, "log-level"),
-                                   .leave = arguments_flag(a, "leave")};
+                                   .leave = arguments_flag(a, "leave"),
+                                   .dev = arguments_flag(a, "dev")};
   struct config *config;
   struct findings findings = {0};
   if (options.log_level && log_level_parse(options.log_level) < 0)
@@ -66,6 +67,10 @@ const struct command command_run = {
              "$XDG_STATE_HOME/perigee)",
              false},
             {"log-level", 0, "LEVEL", "debug, info, warn or error", false},
+            {"dev", 0, NULL,
+             "reload by itself when the configuration or a plugin is saved, as with reload = "
+             "\"auto\"",
+             false},
             {"leave", 0, NULL, "deregister everything when it is stopped", false},
             {0}},
     .examples =

@@ -22,7 +22,11 @@ static bool is_setting(const char *key) {
 }
 
 static bool ships(const char *plugin) {
-  return strcmp(plugin, "http") == 0 || strcmp(plugin, "tcp") == 0 || strcmp(plugin, "ttl") == 0;
+  static const char *const shipped[] = {"http", "tcp", "ttl", "postgres"};
+  for (size_t i = 0; i < sizeof shipped / sizeof *shipped; i++)
+    if (strcmp(shipped[i], plugin) == 0)
+      return true;
+  return false;
 }
 
 /* The check's name and its options. A key that is nearly a setting is a misspelt one. */
@@ -51,7 +55,7 @@ static const struct value *find_plugin(const struct value *declared, const char 
   if (!options && findings->count == before)
     findings_add(findings, declared, path,
                  "no check in it: expected one check's name, as in { http = \"/healthz\" }; http, "
-                 "tcp and ttl ship with perigee");
+                 "tcp, ttl and postgres ship with perigee");
   return options;
 }
 

@@ -13,7 +13,7 @@ struct fault;
 struct io;
 struct file_watch;
 
-enum { FILE_WATCH_QUIET_MS = 50, FILE_WATCH_LOOK_MS = 10000, FILE_WATCH_NAMES = 128 };
+enum { FILE_WATCH_QUIET_MS = 20, FILE_WATCH_LOOK_MS = 10000, FILE_WATCH_NAMES = 128 };
 
 /* status 0, or -ETIMEDOUT. `names`: what changed in the directory, or the file's own name; none
  * means that too much did to tell: look yourself. Valid during the call. */

@@ -116,5 +116,9 @@ static uint32_t pick(struct select_state *state, const struct catalog_view *v,
   return select_maglev_row(v, &g, bits);
 }
 
-const struct select_balancer select_maglev = {
-    .name = "maglev", .number = 7, .build = select_maglev_build, .pick = pick, .by_key = true};
+const struct select_balancer select_maglev = {.name = "maglev",
+                                              .number = 7,
+                                              .build = select_maglev_build,
+                                              .pick = pick,
+                                              .quick = SELECT_QUICK,
+                                              .by_key = true};

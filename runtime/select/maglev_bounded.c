@@ -68,5 +68,6 @@ const struct select_balancer select_maglev_bounded = {.name = "maglev_bounded",
                                                       .number = 10,
                                                       .build = build,
                                                       .pick = pick,
+                                                      .quick = SELECT_QUICK,
                                                       .by_load = true,
                                                       .by_key = true};

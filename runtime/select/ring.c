@@ -167,5 +167,9 @@ static uint32_t pick(struct select_state *state, const struct catalog_view *v,
   return row_at(v, &g, bits);
 }
 
-const struct select_balancer select_ring = {
-    .name = "ring", .number = 8, .build = build, .pick = pick, .by_key = true};
+const struct select_balancer select_ring = {.name = "ring",
+                                            .number = 8,
+                                            .build = build,
+                                            .pick = pick,
+                                            .quick = SELECT_QUICK,
+                                            .by_key = true};

@@ -8,6 +8,7 @@
 #include "select/load.h"
 
 #define SELECT_NOTHING UINT32_MAX
+#define SELECT_QUICK 655 /* endpoints with 100 cells or points each: some 65,537, and 3 ms */
 
 /* What a handle keeps between picks; its own, so that processes and threads never meet. */
 struct select_state {
@@ -37,6 +38,7 @@ struct select_balancer {
    * the epoch. `ask` may be NULL. */
   uint32_t (*pick)(struct select_state *state, const struct catalog_view *v,
                    const struct select_ask *ask);
+  uint32_t quick;  /* tables of more endpoints take long; 0 = they never do */
   bool by_load;    /* it reads the state's load: worth counting for */
   bool by_key;     /* the same key, the same endpoint */
   bool weightless; /* all endpoints of a group are alike to it */

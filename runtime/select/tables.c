@@ -72,6 +72,33 @@ static int build_alias(struct catalog_tables *t) {
   return r;
 }
 
+bool catalog_tables_quick(const char *balancer, size_t count) {
+  const struct select_balancer *b = select_by_name(balancer);
+  return !b || b->quick == 0 || count <= b->quick;
+}
+
+static uint64_t stir(uint64_t key, const void *bytes, size_t length) {
+  return select_mix(key ^ select_hash(bytes, length));
+}
+
+uint64_t catalog_tables_key(const struct catalog_tables *t) {
+  const struct select_balancer *b = select_by_name(t->balancer);
+  const struct catalog_rules *rules = t->rules;
+  if (!b || b->quick == 0)
+    return 0;
+  uint64_t key = b->number, options[] = {rules->table_size, rules->points, t->group_count};
+  key = stir(key, options, sizeof options);
+  key = stir(key, &rules->bound, sizeof rules->bound);
+  for (uint32_t g = 0; g < t->group_count; g++) {
+    key = stir(key, &t->groups[g].count, sizeof t->groups[g].count);
+    key = stir(key, &t->groups[g].share, sizeof t->groups[g].share);
+  }
+  key = stir(key, t->weights, t->count * sizeof *t->weights);
+  for (uint32_t i = 0; i < t->count; i++)
+    key = stir(key, t->ids[i], strlen(t->ids[i]));
+  return key ? key : 1;
+}
+
 int catalog_tables_build(struct catalog_tables *t) {
   const struct select_balancer *balancer = select_by_name(t->balancer);
   if (!balancer)

@@ -92,12 +92,14 @@ static int explain(const char *address, const struct bind_address *a, int r, str
   }
 }
 
-int listen_tcp(const char *address, int *fds, unsigned count, uint16_t *port, struct fault *f) {
+int listen_tcp(const char *address, uint16_t ours, int *fds, unsigned count, uint16_t *port,
+               struct fault *f) {
   struct bind_address a;
   int r = address_resolve(address, &a, f);
   if (r != 0)
     return r;
-  r = port_claim(&a);
+  if (!ours || port_of(&a) != ours)
+    r = port_claim(&a);
   unsigned made = 0;
   while (r == 0 && made < count && (r = socket_bind(&a, 1, &fds[made])) == 0)
     made++;

@@ -1,4 +1,4 @@
-/* listen: makes the sockets that the workers listen on. Control thread, at start. */
+/* listen: makes the sockets that the workers listen on. Control thread. */
 #pragma once
 
 #include <stdint.h>
@@ -6,8 +6,10 @@
 struct fault;
 
 /* `count` sockets bound to "HOST:PORT" with SO_REUSEPORT, not yet listening; the port 0 becomes one
- * for all, told in `*port`. -EADDRINUSE: the fault says who has it, and what to do. */
-int listen_tcp(const char *address, int *fds, unsigned count, uint16_t *port, struct fault *f);
+ * for all, told in `*port`. -EADDRINUSE: the fault says who has it, and what to do. `ours`: a port
+ * that this server listens on already, and may share with itself; 0: none. */
+int listen_tcp(const char *address, uint16_t ours, int *fds, unsigned count, uint16_t *port,
+               struct fault *f);
 /* A unix socket at `path`, mode 0600; a stale one in its place is removed, which is right while one
  * holds the run directory's lock. */
 int listen_unix(const char *path, int *fd, struct fault *f);

@@ -408,7 +408,7 @@ static int sockets_open(struct server *s, const struct server_config *config, st
   int r = 0;
   out->local = -1;
   if (config->http) {
-    r = listen_tcp(config->http, out->tcp, s->worker_count, &s->port, f);
+    r = listen_tcp(config->http, 0, out->tcp, s->worker_count, &s->port, f);
     out->tcp_count = r == 0 ? s->worker_count : 0;
   }
   if (r == 0) {
@@ -496,6 +496,43 @@ int server_start(uv_loop_t *control, const struct server_config *config, struct 
            LOG_S("socket", s->socket_path), LOG_I("workers", s->worker_count));
   *out = s;
   return 0;
+}
+
+/* --- another address --- */
+
+struct server_door {
+  int fds[WORKERS_MAX];
+  unsigned count; /* 0: none */
+  uint16_t port;
+};
+
+int server_door_open(const struct server *s, const char *http, struct server_door **out,
+                     struct fault *f) {
+  struct server_door *door = calloc(1, sizeof *door);
+  if (!door)
+    return fault_set(f, -ENOMEM, "out of memory");
+  int r = http ? listen_tcp(http, s->port, door->fds, s->worker_count, &door->port, f) : 0;
+  if (r != 0) {
+    free(door);
+    return r;
+  }
+  door->count = http ? s->worker_count : 0;
+  *out = door;
+  return 0;
+}
+
+void server_move(struct server *s, struct server_door *door) {
+  for (unsigned i = 0; i < s->worker_count; i++)
+    worker_move(s->workers[i], i < door->count ? door->fds[i] : DOOR_NONE);
+  s->port = door->port;
+  door->count = 0;
+  server_door_close(door);
+}
+
+void server_door_close(struct server_door *door) {
+  for (unsigned i = 0; door && i < door->count; i++)
+    close(door->fds[i]);
+  free(door);
 }
 
 void server_ready(struct server *s, bool ready) {

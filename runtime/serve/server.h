@@ -96,7 +96,16 @@ int server_start(uv_loop_t *control, const struct server_config *config, struct 
 /* Stops listening, answers what is in flight (at most 1 s), joins the threads, calls `stopped` on
  * the control thread; the server is gone then. */
 void server_stop(struct server *s, void (*stopped)(void *arg), void *arg);
-void server_ready(struct server *s, bool ready); /* what /readyz says; control thread */
-uint16_t server_port(const struct server *s);    /* the one listened on; 0 = none */
+/* Another address for HTTP, NULL = none: everything that may fail, while the old one is served.
+ * -EBUSY and the like as server_start. */
+struct server_door;
+int server_door_open(const struct server *s, const char *http, struct server_door **out,
+                     struct fault *f);
+/* The workers go over to it: each listens there before it closes what it had. What is connected
+ * stays. Takes it over. */
+void server_move(struct server *s, struct server_door *door);
+void server_door_close(struct server_door *door); /* instead; NULL is fine */
+void server_ready(struct server *s, bool ready);  /* what /readyz says; control thread */
+uint16_t server_port(const struct server *s);     /* the one listened on; 0 = none */
 /* What `workers` means for this configuration value: call it before view_new. */
 unsigned server_workers(unsigned configured);

@@ -1,5 +1,6 @@
 #include "serve/worker.h"
 
+#include "base/log.h"
 #include "serve/connection.h"
 #include "serve/picks.h"
 
@@ -25,7 +26,7 @@ static void worker_settle(struct worker *w) {
 
 void worker_connection_gone(struct worker *w) {
   w->connection_count--;
-  for (unsigned i = 0; i < w->listener_count && !w->draining; i++)
+  for (unsigned i = 0; i < LISTENERS_MAX && !w->draining; i++)
     if (w->listeners[i].waiting)
       connection_accept(&w->listeners[i]);
   worker_settle(w);
@@ -35,13 +36,42 @@ static void on_grace_over(uv_timer_t *timer) {
   connections_close(timer->data);
 }
 
+static void on_listener_closed(uv_handle_t *handle) {
+  struct listener *l = handle->data;
+  l->worker = NULL;
+}
+
+static void listener_close(struct listener *l) {
+  l->waiting = false;
+  if (l->worker && !uv_is_closing(&l->uv.handle))
+    uv_close(&l->uv.handle, on_listener_closed);
+}
+
 static void worker_drain(struct worker *w) {
   w->draining = true;
-  for (unsigned i = 0; i < w->listener_count; i++)
-    uv_close(&w->listeners[i].uv.handle, NULL);
+  for (unsigned i = 0; i < LISTENERS_MAX; i++)
+    listener_close(&w->listeners[i]);
   uv_timer_start(&w->grace, on_grace_over, STOP_MS, 0);
   connections_drain(w);
   worker_settle(w);
+}
+
+/* The new door is open before the old one closes. */
+static void worker_change_door(struct worker *w) {
+  struct listener *old = NULL;
+  int fd = atomic_exchange(&w->door, DOOR_SAME);
+  if (fd == DOOR_SAME)
+    return;
+  for (unsigned i = 0; i < LISTENERS_MAX; i++) {
+    struct listener *l = &w->listeners[i];
+    if (l->worker && !l->unix_socket && !uv_is_closing(&l->uv.handle))
+      old = l;
+  }
+  int r = fd == DOOR_NONE ? 0 : w->draining ? UV_ECANCELED : worker_listen(w, fd, false, false);
+  if (r != 0)
+    log_error("a worker cannot listen", LOG_S("error", uv_strerror(r)));
+  if (old)
+    listener_close(old);
 }
 
 /* A stop that was asked for goes before the letters that came after it: their answers are the last
@@ -55,6 +85,8 @@ static void on_letter(void *arg, struct letter *letter) {
     connection_piece(e);
   else if (e)
     connection_answered(e);
+  else
+    worker_change_door(w);
 }
 
 static void worker_ask(struct site *site, struct errand *e) {
@@ -72,6 +104,7 @@ int worker_open(struct worker *w, struct commons *commons) {
                                           [DEADLINE_WRITE] = l->write_ms,
                                           [DEADLINE_LINGER] = 2000};
   w->commons = commons;
+  atomic_init(&w->door, DOOR_SAME);
   w->site.owner = w;
   w->site.ask = worker_ask;
   w->site.date_second = -1;
@@ -91,8 +124,9 @@ int worker_open(struct worker *w, struct commons *commons) {
 }
 
 int worker_listen(struct worker *w, int fd, bool unix_socket, bool may_operate) {
-  struct listener *l = &w->listeners[w->listener_count];
-  l->worker = w;
+  struct listener *l = w->listeners;
+  while (l->worker)
+    l++;
   l->unix_socket = unix_socket;
   l->may_operate = may_operate;
   int r = unix_socket ? uv_pipe_init(&w->loop, &l->uv.pipe, 0) : uv_tcp_init(&w->loop, &l->uv.tcp);
@@ -100,7 +134,7 @@ int worker_listen(struct worker *w, int fd, bool unix_socket, bool may_operate) 
     close(fd);
     return r;
   }
-  w->listener_count++;
+  l->worker = w;
   l->uv.handle.data = l;
   r = unix_socket ? uv_pipe_open(&l->uv.pipe, fd) : uv_tcp_open(&l->uv.tcp, fd);
   if (r != 0) {
@@ -120,6 +154,13 @@ int worker_start(struct worker *w) {
   return uv_thread_create(&w->thread, worker_run, w);
 }
 
+void worker_move(struct worker *w, int fd) {
+  int before = atomic_exchange(&w->door, fd);
+  if (before >= 0)
+    close(before);
+  mailbox_wake(&w->inbox);
+}
+
 void worker_stop(struct worker *w) {
   atomic_store(&w->stopping, true);
   mailbox_wake(&w->inbox);
@@ -132,6 +173,9 @@ void worker_close(struct worker *w, bool started) {
     worker_drain(w);
     uv_run(&w->loop, UV_RUN_DEFAULT);
   }
+  int door = atomic_exchange(&w->door, DOOR_SAME);
+  if (door >= 0)
+    close(door);
   uv_loop_close(&w->loop);
   mailbox_free(&w->inbox);
   picks_free(w->site.picks);

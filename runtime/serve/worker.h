@@ -23,7 +23,8 @@ struct commons {
   void *arg;
 };
 
-enum { INPUT_BYTES = 65536, LISTENERS_MAX = 2 };
+enum { INPUT_BYTES = 65536, LISTENERS_MAX = 3 }; /* one of them is closing, at most */
+enum { DOOR_NONE = -1, DOOR_SAME = -2 };
 
 struct listener {
   union {
@@ -32,7 +33,7 @@ struct listener {
     uv_tcp_t tcp;
     uv_pipe_t pipe;
   } uv;
-  struct worker *worker;
+  struct worker *worker; /* NULL: the place is free */
   bool unix_socket;
   bool may_operate; /* what comes in here may operate the agent */
   bool waiting;     /* libuv holds a connection that there was no memory to take */
@@ -45,11 +46,11 @@ struct worker {
   uv_thread_t thread;
   struct mailbox inbox; /* answered errands; woken without a letter: stop */
   atomic_bool stopping;
-  bool draining; /* it has seen `stopping` */
+  atomic_int door; /* a socket to listen on instead of the TCP one; or as above */
+  bool draining;   /* it has seen `stopping` */
   uv_timer_t grace;
   struct deadlines deadlines;
   struct listener listeners[LISTENERS_MAX];
-  unsigned listener_count;
   struct connection *connections; /* all open ones */
   unsigned connection_count;
   unsigned refused_count;  /* of those, the ones being told that they are too many */
@@ -61,6 +62,9 @@ int worker_open(struct worker *w, struct commons *commons);
 /* Before it starts: `fd` is bound, not listening; the worker's from here on, also on failure. */
 int worker_listen(struct worker *w, int fd, bool unix_socket, bool may_operate);
 int worker_start(struct worker *w);
+/* Any thread: listens on `fd` (bound, not listening; the worker's from here on, or DOOR_NONE), and
+ * then no more on the TCP socket that it had. */
+void worker_move(struct worker *w, int fd);
 void worker_stop(struct worker *w); /* any thread: ends soon, at most 1 s */
 /* After `ended` (joins the thread), or instead of a start. */
 void worker_close(struct worker *w, bool started);

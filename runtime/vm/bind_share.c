@@ -45,7 +45,7 @@ static bool has_weight(const struct plan_row *p) {
 static uint32_t divide(lua_State *L, const struct roster *r, const char *tag, struct part *parts) {
   const struct plan_run *run = now_of(L)->run;
   uint32_t count = 0;
-  bool any = false;
+  bool any = false, sorted = true;
   for (uint32_t i = 0; i < r->count; i++) {
     if (!shown(run, i) || run->rows[i].drop)
       continue;
@@ -53,10 +53,12 @@ static uint32_t divide(lua_State *L, const struct roster *r, const char *tag, st
     bool counts = well && has_weight(&run->rows[i]);
     parts[count++] = (struct part){run->rows[i].tier, i, passes(L, r, tag, i), counts};
     any = any || counts;
+    sorted = sorted && (count < 2 || parts[count - 2].tier <= parts[count - 1].tier);
   }
   for (uint32_t i = 0; !any && i < count; i++) /* picks fail open */
     parts[i].counts = has_weight(&run->rows[parts[i].row]);
-  qsort(parts, count, sizeof *parts, by_tier);
+  if (!sorted)
+    qsort(parts, count, sizeof *parts, by_tier);
   return count;
 }
 

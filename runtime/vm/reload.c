@@ -47,6 +47,10 @@ static void vacate(struct plugin *p, enum place place) {
   edition_retire(e);
 }
 
+bool plugin_is_prepared(const struct plugin *p) {
+  return p->editions[PREPARED] != NULL;
+}
+
 void plugin_abandon(struct plugin *p) {
   struct edition *e = p->editions[PREPARED];
   free(p->readying);
@@ -144,12 +148,12 @@ static int complete(struct plugin *p, enum place place, bool strict, struct faul
   return code;
 }
 
-int plugin_swap(struct plugin *p, bool strict, struct fault *f) {
+int plugin_hand_over(struct plugin *p, bool strict, struct fault *f) {
   int code = complete(p, PREPARED, strict, f);
-  if (code == 0)
-    code = handover_plugin(p, f);
-  if (code != 0)
-    return code;
+  return code == 0 ? handover_plugin(p, f) : code;
+}
+
+void plugin_swap(struct plugin *p) {
   for (struct attachment *a = p->attachments; a; a = a->next)
     handover_state(a);
   tell(p, false);
@@ -159,7 +163,6 @@ int plugin_swap(struct plugin *p, bool strict, struct fault *f) {
     move(p, PARKED, NOW);
   move(p, NOW, PREPARED);
   tell(p, true);
-  return 0;
 }
 
 bool plugin_is_parked(const struct plugin *p) {

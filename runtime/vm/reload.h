@@ -2,11 +2,12 @@
  * The steps are the caller's to take in this order; each that fails leaves everything as it was,
  * and is followed by plugin_abandon.
  *
- *   plugin_load            a fresh plugin, as at start        (plugin.h)
- *   plugin_prepare         it becomes what `p` may turn into; each attachment's options pass its
- * schema plugin_make_ready      its `ready(options, ctx)`, where it has one, says so in time
- *   plugin_swap            `export` to `import`, each ctx.state by value; then the new one is
- * called plugin_settle          the old one ends; or plugin_go_back: it is called again
+ *   plugin_load        a fresh plugin, as at start (plugin.h)
+ *   plugin_prepare     it becomes what `p` may turn into; each attachment's options pass its schema
+ *   plugin_make_ready  its `ready(options, ctx)`, where it has one, says so in time
+ *   plugin_hand_over   what the old one's `export` returns goes to its `import`
+ *   plugin_swap        in the same turn: each ctx.state by value; then the new one is called
+ *   plugin_settle      the old one ends; or plugin_go_back: it is called again
  *
  * Calls that are under way at a swap end where they began. Control thread only. */
 #pragma once
@@ -17,19 +18,22 @@
  * same, since who calls this may be about to change these options; they are in `findings`. */
 int plugin_prepare(struct plugin *p, struct plugin *fresh, struct findings *findings,
                    struct fault *f);
+bool plugin_is_prepared(const struct plugin *p);
 void plugin_abandon(struct plugin *p); /* idempotent; `done` below is not called any more */
 
 /* Calls `ready` for each attachment, all within `deadline_ns`. True: it has to be waited for, and
- * `done` is called once, later, with 0 or what the first one said was missing. False: there is
+ * `done` is called once, later, with 0 or what the first one said was missing; it may come from
+ * within the last call's own `done`, so what follows belongs into a later turn. False: there is
  * nothing to ask. */
 bool plugin_make_ready(struct plugin *p, int64_t deadline_ns,
                        void (*done)(void *arg, const struct fault *f), void *arg);
 
-/* Not from within a call's `done`. `strict`: an attachment whose options do not pass fails it; else
- * its calls say -EINVAL from now on, until it is made anew. The old version is parked, unless the
- * one that was parked before is still there: a version that has not proved itself is no way back.
- */
-int plugin_swap(struct plugin *p, bool strict, struct fault *f);
+/* `strict`: an attachment whose options do not pass fails it; else its calls say -EINVAL after the
+ * swap, until it is made anew. */
+int plugin_hand_over(struct plugin *p, bool strict, struct fault *f);
+/* Not from within a call's `done`. The old version is parked, unless the one that was parked before
+ * is still there: a version that has not proved itself is no way back. */
+void plugin_swap(struct plugin *p);
 bool plugin_is_parked(const struct plugin *p); /* there is a way back */
 void plugin_settle(struct plugin *p);
 /* Not from within a call's `done`. Fails when an attachment that came meanwhile does not pass the

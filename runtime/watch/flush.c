@@ -1,4 +1,4 @@
-#include "watch/set_inside.h"
+#include "watch/work.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -16,6 +16,7 @@ enum {
   PLAN_PACE = 10, /* times what the plan took, at most PLAN_PACE_MOST_NS */
   PLAN_PACE_MOST_NS = 200000000,
   NOTHING_NEW = 1,
+  ELSEWHERE = 2,
   PACE_LEAST_ROWS = 1000,
   AHEAD = 6
 };
@@ -126,7 +127,7 @@ static int plan_take(struct set *s, int64_t now, const struct plan_row **plan) {
   const struct planner *planner = all->planner;
   bool differs = false;
   *plan = NULL;
-  if (!planner)
+  if (!planner || !planner->wants(planner->arg, s->service))
     return 0;
   if (scratch_reserve((void **)&all->plan, &all->plan_room, s->rows.count, sizeof *all->plan) != 0)
     return -ENOMEM;
@@ -242,16 +243,21 @@ static void tally_replace(struct set *s, const struct set_tally *now) {
   s->tally = *now;
 }
 
-static void announce(struct set *s, const struct plan_row *plan, bool gone) {
+/* What was published: the rows, and their plan, if there is one. */
+struct shown {
+  const struct set_row *rows;
+  const struct plan_row *plan;
+  size_t count;
+};
+
+static void announce(const struct set *s, const struct shown *shown, bool gone) {
   if (!s->all->published)
     return;
-  size_t count = 0;
-  const struct set_row *rows = gone ? NULL : rows_selected(s, plan != NULL, &count);
   struct set_published what = {.service = s->service,
                                .version = s->version,
-                               .rows = rows,
-                               .plan = gone ? NULL : plan,
-                               .count = count,
+                               .rows = shown->rows,
+                               .plan = shown->plan,
+                               .count = shown->count,
                                .gone = gone,
                                .stale = s->stale,
                                .known = s->known,
@@ -259,8 +265,16 @@ static void announce(struct set *s, const struct plan_row *plan, bool gone) {
   s->all->published(s->all->arg, &what);
 }
 
-/* NOTHING_NEW: a plan ran, and came to the same. */
-static int publish(struct set *s, const struct plan_row **plan) {
+static void published(struct set *s, int64_t now, const struct set_tally *tally) {
+  s->in_catalog = true;
+  set_ramp(s, next_ramp(s, now));
+  tally_replace(s, tally);
+  s->all->stats.published++;
+}
+
+/* NOTHING_NEW: a plan ran, and came to the same. ELSEWHERE: it is being made there. */
+static int publish(struct set *s, struct shown *shown) {
+  const struct plan_row *plan = NULL;
   struct set_tally tally = {0};
   size_t count;
   int64_t now = clock_now_ns();
@@ -268,20 +282,21 @@ static int publish(struct set *s, const struct plan_row **plan) {
   if (s->all->apart) {
     s->in_catalog = true; /* that there is nothing of it is no news any more */
     s->rows.freed_count = 0;
+    *shown = (struct shown){.rows = s->rows.items, .count = s->rows.count};
     return 0;
   }
   mark_births(s, now);
   int rc = slots_take(s);
   if (rc == 0)
-    rc = plan_take(s, now, plan);
+    rc = plan_take(s, now, &plan);
   if (rc == 0 && !s->touched)
     return NOTHING_NEW;
   if (rc == 0)
-    rc = endpoints_build(s, *plan, &tally, &count);
+    rc = endpoints_build(s, plan, &tally, &count);
   if (rc)
     return rc;
   struct catalog_rules rules = s->rules.rules;
-  if (*plan)
+  if (plan)
     rules.priority_key = ""; /* the tiers are the plan's, which began with those */
   struct catalog_snapshot snapshot = {.service = s->service,
                                       .balancer = s->rules.algorithm,
@@ -291,15 +306,21 @@ static int publish(struct set *s, const struct plan_row **plan) {
                                       .now_ns = (uint64_t)now,
                                       .moves_version = s->moved || !s->in_catalog,
                                       .stale = s->stale};
-  rc = catalog_publish(s->all->writer, &snapshot, &s->version);
+  shown->plan = plan;
+  shown->rows = rows_selected(s, plan != NULL, &shown->count);
+  struct set_work *work;
+  rc = work_begin(s, &snapshot, shown->rows, shown->count, plan, &work);
+  if (rc == 0 && work) {
+    work->tally = tally;
+    return ELSEWHERE;
+  }
+  if (rc == 0)
+    rc = catalog_publish(s->all->writer, &snapshot, &s->version);
   if (rc)
     return rc;
-  s->in_catalog = true;
   s->moved = false;
   slots_free(s);
-  set_ramp(s, next_ramp(s, now));
-  tally_replace(s, &tally);
-  s->all->stats.published++;
+  published(s, now, &tally);
   return 0;
 }
 
@@ -338,7 +359,35 @@ static void succeeded(struct set *s) {
     log_info("published again", LOG_S("service", s->service));
   s->all->stats.waiting -= s->failing;
   s->failing = false;
-  s->dirty = s->touched = false;
+}
+
+static void work_failed(struct set_work *w, int rc) {
+  struct set *s = w->set;
+  if (rows_owe(&s->rows, w->freed, w->freed_count) != 0)
+    log_warn("slots are lost until the agent ends", LOG_I("slots", w->freed_count));
+  s->moved |= w->moved;
+  s->touched = true;
+  if (s->dirty) /* it has its turn anyway */
+    return;
+  s->dirty = true;
+  failed(s, rc);
+}
+
+void work_finish(struct set_work *w) {
+  struct set *s = w->set;
+  int rc = catalog_build_publish(s->all->writer, w->build, &s->version);
+  if (rc) {
+    work_failed(w, rc);
+  } else {
+    for (uint32_t i = 0; i < w->freed_count; i++)
+      catalog_slot_free(s->all->writer, w->freed[i]);
+    succeeded(s);
+    published(s, w->now_ns, &w->tally);
+    announce(s, &(struct shown){w->rows, w->planned ? w->plan : NULL, w->count}, false);
+  }
+  if (s->again)
+    set_queue(s);
+  s->again = false;
 }
 
 /* Those whose time has come join the dirty ones again. */
@@ -382,10 +431,15 @@ static void ramps_collect(struct sets *all) {
 static bool flush_one(struct set *s) {
   struct sets *all = s->all;
   bool ends = s->opens == 0;
+  if (!ends && s->work) {
+    s->dirty = false;
+    s->again = true;
+    return false;
+  }
   if (!ends && too_soon(s))
     return false;
-  const struct plan_row *plan = NULL;
-  int rc = ends ? withdraw(s) : publish(s, &plan);
+  struct shown shown = {0};
+  int rc = ends ? withdraw(s) : publish(s, &shown);
   if (rc == -EAGAIN) { /* the planner's */
     wait_until(s, s->due_ns);
     return false;
@@ -394,12 +448,17 @@ static bool flush_one(struct set *s) {
     failed(s, rc);
     return false;
   }
+  s->dirty = s->touched = false;
+  if (rc == ELSEWHERE) {
+    work_start(s->work);
+    return false;
+  }
   succeeded(s);
   bool told = s->in_catalog && rc != NOTHING_NEW;
   if (ends)
     table_remove(&all->table, s);
   if (told)
-    announce(s, plan, ends);
+    announce(s, &shown, ends);
   if (ends)
     set_free(s);
   return told;

@@ -129,7 +129,8 @@ static void rows_order(struct reading *r) {
     }
     r->rows[i].order = order;
   }
-  qsort(r->rows, r->count, sizeof *r->rows, by_id);
+  if (r->count)
+    qsort(r->rows, r->count, sizeof *r->rows, by_id);
 }
 
 static bool same_id(const struct row *a, const struct row *b) {

@@ -37,10 +37,12 @@ struct plan_question {
   void *live_arg;
 };
 
-/* Answers for the sets. `out` has a row for each of the question's, filled with what the registry
- * says. 0: that is how it is; 1: somebody has changed some of them; -EAGAIN: not yet, ask again at
+/* Answers for the sets, for those services that it wants to be asked about. `out` has a row for
+ * each of the question's, filled with what the registry says. 0: that is how it is; 1: somebody has
+ * changed some of them; -EAGAIN: not yet, ask again at
  * `*until_ns`, and publish nothing until then. *differs: it is not what was answered last. */
 struct planner {
+  bool (*wants)(void *arg, const char *service);
   int (*plan)(void *arg, const struct plan_question *q, struct plan_row *out, bool *differs,
               int64_t *until_ns);
   void *arg;

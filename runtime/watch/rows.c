@@ -181,6 +181,13 @@ void rows_tidy(struct rows *r) {
   index_drop(r);
 }
 
+int rows_owe(struct rows *r, const uint32_t *slots, uint32_t count) {
+  int rc = freed_reserve(r, count);
+  for (uint32_t i = 0; rc == 0 && i < count; i++)
+    r->freed[r->freed_count++] = slots[i];
+  return rc;
+}
+
 /* What a replace brings, in order: rows without references or slots. */
 static int replacement_sorted(struct instance *const *instances, const enum status *statuses,
                               size_t count, struct set_row **out) {

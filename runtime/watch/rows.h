@@ -32,5 +32,8 @@ int rows_status(struct rows *r, const char *id, enum status status);
 int rows_replace(struct rows *r, struct instance *const *instances, const enum status *statuses,
                  size_t count);
 
+/* More slots to be given back after the next publishing. 0, -ENOMEM. */
+int rows_owe(struct rows *r, const uint32_t *slots, uint32_t count);
+
 /* Sorts, and drops the holes. Cannot fail. */
 void rows_tidy(struct rows *r);

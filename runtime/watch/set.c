@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "base/value.h"
 #include "watch/set_inside.h"
+#include "watch/work.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -33,6 +34,8 @@ struct sets *sets_new_apart(sets_published_fn published, void *arg) {
 }
 
 void set_free(struct set *s) {
+  if (s->work)
+    work_orphan(s->work);
   rows_free(&s->rows);
   value_unref(s->balancer);
   balancer_end(&s->rules);
@@ -96,7 +99,7 @@ struct set *sets_open(struct sets *all, const char *service) {
   return s;
 }
 
-static void queue(struct set *s) {
+void set_queue(struct set *s) {
   if (s->dirty)
     return;
   s->dirty = true;
@@ -108,13 +111,13 @@ void set_changed(struct set *s, bool moved) {
   s->moved |= moved;
   s->replan |= moved;
   s->touched = true;
-  queue(s);
+  set_queue(s);
 }
 
 void set_replan(struct set *s) {
   s->replan = true;
   if (s->in_catalog)
-    queue(s);
+    set_queue(s);
 }
 
 void set_close(struct set *s) {
@@ -167,12 +170,6 @@ int set_replace(struct set *s, struct instance *const *instances, const enum sta
   if (changed == 0 && !s->in_catalog)
     changed = 1; /* that a service has no endpoints is news, the first time */
   return set_apply(s, changed);
-}
-
-void set_forget(struct set *s) {
-  rows_replace(&s->rows, NULL, NULL, 0);
-  s->known = s->stale = false;
-  s->stale_since_ns = 0;
 }
 
 int set_balancer(struct set *s, const struct value *balancer, struct fault *f) {

@@ -78,9 +78,6 @@ int set_status(struct set *s, const char *id, enum status status); /* -ENOENT */
 int set_replace(struct set *s, struct instance *const *instances, const enum status *statuses,
                 size_t count);
 
-/* As if it had just been opened: nothing is known of it. For a source that is another one now. */
-void set_forget(struct set *s);
-
 /* The balancer as in the configuration, see balancer.h. NULL = default. Takes a reference. -EINVAL:
  * what balancer_parse refuses; the old one stays. */
 int set_balancer(struct set *s, const struct value *balancer, struct fault *f);
@@ -114,6 +111,16 @@ size_t sets_flush(struct sets *all);
 bool sets_dirty(const struct sets *all);     /* another flush, now, has something to do */
 int64_t sets_due_ns(const struct sets *all); /* clock_now_ns of the first that waits; 0: none */
 size_t sets_count(const struct sets *all);
+
+/* What takes too long for a turn is made on another thread (work.h), when there is somebody to ask:
+ * `begin` gets set_work_run called there, then set_work_over on this thread, and answers 0; else it
+ * is done here and at once. A work outlives its sets, if need be. */
+struct set_work;
+typedef int (*set_work_fn)(void *arg, struct set_work *w);
+void sets_elsewhere(struct sets *all, set_work_fn begin, void *arg);
+void set_work_run(struct set_work *w);       /* any thread */
+void set_work_over(struct set_work *w);      /* ends it */
+size_t sets_working(const struct sets *all); /* how many services wait for theirs */
 
 struct sets_stats {
   uint64_t services, endpoints, passing, warning, critical; /* as last published */

@@ -21,6 +21,7 @@ struct set {
   struct set_tally tally;
   uint64_t version;
   int64_t stale_since_ns;
+  struct set_work *work; /* a publishing that is being made elsewhere; else NULL */
   int64_t due_ns;        /* while it waits: not before */
   int64_t plan_again_ns; /* the plan that ran last took its time: not before */
   int64_t ramp_ns;       /* an endpoint is in its slow start: publish again then; else 0 */
@@ -29,6 +30,7 @@ struct set {
   bool dirty, moved, stale, in_catalog, failing;
   bool touched; /* dirty for more than a plan that may come to the same */
   bool replan;  /* what a plan sees may have changed */
+  bool again;   /* has changed since its work began */
   bool lost;    /* had a healthy endpoint, and then none: its recovery is news */
   char service[];
 };
@@ -49,6 +51,9 @@ struct sets {
   struct set *waiting;           /* dirty, too, but not before their `due_ns` */
   uint32_t ramping;              /* sets whose ramp_ns is not 0 */
   const struct planner *planner; /* NULL: none */
+  set_work_fn elsewhere;         /* NULL: nobody */
+  void *elsewhere_arg;
+  size_t working; /* sets that have a work */
   struct balancer_host host;
   char *host_texts[2];
   struct sets_stats stats;
@@ -61,6 +66,8 @@ struct sets {
 };
 
 void set_free(struct set *s);
+/* Into the dirty ones, if it is not among them. */
+void set_queue(struct set *s);
 /* To be published by the next flush. `moved`: membership, status or facts, which move the service's
  * version. */
 void set_changed(struct set *s, bool moved);

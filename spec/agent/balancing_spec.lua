@@ -2,8 +2,10 @@
 local perigee = require("spec.support.perigee")
 
 local config = [[
+local crowd = {}
+for i = 1, 700 do crowd[i] = { id = "c" .. i, port = 10000 + i } end
 return { zone = "z1",
-  services = { web = {
+  services = { crowd = crowd, web = {
     { port = 9001, tags = { "v1" }, weight = 3 }, { port = 9002, tags = { "v2" } },
     { port = 9003, tags = { "v2" }, zone = "z2" }, { port = 9004, zone = "z2", meta = { priority = "1" } },
   } },
@@ -11,6 +13,7 @@ return { zone = "z1",
     canary = { target = "embedded:///web", balancer = { { "select", tag = "v2" }, "round_robin" } },
     zoned = { target = "embedded:///web", balancer = { { "priority" }, { "zone", min = 2 }, "weighted_round_robin" } },
     keyed = { target = "embedded:///web", balancer = { "maglev", 10007 } },
+    many = { target = "embedded:///crowd", balancer = "maglev" },
     usual = "embedded:///web",
   } }
 ]]
@@ -55,6 +58,20 @@ describe("a watch's balancer", function()
       different[port] = true
     end
     assert.truthy(next(different, next(different)))
+  end)
+
+  it("has large tables made beside the loop, and picks from them as soon as it is ready", function()
+    local ports = {}
+    for key = 1, 20 do
+      local port = next(picks("many", "--key", tostring(key)))
+      assert.same({ [port] = 3 }, picks("many", "-n", "3", "--key", tostring(key)))
+      ports[port] = true
+    end
+    local different = 0
+    for _ in pairs(ports) do
+      different = different + 1
+    end
+    assert.is_true(different > 10)
   end)
 
   it("picks from all endpoints when nobody says", function()

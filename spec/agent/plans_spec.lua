@@ -147,6 +147,19 @@ describe("the balancers that ship", function()
     near(0.2, shares(agent, "warming", 20000)[7002], 0.02, "a quarter of the other's weight")
   end)
 
+  it("has a page that tells the truth", function()
+    local page = perigee.read("plugins/README.md")
+    for name in page:gmatch("%(balancer/([%w_]+)%.lua%)") do
+      assert.equal(0, os.execute("test -e plugins/balancer/" .. name .. ".lua"), name)
+    end
+    local source = assert(page:match("\n```lua\n%-%- plugins/balancer/calm%.lua\n(.-)\n```"))
+    local other = agent_with([[return {
+      services = { web = { { id = "a", port = 9001 }, { id = "b", port = 9002 } } },
+      watches = { calm = { target = "embedded:///web", balancer = { { "calm", slow = "200ms" }, "p2c" } } } }]], { calm = source })
+    assert.equal("well", explain(other, "calm").stages[1].state)
+    assert.equal(0, other:stop())
+  end)
+
   it("are refused before anything starts, where they cannot work", function()
     local function check(balancer)
       local path = agent.files .. "/wrong.lua"

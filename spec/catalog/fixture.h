@@ -65,8 +65,8 @@ static inline const char *record_check(const struct perigee_endpoint *e, const c
 }
 
 /* Publishes records 0 to count - 1 of the next version under `service`. Slot k + 1 is k's. */
-static inline int publish_records(struct catalog_writer *w, const char *service, unsigned count,
-                                  uint64_t *version) {
+static inline int publish_records_by(struct catalog_writer *w, const char *service,
+                                     const char *balancer, unsigned count, uint64_t *version) {
   static struct record records[RECORDS_MAX];
   static struct catalog_endpoint endpoints[RECORDS_MAX];
   for (unsigned k = 0; k < count; k++) {
@@ -78,9 +78,17 @@ static inline int publish_records(struct catalog_writer *w, const char *service,
                                              .slot_generation = 1,
                                              .weight = 1 + k % 3};
   }
-  struct catalog_snapshot s = {
-      .service = service, .endpoints = endpoints, .count = count, .moves_version = 1};
+  struct catalog_snapshot s = {.service = service,
+                               .balancer = balancer,
+                               .endpoints = endpoints,
+                               .count = count,
+                               .moves_version = 1};
   return catalog_publish(w, &s, version);
+}
+
+static inline int publish_records(struct catalog_writer *w, const char *service, unsigned count,
+                                  uint64_t *version) {
+  return publish_records_by(w, service, NULL, count, version);
 }
 
 /* A pick of a record, checked. 0, or the pick's error. */

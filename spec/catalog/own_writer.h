@@ -4,11 +4,13 @@
 
 // NOLINTBEGIN(bugprone-suspicious-include)
 #include "catalog/arena.c"
+#include "catalog/arrange.c"
 #include "catalog/block.c"
 #include "catalog/directory.c"
 #include "catalog/publish.c"
 #include "catalog/rundir.c"
 #include "catalog/slots.c"
+#include "catalog/tables.c"
 #include "catalog/takeover.c"
 #include "catalog/texts.c"
 #include "catalog/writer.c"

@@ -263,7 +263,7 @@ static void mistakes_in_services(void **state) {
         "perigee.lua:1: services.a.address: a unix socket has no port\n");
   finds("return { services = { a = { port = 1, check = {} } } }",
         "perigee.lua:1: services.a.check: no check in it: expected one check's name, as in { http "
-        "= \"/healthz\" }; http, tcp and ttl ship with perigee\n");
+        "= \"/healthz\" }; http, tcp, ttl and postgres ship with perigee\n");
   finds(
       "return { services = { a = { port = 1, check = { http = '/', tcp = true } } } }",
       "perigee.lua:1: services.a.check: two checks in one, \"http\" and \"tcp\": an option of a "

@@ -7,14 +7,17 @@ local Cluster = {}
 Cluster.__index = Cluster
 
 local function argv_of(member, peers, tls)
-  local argv = {
+  local argv = { unpack(member.before) }
+  for _, word in ipairs({
     "etcd", "--name", member.name, "--data-dir", member.data,
     "--listen-client-urls", (member.url:gsub("localhost", "127.0.0.1")), "--advertise-client-urls", member.url,
     "--listen-peer-urls", member.peer, "--initial-advertise-peer-urls", member.peer,
     "--initial-cluster", peers, "--initial-cluster-token", member.home,
     "--heartbeat-interval", "100", "--election-timeout", "500", "--log-level", "error", "--unsafe-no-fsync",
     "--enable-grpc-gateway",
-  }
+  }) do
+    table.insert(argv, word)
+  end
   for name, file in pairs(tls and { cert = "server.pem", key = "server.key", ["trusted-ca"] = "ca.pem" } or {}) do
     table.insert(argv, ("--%s-file=%s/%s"):format(name, tls, file))
   end
@@ -24,15 +27,19 @@ local function argv_of(member, peers, tls)
   return argv
 end
 
--- options: members (default 1), tls (a directory with certificates: then only who has one is let in).
+-- options: members (default 1), tls (a directory with certificates: then only who has one is let in), hosts
+-- (network.lua's: one member on each).
 local function start(options)
-  local cluster = setmetatable({ members = {}, tls = options and options.tls }, Cluster)
+  options = options or {}
+  local cluster = setmetatable({ members = {}, tls = options.tls }, Cluster)
   local home, peers = perigee.scratch(), {}
-  for i = 1, options and options.members or 1 do
+  for i = 1, options.hosts and #options.hosts or options.members or 1 do
+    local host = options.hosts and options.hosts[i] or { before = {}, peer = "127.0.0.1" }
     local member = {
-      name = "m" .. i, home = home, data = home .. "/m" .. i,
-      url = (cluster.tls and "https://localhost:" or "http://127.0.0.1:") .. perigee.free_port(),
-      peer = "http://127.0.0.1:" .. perigee.free_port(),
+      name = "m" .. i, home = home, data = home .. "/m" .. i, before = host.before,
+      url = (cluster.tls and "https://" or "http://") .. (host.client or cluster.tls and "localhost" or "127.0.0.1")
+        .. ":" .. perigee.free_port(),
+      peer = ("http://%s:%d"):format(host.peer, perigee.free_port()),
     }
     cluster.members[i] = member
     peers[i] = member.name .. "=" .. member.peer
@@ -50,6 +57,17 @@ function Cluster:start(i)
   member.process = perigee.spawn(argv_of(member, self.peers, self.tls))
 end
 
+-- The data of all members, none of which runs, from a file that `snapshot save` wrote.
+function Cluster:restore(file)
+  for _, member in ipairs(self.members) do
+    os.execute("rm -rf " .. member.data)
+    local r = perigee.run({ "etcdctl", "snapshot", "restore", file, "--name", member.name, "--data-dir", member.data,
+      "--initial-cluster", self.peers, "--initial-advertise-peer-urls", member.peer,
+      "--initial-cluster-token", member.home }, { env = { ETCDCTL_API = "3" } })
+    assert(r.code == 0, r.err)
+  end
+end
+
 -- kill -9; `pause` and `go_on` are a member that says nothing.
 function Cluster:kill(i)
   self.members[i].process:kill()
@@ -61,6 +79,18 @@ end
 
 function Cluster:go_on(i)
   self.members[i].process:signal(process.signal.CONT)
+end
+
+-- All members anew, where clients find them at `urls`; without: at addresses that nobody was told.
+function Cluster:move(urls)
+  for i, member in ipairs(self.members) do
+    self:kill(i)
+    member.url = urls and urls[i] or member.url:gsub("%d+$", tostring(perigee.free_port()))
+  end
+  for i in ipairs(self.members) do
+    self:start(i)
+  end
+  self:ready()
 end
 
 function Cluster:urls()

@@ -1,6 +1,6 @@
 -- spec: timeout 240
--- Names that nobody configured, watched when they are asked for; and what a host has that boots while its
--- registry is down.
+-- Names that nobody configured, watched when they are asked for; watches that have one target; and what a host
+-- has that boots while its registry is down.
 local etcd = require("spec.registries.etcd")
 local host = require("spec.registries.host")
 local perigee = require("spec.support.perigee")
@@ -29,6 +29,32 @@ describe("an agent", function()
     put(cluster, "till", "t1", 9005)
     assert.equal("127.0.0.1:9005\n", agent:command("pick", "till").out) -- asked for from the command line
     assert.equal(3, agent:command("pick", "nobody else").code)
+    agent:stop()
+  end)
+
+  it("asks the registry once for watches that have one target, also for one that comes later", function()
+    local function streams()
+      local body = perigee.http(cluster.members[1].url .. "/metrics").body
+      return tonumber(body:match("\netcd_debugging_mvcc_watcher_total (%d+)"))
+    end
+    perigee.wait_for("the streams of others to end", function()
+      return streams() == 0
+    end)
+    put(cluster, "deli", "d1", 9006)
+    local agent = host.agent({
+      resolve = "etcd", registries = { etcd = { endpoints = cluster:urls() } },
+      watches = { blue = "etcd:///deli", green = { target = "etcd:///deli", balancer = "random" },
+        red = { target = "etcd:///none", fallback = "etcd:///deli" } },
+    })
+    for _, name in ipairs({ "blue", "green", "red" }) do
+      host.expect(agent, name, "127.0.0.1:9006")
+    end
+    assert.equal(9006, agent:get("/v1/pick/deli").json().port)
+    put(cluster, "deli", "d2", 9007)
+    for _, name in ipairs({ "blue", "green", "red", "deli" }) do
+      host.expect(agent, name, "127.0.0.1:9006 127.0.0.1:9007")
+    end
+    assert.equal(2, streams()) -- of deli and of none
     agent:stop()
   end)
 

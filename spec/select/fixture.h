@@ -39,7 +39,8 @@ static inline struct catalog_view build_with(const char *balancer,
                                .endpoints = endpoints,
                                .count = count,
                                .now_ns = 1000000000000};
-  assert_int_equal(block_build(&draft, &s), 0);
+  assert_int_equal(block_arrange(&draft, &s), 0);
+  assert_int_equal(block_build(&draft, &s, NULL), 0);
   const struct catalog_block *b = (const struct catalog_block *)draft.bytes;
   struct catalog_view v = {.block = draft.bytes,
                            .bytes = b->bytes,

@@ -206,12 +206,74 @@ static void bounded_loads(void **state) {
   }
 }
 
+/* The draft's, for endpoints 0 to count - 1. */
+static uint64_t arrange(const char *balancer, uint32_t count) {
+  struct catalog_snapshot s = {
+      .service = "web", .balancer = balancer, .endpoints = endpoints, .count = count};
+  assert_int_equal(block_arrange(&draft, &s), 0);
+  return draft.key;
+}
+
+/* The same members and weights, the same tables: whatever else of them is different. */
+static void tables_are_known_by_what_they_are_made_of(void **state) {
+  for (size_t b = 0; b < sizeof hashing / sizeof hashing[0]; b++) {
+    fill(30, 2);
+    uint64_t key = arrange(hashing[b], 30);
+    if (strcmp(hashing[b], "rendezvous") == 0) { /* its tables are made in no time */
+      assert_int_equal(key, 0);
+      continue;
+    }
+    endpoints[4].address = "10.9.9.9";
+    endpoints[5].status = 1;
+    assert_int_equal(arrange(hashing[b], 30), key);
+    assert_int_not_equal(arrange(hashing[b], 29), key);
+    endpoints[3].weight = 3;
+    assert_int_not_equal(arrange(hashing[b], 30), key);
+    endpoints[3].weight = 2;
+    endpoints[3].id = "another";
+    assert_int_not_equal(arrange(hashing[b], 30), key);
+  }
+  assert_int_not_equal(arrange("ring", 30), arrange("maglev", 30));
+}
+
+static void tables_are_taken_over(void **state) {
+  static const struct catalog_rules rules = {.priority = true};
+  const char *const kept[] = {"maglev", "ring", "maglev_bounded"};
+  for (size_t b = 0; b < sizeof kept / sizeof kept[0]; b++) {
+    fill(40, 1);
+    for (int i = 0; i < 10; i++)
+      endpoints[i].status = 2, endpoints[i + 20].tier = 1;
+    struct catalog_view v = build_with(kept[b], &rules, 40);
+    assert_int_equal(v.group_count, 2);
+    struct catalog_block *before = malloc(v.bytes);
+    memcpy(before, v.block, v.bytes);
+    uint32_t at = v.groups[1].table + v.groups[1].table_length - 1;
+    ((unsigned char *)before)[at] ^= 1; /* nobody would make this one */
+    struct catalog_snapshot s = {.service = "web",
+                                 .balancer = kept[b],
+                                 .rules = &rules,
+                                 .endpoints = endpoints,
+                                 .count = 40};
+    assert_int_equal(block_arrange(&draft, &s), 0);
+    assert_int_equal(block_build(&draft, &s, before), 0);
+    assert_int_equal(draft.length, before->bytes);
+    assert_memory_equal(draft.bytes, before, draft.length);
+    free(before);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(hash_vectors),     cmocka_unit_test(order_does_not_matter),
-      cmocka_unit_test(the_key_decides),  cmocka_unit_test(shares_go_by_weight),
-      cmocka_unit_test(disruption),       cmocka_unit_test(a_weight_changes),
-      cmocka_unit_test(levels_go_by_key), cmocka_unit_test(bounded_loads),
+      cmocka_unit_test(hash_vectors),
+      cmocka_unit_test(order_does_not_matter),
+      cmocka_unit_test(the_key_decides),
+      cmocka_unit_test(shares_go_by_weight),
+      cmocka_unit_test(disruption),
+      cmocka_unit_test(a_weight_changes),
+      cmocka_unit_test(levels_go_by_key),
+      cmocka_unit_test(bounded_loads),
+      cmocka_unit_test(tables_are_known_by_what_they_are_made_of),
+      cmocka_unit_test(tables_are_taken_over),
   };
   return cmocka_run_group_tests(tests, NULL, end_draft);
 }

@@ -65,7 +65,9 @@ static int publish(struct run *r) {
                                .count = count,
                                .now_ns = now_ns};
   host_members(r->host, count);
-  int e = block_build(&r->draft, &s);
+  int e = block_arrange(&r->draft, &s);
+  if (e == 0)
+    e = block_build(&r->draft, &s, NULL);
   if (e < 0)
     return e;
   const struct catalog_block *b = (const struct catalog_block *)r->draft.bytes;

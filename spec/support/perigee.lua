@@ -93,10 +93,10 @@ function perigee.wait_for(what, condition, seconds)
   end
 end
 
-local function bound(port)
+local function bound(port, everywhere)
   local fd = ffi.C.socket(2, 1, 0)
   local number = bit.bor(bit.rshift(port, 8), bit.band(bit.lshift(port, 8), 0xff00))
-  local address = ffi.new("struct sockaddr_in_t", { family = 2, port = number, address = 0x0100007f })
+  local address = ffi.new("struct sockaddr_in_t", { family = 2, port = number, address = everywhere and 0 or 0x0100007f })
   local length = ffi.new("unsigned[1]", ffi.sizeof(address))
   if ffi.C.bind(fd, address, length[0]) ~= 0 or ffi.C.getsockname(fd, address, length) ~= 0 then
     ffi.C.close(fd)
@@ -134,9 +134,9 @@ function perigee.free_ports(count)
   error("no " .. count .. " free ports in a row")
 end
 
--- Listens on a port of 127.0.0.1 without ever answering, until `unlisten`. nil: it is taken.
-function perigee.listen(port)
-  local fd = bound(port)
+-- Listens on a port of 127.0.0.1, or of all addresses, without ever answering, until `unlisten`. nil: it is taken.
+function perigee.listen(port, everywhere)
+  local fd = bound(port, everywhere)
   return fd and ffi.C.listen(fd, 8) == 0 and fd or nil
 end
 

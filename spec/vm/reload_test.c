@@ -49,8 +49,10 @@ static int swap(struct rig *r, const char *body, struct fault *f) {
   int code = plugin_prepare(r->plugin, load_check(r->fx, body), &findings, f);
   findings_free(&findings);
   if (code == 0)
-    code = plugin_swap(r->plugin, true, f);
-  if (code != 0)
+    code = plugin_hand_over(r->plugin, true, f);
+  if (code == 0)
+    plugin_swap(r->plugin);
+  else
     plugin_abandon(r->plugin);
   return code;
 }
@@ -116,7 +118,8 @@ static void an_option_that_does_not_pass_leaves_the_old_one(void **state) {
   assert_int_equal(plugin_prepare(r.plugin, fresh, &findings, &f), 0);
   assert_int_equal(findings.count, 1);
   findings_free(&findings);
-  assert_int_equal(plugin_swap(r.plugin, false, &f), 0);
+  assert_int_equal(plugin_hand_over(r.plugin, false, &f), 0);
+  plugin_swap(r.plugin);
   assert_string_equal(run(&r), "!EINVAL");
   end(&r);
 }
@@ -203,7 +206,8 @@ static void a_version_that_is_not_ready_is_not_used(void **state) {
   plugin_abandon(r.plugin);
   assert_string_equal(run(&r), "old|1");
   assert_string_equal(become_ready(&r, "perigee.sleep('1ms')", long_ns), "");
-  assert_int_equal(plugin_swap(r.plugin, true, &f), 0);
+  assert_int_equal(plugin_hand_over(r.plugin, true, &f), 0);
+  plugin_swap(r.plugin);
   assert_string_equal(run(&r), "new");
   end(&r);
 }

@@ -31,6 +31,7 @@ static struct {
   char adoptable[64]; /* an id that an earlier agent gave slot 4000 */
   uint64_t version;
   int64_t publish_at;
+  bool same_tables; /* what catalog_build_begin finds */
   struct catalog_snapshot last;
   struct catalog_endpoint rows[SLOTS];
   char service[64], ids[SLOTS * 16];
@@ -84,6 +85,33 @@ int catalog_publish(struct catalog_writer *w, const struct catalog_snapshot *sna
   fake.version += snapshot->moves_version != 0;
   *version = fake.version;
   return 0;
+}
+
+struct catalog_build {
+  struct catalog_snapshot snapshot;
+  bool ran;
+};
+
+int catalog_build_begin(struct catalog_writer *w, const struct catalog_snapshot *snapshot,
+                        struct catalog_build **build) {
+  *build = fake.same_tables ? NULL : malloc(sizeof **build);
+  if (*build)
+    **build = (struct catalog_build){.snapshot = *snapshot};
+  return 0;
+}
+
+void catalog_build_run(struct catalog_build *build) {
+  build->ran = true;
+}
+
+int catalog_build_publish(struct catalog_writer *w, struct catalog_build *build,
+                          uint64_t *version) {
+  assert_true(build->ran);
+  return catalog_publish(w, &build->snapshot, version);
+}
+
+void catalog_build_end(struct catalog_build *build) {
+  free(build);
 }
 
 int64_t catalog_publish_at(const struct catalog_writer *w, const char *service) {

@@ -31,7 +31,11 @@ static int plan(void *arg, const struct plan_question *q, struct plan_row *out, 
   return 1;
 }
 
-static const struct planner planner = {plan, NULL};
+static bool wants(void *arg, const char *service) {
+  return strcmp(service, "web") == 0;
+}
+
+static const struct planner planner = {wants, plan, NULL};
 
 static int setup_planned(void **state) {
   int r = setup(state);
@@ -56,6 +60,15 @@ static void published_as_planned(void **state) {
   sets_flush(fx->all);
   assert_string_equal(fake.ids, "b c d ");
   assert_int_equal(fx->told.rows, 4); /* who looks sees who was dropped */
+}
+
+static void nobody_asks_about_others(void **state) {
+  struct fixture *fx = *state;
+  struct set *other = sets_open(fx->all, "other");
+  put(other, "a", 1, STATUS_PASSING);
+  assert_int_equal(sets_flush(fx->all), 1);
+  assert_int_equal(does.asked, 0);
+  assert_true(fake.rows[0].weight == 1);
 }
 
 static void the_same_plan_publishes_nothing(void **state) {
@@ -225,6 +238,7 @@ static void a_plan_begins_with_the_levels_of_priority(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(published_as_planned, setup_planned, teardown),
+      cmocka_unit_test_setup_teardown(nobody_asks_about_others, setup_planned, teardown),
       cmocka_unit_test_setup_teardown(the_same_plan_publishes_nothing, setup_planned, teardown),
       cmocka_unit_test_setup_teardown(what_no_plan_sees_runs_none, setup_planned, teardown),
       cmocka_unit_test_setup_teardown(a_full_catalog_forgets_no_plan, setup_planned, teardown),

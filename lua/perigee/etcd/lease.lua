@@ -17,8 +17,8 @@ local function digest(value)
 end
 
 -- Registers, or registers again: `lease` is what the last call returned, or what the host wants at first
--- ({ ttl = seconds, owner }). A lease that is alive is kept. Returns the lease: plain data, which the host may
--- keep over restarts.
+-- ({ ttl = seconds, owner, before = the lease that it takes the place of }). A lease that is alive is kept.
+-- Returns the lease: plain data, which the host may keep over restarts.
 function Lease.register(etcd, key, value, lease)
   local held = { id = lease.id, key = key, ttl = lease.ttl, owner = lease.owner, digest = digest(value) }
   if held.id and lease.key == key then
@@ -38,8 +38,9 @@ function Lease.register(etcd, key, value, lease)
   if not ok then
     return nil, why, failed
   end
-  if lease.id then
-    etcd:call("/v3/lease/revoke", { ID = lease.id }) -- it holds no key of ours any more
+  local old = lease.id or lease.before and lease.before.id
+  if old then
+    etcd:call("/v3/lease/revoke", { ID = old }) -- it holds no key of ours any more
   end
   return held
 end
@@ -47,8 +48,9 @@ end
 -- Registered without a key: an instance that must not be called, in a layout that cannot say so. `lease` as
 -- above; what it had ends.
 function Lease.withdraw(etcd, key, lease)
-  if lease.id then
-    local ok, message, code = Lease.deregister(etcd, lease)
+  local had = lease.id and lease or lease.before
+  if had then
+    local ok, message, code = Lease.deregister(etcd, had)
     if not ok then
       return nil, message, code
     end

@@ -3,7 +3,8 @@
 --   load ── all keys, at one revision R ──► set:replace         only what differs is published
 --   stream ── from R + 1 ── events ──► set:put, set:remove      a dropped one: again from where it was
 --   audit ── the newest revision and the number of keys, asked of the same member from time to time:
---            a stream that is silent while there is news is not trusted
+--            a stream that is silent while there is news is not trusted; nor is one that was opened after
+--            another ended, before the first audit: a member that is cut off opens streams as well
 --
 -- Loaded again: when etcd has compacted what was missed, when the cluster is another one or was restored
 -- from a backup, and when an audit differs.
@@ -75,7 +76,7 @@ function Watch:load(set)
     return nil, problem, failed
   end
   known.revision, known.cluster = tonumber(header.revision), header.cluster_id
-  self.known = known
+  self.known, self.doubted = known, false
   return true
 end
 
@@ -128,7 +129,9 @@ function Watch:follow(next_frame, set)
         return "reload"
       end
       self.refused = false
-      set:current()
+      if not self.doubted then
+        set:current()
+      end
     elseif self:apply(frame, set) then
       return "reload"
     end
@@ -150,9 +153,11 @@ function Watch:ask_newest(member)
 end
 
 -- Looks every `audit` seconds until the stream can no longer be trusted: "reload", or nil, message, code.
-function Watch:distrust(member)
+function Watch:distrust(member, set)
   while true do
-    perigee.sleep(self.audit * (0.9 + 0.2 * perigee.random()))
+    if not self.doubted then
+      perigee.sleep(self.audit * (0.9 + 0.2 * perigee.random()))
+    end
     local header, newest, count = self:ask_newest(member)
     if not header then
       return nil, newest, count
@@ -168,10 +173,14 @@ function Watch:distrust(member)
         return "reload"
       end
     end
+    if self.doubted then
+      self.doubted = false
+      set:current()
+    end
   end
 end
 
--- One stream, to its end: "reload"; "again", when it went well for a while; or nil, message, code.
+-- One stream, to its end: "reload"; "again", when it could be trusted for a while; or nil, message, code.
 function Watch:stream(set)
   local response, member, code = self.etcd:call("/v3/watch", {
     create_request = {
@@ -187,14 +196,16 @@ function Watch:stream(set)
   local _, verdict, message, why = perigee.task.first(function()
     return self:follow(next_frame, set)
   end, function()
-    return self:distrust(member)
+    return self:distrust(member, set)
   end)
   response:close()
   if verdict then
     return verdict
   end
   self.etcd.members:avoid(member)
-  if why ~= "EACCES" and perigee.time.monotonic() - started > SHORT then
+  local trusted = not self.doubted
+  self.doubted = true
+  if trusted and why ~= "EACCES" and perigee.time.monotonic() - started > SHORT then
     return "again"
   end
   return nil, message, why

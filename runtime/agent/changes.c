@@ -1,0 +1,161 @@
+#include "agent/changes.h"
+
+#include "agent/plugins_reload.h"
+#include "base/buf.h"
+#include "base/value.h"
+#include "config/config.h"
+
+#include <string.h>
+
+struct rows {
+  struct buf *out;
+  size_t count;
+};
+
+struct row {
+  const char *what, *name, *id, *change, *detail;
+};
+
+static void write_row(struct rows *rows, const struct row *row) {
+  const char *fields[][2] = {{"what", row->what},
+                             {"name", row->name},
+                             {"id", row->id},
+                             {"change", row->change},
+                             {"detail", row->detail}};
+  buf_text(rows->out, rows->count++ ? ",\n{" : "\n{");
+  for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+    buf_format(rows->out, "%s\"%s\":", i ? "," : "", fields[i][0]);
+    buf_json_text(rows->out, fields[i][1] ? fields[i][1] : "");
+  }
+  buf_char(rows->out, '}');
+}
+
+/* The names of the fields in which two tables differ. */
+static void name_differences(const struct value *a, const struct value *b, struct buf *out) {
+  for (int side = 0; side < 2; side++) {
+    const struct value *from = side ? b : a, *other = side ? a : b;
+    for (size_t i = 0; i < value_fields(from); i++) {
+      const char *key;
+      const struct value *v = value_field(from, i, &key);
+      const struct value *beside = value_get(other, key);
+      if (side ? !beside : !value_equal(v, beside))
+        buf_format(out, "%s%s", out->length ? ", " : "", key);
+    }
+  }
+}
+
+/* ---- services ---- */
+
+/* How a configured instance was written: what its registration does not say is in there too. */
+static const struct value *written(const struct config *c, const char *service, size_t nth) {
+  const struct value *all = value_get(value_get(c->root, "services"), service);
+  return value_length(all) ? value_at(all, nth) : all;
+}
+
+static size_t nth_of(const struct config *c, size_t i) {
+  size_t nth = 0;
+  for (size_t k = 0; k < i; k++)
+    nth += strcmp(c->services[k]->instance->service, c->services[i]->instance->service) == 0;
+  return nth;
+}
+
+static const struct value *written_at(const struct config *c, size_t i) {
+  return written(c, c->services[i]->instance->service, nth_of(c, i));
+}
+
+static size_t find_id(const struct config *c, const char *id) {
+  size_t i = 0;
+  while (i < c->service_count && strcmp(c->services[i]->instance->id, id) != 0)
+    i++;
+  return i;
+}
+
+static void write_services(const struct config *old, const struct config *new, struct rows *rows) {
+  for (size_t i = 0; i < old->service_count; i++) {
+    const struct instance *in = old->services[i]->instance;
+    size_t k = find_id(new, in->id);
+    struct buf detail = {0};
+    struct row row = {.what = "service", .name = in->service, .id = in->id, .change = "removed"};
+    if (k < new->service_count) {
+      const struct value *a = written_at(old, i), *b = written_at(new, k);
+      row.change = registration_equal(old->services[i], new->services[k]) && value_equal(a, b)
+                       ? NULL
+                       : "changed";
+      name_differences(a, b, &detail);
+      row.detail = detail.data;
+    }
+    if (row.change)
+      write_row(rows, &row);
+    buf_free(&detail);
+  }
+  for (size_t i = 0; i < new->service_count; i++) {
+    const struct instance *in = new->services[i]->instance;
+    if (find_id(old, in->id) == old->service_count)
+      write_row(rows, &(struct row){"service", in->service, in->id, "added", NULL});
+  }
+}
+
+/* ---- everything else ---- */
+
+static void write_names(const char *what, const struct value *a, const struct value *b,
+                        struct rows *rows) {
+  for (size_t i = 0; i < value_fields(a); i++) {
+    const char *name;
+    const struct value *v = value_field(a, i, &name), *other = value_get(b, name);
+    struct buf detail = {0};
+    if (other && !value_equal(v, other))
+      name_differences(v, other, &detail);
+    if (!value_equal(v, other))
+      write_row(rows, &(struct row){what, name, NULL, other ? "changed" : "removed", detail.data});
+    buf_free(&detail);
+  }
+  for (size_t i = 0; i < value_fields(b); i++) {
+    const char *name;
+    value_field(b, i, &name);
+    if (!value_get(a, name))
+      write_row(rows, &(struct row){what, name, NULL, "added", NULL});
+  }
+}
+
+static bool is_text(const char *word, const char *const *list) {
+  for (; *list; list++)
+    if (strcmp(word, *list) == 0)
+      return true;
+  return false;
+}
+
+static void write_settings(const struct value *a, const struct value *b, struct rows *rows) {
+  static const char *const apart[] = {"services", "watches", "registries",
+                                      "plugins",  "include", NULL};
+  static const char *const named[][2] = {{"watch", "watches"}, {"registry", "registries"}};
+  for (size_t i = 0; i < sizeof named / sizeof *named; i++)
+    write_names(named[i][0], value_get(a, named[i][1]), value_get(b, named[i][1]), rows);
+  for (int side = 0; side < 2; side++) {
+    const struct value *from = side ? b : a, *other = side ? a : b;
+    for (size_t i = 0; i < value_fields(from); i++) {
+      const char *key;
+      const struct value *v = value_field(from, i, &key), *beside = value_get(other, key);
+      if (is_text(key, apart) || value_equal(v, beside) || (side && beside))
+        continue;
+      const char *change = beside ? "changed" : side ? "added" : "removed";
+      write_row(rows, &(struct row){"setting", key, NULL, change, NULL});
+    }
+  }
+}
+
+static void write_plugin(void *arg, const struct plugin *fresh, const char *change) {
+  char name[300];
+  snprintf(name, sizeof name, "%.100s/%.100s", plugin_kind(fresh), plugin_name(fresh));
+  write_row(arg, &(struct row){"plugin", name, NULL, change, plugin_hash(fresh)});
+}
+
+size_t changes_write(const struct config *old, const struct config *new,
+                     const struct plugins *plugins, const struct plugins *draft, struct buf *out) {
+  struct rows rows = {out, 0};
+  if (new) {
+    write_services(old, new, &rows);
+    write_settings(old->root, new->root, &rows);
+  }
+  plugins_differences(plugins, draft, write_plugin, &rows);
+  return rows.count;
+}

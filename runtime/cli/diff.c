@@ -1,0 +1,36 @@
+#include "cli/changes.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int run(const struct arguments *a) {
+  struct buf body = {0};
+  char *path = realpath(a->items[0], NULL); /* the agent is in a directory of its own */
+  if (!path)
+    return complain(a, EXIT_FAILED, "%s: %s", a->items[0], strerror(errno));
+  buf_text(&body, "{\"file\":");
+  buf_json_text(&body, path);
+  buf_char(&body, '}');
+  int status = changes_ask(a, "diff", &body, "would change", "nothing would change");
+  buf_free(&body);
+  free(path);
+  return status;
+}
+
+const struct command command_diff = {
+    .name = "diff",
+    .arguments = "FILE",
+    .summary = "Show what the running agent would change, were this its configuration",
+    .about = "The file is checked as by `perigee reload`, by the agent, and nothing is changed. "
+             "Includes and plugins are looked for beside FILE.",
+    .examples =
+        (const struct example[]){{"perigee diff /etc/perigee/next.lua",
+                                  "the registrations, watches and plugins that would differ"},
+                                 {0}},
+    .arguments_min = 1,
+    .arguments_max = 1,
+    .complete = "files",
+    .json = true,
+    .run = run,
+};

@@ -1,0 +1,51 @@
+#include "cli/changes.h"
+
+static void add_text(struct buf *body, const char *key, const char *text) {
+  if (!text)
+    return;
+  buf_format(body, "\"%s\":", key);
+  buf_json_text(body, text);
+  buf_char(body, ',');
+}
+
+static int run(const struct arguments *a) {
+  struct buf body = {0};
+  bool dry = arguments_flag(a, "dry-run");
+  buf_char(&body, '{');
+  add_text(&body, "plugin", a->count ? a->items[0] : NULL);
+  add_text(&body, "if_hash", arguments_option(a, "if-hash"));
+  buf_format(&body, "\"dry\":%s}", dry ? "true" : "false");
+  int status =
+      changes_ask(a, "reload", &body, dry ? "would change" : "reloaded", "nothing has changed");
+  buf_free(&body);
+  return status;
+}
+
+const struct command command_reload = {
+    .name = "reload",
+    .arguments = "[PLUGIN]",
+    .summary = "Read the configuration and the plugins again, and apply what differs",
+    .about = "All of it is checked first, with the plugins loaded afresh: a mistake is told with "
+             "its file and line, ends with 1, and changes nothing. What does not differ is not "
+             "touched: services keep their registrations, leases and statuses, watches their "
+             "endpoints, listeners their connections.\n\nWith the name of a plugin (NAME, or "
+             "KIND/NAME) only that one is read again.\n\nA plugin's new version that keeps failing "
+             "in its first calls gives way to the one before it; `perigee plugins` says so.",
+    .options =
+        (const struct option[]){
+            {"dry-run", 'n', NULL, "only show what would change", false},
+            {"if-hash", 0, "HASH",
+             "only if what is read has this sha256, as `perigee diff` and `sha256sum` show it: "
+             "for a fleet that goes in steps",
+             false},
+            {0}},
+    .examples =
+        (const struct example[]){
+            {"perigee reload --dry-run", "what an edited configuration would change"},
+            {"perigee reload canary", "one plugin, after its file was edited"},
+            {0}},
+    .arguments_max = 1,
+    .complete = "plugins",
+    .json = true,
+    .run = run,
+};

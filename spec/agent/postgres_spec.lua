@@ -1,0 +1,102 @@
+-- The check postgres: against a PostgreSQL of Debian's where there is one, and against one that is scripted.
+local perigee = require("spec.support.perigee")
+
+local function said(agent, text)
+  return perigee.wait_for("the check to say " .. text, function()
+    local check = agent:get("/v1/agent/checks").json()["service:db"]
+    local all = check.Status .. ": " .. check.Output
+    return all:find(text, 1, true) and all, all .. agent:log()
+  end, 30)
+end
+
+local function agent_for(port, options)
+  return perigee.agent({ config = ([[return { services = { db = { id = "db", port = %d, check = {
+    postgres = { %s }, interval = "100ms", rise = 1, fall = 1 } } } }]]):format(port, options) })
+end
+
+-- A server that answers each connection with these bytes (a Lua literal), after it has read a startup.
+local function scripted(answer)
+  local home, port = perigee.scratch(), perigee.free_port()
+  assert.equal(0, os.execute("mkdir -p " .. home .. "/plugins/check"))
+  perigee.write(home .. "/plugins/check/server.lua", ([[
+    local server
+    return { kind = "check", summary = "of the spec", run = function()
+      server = server or assert(perigee.tcp.listen("127.0.0.1", %d))
+      while true do
+        local socket = server:accept()
+        socket:read(8)
+        socket:write(%s)
+        perigee.task.spawn(function() socket:read("all") socket:close() end)
+      end
+    end }]]):format(port, answer))
+  perigee.write(home .. "/perigee.lua", ([[return {
+    services = { server = { port = %d, check = { server = {}, interval = "100ms", timeout = "1h" } } },
+    plugins = { server = { grant = { listen = { "*" } } } } }]]):format(port))
+  return port, perigee.agent({ config_file = home .. "/perigee.lua" })
+end
+
+describe("the check postgres", function()
+  local READY = [["R\0\0\0\8\0\0\0\0" .. "S\0\0\0\9a\0\49\50\0" .. "Z\0\0\0\5I"]]
+  for _, case in ipairs({
+    { "a server that is ready", READY, "", "passing: " },
+    { "one that asks for a password", [["R\0\0\0\8\0\0\0\10"]], "", "passing: it asks for a password" },
+    { "one that asks for a password and is to be queried", [["R\0\0\0\8\0\0\0\10"]], [[query = "select 1"]],
+      "critical: it asks for a password" },
+    { "one that is starting", [["E\0\0\0\29SFATAL\0C57P03\0Mstarting\0\0"]], "", "critical: FATAL 57P03: starting" },
+    { "what is no PostgreSQL", [["HTTP/1.1 400 Bad Request\r\n\r\n"]], "", "critical: this is no PostgreSQL" },
+  }) do
+    it("knows " .. case[1], function()
+      local port, server = scripted(case[2])
+      local agent = agent_for(port, case[3])
+      said(agent, case[4])
+      agent:stop()
+      server:stop()
+    end)
+  end
+
+  it("finds nothing where nothing listens", function()
+    local agent = agent_for(perigee.free_port(), "")
+    said(agent, "critical: ")
+    agent:stop()
+  end)
+
+  it("queries a real one", function()
+    local bin = io.popen("ls -d /usr/lib/postgresql/*/bin 2>/dev/null"):read("*l")
+    if not bin then
+      pending("PostgreSQL is not installed (the group clients of .ci/deps)")
+      return
+    end
+    -- A directory that the user postgres can go into: scratches are the spec's user's alone.
+    local home, port = perigee.run({ "mktemp", "-d", "/tmp/perigee-postgres-XXXXXX" }).out:match("%S+"), perigee.free_port()
+    finally(function()
+      os.execute("rm -rf " .. home)
+    end)
+    local root = perigee.run({ "id", "-u" }).out:match("%d+") == "0"
+    local as = root and "runuser -u postgres -- " or ""
+    if root then
+      assert.equal(0, os.execute("chown postgres " .. home))
+    end
+    local made = perigee.run({ "sh", "-c", ("%s%s/initdb -D %s/data -U postgres -A trust --no-sync"):format(as, bin, home) },
+      { timeout = 120, dir = home })
+    assert.equal(0, made.code, made.err)
+    local argv = { bin .. "/postgres", "-D", home .. "/data", "-p", tostring(port), "-c", "listen_addresses=127.0.0.1", "-c",
+      "unix_socket_directories=" }
+    if root then
+      argv = { "runuser", "-u", "postgres", "--", unpack(argv) }
+    end
+    local server = perigee.spawn(argv, { dir = home })
+    local agent = agent_for(port, [[query = "select not pg_is_in_recovery()", expect = "t"]])
+    said(agent, "passing: t")
+    agent:stop()
+    agent = agent_for(port, [[query = "select nonsense"]])
+    said(agent, 'critical: ERROR 42703: column "nonsense" does not exist')
+    agent:stop()
+    agent = agent_for(port, [[query = "select 1 as a, 'x'", expect = "2"]])
+    said(agent, "critical: it says 1")
+    agent:stop()
+    agent = agent_for(port, [[database = "nowhere"]])
+    said(agent, "critical: FATAL 3D000: database \"nowhere\" does not exist")
+    agent:stop()
+    server:kill()
+  end)
+end)
