@@ -22,6 +22,7 @@ struct turn {
   volatile sig_atomic_t ticks, allowed; /* of TURN_TICK_NS of this thread's CPU time */
   volatile sig_atomic_t hooked, over;   /* a hook is installed; it is the one that kills */
   struct fuel *fuel;                    /* NULL: not a compiled isolate */
+  int64_t first_ns;                     /* CPU time at the first tick, where there is fuel */
   bool sliceable, sliced;               /* may give way at a tick; did */
 };
 /* turn_share: what one task has of the CPU between two waits, in slices. */

@@ -6,7 +6,6 @@
 package.path = "./?.lua;" .. package.path
 local bench = require("spec.support.bench")
 local perigee = require("spec.support.perigee")
-local cjson = require("cjson")
 local ffi = require("ffi")
 
 local COPIES, SECONDS, ROUNDS = 3, 1, 3
