@@ -17,3 +17,4 @@ files["examples/**/perigee.lua"] = { read_globals = { "env", "file", "host" } }
 files["examples/**/plugins"] = { read_globals = { "perigee" } }
 files["examples/clients/openresty"] = { globals = { "ngx" } } -- nginx's own
 files["spec/**/*_spec.lua"] = { std = "+busted" }
+files["plugins/**/*_spec.lua"] = { std = "+busted", read_globals = { "grant" } } -- for `perigee test`

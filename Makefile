@@ -22,7 +22,7 @@ USES_agent    := config serve vm client registry watch io select catalog base
 USES_cli      := agent config serve vm client registry watch io select catalog base
 FOLDERS := base catalog select client watch io registry vm config serve agent cli
 
-PACKAGES := luajit libuv libcurl jansson lmdb openssl libcares
+PACKAGES := luajit libuv libcurl jansson lmdb openssl libcares libedit
 PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -l:liblua5.1-cjson.so.0 -lsimdjson -lstdc++
 LLHTTP     := /usr/share/llhttp

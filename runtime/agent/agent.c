@@ -2,6 +2,7 @@
 
 #include "agent/builds.h"
 #include "agent/checks.h"
+#include "agent/consoles.h"
 #include "agent/choosers.h"
 #include "agent/configure.h"
 #include "agent/feedback.h"
@@ -405,6 +406,7 @@ static void end_parts(struct agent *a) {
   watches_free(a->watches);
   plans_free(a->plans);
   checks_free(a->checks);
+  consoles_free(a->consoles);
   choosers_end(a->choosers);
   plugins_free(a->plugins);
   embedded_free(a->embedded); /* answers what is pending: no plugin may be there to ask again */
@@ -453,7 +455,8 @@ static int make_lua(struct agent *a) {
   if (r != 0)
     return fail("cannot start", &f);
   a->plugins = plugins_new(a->vm, a->config);
-  return a->plugins ? 0 : fail("cannot start", &f);
+  a->consoles = a->plugins ? consoles_new(a->vm, a->plugins) : NULL;
+  return a->consoles ? 0 : fail("cannot start", &f);
 }
 
 /* A connection each: the usual soft limit of 1024 is less than the server serves, and than one

@@ -56,24 +56,28 @@ bool hand_release(struct hand *h, const char *id) {
 
 bool hand_expire(struct hand *h, int64_t now_us) {
   size_t before = h->override_count;
+  bool thaws = h->is_frozen && h->thaws_us && h->thaws_us <= now_us;
+  if (thaws)
+    hand_freeze(h, NULL, 0);
   for (size_t i = 0; i < h->override_count;)
     if (h->overrides[i].until_us <= now_us)
       take_out(h, i);
     else
       i++;
-  return h->override_count < before;
+  return thaws || h->override_count < before;
 }
 
 int64_t hand_due_us(const struct hand *h) {
-  int64_t due = 0;
+  int64_t due = h->is_frozen ? h->thaws_us : 0;
   for (size_t i = 0; i < h->override_count; i++)
     if (due == 0 || h->overrides[i].until_us < due)
       due = h->overrides[i].until_us;
   return due;
 }
 
-void hand_freeze(struct hand *h, struct outcome *frozen) {
+void hand_freeze(struct hand *h, struct outcome *frozen, int64_t thaws_us) {
   outcome_free(&h->frozen);
+  h->thaws_us = thaws_us;
   h->is_frozen = frozen != NULL;
   if (frozen) {
     h->frozen = *frozen;
@@ -145,7 +149,7 @@ void hand_free(struct hand *h) {
 /* ---- in the store ----
  *
  *     { overrides = { { ID, WEIGHT, UNTIL }, ... }, promoted = { NAME, ... },
- *       frozen = { AT, { ID, WEIGHT, TIER, DROP }, ... } } */
+ *       frozen = { { ID, WEIGHT, TIER, DROP }, ..., at = MADE, thaws = UNTIL } } */
 
 static struct value *text_of(const char *text) {
   return value_text(text, strlen(text));
@@ -186,7 +190,9 @@ static int add_promoted(const struct hand *h, struct value *v) {
 
 static int add_frozen(const struct hand *h, struct value *v) {
   struct value *list = value_table();
-  int r = value_append(list, value_number((double)h->frozen.at_us));
+  int r = value_set(list, "at", value_number((double)h->frozen.at_us));
+  if (r == 0)
+    r = value_set(list, "thaws", value_number((double)h->thaws_us));
   for (size_t i = 0; r == 0 && i < h->frozen.count; i++) {
     const struct outcome_row *row = &h->frozen.rows[i];
     struct value *one = list_of(text_of(row->instance->id), value_number(row->row.weight),
@@ -213,13 +219,13 @@ struct value *hand_to_value(const struct hand *h) {
 }
 
 static int read_frozen(struct hand *h, const char *service, const struct value *list) {
-  size_t count = value_length(list) ? value_length(list) - 1 : 0;
+  size_t count = value_length(list);
   struct outcome o = {.rows = calloc(count ? count : 1, sizeof *o.rows),
-                      .at_us = (int64_t)value_as_number(value_at(list, 0), 0)};
+                      .at_us = (int64_t)value_as_number(value_get(list, "at"), 0)};
   if (!o.rows)
     return -ENOMEM;
   for (size_t i = 0; i < count; i++) {
-    const struct value *one = value_at(list, i + 1);
+    const struct value *one = value_at(list, i);
     struct instance_draft draft = {.id = value_as_text(value_at(one, 0), ""), .service = service};
     struct instance *in = instance_new(&draft);
     if (!in) {
@@ -231,7 +237,7 @@ static int read_frozen(struct hand *h, const char *service, const struct value *
         {value_as_number(value_at(one, 1), 1), (uint16_t)value_as_number(value_at(one, 2), 0),
          value_as_boolean(value_at(one, 3), false), PLAN_FROZEN}};
   }
-  hand_freeze(h, &o);
+  hand_freeze(h, &o, (int64_t)value_as_number(value_get(list, "thaws"), 0));
   return 0;
 }
 

@@ -19,6 +19,7 @@ struct hand {
   size_t override_count;
   bool is_frozen;
   struct outcome frozen; /* when is_frozen */
+  int64_t thaws_us;      /* wall clock; 0: it stays so until somebody says otherwise */
   char **promoted;       /* names of plugins */
   size_t promoted_count;
 };
@@ -26,13 +27,13 @@ struct hand {
 /* Replaces the one of that id. 0 or -ENOMEM. */
 int hand_override(struct hand *h, const char *id, double weight, int64_t until_us);
 bool hand_release(struct hand *h, const char *id); /* takes it back; whether there was one */
-/* Ends those whose time is over; whether there were any. */
+/* Ends what is over by then; whether there was anything. */
 bool hand_expire(struct hand *h, int64_t now_us);
-int64_t hand_due_us(const struct hand *h); /* when the next ends; 0: none does */
+int64_t hand_due_us(const struct hand *h); /* when the next ends; 0: nothing does */
 const struct override *hand_find(const struct hand *h, const char *id);
 
-/* Takes the outcome over. NULL: no more. */
-void hand_freeze(struct hand *h, struct outcome *frozen);
+/* Takes the outcome over, until `thaws_us`, 0: for good. NULL: no more. */
+void hand_freeze(struct hand *h, struct outcome *frozen, int64_t thaws_us);
 
 bool hand_has_promoted(const struct hand *h, const char *plugin);
 /* 0 or -ENOMEM. */

@@ -1,3 +1,4 @@
+#include "agent/consoles.h"
 #include "agent/metrics.h"
 
 #include "agent/choosers.h"
@@ -239,6 +240,8 @@ void agent_metrics(struct agent *a, struct buf *out) {
   routes_metrics(a->routes, out);
   live_metrics(a, out);
   plugin_metrics(a, out);
+  gauge(out, "perigee_consoles", "Lua states of operators: of eval, and of repl's sessions.",
+        (double)consoles_count(a->consoles));
   choosers_metrics(a->choosers, out);
   plugins_reload_metrics(a->plugins, out);
   reload_metrics(a->reload, out);

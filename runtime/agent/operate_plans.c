@@ -68,9 +68,16 @@ static bool is_off(const json_t *json) {
   return json_is_true(json_object_get(json, "off"));
 }
 
+static int read_span(const json_t *json, int64_t *ns, struct fault *f) {
+  static const int64_t most_ns = 366 * 86400 * INT64_C(1000000000);
+  int r = duration_parse(text_of(json, "for"), ns, f);
+  if (r == 0 && (*ns <= 0 || *ns > most_ns))
+    r = fault_set(f, -EINVAL, "for more than 0 and at most a year");
+  return r;
+}
+
 /* { service, id, weight, for } or { service, id, off = true } */
 void operate_override(struct agent *a, const char *body, server_reply reply, void *to) {
-  static const int64_t most_ns = 366 * 86400 * INT64_C(1000000000);
   json_t *json;
   struct fault f = {0};
   struct order *o = order_read(body, &json, reply, to);
@@ -86,25 +93,28 @@ void operate_override(struct agent *a, const char *body, server_reply reply, voi
   } else if (!json_is_number(json_object_get(json, "weight")) ||
              !(weight >= 0 && weight <= DBL_MAX)) {
     r = fault_set(&f, -EINVAL, "weight is a number, not below 0");
-  } else if (duration_parse(text_of(json, "for"), &for_ns, &f) != 0) {
-    r = -EINVAL;
-  } else if (for_ns <= 0 || for_ns > most_ns) {
-    r = fault_set(&f, -EINVAL, "an override lasts for more than 0 and at most a year");
   } else {
-    r = plans_override(a->plans, service, id, weight, for_ns, order_stored, o, &f);
+    r = read_span(json, &for_ns, &f);
   }
+  if (r == 0 && !is_off(json))
+    r = plans_override(a->plans, service, id, weight, for_ns, order_stored, o, &f);
   order_begun(o, json, r, &f);
 }
 
-/* { service } or { service, off = true } */
+/* { service, for }, where `for` may be absent, or { service, off = true } */
 void operate_freeze(struct agent *a, const char *body, server_reply reply, void *to) {
   json_t *json;
   struct fault f = {0};
   struct order *o = order_read(body, &json, reply, to);
   if (!o)
     return;
-  answer_begin(o, "service", text_of(json, "service"));
-  int r = plans_freeze(a->plans, text_of(json, "service"), !is_off(json), order_stored, o, &f);
+  const char *service = text_of(json, "service");
+  int64_t for_ns = 0;
+  int r = json_object_get(json, "for") ? read_span(json, &for_ns, &f) : 0;
+  answer_begin(o, "service", service);
+  if (r == 0)
+    r = is_off(json) ? plans_thaw(a->plans, service, order_stored, o, &f)
+                     : plans_freeze(a->plans, service, for_ns, order_stored, o, &f);
   order_begun(o, json, r, &f);
 }
 

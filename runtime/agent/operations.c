@@ -9,6 +9,10 @@
 enum { VERBS_MAX = 32 };
 
 static const struct operation operations[] = {
+    {"eval", operate_eval},
+    {"eval_complete", operate_eval_complete},
+    {"eval_cancel", operate_eval_cancel},
+    {"eval_end", operate_eval_end},
     {"reload", operate_reload},
     {"diff", operate_diff},
     {"override", operate_override},

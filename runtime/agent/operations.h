@@ -28,3 +28,9 @@ void operate_rollback(struct agent *a, const char *body, server_reply reply, voi
 /* -ENOSYS to `reply` where there is no such verb, with the nearest that is there. */
 void operations_run(struct agent *a, const char *verb, const char *body, server_reply reply,
                     void *to);
+
+/* operate_NAME.c: the verbs, as in `operation`. */
+void operate_eval(struct agent *a, const char *body, server_reply reply, void *to);
+void operate_eval_complete(struct agent *a, const char *body, server_reply reply, void *to);
+void operate_eval_cancel(struct agent *a, const char *body, server_reply reply, void *to);
+void operate_eval_end(struct agent *a, const char *body, server_reply reply, void *to);

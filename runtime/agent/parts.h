@@ -19,6 +19,7 @@ struct agent {
   struct vm_registry registry; /* what the plugins have of it */
   struct vm *vm;
   struct plugins *plugins;
+  struct consoles *consoles;
   struct choosers *choosers;
   struct checks *checks;
   struct embedded *embedded;

@@ -15,6 +15,7 @@
 #include <string.h>
 
 static const int64_t prepare_ns = 10 * INT64_C(1000000000); /* for one `prepare` */
+static const double soonest_s = 0.01;                       /* a shorter `every` is as long */
 static const double shadow_step = 0.01; /* moves so much more or less: worth a line */
 
 enum state { NOT_RUN, WELL, KEEPS, FAILS, QUARANTINED };
@@ -59,6 +60,19 @@ static bool is_shadow(const struct step *s) {
 
 /* ---- its beginning and its end ---- */
 
+static void stop_preparing(struct step *s) {
+  if (!s->preparing)
+    return;
+  call_cancel(s->preparing);
+  s->preparing = NULL;
+  plugins_note(s->pipeline->plugins, attachment_plugin(s->attachment), false);
+}
+
+/* What the old version finds, the new one finds again. */
+static void leaving(void *arg) {
+  stop_preparing(arg);
+}
+
 static void arrived(void *arg) {
   struct step *s = arg;
   struct pipeline *p = s->pipeline;
@@ -68,7 +82,7 @@ static void arrived(void *arg) {
     p->events->reloaded(p->events_arg);
 }
 
-static const struct attachment_events follow = {.arrived = arrived};
+static const struct attachment_events follow = {leaving, arrived};
 
 static int attach(struct pipeline *p, const struct balancer_plan *plan, const char *path,
                   struct findings *findings) {
@@ -121,10 +135,7 @@ void pipeline_free(struct pipeline *p) {
     return;
   for (size_t i = 0; i < p->count; i++) {
     struct step *s = &p->steps[i];
-    if (s->preparing) {
-      call_cancel(s->preparing);
-      plugins_note(p->plugins, attachment_plugin(s->attachment), false);
-    }
+    stop_preparing(s);
     attachment_free(s->attachment);
     outcome_free(&s->said);
   }
@@ -308,6 +319,7 @@ double pipeline_every(const struct pipeline *p) {
   double first = 0;
   for (size_t i = 0; i < p->count; i++) {
     double every = plugin_every(attachment_plugin(p->steps[i].attachment));
+    every = every > 0 && every < soonest_s ? soonest_s : every;
     if (every > 0 && (first == 0 || every < first))
       first = every;
   }

@@ -111,7 +111,7 @@ static void on_expiry(uv_timer_t *timer) {
     struct service_plan *p = all->table.items[i];
     if (!hand_expire(&p->hand, now_us))
       continue;
-    log_info("an override is over", LOG_S("service", p->service));
+    log_info("what an operator said is over", LOG_S("service", p->service));
     settle(p, w);
   }
   if (w)
@@ -199,7 +199,7 @@ static int capture(struct service_plan *p, struct set *s, struct outcome *out) {
   return r;
 }
 
-int plans_freeze(struct plans *all, const char *service, bool frozen, plans_done done, void *arg,
+int plans_freeze(struct plans *all, const char *service, int64_t for_ns, plans_done done, void *arg,
                  struct fault *f) {
   struct set *s = set_of(all, service, f);
   struct outcome now = {0};
@@ -207,16 +207,31 @@ int plans_freeze(struct plans *all, const char *service, bool frozen, plans_done
     return -ENOENT;
   struct service_plan *p = plans_entry(all, service);
   struct waiting *w = p ? waiting_new(done, arg, f) : NULL;
-  if (!w || (frozen && !p->hand.is_frozen && capture(p, s, &now) != 0)) {
+  if (!w || (!p->hand.is_frozen && capture(p, s, &now) != 0)) {
     free(w);
     return no_memory(f);
   }
-  if (!frozen)
-    hand_freeze(&p->hand, NULL);
-  else if (!p->hand.is_frozen) /* else it stays as it is frozen */
-    hand_freeze(&p->hand, &now);
-  log_info(frozen ? "frozen: what it publishes stays" : "no longer frozen",
-           LOG_S("service", service));
+  if (!p->hand.is_frozen) /* else it stays as it is frozen */
+    hand_freeze(&p->hand, &now, 0);
+  p->hand.thaws_us = for_ns ? clock_wall_us() + for_ns / 1000 : 0;
+  log_info("frozen: what it publishes stays", LOG_S("service", service),
+           LOG_N("seconds", (double)for_ns / 1e9));
+  settle(p, w);
+  waiting_over(w, 0);
+  hands_arm(all);
+  return 0;
+}
+
+int plans_thaw(struct plans *all, const char *service, plans_done done, void *arg,
+               struct fault *f) {
+  struct service_plan *p = plans_find(all, service);
+  if (!p || !p->hand.is_frozen)
+    return fault_set(f, -ENOENT, "%.200s is not frozen", service);
+  struct waiting *w = waiting_new(done, arg, f);
+  if (!w)
+    return -ENOMEM;
+  hand_freeze(&p->hand, NULL, 0);
+  log_info("no longer frozen", LOG_S("service", service));
   settle(p, w);
   waiting_over(w, 0);
   return 0;
@@ -237,7 +252,7 @@ int plans_rollback(struct plans *all, const char *service, plans_done done, void
   for (size_t i = 0; i < back.count; i++)
     back.rows[i].row.by = PLAN_FROZEN;
   *at_us = back.at_us;
-  hand_freeze(&p->hand, &back);
+  hand_freeze(&p->hand, &back, 0);
   log_warn("rolled back to an earlier plan, and frozen there", LOG_S("service", service),
            LOG_N("seconds_ago", (double)(clock_wall_us() - *at_us) / 1e6));
   settle(p, w);

@@ -170,6 +170,8 @@ void plan_look_service(const struct plan_look *l, struct buf *out) {
   buf_format(out, ",\"frozen\":%s", p && p->hand.is_frozen ? "true" : "false");
   if (p && p->hand.is_frozen)
     show_time(out, "frozen_plan_of", p->hand.frozen.at_us);
+  if (p && p->hand.is_frozen && p->hand.thaws_us)
+    show_time(out, "frozen_until", p->hand.thaws_us);
   buf_text(out, ",\"stages\":[");
   for (size_t i = 0; p && p->pipeline && i < pipeline_stages(p->pipeline); i++) {
     buf_text(out, i ? "," : "");

@@ -53,9 +53,10 @@ int plans_override(struct plans *all, const char *service, const char *id, doubl
                    int64_t for_ns, plans_done done, void *arg, struct fault *f);
 int plans_release(struct plans *all, const char *service, const char *id, plans_done done,
                   void *arg, struct fault *f);
-/* What is published of it stays, but for who leaves. */
-int plans_freeze(struct plans *all, const char *service, bool frozen, plans_done done, void *arg,
+/* What is published of it stays, but for who leaves: for so long, 0: until plans_thaw. */
+int plans_freeze(struct plans *all, const char *service, int64_t for_ns, plans_done done, void *arg,
                  struct fault *f);
+int plans_thaw(struct plans *all, const char *service, plans_done done, void *arg, struct fault *f);
 /* Freezes it at the plan before the one in force; *at_us: when that was made. */
 int plans_rollback(struct plans *all, const char *service, plans_done done, void *arg,
                    int64_t *at_us, struct fault *f);

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/value.h"
 #include "config/config.h"
+#include "vm/grant.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -70,38 +71,11 @@ static bool ships(const struct plugins *all, const char *path) {
 }
 
 /* What ships does only what its options say, which the configuration's author wrote: it may do all
- * but ffi (NULL). All others may do what is granted, and a check or a policy may
- * probe what it is about. */
+ * but ffi (NULL). All others may do what is granted. */
 static int grant_of(const struct plugins *all, const char *kind, const char *path,
                     const struct value *settings, struct value **out) {
-  const struct value *given = value_get(settings, "grant");
-  struct value *grant = NULL, *connect = NULL;
   *out = NULL;
-  if (ships(all, path))
-    return 0;
-  grant = value_table();
-  connect = value_table();
-  int r = grant && connect ? 0 : -ENOMEM;
-  for (size_t i = 0; r == 0 && i < value_fields(given); i++) {
-    const char *key;
-    const struct value *v = value_field(given, i, &key);
-    if (strcmp(key, "connect") != 0)
-      r = value_set(grant, key, value_ref(v));
-  }
-  for (size_t i = 0; r == 0 && i < value_length(value_get(given, "connect")); i++)
-    r = value_append(connect, value_ref(value_at(value_get(given, "connect"), i)));
-  if (r == 0 && (strcmp(kind, "check") == 0 || strcmp(kind, "policy") == 0))
-    r = value_append(connect, value_text("self", 4));
-  if (r == 0) {
-    r = value_set(grant, "connect", connect);
-    connect = NULL;
-  }
-  value_unref(connect);
-  if (r == 0)
-    *out = grant;
-  else
-    value_unref(grant);
-  return r;
+  return ships(all, path) ? 0 : grant_value(kind, value_get(settings, "grant"), out);
 }
 
 int plugins_load(const struct plugins *all, const char *kind, const char *name, const char *source,

@@ -9,6 +9,9 @@ int64_t clock_now_ns(void);  /* monotonic; for intervals and deadlines */
 int64_t clock_wall_us(void); /* Unix time in microseconds; for people, leases on disk, versions */
 uint64_t clock_random(void); /* 64 uniform bits; any thread */
 
+/* Monotonic like clock_now_ns, whoever owns that: how long a test itself takes. */
+int64_t clock_real_ns(void);
+
 /* Uniform in [0, 1). */
 double clock_random_unit(void);
 

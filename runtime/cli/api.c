@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TIMEOUT_MS = 30000, ANSWER_MAX = 64 << 20 };
+enum { TIMEOUT_S = 30, ANSWER_MAX = 64 << 20 };
 
 void api_escape(struct buf *path, const char *part) {
   for (; *part; part++)
@@ -80,9 +80,15 @@ static int judge(const struct arguments *a, long code, struct buf *answer) {
   return complain(a, EXIT_FAILED, "the agent answered with HTTP status %ld", code);
 }
 
+static int on_progress(void *stop, curl_off_t total, curl_off_t got, curl_off_t to_send,
+                       curl_off_t sent) {
+  return *(const volatile sig_atomic_t *)stop;
+}
+
 /* CURLE_OK and the status, or why there is none. */
 static CURLcode exchange(const char *dir, const char *method, const char *path,
-                         const struct buf *body, struct buf *answer, long *code) {
+                         const struct buf *body, const struct api_patience *patience,
+                         struct buf *answer, long *code) {
   struct buf socket = {0}, url = {0};
   buf_format(&socket, "%s/perigee.sock", dir);
   buf_format(&url, "http://perigee%s", path);
@@ -94,12 +100,17 @@ static CURLcode exchange(const char *dir, const char *method, const char *path,
     curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
     curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)TIMEOUT_MS);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)(patience->timeout_s * 1000));
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_answer);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
     if (body) {
       curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body->data ? body->data : "");
       curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body->length);
+    }
+    if (patience->stop) {
+      curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+      curl_easy_setopt(curl, CURLOPT_XFERINFODATA, patience->stop);
+      curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
     }
     done = curl_easy_perform(curl);
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, code);
@@ -110,23 +121,33 @@ static CURLcode exchange(const char *dir, const char *method, const char *path,
   return done;
 }
 
-int api_call(const struct arguments *a, const char *method, const char *path,
-             const struct buf *body, struct buf *answer) {
+int api_call_patiently(const struct arguments *a, const char *method, const char *path,
+                       const struct buf *body, struct buf *answer,
+                       const struct api_patience *patience) {
   char *dir = api_run_dir(a);
   long code = 0;
-  CURLcode done = dir ? exchange(dir, method, path, body, answer, &code) : CURLE_OUT_OF_MEMORY;
-  int status = done == CURLE_OK              ? judge(a, code, answer)
-               : done == CURLE_OUT_OF_MEMORY ? complain(a, EXIT_FAILED, "out of memory")
-                                             : no_agent(a, dir, curl_easy_strerror(done));
+  CURLcode done =
+      dir ? exchange(dir, method, path, body, patience, answer, &code) : CURLE_OUT_OF_MEMORY;
+  int status = done == CURLE_OK                    ? judge(a, code, answer)
+               : done == CURLE_ABORTED_BY_CALLBACK ? EXIT_STOPPED
+               : done == CURLE_OUT_OF_MEMORY       ? complain(a, EXIT_FAILED, "out of memory")
+                                                   : no_agent(a, dir, curl_easy_strerror(done));
   free(dir);
   return status;
+}
+
+static const struct api_patience usual = {.timeout_s = TIMEOUT_S};
+
+int api_call(const struct arguments *a, const char *method, const char *path,
+             const struct buf *body, struct buf *answer) {
+  return api_call_patiently(a, method, path, body, answer, &usual);
 }
 
 bool api_mention(const struct arguments *a, const char *path) {
   char *dir = api_run_dir(a);
   struct buf answer = {0};
   long code = 0;
-  bool heard = dir && exchange(dir, "GET", path, NULL, &answer, &code) == CURLE_OK;
+  bool heard = dir && exchange(dir, "GET", path, NULL, &usual, &answer, &code) == CURLE_OK;
   buf_free(&answer);
   free(dir);
   return heard;

@@ -56,6 +56,10 @@ static void write_service(struct buf *out, const json_t *o) {
   if (json_is_true(json_object_get(o, "frozen"))) {
     buf_text(out, "  frozen at the plan of ");
     write_time(out, number_of(o, "frozen_plan_of"));
+    if (json_object_get(o, "frozen_until")) {
+      buf_text(out, ", until ");
+      write_time(out, number_of(o, "frozen_until"));
+    }
     buf_char(out, '\n');
   }
   json_array_foreach(stages, i, one) write_stage(out, one);

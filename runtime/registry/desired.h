@@ -4,7 +4,7 @@
  * agent takes them up. Control thread only. */
 #pragma once
 
-#include "registry/alarms.h"
+#include "base/alarms.h"
 #include "watch/table.h"
 #include "watch/instance.h"
 

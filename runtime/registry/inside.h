@@ -8,7 +8,7 @@
 #pragma once
 
 #include "base/fault.h"
-#include "registry/alarms.h"
+#include "base/alarms.h"
 #include "registry/embedded.h"
 #include "registry/handles.h"
 #include "registry/owners.h"

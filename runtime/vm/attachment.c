@@ -4,6 +4,7 @@
 #include "vm/bindings.h"
 #include "vm/inside.h"
 #include "vm/plugin.h"
+#include "vm/script.h"
 
 #include <errno.h>
 #include <lauxlib.h>
@@ -61,6 +62,10 @@ static int host_index(lua_State *L) {
 
 static void push_host(lua_State *L) {
   const struct value *facts = isolate_vm(isolate_of(L))->host;
+  if (scripted(L)) {
+    script_tell(L, "host", 0, 1);
+    return;
+  }
   if (value_kind(facts) == VALUE_TABLE)
     push_value(L, facts);
   else

@@ -9,6 +9,7 @@
 #include "vm/bind_io.h"
 #include "vm/bindings.h"
 #include "vm/grant.h"
+#include "vm/script.h"
 
 enum { TIMEOUT_MS = 5000 };
 
@@ -80,6 +81,11 @@ static int resolve_call(lua_State *L) {
   wait_check(L);
   if (!granted_host(L, GRANT_CONNECT, name, 0))
     return push_ungranted(L);
+  if (scripted(L)) {
+    lua_pushvalue(L, 1);
+    lua_pushstring(L, types[kind == RESOLVE_A ? 0 : kind == RESOLVE_AAAA ? 1 : 2]);
+    return script_ask(L, "resolve", 2, timeout, "no answer in time");
+  }
   struct question *q = calloc(1, sizeof *q);
   if (!q)
     return push_error(L, -ENOMEM, "out of memory");

@@ -2,6 +2,7 @@
  */
 #include "vm/bindings.h"
 #include "vm/grant.h"
+#include "vm/script.h"
 
 #include <lauxlib.h>
 #include <stdlib.h>
@@ -10,7 +11,11 @@ static int env_call(lua_State *L) {
   const char *name = luaL_checkstring(L, 1);
   if (!granted(L, GRANT_ENV, name))
     return push_ungranted(L);
-  lua_pushstring(L, getenv(name));
+  lua_settop(L, 1);
+  if (scripted(L))
+    script_tell(L, "env", 1, 1);
+  else
+    lua_pushstring(L, getenv(name));
   return 1;
 }
 

@@ -13,6 +13,7 @@
 #include "vm/bind_io.h"
 #include "vm/bindings.h"
 #include "vm/grant.h"
+#include "vm/script.h"
 
 enum { READ_MAX = 64 * 1024 * 1024 };
 
@@ -93,7 +94,7 @@ static int start_list(struct io *io, struct job *job) {
 }
 
 /* Starts a job on the path at 1 (with the text at 2, if it takes one), and waits for it. */
-static int job_call(lua_State *L, enum grant what, size_t limit,
+static int job_call(lua_State *L, const char *verb, enum grant what, size_t limit,
                     int (*start)(struct io *io, struct job *job),
                     int (*push)(lua_State *L, const struct file_result *r)) {
   size_t length;
@@ -102,6 +103,11 @@ static int job_call(lua_State *L, enum grant what, size_t limit,
   wait_check(L);
   if (!granted(L, what, path))
     return push_ungranted(L);
+  if (scripted(L)) {
+    lua_pushvalue(L, 1);
+    lua_pushvalue(L, 2);
+    return script_ask(L, verb, 2, 0, "");
+  }
   struct job *job = calloc(1, sizeof *job + length + 1);
   if (!job)
     return push_error(L, -ENOMEM, "out of memory");
@@ -131,20 +137,20 @@ static int read_call(lua_State *L) {
   luaL_checkstring(L, 1);
   options_check(L, 2, known);
   size_t limit = (size_t)option_integer(L, 2, "limit", 1, READ_MAX, FILE_READ_LIMIT);
-  return job_call(L, GRANT_READ, limit, start_read, push_read);
+  return job_call(L, "read", GRANT_READ, limit, start_read, push_read);
 }
 
 static int write_call(lua_State *L) {
   luaL_checkstring(L, 2);
-  return job_call(L, GRANT_WRITE, 0, start_write, push_written);
+  return job_call(L, "write", GRANT_WRITE, 0, start_write, push_written);
 }
 
 static int stat_call(lua_State *L) {
-  return job_call(L, GRANT_READ, 0, start_stat, push_stat);
+  return job_call(L, "stat", GRANT_READ, 0, start_stat, push_stat);
 }
 
 static int list_call(lua_State *L) {
-  return job_call(L, GRANT_READ, 0, start_list, push_list);
+  return job_call(L, "list", GRANT_READ, 0, start_list, push_list);
 }
 
 /* ---- watching ---- */
@@ -214,6 +220,11 @@ static int watch_call(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
   if (!granted(L, GRANT_READ, path))
     return push_ungranted(L);
+  lua_settop(L, 1);
+  if (scripted(L)) {
+    script_tell(L, "watch", 1, 1);
+    return 1;
+  }
   int rc = file_watch_open(io_of(L), path, &watch, &f);
   if (rc < 0)
     return push_error(L, rc, "%s", f.text);

@@ -20,30 +20,19 @@
 #include "vm/bind_http.h"
 #include "vm/bind_io.h"
 #include "vm/bindings.h"
+#include "vm/exchange.h"
 #include "vm/grant.h"
 #include "vm/http_options.h"
 #include "vm/inside.h"
+#include "vm/script.h"
 
 /* Bodies are outside the isolate's account while they are on their way: together at most this many
  * times its memory limit. */
 enum { BODIES_SHARE = 4 };
 
-/* exchange: one request and its response. It belongs to the task that waits for its response, or to
- * Lua as a handle: `open`'s from the start, a stream's from its response on. */
-struct exchange {
-  struct handle handle;
-  bool held; /* by Lua */
-  struct fetch *fetch;
-  struct task_wait *asker, *reader, *writer;
-  bool any_status, stream, outside;
-  enum { EXCHANGE_ASKED, EXCHANGE_ANSWERED, EXCHANGE_TOLD } state;
-  int error;
-  const struct fetch_response *response;
-  char method[16];
-};
-
-static void exchange_free(struct exchange *x) {
-  fetch_close(x->fetch);
+void exchange_free(struct exchange *x) {
+  if (x->fetch) /* a script's has none */
+    fetch_close(x->fetch);
   free(x);
 }
 
@@ -179,12 +168,7 @@ static void push_exchange(lua_State *L, struct exchange *x) {
   lua_remove(L, -2);
 }
 
-struct telling {
-  struct exchange *exchange;
-  bool kept; /* Lua has it: it may be gone when task_wake returns */
-};
-
-static int push_outcome(lua_State *L, void *arg) {
+int exchange_push_outcome(lua_State *L, void *arg) {
   struct telling *telling = arg;
   struct exchange *x = telling->exchange;
   if (x->error < 0) {
@@ -216,7 +200,7 @@ static void exchange_tell(struct exchange *x) {
   struct task_wait *w = x->asker;
   x->asker = NULL;
   x->state = EXCHANGE_TOLD;
-  task_wake(w, push_outcome, &telling);
+  task_wake(w, exchange_push_outcome, &telling);
   if (!telling.kept)
     exchange_free(x);
 }
@@ -264,28 +248,32 @@ static bool may_connect(lua_State *L, const char *url, const char *unix_path) {
   return may;
 }
 
-/* NULL with three values pushed where it cannot start. */
-static struct exchange *exchange_start(lua_State *L, const char *method, const char *url, int index,
-                                       bool send) {
-  struct http_options options;
-  struct fault fault;
+/* False with three values pushed where it may not be asked. */
+static bool read_request(lua_State *L, const char *method, const char *url, int index, bool send,
+                         struct http_options *out) {
   lua_settop(L, index);
-  http_options_read(L, index, method, url, send, &options);
-  options.fetch.budget = budget_of(L);
+  http_options_read(L, index, method, url, send, out);
+  out->fetch.budget = budget_of(L);
   wait_check(L);
-  if (!may_connect(L, options.fetch.url, options.fetch.unix_path))
-    return NULL;
-  options.fetch.stay = !granted_everywhere(L);
+  if (!may_connect(L, out->fetch.url, out->fetch.unix_path))
+    return false;
+  out->fetch.stay = !granted_everywhere(L);
+  return true;
+}
+
+/* NULL with three values pushed where it cannot start. */
+static struct exchange *exchange_start(lua_State *L, const struct http_options *options) {
+  struct fault fault;
   struct exchange *x = calloc(1, sizeof *x);
   if (!x) {
     push_error(L, -ENOMEM, "out of memory");
     return NULL;
   }
-  x->any_status = options.any_status;
-  x->stream = options.fetch.stream;
-  x->outside = options.outside;
-  snprintf(x->method, sizeof x->method, "%s", method);
-  int rc = fetch_start(io_of(L), &options.fetch, on_response, x, &x->fetch, &fault);
+  x->any_status = options->any_status;
+  x->stream = options->fetch.stream;
+  x->outside = options->outside;
+  snprintf(x->method, sizeof x->method, "%s", options->fetch.method);
+  int rc = fetch_start(io_of(L), &options->fetch, on_response, x, &x->fetch, &fault);
   if (rc < 0) {
     free(x);
     push_error(L, rc, "%s", fault.text);
@@ -295,7 +283,12 @@ static struct exchange *exchange_start(lua_State *L, const char *method, const c
 }
 
 static int ask(lua_State *L, const char *method, const char *url, int index) {
-  struct exchange *x = exchange_start(L, method, url, index, false);
+  struct http_options options;
+  if (!read_request(L, method, url, index, false, &options))
+    return 3;
+  if (scripted(L))
+    return script_http(L, "http", &options);
+  struct exchange *x = exchange_start(L, &options);
   return x ? task_wait(L, x, ask_cancel, &x->asker) : 3;
 }
 
@@ -321,7 +314,12 @@ static int request_call(lua_State *L) {
 
 static int open_call(lua_State *L) {
   const char *method = luaL_checkstring(L, 1), *url = luaL_checkstring(L, 2);
-  struct exchange *x = exchange_start(L, method, url, 3, true);
+  struct http_options options;
+  if (!read_request(L, method, url, 3, true, &options))
+    return 3;
+  if (scripted(L))
+    return script_http(L, "open", &options);
+  struct exchange *x = exchange_start(L, &options);
   if (!x)
     return 3;
   push_exchange(L, x);
@@ -437,7 +435,7 @@ static int request_response(lua_State *L) {
     return push_error(L, -EBUSY, "another task waits for this response");
   if (x->state == EXCHANGE_ANSWERED) { /* before the body was complete */
     x->state = EXCHANGE_TOLD;
-    return push_outcome(L, &(struct telling){x, true});
+    return exchange_push_outcome(L, &(struct telling){x, true});
   }
   wait_check(L);
   keep_while_waiting(L, 1);

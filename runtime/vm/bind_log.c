@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "vm/bindings.h"
 #include "vm/inside.h"
+#include "vm/script.h"
 
 #include <lauxlib.h>
 #include <string.h>
@@ -74,6 +75,14 @@ static int log_line(lua_State *L, enum log_level level) {
   if (!log_allowed(iso))
     return 0;
   log_settle(iso);
+  if (scripted(L)) {
+    static const char *const words[] = {"debug", "info", "warn", "error"};
+    lua_settop(L, 2);
+    lua_pushstring(L, words[level]);
+    lua_insert(L, 1);
+    script_tell(L, "log", 3, 0);
+    return 0;
+  }
   fields[count++] = LOG_S("plugin", iso->name);
   lua_getfield(L, lua_upvalueindex(1), "service");
   if (lua_type(L, -1) == LUA_TSTRING)

@@ -5,6 +5,7 @@
 #include "vm/bind_pick.h"
 #include "vm/bindings.h"
 #include "vm/inside.h"
+#include "vm/script.h"
 #include "vm/picker.h"
 
 #include <errno.h>
@@ -38,6 +39,10 @@ static int give(struct vm *vm, const char *name, struct picked *p, struct perige
 }
 
 int picked_service(lua_State *L, const char *name, struct perigee_service **out) {
+  if (scripted(L)) {
+    lua_pushstring(L, name);
+    script_tell(L, "service", 1, 0);
+  }
   struct vm *vm = isolate_vm(isolate_of(L));
   lua_getfield(L, LUA_REGISTRYINDEX, CACHE);
   lua_getfield(L, -1, name);

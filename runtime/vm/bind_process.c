@@ -13,6 +13,7 @@
 #include "vm/bind_io.h"
 #include "vm/bindings.h"
 #include "vm/grant.h"
+#include "vm/script.h"
 
 enum { TIMEOUT_MS = 30000, ARGUMENTS_MAX = 1000, OUTPUT_MAX = 8 * 1024 * 1024 };
 
@@ -124,6 +125,11 @@ static int run_call(lua_State *L) {
   wait_check(L);
   if (!granted(L, GRANT_RUN, options.args[0]))
     return push_ungranted(L);
+  if (scripted(L)) {
+    lua_pushvalue(L, 1);
+    lua_pushnumber(L, (double)options.timeout_ms / 1000);
+    return script_ask(L, "run", 2, 0, "");
+  }
   struct run *run = calloc(1, sizeof *run);
   if (!run)
     return push_error(L, -ENOMEM, "out of memory");

@@ -4,6 +4,7 @@
 #include "base/fault.h"
 #include "vm/bind_io.h"
 #include "vm/bindings.h"
+#include "vm/script.h"
 
 #include <errno.h>
 #include <lauxlib.h>
@@ -70,9 +71,18 @@ static int waiting(lua_State *L, struct change *c, int refused, const struct fau
   return push_error(L, refused, "%s", f->text);
 }
 
+static int asked(lua_State *L, const char *verb) {
+  luaL_checkstring(L, 1);
+  wait_check(L);
+  lua_settop(L, 1);
+  return script_ask(L, verb, 1, 0, "");
+}
+
 static int register_call(lua_State *L) {
   size_t length;
   const char *json = luaL_checklstring(L, 1, &length);
+  if (scripted(L))
+    return asked(L, "register");
   const struct vm_registry *r = registry_check(L);
   struct change *c = change_new(L);
   struct fault f = {0};
@@ -89,11 +99,15 @@ static int by_id(lua_State *L,
 }
 
 static int deregister_call(lua_State *L) {
+  if (scripted(L))
+    return asked(L, "deregister");
   const struct vm_registry *r = registry_check(L);
   return by_id(L, r->remove, r->arg);
 }
 
 static int renew_call(lua_State *L) {
+  if (scripted(L))
+    return asked(L, "renew");
   const struct vm_registry *r = registry_check(L);
   return by_id(L, r->renew, r->arg);
 }

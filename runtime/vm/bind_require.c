@@ -48,6 +48,12 @@ static int require_call(lua_State *L) {
   return 1;
 }
 
+void push_module(lua_State *L, const char *name) {
+  lua_pushcfunction(L, require_call);
+  lua_pushstring(L, name);
+  lua_call(L, 1, 1);
+}
+
 int open_require(lua_State *L) {
   lua_newtable(L);
   lua_setfield(L, LUA_REGISTRYINDEX, MODULES);

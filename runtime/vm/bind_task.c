@@ -113,14 +113,7 @@ static int wait_call(lua_State *L) {
   return task_wait(L, first, first_cancel, &first->wait);
 }
 
-static int outcome_call(lua_State *L) {
-  struct task *t = task_check(L, 1);
-  const char *text;
-  if (!task_ended(t))
-    return push_error(L, -EBUSY, "the task has not ended");
-  int status = task_status(t, &text);
-  if (status != 0)
-    return push_error(L, status, "%s", text);
+int task_push_results(lua_State *L, const struct task *t) {
   lua_State *from = task_stack(t);
   int count = lua_gettop(from);
   luaL_checkstack(L, count, "too many results");
@@ -129,6 +122,17 @@ static int outcome_call(lua_State *L) {
     lua_xmove(from, L, 1);
   }
   return count;
+}
+
+static int outcome_call(lua_State *L) {
+  struct task *t = task_check(L, 1);
+  const char *text;
+  if (!task_ended(t))
+    return push_error(L, -EBUSY, "the task has not ended");
+  int status = task_status(t, &text);
+  if (status != 0)
+    return push_error(L, status, "%s", text);
+  return task_push_results(L, t);
 }
 
 static int cancel_call(lua_State *L) {

@@ -2,11 +2,13 @@
  * they return. */
 #include <errno.h>
 #include <lauxlib.h>
+#include <string.h>
 
 #include "base/fault.h"
 #include "vm/bind_socket.h"
 #include "vm/bindings.h"
 #include "vm/grant.h"
+#include "vm/script.h"
 
 enum { TIMEOUT_MS = 10000 };
 
@@ -19,6 +21,11 @@ static int connect_call(lua_State *L) {
   wait_check(L);
   if (!granted_host(L, GRANT_CONNECT, host, port))
     return push_ungranted(L);
+  if (scripted(L)) {
+    lua_pushfstring(L, "tcp %s port %d: connection timed out", host, (int)port);
+    lua_pushfstring(L, strchr(host, ':') ? "[%s]:%d" : "%s:%d", host, (int)port);
+    return script_ask(L, "connect", 1, timeout, lua_tostring(L, -2));
+  }
   struct connecting *c = connecting_new("tcp %s port %u", host, port);
   if (!c)
     return push_error(L, -ENOMEM, "out of memory");
@@ -33,6 +40,8 @@ static int listen_call(lua_State *L) {
   uint16_t port = port_check(L, 2, 0);
   if (!granted_host(L, GRANT_LISTEN, host, port))
     return push_ungranted(L);
+  if (scripted(L))
+    return luaL_error(L, "perigee.tcp.listen: a test has nobody who would connect");
   int rc = socket_listen_tcp(io_of(L), host, port, &server, &f);
   return rc < 0 ? push_error(L, rc, "%s", f.text) : push_server(L, server);
 }

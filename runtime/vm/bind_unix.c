@@ -7,6 +7,7 @@
 #include "vm/bind_socket.h"
 #include "vm/bindings.h"
 #include "vm/grant.h"
+#include "vm/script.h"
 
 enum { TIMEOUT_MS = 10000 };
 
@@ -18,6 +19,11 @@ static int connect_call(lua_State *L) {
   wait_check(L);
   if (!granted_unix(L, GRANT_CONNECT, path))
     return push_ungranted(L);
+  if (scripted(L)) {
+    lua_pushfstring(L, "%s: connection timed out", path);
+    lua_pushfstring(L, "unix:%s", path);
+    return script_ask(L, "connect", 1, timeout, lua_tostring(L, -2));
+  }
   struct connecting *c = connecting_new("%s", path);
   if (!c)
     return push_error(L, -ENOMEM, "out of memory");
@@ -31,6 +37,8 @@ static int listen_call(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
   if (!granted_unix(L, GRANT_LISTEN, path))
     return push_ungranted(L);
+  if (scripted(L))
+    return luaL_error(L, "perigee.unix.listen: a test has nobody who would connect");
   int rc = socket_listen_unix(io_of(L), path, &server, &f);
   return rc < 0 ? push_error(L, rc, "%s", f.text) : push_server(L, server);
 }

@@ -21,18 +21,21 @@ int open_sleep(lua_State *L);     /* pushes the function */
 int open_set(lua_State *L);       /* pushes nothing that plugins name: registers the set's type */
 int open_endpoints(lua_State *L); /* likewise the endpoints' (bind_endpoints.h) */
 int open_http(lua_State *L);
+int open_http_response(lua_State *L); /* pushes a function of lua/perigee/test.lua's */
 int open_tcp(lua_State *L);
 int open_unix(lua_State *L);
 int open_dns(lua_State *L);
 int open_process(lua_State *L);
 int open_fs(lua_State *L);
-int open_require(lua_State *L);  /* sets the global `require` */
-int open_registry(lua_State *L); /* pushes what lua/perigee/registry.lua rounds off */
-int open_pick(lua_State *L);     /* pushes the function */
-int open_listing(lua_State *L);  /* pushes the function */
-int open_names(lua_State *L);    /* pushes the function */
-int open_env(lua_State *L);      /* pushes the function */
-int open_tries(lua_State *L);    /* pushes what lua/perigee/call.lua rounds off */
+void push_module(lua_State *L, const char *name); /* what require(name) gives a plugin; raises */
+int open_require(lua_State *L);                   /* sets the global `require` */
+int open_registry(lua_State *L);        /* pushes what lua/perigee/registry.lua rounds off */
+int open_pick(lua_State *L);            /* pushes the function */
+int open_listing(lua_State *L);         /* pushes the function */
+int open_names(lua_State *L);           /* pushes the function */
+int open_env(lua_State *L);             /* pushes the function */
+void open_spec(lua_State *L, int host); /* bind_spec.c: adds to the host's table at this index */
+int open_tries(lua_State *L);           /* pushes what lua/perigee/call.lua rounds off */
 
 /* Replace what in Lua's own libraries cannot be interrupted; at an isolate's opening. */
 void string_bound(lua_State *L); /* bind_string.c */

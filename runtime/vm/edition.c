@@ -154,7 +154,7 @@ int edition_load(struct vm *vm, struct plugin *p, const char *path, const char *
   if (code != 0)
     return code;
   bool picks = strcmp(p->kind, "balancer") == 0 && edition_provides(first, "pick");
-  if (!picks || first->isolate->limits.compiled) {
+  if (!picks || first->isolate->limits.compiled || vm->scripted) {
     *out = first;
     return 0;
   }

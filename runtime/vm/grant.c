@@ -12,6 +12,31 @@
 
 static const char *const names[] = {"connect", "listen", "read", "write", "run", "env"};
 
+int grant_value(const char *kind, const struct value *given, struct value **out) {
+  struct value *grant = value_table(), *connect = value_table();
+  int r = grant && connect ? 0 : -ENOMEM;
+  for (size_t i = 0; r == 0 && i < value_fields(given); i++) {
+    const char *key;
+    const struct value *v = value_field(given, i, &key);
+    if (strcmp(key, "connect") != 0)
+      r = value_set(grant, key, value_ref(v));
+  }
+  for (size_t i = 0; r == 0 && i < value_length(value_get(given, "connect")); i++)
+    r = value_append(connect, value_ref(value_at(value_get(given, "connect"), i)));
+  if (r == 0 && (strcmp(kind, "check") == 0 || strcmp(kind, "policy") == 0))
+    r = value_append(connect, value_text("self", 4));
+  if (r == 0) {
+    r = value_set(grant, "connect", connect);
+    connect = NULL;
+  }
+  value_unref(connect);
+  if (r == 0)
+    *out = grant;
+  else
+    value_unref(grant);
+  return r;
+}
+
 static const struct value *grants_of(lua_State *L) {
   return isolate_of(L)->limits.grant;
 }

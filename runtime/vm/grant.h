@@ -13,6 +13,14 @@
 #include <lua.h>
 #include <stdbool.h>
 
+struct value;
+
+/* What a plugin of this kind is granted where its settings' `grant` is `given` (NULL: nothing), as
+ * limits.grant: a check or a policy may always connect to what it is about. 0 or -ENOMEM; *out is
+ * the caller's.
+ */
+int grant_value(const char *kind, const struct value *given, struct value **out);
+
 enum grant { GRANT_CONNECT, GRANT_LISTEN, GRANT_READ, GRANT_WRITE, GRANT_RUN, GRANT_ENV };
 
 /* Whether `what` is granted for `name`: a path, a program, a variable. */

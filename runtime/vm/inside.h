@@ -2,6 +2,7 @@
  * of `struct turn` that the signal handler of turn.c reads. */
 #pragma once
 
+#include "base/alarms.h"
 #include "base/fault.h"
 #include "vm/fuel.h"
 #include "vm/isolate.h"
@@ -70,11 +71,16 @@ struct vm {
   struct perigee *catalog; /* NULL until somebody picks */
   struct pickers *pickers; /* NULL: balancers alone pick */
   struct library_chunk *library;
-  uv_idle_t idle;                /* runs while a line is not empty */
+  uv_idle_t idle;       /* runs while a line is not empty */
+  struct alarms alarms; /* what its tasks wait for: naps, deadlines */
+  uv_timer_t timer;     /* of the first of them */
+  uv_timer_t rest;      /* active: nobody who has had a slice goes on */
+  unsigned closing;     /* of the three handles: how many are still open */
+  bool scripted;
+  struct spec_bench *bench;      /* of the test that runs: bind_spec.c */
   uint64_t pass;                 /* of the lines, counted */
   uint64_t hit;                  /* the last pass in which a turn had a tick */
   int hit_ticks;                 /* how many */
-  uv_timer_t rest;               /* active: nobody who has had a slice goes on */
   struct task_line ready, later; /* who begins a turn; who has had a slice, or waits behind one */
   size_t isolates, memory;
   struct vm_stats ended; /* counters of isolates that are gone; sums only */
@@ -126,6 +132,14 @@ static inline bool fuel_is_spent(const struct isolate *iso) {
 void vm_wake(struct vm *vm);
 void vm_rest(struct vm *vm, int ms); /* the same, that much later; `rest` is active meanwhile */
 
+/* due.c: a time that something waits for, embedded in what waits; `fire` is set by its owner. A
+ * due_stop for each due_start that was 0, whether it fired or not. Nothing is due in less than 1
+ * ms.
+ */
+void due_open(struct vm *vm);
+int due_start(struct vm *vm, struct alarm *a, int64_t ns); /* from now; 0 or -ENOMEM */
+void due_stop(struct vm *vm, struct alarm *a);
+
 /* memory.c */
 void *memory_account(void *isolate, void *p, size_t old_size, size_t new_size);
 void memory_settle(struct isolate *iso); /* after a turn: collects over the soft limit */
@@ -170,6 +184,7 @@ bool task_ended(const struct task *t);
 int task_status(const struct task *t, const char **text);
 lua_State *
 task_stack(const struct task *t); /* of one whose status is 0: all on it are its results */
+int task_push_results(lua_State *L, const struct task *t); /* pushes them; how many */
 struct task *task_running(lua_State *L);
 const char *task_subject(lua_State *L); /* of the running task; NULL: none */
 bool task_can_slice(lua_State *L);      /* may be yielded here by a hook, and resumed as it was */

@@ -53,6 +53,7 @@ struct vm_config {
       *host; /* becomes ctx.host: name, zone, ...; a reference is taken; may be NULL */
   const struct vm_registry *registry; /* outlives the vm; NULL: plugins have none */
   const char *run_dir;                /* whose catalog they pick from; copied; NULL: none */
+  bool scripted;                      /* script.h: nothing leaves the process */
 };
 /* One a thread, on the loop's thread. -ENOENT: the library is not where `config` says. */
 int vm_new(const struct vm_config *config, struct vm **out, struct fault *f);

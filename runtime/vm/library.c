@@ -2,6 +2,7 @@
 #include "vm/bindings.h"
 #include "vm/grant.h"
 #include "vm/inside.h"
+#include "vm/script.h"
 
 #include "base/clock.h"
 
@@ -64,6 +65,15 @@ static void open_namespaces(lua_State *L, const struct luaL_Reg *n, int perigee)
   }
 }
 
+static void open_scripted(lua_State *L, int perigee, int host) {
+  open_spec(L, host);
+  run_chunk(L, "test", perigee, host);
+  lua_getfield(L, host, "script");
+  lua_setfield(L, LUA_REGISTRYINDEX, "script");
+  lua_getfield(L, host, "spec");
+  lua_setfield(L, LUA_REGISTRYINDEX, "spec");
+}
+
 static void open_waiting(lua_State *L, int perigee, int host) {
   open_namespaces(L, waiting_namespaces, perigee);
   open_set(L);
@@ -77,6 +87,8 @@ static void open_waiting(lua_State *L, int perigee, int host) {
     run_chunk(L, *name, perigee, host);
   lua_getfield(L, host, "instance");
   lua_setfield(L, LUA_REGISTRYINDEX, "instance");
+  if (scripted(L))
+    open_scripted(L, perigee, host);
 }
 
 /* Opened once a state: opening it again would make all its types anew. */

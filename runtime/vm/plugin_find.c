@@ -22,6 +22,11 @@ static bool is_name(const char *name) {
   return *name != '\0' && strlen(name) <= 100;
 }
 
+/* NAME_spec.lua beside NAME.lua has its tests. */
+static bool is_spec(const char *name, size_t length) {
+  return length >= 5 && strncmp(name + length - 5, "_spec", 5) == 0;
+}
+
 struct names {
   char *all[NAMES_MAX];
   size_t count;
@@ -35,7 +40,8 @@ static void names_add(struct names *names, const char *directory, const char *ki
   buf_free(&path);
   while (d && (entry = readdir(d)) && names->count < NAMES_MAX) {
     size_t length = strlen(entry->d_name);
-    if (length > 4 && strcmp(entry->d_name + length - 4, ".lua") == 0) {
+    if (length > 4 && strcmp(entry->d_name + length - 4, ".lua") == 0 &&
+        !is_spec(entry->d_name, length - 4)) {
       char *name = strndup(entry->d_name, length - 4);
       if (name)
         names->all[names->count++] = name;
@@ -67,6 +73,9 @@ int plugin_find(const char *const *directories, const char *kind, const char *na
                 struct fault *f) {
   if (!is_name(name))
     return fault_set(f, -EINVAL, "\"%.100s\" is no plugin's name: letters, digits, _ and -", name);
+  if (is_spec(name, strlen(name)))
+    return fault_set(f, -EINVAL,
+                     "\"%.100s\" is no plugin's name: NAME_spec.lua has the tests of NAME", name);
   for (const char *const *d = directories; *d; d++) {
     struct buf file = {0};
     buf_format(&file, "%s/plugins/%s/%s.lua", *d, kind, name);

@@ -18,7 +18,7 @@ struct task_wait {
 };
 
 struct deadline {
-  uv_timer_t timer;
+  struct alarm alarm; /* first: on_deadline gets it */
   struct task *task;
   int64_t ns;
 };
@@ -149,19 +149,16 @@ static void sibling_unlink(struct task *t) {
   t->sibling_link = NULL;
 }
 
-static void deadline_closed(uv_handle_t *timer) {
-  free(timer->data);
-}
-
 static void deadline_stop(struct task *t) {
   if (!t->deadline)
     return;
-  uv_close((uv_handle_t *)&t->deadline->timer, deadline_closed);
+  due_stop(t->isolate->vm, &t->deadline->alarm);
+  free(t->deadline);
   t->deadline = NULL;
 }
 
-static void on_deadline(uv_timer_t *timer) {
-  struct deadline *d = timer->data;
+static void on_deadline(struct alarm *a) {
+  struct deadline *d = (struct deadline *)a;
   struct task *t = d->task;
   struct isolate *iso = t->isolate;
   char text[80];
@@ -177,9 +174,11 @@ static int deadline_start(struct task *t, int64_t ns) {
     return -ENOMEM;
   d->task = t;
   d->ns = ns;
-  d->timer.data = d;
-  uv_timer_init(t->isolate->vm->loop, &d->timer);
-  uv_timer_start(&d->timer, on_deadline, (uint64_t)(ns + 999999) / 1000000, 0);
+  d->alarm.fire = on_deadline;
+  if (due_start(t->isolate->vm, &d->alarm, ns) != 0) {
+    free(d);
+    return -ENOMEM;
+  }
   t->deadline = d;
   return 0;
 }
@@ -344,7 +343,7 @@ void tasks_run(struct vm *vm) {
   line_run(vm, &vm->ready, true);
   if (!resting(vm))
     line_run(vm, &vm->later, false);
-  if (!resting(vm) && vm->hit == vm->pass && vm->later.first)
+  if (!resting(vm) && vm->hit == vm->pass && vm->later.first && !vm->scripted)
     vm_rest(vm, vm->hit_ticks);
 }
 

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 const char *const library_names[] = {"depth", "coroutine", "task", "instance", "registry",
-                                     "call",  "fuel",      "view", NULL};
+                                     "call",  "fuel",      "view", "test",     NULL};
 
 static int library_read(const char *directory, const char *name, struct library_chunk *chunk,
                         struct fault *f) {
@@ -86,6 +86,7 @@ int vm_new(const struct vm_config *config, struct vm **out, struct fault *f) {
   vm->directory = strdup(config->library);
   vm->run_dir = config->run_dir ? strdup(config->run_dir) : NULL;
   vm->registry = config->registry;
+  vm->scripted = config->scripted;
   bool whole = vm->directory && (vm->run_dir || !config->run_dir);
   int code = whole ? library_load(vm, config->library, f) : fault_set(f, -ENOMEM, "out of memory");
   if (code == 0)
@@ -99,17 +100,16 @@ int vm_new(const struct vm_config *config, struct vm **out, struct fault *f) {
   vm->idle.data = vm->rest.data = vm;
   uv_idle_init(vm->loop, &vm->idle);
   uv_timer_init(vm->loop, &vm->rest);
+  due_open(vm);
+  vm->closing = 3;
   *out = vm;
   return 0;
 }
 
-static void on_idle_closed(uv_handle_t *idle) {
-  free(idle->data);
-}
-
-static void on_rest_closed(uv_handle_t *rest) {
-  struct vm *vm = rest->data;
-  uv_close((uv_handle_t *)&vm->idle, on_idle_closed);
+static void on_closed(uv_handle_t *handle) {
+  struct vm *vm = handle->data;
+  if (--vm->closing == 0)
+    free(vm);
 }
 
 void vm_free(struct vm *vm) {
@@ -121,7 +121,10 @@ void vm_free(struct vm *vm) {
   library_free(vm);
   perigee_close(vm->catalog);
   value_unref(vm->host);
-  uv_close((uv_handle_t *)&vm->rest, on_rest_closed);
+  alarms_free(&vm->alarms);
+  uv_close((uv_handle_t *)&vm->idle, on_closed);
+  uv_close((uv_handle_t *)&vm->timer, on_closed);
+  uv_close((uv_handle_t *)&vm->rest, on_closed);
 }
 
 uv_loop_t *vm_loop(const struct vm *vm) {

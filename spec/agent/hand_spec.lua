@@ -141,8 +141,10 @@ describe("an operator's hand", function()
     assert.same({ 1, "registry", 1.8 }, { endpoints("dialled").c.weight, endpoints("dialled").c.by, endpoints("dialled").a.weight })
     agent:put("/v1/agent/service/deregister/c", "")
     perigee.wait_for("who leaves", function() return not endpoints("dialled").c end)
-    runs("freeze", "dialled", "--off")
+    runs("freeze", "dialled", "--for", "300ms") -- it stays as it was frozen, and ends by itself
     becomes("dialled", "b", 0.5)
+    local r = agent:command("freeze", "dialled", "--off")
+    assert.same({ 1, "perigee freeze: dialled is not frozen\n" }, { r.code, r.err })
     assert.equal(0, metric("perigee_frozen_services"))
   end)
 
@@ -170,7 +172,8 @@ describe("an operator's hand", function()
       rollback()
     end
     assert.truthy(rollback():find("no plan of dialled is known before the one in force", 1, true))
-    runs("freeze", "dialled", "--off")
+    agent:command("freeze", "dialled", "--off") -- when one of these found a plan
+    assert.is_false(explain("dialled").frozen)
   end)
 
   it("shows what a shadow would change, and makes it live, over a restart", function()

@@ -1,4 +1,4 @@
-#include "registry/alarms.h"
+#include "base/alarms.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
