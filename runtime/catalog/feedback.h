@@ -19,6 +19,7 @@
 #include "catalog/layout.h"
 
 #define FEEDBACK_MAGIC 0x0064656566726570ull /* "perfeed" */
+#define FEEDBACK_WISH 0x0068736977726570ull  /* "perwish" */
 #define FEEDBACK_SOCKET "feedback.sock"      /* in the run directory; SOCK_SEQPACKET */
 /* A pick that nobody reports is forgotten after one to two of these: 2^38 ns, 275 s. */
 #define FEEDBACK_EPOCH_SHIFT 38
@@ -43,12 +44,13 @@ enum feedback_outcome {
  * the ones before. In the shared lane `in_flight` and `older` may be negative as int32_t: what
  * another lane picked is reported there, and only their sum over the lanes means something. */
 struct feedback_cell {
-  _Atomic uint32_t generation; /* of the slot; all else is about that instance */
-  _Atomic uint32_t in_flight;  /* picked and not yet reported */
-  _Atomic uint64_t latency_ns; /* peak EWMA of this lane alone, by select_ewma; 0 = no sample */
-  _Atomic uint64_t sampled_ns; /* of the last sample, CLOCK_MONOTONIC_COARSE */
-  _Atomic uint32_t picked_ms;  /* of the last pick, the same clock, wrapping; 0 = never */
-  _Atomic uint32_t retries;    /* of those in flight */
+  _Atomic uint32_t generation;  /* of the slot; all else is about that instance */
+  _Atomic uint32_t in_flight;   /* picked and not yet reported */
+  _Atomic uint64_t latency_ns;  /* peak EWMA of this lane alone, by select_ewma; 0 = no sample */
+  _Atomic uint32_t reported_ms; /* of the last report: CLOCK_MONOTONIC_COARSE, wrapping */
+  _Atomic uint32_t failing;   /* what part of 2^32 of the reports fail, as select_failing has it */
+  _Atomic uint32_t picked_ms; /* of the last pick, the same clock; 0 = never */
+  _Atomic uint32_t retries;   /* of those in flight */
   _Atomic uint32_t outcomes[FEEDBACK_OUTCOMES]; /* reports, wrapping */
   _Atomic uint64_t latency_sum_ns;              /* of the successes, wrapping */
   _Atomic uint32_t older; /* of in_flight: picked in the epoch before `epoch` */
@@ -77,6 +79,13 @@ struct feedback_hello {
   uint64_t magic;
   uint32_t layout;
   uint32_t counted; /* 1: another agent has read the page before */
+};
+
+/* What a process says instead, on a connection of its own, of a service that it has looked for in
+ * vain. The name goes to the message's end. */
+struct feedback_wish {
+  uint64_t magic;
+  char name[CATALOG_NAME_MAX];
 };
 
 /* Makes a page of one's own: mapped for writing, not inherited by a fork. *fd is the memfd, or -1

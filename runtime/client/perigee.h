@@ -82,7 +82,8 @@ PERIGEE_API void perigee_close(struct perigee *p); /* after its services; NULL i
  * /run/perigee. -ENAMETOOLONG: `size` is too small. */
 PERIGEE_API int perigee_run_dir(char *path, size_t size);
 
-/* Also for a service that is not there yet: picks say -ENOENT until it is. -EINVAL: the name is
+/* Also for a service that is not there yet: picks say -ENOENT until it is. An agent that runs is
+ * told, and may watch it from then on, for as long as calls are reported. -EINVAL: the name is
  * empty or longer than 255 bytes. */
 PERIGEE_API int perigee_service_open(struct perigee *p, const char *name,
                                      struct perigee_service **s);
@@ -198,7 +199,8 @@ struct perigee_call_options {
   /* The pause before retry n is random, below least * 2^n and `backoff_most_ms`; 0 = 25 and 250. */
   uint32_t backoff_ms, backoff_most_ms;
   /* When a try has not ended after so long, another is made beside it, and the first to succeed
-   * counts; 0 = never. Only for idempotent calls, and only step by step. */
+   * counts; 0 = never. Only for idempotent calls, and only step by step: who blocks in a try makes
+   * no other beside it. */
   uint32_t hedge_ms;
   const struct perigee_pick_options
       *pick; /* key, port; NULL = none. Its `avoid` is not looked at */
