@@ -145,7 +145,8 @@ static int load(struct vm *vm, struct plugin *p, const char *path, const char *s
   return code;
 }
 
-/* A balancer that picks is loaded as all who pick will load it: compiled, and without what waits.
+/* A balancer that picks is loaded as all who pick will load it: compiled, and without what waits;
+ * but not for a test, where nobody picks.
  */
 int edition_load(struct vm *vm, struct plugin *p, const char *path, const char *source,
                  const struct isolate_limits *limits, struct edition **out, struct fault *f) {

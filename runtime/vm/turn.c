@@ -23,6 +23,7 @@
  * Compiled code looks at no hook: it has fuel (fuel.h), which the same tick takes away. C functions
  * are not interrupted: those that can take long look at turn_is_over themselves (pattern.c,
  * bind_table.c, border.c, bind_json.c), or take no more than a bounded size. */
+#include "base/clock.h"
 #include "vm/inside.h"
 
 #include <errno.h>
@@ -84,11 +85,9 @@ static void slice_hook(lua_State *L, lua_Debug *unused) {
 /* A compiled isolate has few ticks, and the first may be for time that passed before its turn: of
  * these only the time since the first counts. */
 static bool is_over(struct turn *turn) {
-  struct timespec t;
   if (!turn->fuel)
     return turn->ticks > turn->allowed;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  int64_t now = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+  int64_t now = clock_thread_ns();
   if (!turn->first_ns)
     turn->first_ns = now;
   return now - turn->first_ns >= (int64_t)turn->allowed * TURN_TICK_NS;
