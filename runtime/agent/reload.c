@@ -8,6 +8,7 @@
 #include "agent/plans.h"
 #include "agent/plugins.h"
 #include "agent/plugins_reload.h"
+#include "agent/registrars.h"
 #include "agent/reload_watch.h"
 #include "base/buf.h"
 #include "base/clock.h"
@@ -258,6 +259,7 @@ static void draft_config(struct reload *r, const struct reload_wish *wish,
   checks_verify_running(a->checks, r->draft, findings);
   plugins_draft_rest(r->draft, a->plugins, findings);
   refuse_fixed(a->config, r->next, findings);
+  registrars_refuse(a->registrars, r->draft, r->next, findings);
   if (findings->count == 0)
     open_door(r, wish->dry, findings);
 }

@@ -1,7 +1,7 @@
 -- NAME: is told after something has happened, off the path of picks.
 -- luacheck: read globals perigee
 --
---   hooks = { NAME = { url = "http://chat.example.org/room" } },
+--   hooks = { { "NAME", url = "http://chat.example.org/room" } },
 --   plugins = { NAME = { grant = { connect = { "chat.example.org" } } } },
 return {
   kind = "hook",
