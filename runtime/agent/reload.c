@@ -5,6 +5,7 @@
 #include "agent/configure.h"
 #include "agent/hooks.h"
 #include "agent/parts.h"
+#include "agent/plans.h"
 #include "agent/plugins.h"
 #include "agent/plugins_reload.h"
 #include "agent/registrars.h"
@@ -38,7 +39,7 @@ struct reload {
   struct config *next; /* NULL: only plugins */
   struct plugins *draft;
   struct server_door *door; /* another address for HTTP; NULL: the same */
-  struct buf changes;
+  struct buf changes, plans;
   size_t change_count;
   bool dry;    /* a question: it fails nothing but itself */
   bool strict; /* uses of a plugin must pass its new schema, as nobody is about to change them */
@@ -62,6 +63,7 @@ static void clear(struct reload *r) {
   config_free(r->next);
   server_door_close(r->door);
   buf_free(&r->changes);
+  buf_free(&r->plans);
   r->draft = NULL;
   r->next = NULL;
   r->door = NULL;
@@ -115,7 +117,10 @@ static void tell(struct reload *r, const char *before, bool applied) {
              before, applied ? "true" : "false");
   if (r->changes.data)
     buf_text(&text, r->changes.data);
-  buf_text(&text, r->change_count ? "\n]}" : "]}");
+  buf_text(&text, r->change_count ? "\n],\"plans\":[" : "],\"plans\":[");
+  if (r->plans.data)
+    buf_text(&text, r->plans.data);
+  buf_text(&text, "]}");
   answer(r, text.failed ? -ENOMEM : 0, text.data);
   buf_free(&text);
 }
@@ -278,6 +283,14 @@ static void draft_plugin(struct reload *r, const struct reload_wish *wish,
   is_hash(r, wish, findings);
 }
 
+static void preview_plans(struct reload *r) {
+  const struct plans_draft draft = {.old = r->a->config,
+                                    .next = r->next ? r->next : r->a->config,
+                                    .plugins = r->draft,
+                                    .whole = r->next != NULL};
+  plans_preview(r->a->plans, &draft, &r->plans);
+}
+
 /* ---- its beginning ---- */
 
 static bool refuse(struct reload *r, reload_reply reply, void *to) {
@@ -314,6 +327,8 @@ void reload_begin(struct reload *r, const struct reload_wish *wish, reload_reply
   r->change_count = changes_write(a->config, r->next, a->plugins, r->draft, &r->changes);
   snprintf(before, sizeof before, "%s", a->config->hash);
   bool same = r->change_count == 0 && (!r->next || strcmp(before, r->hash) == 0);
+  if (wish->dry && r->change_count)
+    preview_plans(r);
   if (same && !wish->dry)
     log_debug("nothing to reload", LOG_S("why", r->why));
   if (wish->dry || same)
