@@ -91,10 +91,32 @@ describe("perigee test", function()
     assert.equal(0, r.code, r.out)
   end)
 
+  it("has what is described of it, and what editors know", function()
+    local lines = {}
+    local owners = { Test = "t", Use = "use", Seen = "seen", assert = "assert" }
+    local count = 0
+    for line in io.lines("lua/perigee/meta/testing.lua") do
+      local owner, name = line:match("^function (%w+)[.:](%w+)%(")
+      if owner then
+        count = count + 1
+        lines[#lines + 1] = ("it('%s.%s', function(t) local use = t:use{} local seen = use:watch('x:///y') "):format(owner, name)
+          .. ("assert.equal('function', type(%s.%s)) end)\n"):format(owners[owner], name)
+      elseif line:match("^function") then
+        count = count + 1
+        lines[#lines + 1] = ("it('%s', function() assert(%s) end)\n"):format(line:match("function (%w+)"), line:match("function (%w+)"))
+      end
+    end
+    local r = test(plugin("registry", "return { kind = 'registry', summary = 'x', watch = function() end }", table.concat(lines)))
+    assert.equal(0, r.code, r.out)
+    assert.matches(count .. " passed", r.out, 1, true)
+    assert.truthy(count > 15)
+  end)
+
   it("passes what the page of plugins says of it", function()
     local home, count = perigee.scratch(), 0
     os.execute("mkdir -p " .. home .. "/plugins/check")
-    for path, text in perigee.read("plugins/README.md"):gmatch("\n```lua\n%-%- (plugins/check/redis[%w_]*%.lua)\n(.-)\n```") do
+    local block = "\n```lua\n%-%- (plugins/check/redis[%w_]*%.lua)\n(.-)\n```"
+    for path, text in perigee.read("plugins/README.md"):gmatch(block) do
       perigee.write(home .. "/" .. path, text)
       count = count + 1
     end
