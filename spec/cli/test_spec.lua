@@ -103,7 +103,8 @@ describe("perigee test", function()
           .. ("assert.equal('function', type(%s.%s)) end)\n"):format(owners[owner], name)
       elseif line:match("^function") then
         count = count + 1
-        lines[#lines + 1] = ("it('%s', function() assert(%s) end)\n"):format(line:match("function (%w+)"), line:match("function (%w+)"))
+        local word = line:match("function (%w+)")
+        lines[#lines + 1] = ("it('%s', function() assert(%s) end)\n"):format(word, word)
       end
     end
     local r = test(plugin("registry", "return { kind = 'registry', summary = 'x', watch = function() end }", table.concat(lines)))
