@@ -107,7 +107,7 @@ static void become_ready(struct agent *a) {
   if (a->ready || a->stops)
     return;
   bool loaded = watches_ready(a->watches) && sets_working(a->sets) == 0;
-  if (!loaded && clock_wall_us() - a->started_us < patience_us)
+  if (!loaded && clock_steady_us() - a->started_us < patience_us)
     return;
   if (!loaded)
     log_warn("ready, though not every watch has loaded");
@@ -470,7 +470,7 @@ static void raise_descriptors(void) {
 }
 
 static void begin(struct agent *a, struct config *config) {
-  *a = (struct agent){.config = config, .started_us = clock_wall_us()};
+  *a = (struct agent){.config = config, .started_us = clock_steady_us()};
   signal(SIGPIPE, SIG_IGN);
   uv_loop_init(&a->loop);
   make_handles(a);

@@ -10,7 +10,7 @@ struct value;
 struct override {
   char *id;
   double weight;
-  int64_t until_us; /* wall clock */
+  int64_t until_us; /* clock_steady_us */
 };
 
 /* Zero-initialised it says nothing. */

@@ -21,7 +21,8 @@ struct host {
   uint32_t slot, generation;
   uint32_t position; /* in its service's array */
   uint32_t in_flight, retries;
-  uint64_t sampled_ns;
+  uint64_t sampled_ns;  /* of the last success */
+  uint64_t reported_ns; /* of the last report */
 };
 
 struct service {
@@ -149,6 +150,17 @@ static void host_end(struct live *l, struct host *h) {
   free(h);
 }
 
+/* An ejection that an earlier agent decided holds on, where this one judges too. */
+static void host_inherit(struct live *l, struct host *h) {
+  struct set *set = sets_find(l->sets, h->service->name);
+  const struct catalog_slot *slot = catalog_live_slot(l->writer, h->slot);
+  if (!slot || !set || !set_outlier_rules(set))
+    return;
+  h->outlier.ejections = catalog_load32(&slot->ejections);
+  h->outlier.ejected_until_ns = (int64_t)catalog_load64(&slot->ejected_until_ns);
+  l->stats.ejected += h->outlier.ejected_until_ns != 0;
+}
+
 static struct host *host_of(struct live *l, struct service *s, const struct set_row *row) {
   struct host *h = host_at(l, row->slot);
   if (h && h->service == s && h->generation == row->slot_generation)
@@ -157,6 +169,7 @@ static struct host *host_of(struct live *l, struct service *s, const struct set_
   if (h) {
     *h = (struct host){.service = s, .slot = row->slot, .generation = row->slot_generation};
     l->hosts[row->slot] = h;
+    host_inherit(l, h);
   }
   return h;
 }
@@ -228,8 +241,10 @@ void live_published(struct live *l, const struct set_published *what) {
 static void ejection_show(struct live *l, const struct host *h, enum outlier_reason reason) {
   struct catalog_slot *slot = catalog_live_slot(l->writer, h->slot);
   struct set *set = sets_find(l->sets, h->service->name);
-  if (slot)
+  if (slot) {
     catalog_store64(&slot->ejected_until_ns, (uint64_t)h->outlier.ejected_until_ns);
+    catalog_store32(&slot->ejections, h->outlier.ejections);
+  }
   if (set)
     set_touch(set);
   if (reason == OUTLIER_NONE) {
@@ -297,7 +312,8 @@ static void add_latency(struct live *l, struct host *h, struct catalog_slot *slo
   h->sampled_ns = now;
 }
 
-static void judge(struct live *l, struct host *h, const struct feedback_total *t) {
+static void judge(struct live *l, struct host *h, struct catalog_slot *slot,
+                  const struct feedback_total *t) {
   uint64_t bad = 0;
   for (int i = 0; i < FEEDBACK_OUTCOMES; i++) {
     l->stats.reports[i] += t->outcomes[i];
@@ -305,7 +321,13 @@ static void judge(struct live *l, struct host *h, const struct feedback_total *t
   }
   struct outlier_group *g = &h->service->outliers;
   uint32_t good = t->outcomes[FEEDBACK_SUCCESS];
-  if (g->rules.interval_ns == 0 || good + bad == 0)
+  if (good + bad == 0)
+    return;
+  uint64_t now = (uint64_t)l->now_ns;
+  catalog_store32(&slot->failing, select_failing(catalog_load32(&slot->failing), cut(bad),
+                                                 cut(good + bad), now - h->reported_ns, DECAY_NS));
+  h->reported_ns = now;
+  if (g->rules.interval_ns == 0)
     return;
   if (outlier_report(g, h->position, good, bad < UINT32_MAX ? (uint32_t)bad : UINT32_MAX,
                      l->now_ns))
@@ -327,7 +349,7 @@ static void on_total(void *arg, uint32_t number, const struct feedback_total *t)
   h->retries = t->retries;
   catalog_store32(&slot->in_flight, t->in_flight);
   add_latency(l, h, slot, t);
-  judge(l, h, t);
+  judge(l, h, slot, t);
   if (!s->moved) {
     s->moved = true;
     s->next_moved = l->moved;

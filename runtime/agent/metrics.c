@@ -275,7 +275,7 @@ void agent_status(struct agent *a, struct buf *out) {
   member_text(out, "node", a->config->node);
   member_text(out, "zone", a->config->zone);
   member_text(out, "datacenter", a->config->datacenter);
-  member_number(out, "uptime_seconds", (double)(clock_wall_us() - a->started_us) / 1e6);
+  member_number(out, "uptime_seconds", (double)(clock_steady_us() - a->started_us) / 1e6);
   member_text(out, "config", a->config->file);
   member_text(out, "config_hash", a->config->hash);
   member_text(out, "http", a->config->http);

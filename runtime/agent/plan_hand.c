@@ -105,7 +105,7 @@ void hands_restore(struct plans *all) {
 
 static void on_expiry(uv_timer_t *timer) {
   struct plans *all = timer->data;
-  int64_t now_us = clock_wall_us();
+  int64_t now_us = clock_steady_us();
   struct waiting *w = waiting_new(NULL, NULL, NULL);
   for (uint32_t i = 0; w && i < all->table.count; i++) {
     struct service_plan *p = all->table.items[i];
@@ -120,7 +120,6 @@ static void on_expiry(uv_timer_t *timer) {
 }
 
 void hands_arm(struct plans *all) {
-  static const int64_t longest_us = 3600 * INT64_C(1000000); /* the wall clock may be set */
   int64_t first = 0;
   for (uint32_t i = 0; i < all->table.count; i++) {
     int64_t due = hand_due_us(&((struct service_plan *)all->table.items[i])->hand);
@@ -130,8 +129,7 @@ void hands_arm(struct plans *all) {
   uv_timer_stop(all->expiry);
   if (first == 0)
     return;
-  int64_t wait = first - clock_wall_us();
-  wait = wait > longest_us ? longest_us : wait;
+  int64_t wait = first - clock_steady_us();
   uv_timer_start(all->expiry, on_expiry, wait > 0 ? (uint64_t)(wait / 1000 + 1) : 1, 0);
 }
 
@@ -152,7 +150,7 @@ int plans_override(struct plans *all, const char *service, const char *id, doubl
     return fault_set(f, -ENOENT, "%.200s has no endpoint \"%.255s\"", service, id);
   struct service_plan *p = plans_entry(all, service);
   struct waiting *w = p ? waiting_new(done, arg, f) : NULL;
-  if (!w || hand_override(&p->hand, id, weight, clock_wall_us() + for_ns / 1000) != 0) {
+  if (!w || hand_override(&p->hand, id, weight, clock_steady_us() + for_ns / 1000) != 0) {
     free(w);
     return no_memory(f);
   }
@@ -254,7 +252,7 @@ int plans_rollback(struct plans *all, const char *service, plans_done done, void
   *at_us = back.at_us;
   hand_freeze(&p->hand, &back, 0);
   log_warn("rolled back to an earlier plan, and frozen there", LOG_S("service", service),
-           LOG_N("seconds_ago", (double)(clock_wall_us() - *at_us) / 1e6));
+           LOG_N("seconds_ago", (double)(clock_steady_us() - *at_us) / 1e6));
   settle(p, w);
   waiting_over(w, 0);
   return 0;

@@ -102,7 +102,7 @@ static const struct pipeline_events events = {prepared, reloaded};
 
 /* A plan that lasted can be gone back to; one of many that come every second cannot. */
 static void history_push(struct service_plan *p) {
-  double lasted = (double)(clock_wall_us() - p->planned.at_us) / 1e6;
+  double lasted = (double)(clock_steady_us() - p->planned.at_us) / 1e6;
   if (!p->planned.rows || lasted < pipeline_every(p->pipeline) * lasting)
     return;
   if (p->history_count == HISTORY)

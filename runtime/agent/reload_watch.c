@@ -31,6 +31,7 @@ struct reload_watch {
   const struct plugins *plugins;
   const struct config *config; /* NULL: nothing is watched */
   struct place *places;
+  size_t opened;      /* of them, ever */
   uint64_t signature; /* of the files, as they were when last looked at */
   void (*changed)(void *arg);
   void *arg;
@@ -83,10 +84,7 @@ static bool is_read(const struct reload_watch *w, const char *name) {
 /* A log file in the directory, or an editor's own, changes nothing. */
 static bool matters(const struct reload_watch *w, const char *name) {
   size_t length = strlen(name);
-  bool folder = strcmp(name, "plugins") == 0;
-  for (const char *const *k = kinds; *k; k++)
-    folder = folder || strcmp(name, *k) == 0;
-  return folder || (length > 4 && strcmp(name + length - 4, ".lua") == 0) || is_read(w, name);
+  return (length > 4 && strcmp(name + length - 4, ".lua") == 0) || is_read(w, name);
 }
 
 /* ---- which directories ---- */
@@ -117,6 +115,7 @@ static void want(struct reload_watch *w, const char *directory) {
   }
   p->next = w->places;
   w->places = p;
+  w->opened++;
   file_watch_next(p->watch, 0, on_change, p);
 }
 
@@ -153,8 +152,9 @@ static void place_free(struct place *p) {
   free(p);
 }
 
-/* Directories come and go. */
-static void renew_places(struct reload_watch *w) {
+/* Directories come and go. True: one came. */
+static bool renew_places(struct reload_watch *w) {
+  size_t before = w->opened;
   for (struct place *p = w->places; p; p = p->next)
     p->wanted = false;
   if (w->config)
@@ -168,12 +168,12 @@ static void renew_places(struct reload_watch *w) {
     *link = p->next;
     place_free(p);
   }
+  return w->opened != before;
 }
 
 /* ---- telling ---- */
 
 static void tell(struct reload_watch *w) {
-  renew_places(w);
   w->signature = look_at_all(w);
   w->changed(w->arg);
 }
@@ -185,16 +185,14 @@ static void on_change(void *arg, int status, const char *const *names, size_t co
   for (size_t i = 0; i < count; i++)
     any = any || matters(w, names[i]);
   file_watch_next(p->watch, 0, on_change, p);
-  if (any)
+  if (renew_places(w) || any)
     tell(w);
 }
 
 static void on_look(uv_timer_t *timer) {
   struct reload_watch *w = timer->data;
-  if (look_at_all(w) != w->signature)
+  if (renew_places(w) || look_at_all(w) != w->signature)
     tell(w);
-  else
-    renew_places(w);
 }
 
 /* ---- its beginning and its end ---- */

@@ -24,6 +24,18 @@ int64_t clock_wall_us(void) {
   return source ? source->wall_us(source->arg) : read_clock(CLOCK_REALTIME) / 1000;
 }
 
+static _Atomic int64_t steady_offset_us;
+
+int64_t clock_steady_us(void) {
+  int64_t now_us = clock_now_ns() / 1000, offset_us = atomic_load(&steady_offset_us);
+  if (offset_us == 0) {
+    int64_t measured_us = clock_wall_us() - now_us;
+    if (atomic_compare_exchange_strong(&steady_offset_us, &offset_us, measured_us))
+      offset_us = measured_us;
+  }
+  return now_us + offset_us;
+}
+
 /* splitmix64 over a counter that starts at a random place: no lock, no state but the counter
  * (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, OOPSLA 2014). */
 uint64_t clock_random(void) {
@@ -48,4 +60,5 @@ double clock_random_unit(void) {
 
 void clock_use(const struct clock_source *s) {
   source = s;
+  atomic_store(&steady_offset_us, 0);
 }

@@ -5,7 +5,10 @@
 
 #include <stdint.h>
 
-int64_t clock_now_ns(void);  /* monotonic; for intervals and deadlines */
+int64_t clock_now_ns(void); /* monotonic; for intervals and deadlines */
+/* Unix time as it was when this was first asked for, and what has passed since: whoever sets the
+ * wall clock does not move it. For what lasts a while and is also told to people. */
+int64_t clock_steady_us(void);
 int64_t clock_wall_us(void); /* Unix time in microseconds; for people, leases on disk, versions */
 uint64_t clock_random(void); /* 64 uniform bits; any thread */
 
@@ -15,7 +18,7 @@ int64_t clock_real_ns(void);
 /* Uniform in [0, 1). */
 double clock_random_unit(void);
 
-/* Replaces the source of all four; NULL restores the real one. Before threads start, tests only. */
+/* Replaces the source of all; NULL restores the real one. Before threads start, tests only. */
 struct clock_source {
   int64_t (*now_ns)(void *arg);
   int64_t (*wall_us)(void *arg);

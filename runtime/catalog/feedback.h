@@ -43,12 +43,13 @@ enum feedback_outcome {
  * the ones before. In the shared lane `in_flight` and `older` may be negative as int32_t: what
  * another lane picked is reported there, and only their sum over the lanes means something. */
 struct feedback_cell {
-  _Atomic uint32_t generation; /* of the slot; all else is about that instance */
-  _Atomic uint32_t in_flight;  /* picked and not yet reported */
-  _Atomic uint64_t latency_ns; /* peak EWMA of this lane alone, by select_ewma; 0 = no sample */
-  _Atomic uint64_t sampled_ns; /* of the last sample, CLOCK_MONOTONIC_COARSE */
-  _Atomic uint32_t picked_ms;  /* of the last pick, the same clock, wrapping; 0 = never */
-  _Atomic uint32_t retries;    /* of those in flight */
+  _Atomic uint32_t generation;  /* of the slot; all else is about that instance */
+  _Atomic uint32_t in_flight;   /* picked and not yet reported */
+  _Atomic uint64_t latency_ns;  /* peak EWMA of this lane alone, by select_ewma; 0 = no sample */
+  _Atomic uint32_t reported_ms; /* of the last report: CLOCK_MONOTONIC_COARSE, wrapping */
+  _Atomic uint32_t failing;   /* what part of 2^32 of the reports fail, as select_failing has it */
+  _Atomic uint32_t picked_ms; /* of the last pick, the same clock; 0 = never */
+  _Atomic uint32_t retries;   /* of those in flight */
   _Atomic uint32_t outcomes[FEEDBACK_OUTCOMES]; /* reports, wrapping */
   _Atomic uint64_t latency_sum_ns;              /* of the successes, wrapping */
   _Atomic uint32_t older; /* of in_flight: picked in the epoch before `epoch` */

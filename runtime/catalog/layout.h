@@ -83,8 +83,11 @@ struct catalog_slot {
   _Atomic uint32_t generation; /* 0 = never used */
   _Atomic uint32_t in_flight;
   _Atomic uint64_t latency_ns;
-  _Atomic uint64_t ejected_until_ns, born_ns; /* CLOCK_MONOTONIC */
-  uint64_t spare[4];
+  _Atomic uint64_t ejected_until_ns; /* CLOCK_MONOTONIC; 0 = it is not */
+  _Atomic uint64_t born_ns;          /* the same, where it starts slowly; 0 = long ago */
+  _Atomic uint32_t ejections;        /* that count for the next one's length */
+  _Atomic uint32_t failing;          /* what part of 2^32 of its calls fail lately; 0 = none */
+  uint64_t spare_wide[3];
 };
 _Static_assert(sizeof(struct catalog_slot) == 64, "a cache line");
 

@@ -44,6 +44,8 @@ static void begin(struct slots *s, struct arena *a, uint32_t slot, uint32_t gene
   catalog_store64(&live->latency_ns, 0);
   catalog_store64(&live->ejected_until_ns, 0);
   catalog_store64(&live->born_ns, 0);
+  catalog_store32(&live->ejections, 0);
+  catalog_store32(&live->failing, 0);
   catalog_release32(&live->generation, generation);
   s->taken[slot] = 1;
   s->in_use++;

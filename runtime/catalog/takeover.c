@@ -42,6 +42,20 @@ static uint32_t heir_room_for(const struct catalog_map *old) {
   return (uint32_t)room;
 }
 
+/* What is known of an instance, and is not counted anew. A clock that has not come to the old
+ * file's last heartbeat is another boot's: then its times mean nothing. */
+static void inherit_live(const struct catalog_writer *w, const struct catalog_map *old,
+                         const struct catalog_slot *from, uint32_t slot) {
+  struct catalog_slot *to = arena_item(&w->arena, CATALOG_SLOTS, slot);
+  if ((int64_t)catalog_load64(&catalog_map_header(old)->heartbeat_ns) > w->opened_ns)
+    return;
+  catalog_store64(&to->latency_ns, catalog_load64(&from->latency_ns));
+  catalog_store64(&to->ejected_until_ns, catalog_load64(&from->ejected_until_ns));
+  catalog_store64(&to->born_ns, catalog_load64(&from->born_ns));
+  catalog_store32(&to->ejections, catalog_load32(&from->ejections));
+  catalog_store32(&to->failing, catalog_load32(&from->failing));
+}
+
 /* The instances of a block keep their slots, and can be asked for by id. A slot that is out of
  * range or of another generation is damage; the row stays, the slot is nobody's. */
 static int inherit_rows(struct catalog_writer *w, const struct catalog_map *old,
@@ -58,6 +72,8 @@ static int inherit_rows(struct catalog_writer *w, const struct catalog_map *old,
         !catalog_view_text(v, row, CATALOG_ID, 0, &text) || *heirs * 2 >= w->heir_room)
       continue;
     r = slots_restore(&w->slots, &w->arena, slot, generation);
+    if (r == 0)
+      inherit_live(w, old, live, slot);
     catalog_view_copy(v, text, id);
     struct heir *h = heir_bucket(w, heir_key(w, entry, id, text.length));
     if (!h->key)

@@ -198,7 +198,8 @@ struct perigee_call_options {
   /* The pause before retry n is random, below least * 2^n and `backoff_most_ms`; 0 = 25 and 250. */
   uint32_t backoff_ms, backoff_most_ms;
   /* When a try has not ended after so long, another is made beside it, and the first to succeed
-   * counts; 0 = never. Only for idempotent calls, and only step by step. */
+   * counts; 0 = never. Only for idempotent calls, and only step by step: who blocks in a try makes
+   * no other beside it. */
   uint32_t hedge_ms;
   const struct perigee_pick_options
       *pick; /* key, port; NULL = none. Its `avoid` is not looked at */

@@ -59,7 +59,8 @@ static void claim(struct feedback_cell *c, uint32_t generation) {
   for (int i = 0; i < FEEDBACK_OUTCOMES; i++)
     put32(&c->outcomes[i], 0);
   put64(&c->latency_ns, 0);
-  put64(&c->sampled_ns, 0);
+  put32(&c->reported_ms, 0);
+  put32(&c->failing, 0);
   put32(&c->picked_ms, 0);
   put32(&c->retries, 0);
   put64(&c->latency_sum_ns, 0);
@@ -187,11 +188,14 @@ static void take_back(struct feedback_cell *c, uint32_t ticket, bool alone) {
 /* A failure never makes an endpoint look faster: what refuses at once would draw all calls. */
 static void sample(struct feedback_cell *c, enum feedback_outcome outcome, uint64_t latency_ns,
                    uint64_t now, uint64_t decay_ns) {
-  uint64_t old = catalog_load64(&c->latency_ns), at = catalog_load64(&c->sampled_ns);
-  if (outcome != FEEDBACK_SUCCESS && latency_ns <= old)
-    return;
-  put64(&c->latency_ns, select_ewma(old, now > at ? now - at : 0, decay_ns, latency_ns));
-  put64(&c->sampled_ns, now);
+  uint64_t old = catalog_load64(&c->latency_ns);
+  uint64_t elapsed = now - select_time_of(catalog_load32(&c->reported_ms), now);
+  uint32_t failing = catalog_load32(&c->failing), failed = outcome != FEEDBACK_SUCCESS;
+  if (failing || failed)
+    put32(&c->failing, select_failing(failing, failed, 1, elapsed, decay_ns));
+  if (!failed || latency_ns > old)
+    put64(&c->latency_ns, select_ewma(old, elapsed, decay_ns, latency_ns));
+  put32(&c->reported_ms, (uint32_t)(now / 1000000) | 1);
 }
 
 static void count(struct feedback_cell *c, enum feedback_outcome outcome, uint64_t latency_ns,

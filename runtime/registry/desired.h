@@ -28,6 +28,7 @@ struct desired_entry {
   uint64_t asked;      /* of what was sent in the operation that runs */
   enum operation busy;
   unsigned failures;  /* in a row */
+  bool refused;       /* once since the last success */
   int64_t doubted_ns; /* clock_now_ns; somebody may have changed it there */
   struct alarm due;   /* the next look at it */
   struct desired_entry *next_ready;

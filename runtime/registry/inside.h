@@ -47,6 +47,12 @@ struct entry {
   char id[];
 };
 
+/* On the disk: when a lease ends, by both clocks. The wall clock may be set; the other one means
+ * nothing after a boot. */
+struct deadline_record {
+  int64_t wall_us, now_ns;
+};
+
 /* A change on its way through the store and back. */
 struct request {
   struct request *next, **link; /* of `all->requests` */
@@ -54,9 +60,10 @@ struct request {
   struct embedded *all;         /* NULL: the registry has ended, it only frees itself */
   struct entry *entry;
   enum { REGISTER, DEREGISTER, RENEW } kind;
-  struct registration *registration;     /* REGISTER */
-  int64_t deadline_ns, deadline_wall_us; /* 0: no lease */
-  bool gathered;                         /* a renewal that is not with the store yet */
+  struct registration *registration; /* REGISTER */
+  int64_t deadline_ns;               /* 0: no lease */
+  struct deadline_record deadline;
+  bool gathered; /* a renewal that is not with the store yet */
   embedded_done done;
   void *arg;
 };

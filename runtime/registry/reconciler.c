@@ -123,11 +123,18 @@ static enum operation operation_next(const struct desired_entry *e) {
                                                                     : OPERATION_REGISTER;
 }
 
+/* A refusal is no outage: whoever carries operations out reads the credentials anew, so it is tried
+ * once more at once. */
 static void failed(struct desired_entry *e, int status, const char *why) {
   struct reconciler *r = e->owner;
-  e->failures++;
   r->stats.failures++;
   r->failing = true;
+  if (status == -EACCES && !e->refused) {
+    e->refused = true;
+    look_after(e, 0);
+    return;
+  }
+  e->failures++;
   double delay = back_off(e->failures);
   log_warn("the registry did not do it; trying again", LOG_S("registry", r->desired.registry),
            LOG_S("instance", e->key), LOG_S("error", why && *why ? why : strerror(-status)),
@@ -205,6 +212,7 @@ static void registered(struct desired_entry *e, struct value *lease, double ttl)
   struct reconciler *r = e->owner;
   bool was_lost = e->failures > 0 || e->held == 0;
   e->failures = 0;
+  e->refused = false;
   e->held = e->asked;
   r->stats.registered++;
   desired_hold(&r->desired, e, lease ? lease : value_table(), r->stopping ? r->stop_ttl : r->ttl);
@@ -221,6 +229,7 @@ static void registered(struct desired_entry *e, struct value *lease, double ttl)
 static void renewed(struct desired_entry *e, double ttl) {
   struct reconciler *r = e->owner;
   e->failures = 0;
+  e->refused = false;
   if (ttl > 0) {
     r->stats.renewed++;
     if (operation_next(e) == OPERATION_RENEW) {
@@ -241,6 +250,7 @@ static void renewed(struct desired_entry *e, double ttl) {
 static void deregistered(struct desired_entry *e) {
   struct reconciler *r = e->owner;
   e->failures = 0;
+  e->refused = false;
   r->stats.deregistered++;
   log_info("deregistered", LOG_S("registry", r->desired.registry), LOG_S("instance", e->key));
   if (!e->wanted) {

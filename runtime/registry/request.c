@@ -71,8 +71,9 @@ void requests_abandon(struct embedded *e) {
 
 /* ---- records ---- */
 
-static int64_t wall_of(int64_t deadline_ns) {
-  return clock_wall_us() + (deadline_ns - clock_now_ns()) / 1000;
+static struct deadline_record deadline_of(int64_t deadline_ns) {
+  return (struct deadline_record){clock_wall_us() + (deadline_ns - clock_now_ns()) / 1000,
+                                  deadline_ns};
 }
 
 void record_delete(struct embedded *e, const char *id) {
@@ -95,10 +96,10 @@ static void record_return(struct entry *en) {
     record_delete(e, en->id);
     return;
   }
-  int64_t wall_us = wall_of(en->lease.due_ns);
+  struct deadline_record deadline = deadline_of(en->lease.due_ns);
   struct store_change changes[] = {
       {"registration", en->id, bytes.data, bytes.length},
-      {"deadline", en->id, alarm_is_set(&en->lease) ? &wall_us : NULL, sizeof wall_us}};
+      {"deadline", en->id, alarm_is_set(&en->lease) ? &deadline : NULL, sizeof deadline}};
   renewals_send(e);
   int rc = store_apply(e->store, changes, 2, NULL, NULL);
   if (rc)
@@ -185,8 +186,7 @@ void renewals_send(struct embedded *e) {
   for (struct request *q = list, *after; q; q = after) {
     after = q->after;
     q->gathered = false;
-    struct store_change change = {"deadline", q->entry->id, &q->deadline_wall_us,
-                                  sizeof q->deadline_wall_us};
+    struct store_change change = {"deadline", q->entry->id, &q->deadline, sizeof q->deadline};
     if (sent(q, store_apply(e->store, &change, q->deadline_ns != 0, on_durable, q)) != 0)
       log_error("out of memory: a renewal gets no answer");
   }
@@ -196,7 +196,7 @@ static void deadline_set(struct request *q, int64_t lease_ms) {
   if (lease_ms == 0)
     return;
   q->deadline_ns = clock_now_ns() + lease_ms * 1000000;
-  q->deadline_wall_us = wall_of(q->deadline_ns);
+  q->deadline = deadline_of(q->deadline_ns);
 }
 
 static int renewal_gather(struct entry *en, int64_t lease_ms, embedded_done done, void *arg) {
@@ -229,10 +229,9 @@ static int registration_send(struct entry *en, struct registration *r, embedded_
   deadline_set(q, r->lease_ms);
   en->newest_lease_ms = r->lease_ms;
   renewals_send(en->all);
-  struct store_change changes[] = {{"registration", en->id, bytes.data, bytes.length},
-                                   {"deadline", en->id,
-                                    q->deadline_ns ? &q->deadline_wall_us : NULL,
-                                    sizeof q->deadline_wall_us}};
+  struct store_change changes[] = {
+      {"registration", en->id, bytes.data, bytes.length},
+      {"deadline", en->id, q->deadline_ns ? &q->deadline : NULL, sizeof q->deadline}};
   rc = sent(q, store_apply(en->all->store, changes, 2, on_durable, q));
   buf_free(&bytes);
   return rc;

@@ -26,7 +26,7 @@ static void read_boot_id(char id[BOOT_ID + 1]) {
 
 struct deadline {
   char *id;
-  int64_t wall_us;
+  struct deadline_record at;
 };
 
 struct restoring {
@@ -70,10 +70,10 @@ static int on_meta(void *arg, const char *key, const void *value, size_t length)
 
 static int on_deadline(void *arg, const char *key, const void *value, size_t length) {
   struct restoring *rs = arg;
-  int64_t wall_us;
-  if (length != sizeof wall_us)
+  struct deadline_record at;
+  if (length != sizeof at)
     return 0;
-  memcpy(&wall_us, value, sizeof wall_us);
+  memcpy(&at, value, sizeof at);
   struct deadline *grown =
       grow(rs->deadlines, rs->deadline_count, &rs->deadline_room, sizeof *grown);
   char *copy = strdup(key);
@@ -82,21 +82,22 @@ static int on_deadline(void *arg, const char *key, const void *value, size_t len
     free(copy);
     return -ENOMEM;
   }
-  rs->deadlines[rs->deadline_count++] = (struct deadline){copy, wall_us};
+  rs->deadlines[rs->deadline_count++] = (struct deadline){copy, at};
   return 0;
 }
 
-/* What is left of its lease, <= 0: it ran out. The wall clock may have been set back meanwhile:
- * never more than the whole lease, which is also what is left when the deadline's record is
- * damaged. */
+/* What is left of its lease, <= 0: it ran out. After another boot only the wall clock can tell,
+ * which may have been set back meanwhile: never more than the whole lease, which is also what is
+ * left when the deadline's record is damaged. */
 static int64_t lease_left_ns(struct restoring *rs, const struct registration *r) {
   int64_t whole_us = r->lease_ms * 1000, left_us = whole_us;
   int order = -1;
   while (rs->deadline_next < rs->deadline_count &&
          (order = strcmp(rs->deadlines[rs->deadline_next].id, r->instance->id)) < 0)
     rs->deadline_next++;
-  if (order == 0)
-    left_us = rs->deadlines[rs->deadline_next].wall_us - clock_wall_us();
+  const struct deadline_record *at = order == 0 ? &rs->deadlines[rs->deadline_next].at : NULL;
+  if (at)
+    left_us = rs->same_boot ? (at->now_ns - clock_now_ns()) / 1000 : at->wall_us - clock_wall_us();
   return (left_us < whole_us ? left_us : whole_us) * 1000;
 }
 

@@ -20,11 +20,19 @@ uint64_t select_ewma(uint64_t old_ns, uint64_t elapsed_ns, uint64_t decay_ns, ui
   return mean < 1 ? 1 : (uint64_t)mean;
 }
 
-/* A time that was kept as milliseconds, which wrap in 49 days: within half of that. */
-static uint64_t picked_at(uint32_t picked_ms, uint64_t now_ns) {
-  int32_t age_ms = (int32_t)((uint32_t)(now_ns / 1000000) - picked_ms);
+uint32_t select_failing(uint32_t old, uint32_t failed, uint32_t of, uint64_t elapsed_ns,
+                        uint64_t decay_ns) {
+  if (of == 0 || (old == 0 && failed == 0))
+    return old;
+  double keep = decay_ns ? select_exp_minus((double)elapsed_ns / (double)decay_ns) : 0;
+  double mean = (double)old * keep + (double)failed / of * UINT32_MAX * (1 - keep);
+  return mean < UINT32_MAX ? (uint32_t)mean : UINT32_MAX;
+}
+
+uint64_t select_time_of(uint32_t ms, uint64_t now_ns) {
+  int32_t age_ms = (int32_t)((uint32_t)(now_ns / 1000000) - ms);
   uint64_t age_ns = age_ms > 0 ? (uint64_t)age_ms * 1000000 : 0;
-  return picked_ms && age_ns < now_ns ? now_ns - age_ns : 0;
+  return ms && age_ns < now_ns ? now_ns - age_ns : 0;
 }
 
 struct select_place select_load_find(const struct select_load *load, uint32_t slot) {
@@ -45,21 +53,23 @@ struct select_sample select_load_of(const struct select_place *place, uint32_t g
   const struct feedback_cell *own = place->own;
   const struct catalog_slot *live = place->live;
   struct select_sample s = {0};
-  uint64_t sampled = 0, latency = 0;
+  uint64_t reported = 0, latency = 0;
   if (own && catalog_load32(&own->generation) == generation) {
     int32_t in_flight = (int32_t)catalog_load32(&own->in_flight); /* a shared lane's may be < 0 */
     s.in_flight = in_flight > 0 ? (uint32_t)in_flight : 0;
-    s.picked_ns = picked_at(catalog_load32(&own->picked_ms), now_ns);
+    s.picked_ns = select_time_of(catalog_load32(&own->picked_ms), now_ns);
     s.latency_ns = catalog_load64(&own->latency_ns);
-    sampled = catalog_load64(&own->sampled_ns);
+    s.failing = catalog_load32(&own->failing);
+    reported = select_time_of(catalog_load32(&own->reported_ms), now_ns);
   }
   if (!live || catalog_load32(&live->generation) != generation)
     return s;
   uint32_t sum = catalog_load32(&live->in_flight);
   s.in_flight = sum > s.in_flight ? sum : s.in_flight;
   s.ejected_until_ns = catalog_load64(&live->ejected_until_ns);
+  s.failing = catalog_load32(&live->failing);
   latency = catalog_load64(&live->latency_ns);
-  if (latency && (sampled + FRESH_NS < now_ns || s.latency_ns < latency))
+  if (latency && (reported + FRESH_NS < now_ns || s.latency_ns < latency))
     s.latency_ns = latency;
   return s;
 }

@@ -22,6 +22,7 @@ struct select_sample {
   uint32_t in_flight;  /* the larger of own and sum: the sum lags, and has the own in it */
   uint64_t latency_ns; /* 0 = nobody has a sample */
   uint64_t picked_ns;  /* by this handle */
+  uint32_t failing;    /* of 2^32, on the host where its sums are known */
   uint64_t ejected_until_ns;
 };
 
@@ -39,6 +40,14 @@ struct select_sample select_load_of(const struct select_place *place, uint32_t g
 
 /* The clock of picks: 1 to 4 ms coarse, and a few ns. */
 uint64_t select_now_ns(void);
+
+/* What part of the calls fail, of 2^32: `of` reports, `failed` of them failures, weighted by the
+ * time since the last as go-zero's success is. */
+uint32_t select_failing(uint32_t old, uint32_t failed, uint32_t of, uint64_t elapsed_ns,
+                        uint64_t decay_ns);
+/* From a time that was kept as wrapping milliseconds to a time; 0 when it is not before `now_ns`,
+ * or longer ago than half of 49 days. */
+uint64_t select_time_of(uint32_t ms, uint64_t now_ns);
 
 /* Peak EWMA (Finagle's): a slower sample counts at once, a faster one by the time since the last:
  * old * e^(-elapsed / decay) + sample * (1 - e^(-elapsed / decay)). `old` 0: the sample. */

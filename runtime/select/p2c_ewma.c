@@ -1,14 +1,16 @@
 /* Power of two choices with peak EWMA: of two endpoints, drawn by weight, the one with the lower
  * load: its latency, times its requests in flight for its weight plus this one. go-zero's p2c and
  * Finagle's PeakEwma: a slow answer counts at once and is forgotten with time; one that lost its
- * draws for a second (`force`) is taken all the same, so that what is known of it is never old; of
- * two that are ejected another pair is drawn, three times. Without a sample an endpoint counts as
- * fast as the other: it gets its share, and no flood.
+ * draws for a second (`force`) is taken all the same, so that what is known of it is never old. One
+ * of whose calls lately half have failed loses to one that answers, whatever its load, and a pair
+ * with such a one, or an ejected one, is drawn anew, three times at most. Without a sample an
+ * endpoint counts as fast as the other: it gets its share, and no flood.
  *
  * Options: decay and force, in ms. The reporter decays: select_decay_ns. */
 #include "select/group.h"
 
 enum { DECAY_MS = 10000, FORCE_MS = 1000, TRIES = 3, REDRAWS = 3 };
+#define FAILING_MOST (1u << 31)
 
 static int build(struct catalog_tables *t) {
   t->options[0] = t->rules->decay_ms ? t->rules->decay_ms : DECAY_MS;
@@ -17,18 +19,22 @@ static int build(struct catalog_tables *t) {
   return r < 0 ? r : select_order_rows(t);
 }
 
+enum standing { ANSWERS, FAILS, EJECTED };
+
 struct candidate {
   uint32_t row;
   struct select_sample sample;
   double weight; /* over the mean */
-  bool ejected;
+  enum standing standing;
 };
 
 static struct candidate look_at(const struct catalog_view *v, const struct select_group *g,
                                 uint32_t row, const struct select_place *place, uint64_t now_ns) {
   struct candidate c = {.row = row, .weight = 1};
   c.sample = select_row_load(v, row, place, now_ns);
-  c.ejected = c.sample.ejected_until_ns > now_ns;
+  c.standing = c.sample.ejected_until_ns > now_ns ? EJECTED
+               : c.sample.failing > FAILING_MOST  ? FAILS
+                                                  : ANSWERS;
   if (!(v->flags & CATALOG_UNIFORM) && g->weight > 0) {
     union {
       uint32_t word;
@@ -47,8 +53,8 @@ static double load_of(const struct candidate *c, uint64_t latency_ns) {
 /* Whether `b` is the better of the two. Equal: the one that was drawn first. */
 static bool prefers_second(const struct candidate *a, const struct candidate *b) {
   uint64_t x = a->sample.latency_ns, y = b->sample.latency_ns;
-  if (a->ejected != b->ejected)
-    return a->ejected;
+  if (a->standing != b->standing)
+    return a->standing > b->standing;
   x = x ? x : y ? y : 1;
   y = y ? y : x;
   return load_of(b, y) < load_of(a, x);
@@ -79,14 +85,14 @@ static uint32_t pick(struct select_state *state, const struct catalog_view *v,
     struct select_place x = select_row_find(state, v, first), y = select_row_find(state, v, second);
     a = look_at(v, &g, first, &x, now);
     b = look_at(v, &g, second, &y, now);
-    if (!a.ejected || !b.ejected)
+    if (a.standing == ANSWERS && b.standing == ANSWERS)
       break;
   }
   bool takes_second = prefers_second(&a, &b);
   chosen = takes_second ? b : a;
   other = takes_second ? a : b;
   uint64_t picked = other.sample.picked_ns;
-  return picked && picked + force < now && !other.ejected ? other.row : chosen.row;
+  return picked && picked + force < now && other.standing != EJECTED ? other.row : chosen.row;
 }
 
 const struct select_balancer select_p2c_ewma = {

@@ -1,10 +1,9 @@
-#include "serve/server.h"
+#include "serve/server_inside.h"
 
 #include "base/fault.h"
 #include "base/log.h"
 #include "serve/listen.h"
 #include "serve/picks.h"
-#include "serve/worker.h"
 #include "vm/picker.h"
 
 #include <errno.h>
@@ -14,225 +13,6 @@
 #include <unistd.h>
 
 enum { WORKERS_MAX = 64, WORKERS_DEFAULT = 4, PICKS_ROOM = 1024 };
-
-/* Errands go through four hands. A worker posts one to `control`; `on_letter` asks the agent; the
- * agent's reply puts it into `replied`; and once the loop has passed both a prepare and a check, by
- * which the agent has flushed its sets, the view is committed and it returns to the worker. */
-struct server {
-  struct commons commons;
-  struct mailbox control;
-  uv_prepare_t prepare;
-  uv_check_t check;
-  uv_idle_t idle; /* active while replies wait: the loop does not sleep on them */
-  uv_loop_t *loop;
-  struct view *view;
-  const struct server_requests *requests;
-  void *arg;
-  struct errand_list {
-    struct letter *first, *last;
-  } replied, sealed;     /* sealed: a prepare has passed */
-  struct letter *visits; /* of the asked ones, those that are answered in pieces */
-  unsigned asked;        /* errands with the agent; the server's memory stays for their replies */
-  struct counters *counters;
-  char *version, socket_path[300];
-  uint16_t port;
-  struct worker **workers;
-  unsigned worker_count, opened, started;
-  _Atomic unsigned ended; /* of the started ones; their threads count */
-  unsigned closing;       /* handles of ours whose close callback is to come */
-  bool stopping, stopped;
-  void (*on_stopped)(void *arg);
-  void *on_stopped_arg;
-};
-
-/* --- errands: the control thread's side --- */
-
-static void list_add(struct errand_list *list, struct letter *l) {
-  l->next = NULL;
-  if (list->last)
-    list->last->next = l;
-  else
-    list->first = l;
-  list->last = l;
-}
-
-static struct letter *list_take(struct errand_list *list) {
-  struct letter *l = list->first;
-  if (l && !(list->first = l->next))
-    list->last = NULL;
-  return l;
-}
-
-static void on_idle(uv_idle_t *idle) {
-  (void)idle;
-}
-
-static struct server *server_of(struct errand *e) {
-  struct worker *w = e->worker;
-  return w->commons->arg;
-}
-
-static void server_free(struct server *s);
-static void server_close(struct server *s);
-
-static void on_reply(void *to, int status, const char *text) {
-  struct errand *e = to;
-  struct server *s = server_of(e);
-  e->result = status;
-  if (text && !(e->text = strdup(text)) && status == 0)
-    e->result = -ENOMEM;
-  s->asked--;
-  if (s->stopped) { /* nobody waits for it any more */
-    errand_free(e);
-    if (s->asked == 0)
-      server_free(s);
-    return;
-  }
-  list_add(&s->replied, &e->letter);
-  uv_idle_start(&s->idle, on_idle);
-}
-
-/* ---- visits ---- */
-
-static struct errand *visit_find(struct server *s, uint64_t number) {
-  struct letter *l = s->visits;
-  while (l && ((struct errand *)l)->number != number)
-    l = l->next;
-  return (struct errand *)l;
-}
-
-static void visit_begin(struct server *s, struct errand *e) {
-  e->letter.next = s->visits;
-  s->visits = &e->letter;
-  s->requests->do_visit(s->arg, e->visit, e);
-}
-
-int server_visit_write(void *to, struct visit_answer *piece) {
-  struct errand *e = to, *p = errand_new(ERRAND_PIECE, NULL, NULL, NULL);
-  struct worker *w = e->worker;
-  if (!p) {
-    visit_answer_free(piece);
-    return -ENOMEM;
-  }
-  p->answer = piece;
-  p->about = e;
-  p->number = e->number;
-  p->worker = w;
-  if (!server_of(e)->closing && mailbox_post(&w->inbox, &p->letter))
-    return 0;
-  errand_free(p);
-  return -EPIPE;
-}
-
-void server_visit_end(void *to, struct visit_answer *answer) {
-  struct errand *e = to;
-  struct letter **link = &server_of(e)->visits;
-  while (*link != &e->letter)
-    link = &(*link)->next;
-  *link = e->letter.next;
-  e->answer = answer;
-  on_reply(e, 0, NULL);
-}
-
-/* Word of a visit, which may have ended meanwhile. */
-static void visit_word(struct server *s, struct errand *word) {
-  struct errand *e = visit_find(s, word->number);
-  bool gone = word->kind == ERRAND_GONE;
-  errand_free(word);
-  if (e && gone)
-    s->requests->do_visit_gone(s->arg, e);
-  else if (e)
-    s->requests->do_visit_room(s->arg, e);
-}
-
-static void on_prepare(uv_prepare_t *prepare) {
-  struct server *s = prepare->data;
-  struct letter *l;
-  while ((l = list_take(&s->replied)))
-    list_add(&s->sealed, l);
-}
-
-/* Hands the sealed replies to their workers. */
-static void replies_send(struct server *s) {
-  struct letter *l;
-  while ((l = list_take(&s->sealed))) {
-    struct worker *w = ((struct errand *)l)->worker;
-    if (!mailbox_post(&w->inbox, l))
-      errand_free((struct errand *)l);
-  }
-}
-
-static void on_check(uv_check_t *check) {
-  struct server *s = check->data;
-  if (!s->sealed.first)
-    return;
-  view_commit(s->view);
-  replies_send(s);
-  if (!s->replied.first)
-    uv_idle_stop(&s->idle);
-}
-
-static void on_letter(void *arg, struct letter *letter) {
-  struct server *s = arg;
-  struct errand *e = (struct errand *)letter;
-  if (!e) { /* woken: the last worker may have ended */
-    if (s->stopping && !s->closing && atomic_load(&s->ended) == s->started)
-      server_close(s);
-    return;
-  }
-  if (s->closing) { /* nobody waits for it any more */
-    errand_free(e);
-    return;
-  }
-  if (e->kind == ERRAND_ROOM || e->kind == ERRAND_GONE) {
-    visit_word(s, e);
-    return;
-  }
-  s->asked++;
-  const struct server_requests *r = s->requests;
-  switch (e->kind) {
-  case ERRAND_REGISTER:
-    r->do_register(s->arg, e->registration, on_reply, e);
-    break;
-  case ERRAND_DEREGISTER:
-    r->do_deregister(s->arg, e->id, on_reply, e);
-    break;
-  case ERRAND_RENEW:
-    r->do_renew(s->arg, e->id, on_reply, e);
-    break;
-  case ERRAND_CHECK:
-    r->do_check(s->arg, e->id, e->status, e->output, on_reply, e);
-    break;
-  case ERRAND_METRICS:
-    r->do_metrics(s->arg, on_reply, e);
-    break;
-  case ERRAND_STATUS:
-    r->do_status(s->arg, on_reply, e);
-    break;
-  case ERRAND_PLUGINS:
-    r->do_plugins(s->arg, on_reply, e);
-    break;
-  case ERRAND_POLICIES:
-    r->do_policies(s->arg, on_reply, e);
-    break;
-  case ERRAND_RESOLVE:
-    r->do_resolve(s->arg, e->id, on_reply, e);
-    break;
-  case ERRAND_EXPLAIN:
-    r->do_explain(s->arg, e->id, on_reply, e);
-    break;
-  case ERRAND_OPERATE:
-    r->do_operate(s->arg, e->id, e->output, on_reply, e);
-    break;
-  case ERRAND_VISIT:
-    visit_begin(s, e);
-    break;
-  case ERRAND_PIECE: /* only ever to a worker */
-  case ERRAND_ROOM:
-  case ERRAND_GONE:
-    break;
-  }
-}
 
 /* --- the end --- */
 
@@ -246,7 +26,7 @@ static void server_free_memory(struct server *s) {
   free(s);
 }
 
-static void server_free(struct server *s) {
+void server_free(struct server *s) {
   mailbox_free(&s->control);
   server_free_memory(s);
 }
@@ -272,15 +52,13 @@ static void on_control_closed(uv_handle_t *bell) {
   server_handle_closed(control->arg);
 }
 
-/* All threads have ended, or none was started. */
-static void server_close(struct server *s) {
+void server_close(struct server *s) {
   s->closing = 4;
   for (unsigned i = 0; i < s->opened; i++)
     worker_close(s->workers[i], i < s->started);
   if (*s->socket_path)
     unlink(s->socket_path);
-  on_prepare(&s->prepare);
-  replies_send(s); /* which frees them, as the inboxes are closed */
+  errands_drop(s);
   mailbox_close(&s->control, on_control_closed);
   uv_close((uv_handle_t *)&s->prepare, on_handle_closed);
   uv_close((uv_handle_t *)&s->check, on_handle_closed);
@@ -457,8 +235,8 @@ static void turns_start(struct server *s) {
   uv_check_init(s->loop, &s->check);
   uv_idle_init(s->loop, &s->idle);
   s->prepare.data = s->check.data = s->idle.data = s;
-  uv_prepare_start(&s->prepare, on_prepare);
-  uv_check_start(&s->check, on_check);
+  uv_prepare_start(&s->prepare, errands_on_prepare);
+  uv_check_start(&s->check, errands_on_check);
   uv_unref((uv_handle_t *)&s->prepare);
   uv_unref((uv_handle_t *)&s->check);
 }
@@ -474,7 +252,7 @@ int server_start(uv_loop_t *control, const struct server_config *config, struct 
   s->requests = requests;
   s->arg = arg;
   int r = sockets_open(s, config, &sockets, f);
-  if (r == 0 && (r = mailbox_open(&s->control, control, on_letter, s)) != 0)
+  if (r == 0 && (r = mailbox_open(&s->control, control, errands_deliver, s)) != 0)
     fault_set(f, r, "cannot start the HTTP server: %s.", strerror(-r));
   if (r != 0) {
     sockets_close(&sockets);

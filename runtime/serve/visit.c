@@ -65,7 +65,7 @@ static size_t read_headers(const char *lines, struct visit_pair *out, char **at)
   size_t n = 0;
   for (const char *end; (end = strchr(lines, '\n')); lines = end + 1) {
     const char *colon = memchr(lines, ':', (size_t)(end - lines));
-    if (!colon)
+    if (!colon || end - colon < 2) /* a folded line's rest */
       continue;
     out[n].name = put(at, lines, (size_t)(colon - lines));
     out[n++].value = put(at, colon + 2, (size_t)(end - colon - 2));
@@ -85,13 +85,13 @@ static struct visit *visit_new(const struct exchange *x) {
   const char *headers = x->request_headers->length ? x->request_headers->data : "";
   const struct buf *body = x->request_body;
   size_t pairs = params->count + count_lines(headers);
-  size_t text = pairs * sizeof(struct visit_pair) + x->name_length + query_bytes(params) +
-                x->request_headers->length + body->length + 16;
-  struct visit *v = calloc(1, sizeof *v + text);
+  size_t text =
+      x->name_length + query_bytes(params) + x->request_headers->length + body->length + 16;
+  struct visit *v = calloc(1, sizeof *v + pairs * sizeof *v->pairs + text);
   if (!v)
     return NULL;
-  struct visit_pair *list = (struct visit_pair *)(void *)v->text;
-  char *at = v->text + pairs * sizeof *list;
+  struct visit_pair *list = v->pairs;
+  char *at = (char *)(list + pairs);
   const char *slash = memchr(x->name, '/', x->name_length);
   size_t route = slash ? (size_t)(slash - x->name) : x->name_length;
   v->method = llhttp_method_name((llhttp_method_t)x->method);

@@ -27,8 +27,8 @@ struct visit {
   size_t query_count, header_count;
   const char *body;
   size_t body_length;
-  bool may_operate; /* it came over a listener that may operate the agent */
-  char text[];      /* all of it; one allocation */
+  bool may_operate;          /* it came over a listener that may operate the agent */
+  struct visit_pair pairs[]; /* and all of the text behind them: one allocation */
 };
 
 /* A whole answer, or the beginning of one (status > 0), or more of it. Its memory is its own. */

@@ -67,21 +67,32 @@ static void set_ramp(struct set *s, int64_t at) {
   s->ramp_ns = at;
 }
 
+/* So that the next agent knows it; a row that this one has just found has it from there. */
+static void birth_keep(const struct set *s, struct set_row *row, bool found) {
+  struct catalog_slot *live =
+      s->rules.rules.slow_start_ns ? catalog_live_slot(s->all->writer, row->slot) : NULL;
+  if (live && found && !row->born_ns)
+    row->born_ns = (int64_t)catalog_load64(&live->born_ns);
+  if (live && catalog_load64(&live->born_ns) != (uint64_t)row->born_ns)
+    catalog_store64(&live->born_ns, (uint64_t)row->born_ns);
+}
+
 static int slots_take(struct set *s) {
   struct catalog_writer *w = s->all->writer;
   for (uint32_t i = 0; i < s->rows.count; i++) {
     struct set_row *row = &s->rows.items[i];
     if (i + AHEAD < s->rows.count) /* this is the first look at an instance, and waits for memory */
       prefetch_instance(row[AHEAD].instance);
-    if (row->flags & ROW_SLOT)
-      continue;
-    int rc =
-        catalog_slot_adopt(w, s->service, row->instance->id, &row->slot, &row->slot_generation);
+    int rc = -EEXIST;
+    if (!(row->flags & ROW_SLOT))
+      rc = catalog_slot_adopt(w, s->service, row->instance->id, &row->slot, &row->slot_generation);
+    bool found = rc == 0;
     if (rc == -ENOENT)
       rc = catalog_slot_take(w, &row->slot, &row->slot_generation);
-    if (rc)
+    if (rc && rc != -EEXIST)
       return rc;
     row->flags |= ROW_SLOT;
+    birth_keep(s, row, found);
   }
   return 0;
 }

@@ -40,7 +40,7 @@ int outcome_set(struct outcome *o, const struct plan_question *q, const struct p
   for (size_t i = 0; i < q->count; i++)
     rows[i] = (struct outcome_row){instance_ref(q->rows[i].instance), said[i]};
   outcome_free(o);
-  *o = (struct outcome){rows, q->count, clock_wall_us()};
+  *o = (struct outcome){rows, q->count, clock_steady_us()};
   return 0;
 }
 

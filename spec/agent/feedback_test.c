@@ -94,7 +94,7 @@ static int start(void **state) {
   return 0;
 }
 
-static int stop(void **state) {
+static int end_agent(void) {
   feedback_free(a.feedback);
   live_free(a.live);
   uv_close((uv_handle_t *)&a.turn, NULL);
@@ -103,6 +103,11 @@ static int stop(void **state) {
   int r = uv_loop_close(&a.loop);
   sets_free(a.sets);
   catalog_writer_close(a.writer);
+  return r;
+}
+
+static int stop(void **state) {
+  int r = end_agent();
   unlink(in_run_dir(FEEDBACK_SOCKET));
   empty_run_dir();
   return r;
@@ -274,6 +279,11 @@ static void fails_three_answers(void) {
   await_step(0, 1);
 }
 
+static void fails_often(void) {
+  report_to_one(child_service("web"), 3, PERIGEE_TIMEOUT, 6);
+  await_step(0, 1);
+}
+
 static void picks_around_the_third(void) {
   struct perigee_service *s = child_service("web");
   struct perigee_endpoint e;
@@ -300,6 +310,22 @@ static void an_outlier_is_out_for_all(void **state) {
   board->step[0] = 1;
   await_child(first);
   await_child(second);
+}
+
+/* What one agent has ejected is ejected under the next. */
+static void an_ejection_outlives_the_agent(void **state) {
+  add_service("web", "round_robin");
+  pid_t caller = child(fails_often);
+  RUN_UNTIL(stats().ejected == 1);
+  board->step[0] = 1;
+  await_child(caller);
+  assert_int_equal(end_agent(), 0);
+  assert_int_equal(start(NULL), 0);
+  add_service("web", "round_robin");
+  assert_int_equal(stats().ejected, 1);
+  pid_t picker = child(picks_around_the_third);
+  RUN_UNTIL(board->said[2]);
+  await_child(picker);
 }
 
 /* Whatever else comes over the socket is refused, and nobody else is disturbed. */
@@ -399,14 +425,7 @@ static void the_next_agent(void **state) {
   add_service("web", "least_request");
   pid_t caller = child(outlives_the_agent);
   RUN_UNTIL(stats().in_flight == 3);
-  feedback_free(a.feedback);
-  live_free(a.live);
-  uv_close((uv_handle_t *)&a.turn, NULL);
-  uv_close((uv_handle_t *)&a.second, NULL);
-  uv_run(&a.loop, UV_RUN_DEFAULT);
-  assert_int_equal(uv_loop_close(&a.loop), 0);
-  sets_free(a.sets);
-  catalog_writer_close(a.writer);
+  assert_int_equal(end_agent(), 0);
   int said = board->said[0], step = board->step[0];
   assert_int_equal(start(NULL), 0);
   board->said[0] = said;
@@ -431,6 +450,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(balance_on_the_others_counts, start, stop),
       cmocka_unit_test_setup_teardown(death_takes_its_calls_along, start, stop),
       cmocka_unit_test_setup_teardown(an_outlier_is_out_for_all, start, stop),
+      cmocka_unit_test_setup_teardown(an_ejection_outlives_the_agent, start, stop),
       cmocka_unit_test_setup_teardown(strangers, start, stop),
       cmocka_unit_test_setup_teardown(a_hostile_page, start, stop),
       cmocka_unit_test_setup_teardown(the_next_agent, start, stop),

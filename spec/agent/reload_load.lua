@@ -92,7 +92,7 @@ local CONFIG = [[return {
     still = { { port = 2 }, { port = 3, registry = { "embedded", "ours" } } },
   },
   watches = { far = { target = "ours:///far", balancer = { { "even" }, "p2c" } } },
-  plugins = { probe = { turn = "10ms" }, ours = { turn = "10ms" }, allow = { turn = "10ms" }, even = { turn = "10ms" } },
+  plugins = { probe = { turn = "50ms" }, ours = { turn = "50ms" }, allow = { turn = "50ms" }, even = { turn = "50ms" } },
 }]]
 
 local function write_plugin(home, name, text)

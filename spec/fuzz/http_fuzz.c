@@ -71,6 +71,17 @@ static void check_answer(const struct buf *out, bool head) {
     abort();
 }
 
+/* A plugin that looks at all that it is asked, and answers with the body that it was sent. */
+static void visit(struct errand *e) {
+  const struct visit *v = e->visit;
+  size_t all = strlen(v->method) + strlen(v->route) + strlen(v->path);
+  for (size_t i = 0; i < v->query_count; i++)
+    all += strlen(v->query[i].name) + strlen(v->query[i].value);
+  for (size_t i = 0; i < v->header_count; i++)
+    all += strlen(v->headers[i].name) + strlen(v->headers[i].value);
+  e->answer = visit_answer_new(200 + (int)(all % 2), "X-A: b\r\n", v->body, v->body_length);
+}
+
 static void run(struct reader *r, struct buf *out) {
   struct exchange x = {.site = &site,
                        .method = r->parser.method,
@@ -87,6 +98,8 @@ static void run(struct reader *r, struct buf *out) {
   if (x.errand) {
     struct errand *e = asked;
     e->result = e->kind == ERRAND_DEREGISTER ? -ENOENT : 0;
+    if (e->kind == ERRAND_VISIT)
+      visit(e);
     exchange_resume(&x, e);
     errand_free(e);
   }

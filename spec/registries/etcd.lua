@@ -31,7 +31,7 @@ end
 -- (network.lua's: one member on each).
 local function start(options)
   options = options or {}
-  local cluster = setmetatable({ members = {}, tls = options.tls }, Cluster)
+  local cluster = setmetatable({ members = {}, tls = options.tls, words = 0 }, Cluster)
   local home, peers = perigee.scratch(), {}
   for i = 1, options.hosts and #options.hosts or options.members or 1 do
     local host = options.hosts and options.hosts[i] or { before = {}, peer = "127.0.0.1" }
@@ -101,9 +101,11 @@ function Cluster:urls()
   return urls
 end
 
+-- `words` counts those that log in.
 local function words(cluster, at, ...)
   local argv = { "etcdctl", "--endpoints", cluster.members[at].url, "--command-timeout", "5s" }
   if cluster.user then
+    cluster.words = cluster.words + 1
     table.insert(argv, "--user")
     table.insert(argv, cluster.user)
   end

@@ -2,7 +2,6 @@
 -- Three members of a real etcd, each on a host of its own, and a network that breaks between them. Needs root.
 local host = require("spec.registries.host")
 local networks = require("spec.registries.network")
-local perigee = require("spec.support.perigee")
 local scenes = require("spec.registries.scene")
 
 describe("registrations and picks over partitions", function()

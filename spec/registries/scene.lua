@@ -34,11 +34,11 @@ local function picker(run_dir, endpoints)
   return p
 end
 
--- options: network (network.lua's, with a member on each host), registry (more options of the registry), before (words before the agents'
--- commands), env.
+-- options: network (network.lua's, with a member on each host), cluster (one that runs already), registry (more
+-- options of the registry), before (words before the agents' commands).
 local function start(options)
   options = options or {}
-  local cluster = etcd.start({ members = 3, hosts = options.network and options.network.hosts })
+  local cluster = options.cluster or etcd.start({ members = 3, hosts = options.network and options.network.hosts })
   local registry = { endpoints = cluster:urls(), timeout = "1s", ttl = "3s", audit = "1s" }
   for name, value in pairs(options.registry or {}) do
     registry[name] = value
@@ -48,7 +48,7 @@ local function start(options)
   for i, endpoint in ipairs(endpoints) do
     instances[i] = { port = tonumber(endpoint:match("%d+$")), address = address, id = "w" .. i, registry = "etcd" }
   end
-  local scene = setmetatable({ cluster = cluster }, Scene)
+  local scene = setmetatable({ cluster = cluster, endpoints = endpoints }, Scene)
   scene.agent = host.agent({ registries = { etcd = registry }, services = { web = instances } }, options)
   scene.other = host.agent({ registries = { etcd = registry }, watches = { web = "etcd:///web" } }, options)
   host.expect(scene.other, "web", table.concat(endpoints, " "), 40)
@@ -100,15 +100,18 @@ function Scene:failed(times)
   end, 60)
 end
 
--- What all members that answer were asked for since they were started: { LeaseGrant = 4, ... }.
+-- What all members that answer were asked for since they were started, but for etcdctl's log-ins, one for each
+-- of its words: { LeaseGrant = 4, ... }.
 function Scene:asked()
   local sum = {}
   for _, member in ipairs(self.cluster.members) do
     local response = perigee.http(member.url .. "/metrics", { timeout = 2 })
-    for method, count in (response and response.body or ""):gmatch('\ngrpc_server_started_total{grpc_method="(%a+)"[^}]*} (%d+)') do
+    local body = response and response.body or ""
+    for method, count in body:gmatch('\ngrpc_server_started_total{grpc_method="(%a+)"[^}]*} (%d+)') do
       sum[method] = (sum[method] or 0) + tonumber(count)
     end
   end
+  sum.Authenticate = (sum.Authenticate or 0) - self.cluster.words
   return sum
 end
 
@@ -133,7 +136,9 @@ function Scene:finish(at)
   self.agent:start()
   assert(self.agent:stop() == 0, self.agent:log())
   assert(keys(self.cluster, at) == "", "keys are left behind: " .. keys(self.cluster, at))
-  assert(leases(self.cluster, at) == 0, "leases are left behind")
+  perigee.wait_for("no lease to be left behind", function() -- each member tells what it has applied
+    return leases(self.cluster, at) == 0
+  end, 10)
   self.other:stop()
 end
 

@@ -21,9 +21,9 @@
 
 static const int64_t second = INT64_C(1000000000);
 
-/* ---- a clock that only the test moves; the wall goes with it ---- */
+/* ---- a clock that only the test moves; the wall goes with it, until somebody sets it ---- */
 
-static _Atomic int64_t fixture_now_ns = 1000 * INT64_C(1000000000);
+static _Atomic int64_t fixture_now_ns = 1000 * INT64_C(1000000000), fixture_set_ns;
 
 static int64_t fixture_read_now(void *arg) {
   (void)arg;
@@ -32,7 +32,7 @@ static int64_t fixture_read_now(void *arg) {
 
 static int64_t fixture_read_wall(void *arg) {
   (void)arg;
-  return INT64_C(1700000000000000) + fixture_now_ns / 1000;
+  return INT64_C(1700000000000000) + (fixture_now_ns + fixture_set_ns) / 1000;
 }
 
 static uint64_t fixture_read_random(void *arg) {
@@ -49,6 +49,10 @@ static const struct clock_source fixture_clock = {fixture_read_now, fixture_read
 
 static inline void advance(int64_t ns) {
   fixture_now_ns += ns;
+}
+
+static inline void set_wall(int64_t by_ns) {
+  fixture_set_ns += by_ns;
 }
 
 /* ---- the loop ---- */

@@ -227,6 +227,23 @@ static void what_was_lost_comes_back(void **state) {
   assert_int_equal(stats().lost, 1);
 }
 
+static void a_refusal_is_tried_again_at_once_and_then_backs_off(void **state) {
+  want("web", "a", STATUS_PASSING);
+  t.status = -EACCES;
+  settle();
+  assert_int_equal(t.operations, 2);
+  pass(0.75);
+  assert_int_equal(t.operations, 2);
+  t.status = 0;
+  pass(1);
+  assert_int_equal(stats().held, 1);
+  t.status = -EACCES; /* a while later: the same once more */
+  t.operations = 0;
+  want("web", "a", STATUS_CRITICAL);
+  settle();
+  assert_int_equal(t.operations, 2);
+}
+
 static void failures_back_off_and_end_soon_after_the_outage(void **state) {
   for (int i = 0; i < 20; i++) {
     char id[16];
@@ -361,6 +378,7 @@ int main(void) {
       TEST(registers_and_renews_at_a_third),
       TEST(a_change_is_registered_with_the_same_lease),
       TEST(what_was_lost_comes_back),
+      TEST(a_refusal_is_tried_again_at_once_and_then_backs_off),
       TEST(failures_back_off_and_end_soon_after_the_outage),
       TEST(orphans_go_and_others_stay),
       TEST(an_audit_finds_what_renewals_do_not),

@@ -152,6 +152,26 @@ static void test_wall_clock_set_back(void **state) {
   advance(24 * 3600 * second);
 }
 
+/* Within one boot it does not matter where the wall clock is set: neither shorter nor longer. */
+static void test_wall_clock_set_within_a_boot(void **state) {
+  struct fixture *fx = *state;
+  const int64_t day = 24 * 3600 * second;
+  stop(fx);
+  start(fx); /* the boot is known from now on */
+  do_register(fx, make("web", "web-1", 2000, NULL, 0));
+  for (int i = 0; i < 2; i++) {
+    stop(fx);
+    set_wall(i == 0 ? day : -2 * day);
+    advance(second / 2);
+    start(fx);
+    assert_non_null(embedded_find(fx->e, "web-1"));
+  }
+  advance(second * 11 / 10);
+  embedded_tick(fx->e);
+  assert_null(embedded_find(fx->e, "web-1"));
+  set_wall(day);
+}
+
 static void test_configuration_is_not_restored(void **state) {
   struct fixture *fx = *state;
   struct registration *r = make("web", "c-1", 0, NULL, 0), draft = *r;
@@ -287,6 +307,7 @@ int main(void) {
       T(test_registrations_return),
       T(test_leases_return_with_their_deadline),
       T(test_wall_clock_set_back),
+      T(test_wall_clock_set_within_a_boot),
       T(test_configuration_is_not_restored),
       T(test_unreadable_record_stays),
       T(test_dead_owner_ends_it_at_once),

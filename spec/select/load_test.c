@@ -131,6 +131,58 @@ static void peak_ewma(void **state) {
   assert_true(select_ewma(5, UINT64_MAX, decay, 0) >= 1); /* 0 would be no sample */
 }
 
+/* Of two, the one that lately fails more than half of its calls loses, however idle it is; it is
+ * tried again when it has lost for a second; where both fail, their loads decide. */
+static void who_fails_loses(void **state) {
+  struct select_state s = {.random = 8, .load = &load};
+  fill(2, 1);
+  struct catalog_view v = build("p2c", 2);
+  forget();
+  own[1].latency_ns = milliseconds(1);
+  own[1].failing = (1u << 31) + 1;
+  own[2].latency_ns = milliseconds(100);
+  own[2].in_flight = 50;
+  for (int i = 0; i < 1000; i++)
+    assert_int_equal(pick_number(&s, &v, NULL), 1);
+  own[1].picked_ms = (uint32_t)(select_now_ns() / 1000000) - 2000;
+  assert_int_equal(pick_number(&s, &v, NULL), 0);
+  own[1].picked_ms = 0;
+  own[2].failing = UINT32_MAX;
+  for (int i = 0; i < 1000; i++)
+    assert_int_equal(pick_number(&s, &v, NULL), 0);
+}
+
+/* Of many it is drawn only when three pairs in a row have such a one. */
+static void who_fails_is_drawn_seldom(void **state) {
+  uint32_t failing = 0;
+  struct select_state s = {.random = 9, .load = &load};
+  fill(HOSTS, 1);
+  struct catalog_view v = build("p2c", HOSTS);
+  forget();
+  own[4].failing = UINT32_MAX;
+  for (int i = 0; i < 100000; i++)
+    failing += pick_number(&s, &v, NULL) == 3;
+  assert_int_equal(failing, 0); /* the other one of each pair answers */
+}
+
+static void failing_goes_by_time(void **state) {
+  const uint64_t decay = 10000000000;
+  assert_int_equal(select_failing(0, 0, 5, 1000, decay), 0);
+  assert_int_equal(select_failing(7, 3, 0, 1000, decay), 7);
+  uint32_t f = 0;
+  int seconds = 0;
+  for (; f <= 1u << 31; seconds++) /* ln 2 times the decay: 6.93 s */
+    f = select_failing(f, 1, 1, 1000000000, decay);
+  assert_int_equal(seconds, 7);
+  for (seconds = 0; f > 1u << 31; seconds++)
+    f = select_failing(f, 0, 1, 1000000000, decay);
+  assert_int_equal(seconds, 1);
+  f = select_failing(0, 1, 1, 1000000000000, decay);
+  assert_true(f > UINT32_MAX - 1000); /* after a long time the last report is all that is known */
+  f = select_failing(UINT32_MAX, 1, 4, 1000000000000, decay);
+  assert_true(fabs(f / 4294967296.0 - 0.25) < 0.001);
+}
+
 static void figures_of_another_generation(void **state) {
   struct select_state s = {.random = 6, .load = &load};
   fill(2, 1);
@@ -214,6 +266,9 @@ int main(void) {
       cmocka_unit_test(the_forgotten_is_tried),
       cmocka_unit_test(a_new_one_is_not_flooded),
       cmocka_unit_test(peak_ewma),
+      cmocka_unit_test(who_fails_loses),
+      cmocka_unit_test(who_fails_is_drawn_seldom),
+      cmocka_unit_test(failing_goes_by_time),
       cmocka_unit_test(figures_of_another_generation),
       cmocka_unit_test(least_request_takes_the_least),
       cmocka_unit_test(bias_0_is_weighted_round_robin),

@@ -57,6 +57,12 @@ struct rig {
     void *to;
   } waiting[RIG_ROOM];
   _Atomic int64_t last_lease_ms; /* of what was registered last */
+  struct rig_visit {
+    struct rig_visit *next;
+    void *to;
+    int left; /* pieces to come; -1: without end */
+  } * visits;
+  _Atomic unsigned visit_count, gone; /* under way; whose clients went, ever */
 };
 
 /* --- the registry behind it --- */
@@ -179,6 +185,24 @@ static inline void rig_resolve(void *arg, const char *service, server_reply repl
   reply(to, -ENOENT, NULL);
 }
 
+static inline struct rig_visit *rig_visit_of(struct rig *rig, void *to) {
+  struct rig_visit *v = rig->visits;
+  while (v->to != to)
+    v = v->next;
+  return v;
+}
+
+static inline void rig_visit_end(struct rig *rig, struct rig_visit *v,
+                                 struct visit_answer *answer) {
+  struct rig_visit **link = &rig->visits;
+  while (*link != v)
+    link = &(*link)->next;
+  *link = v->next;
+  rig->visit_count--;
+  server_visit_end(v->to, answer);
+  free(v);
+}
+
 /* Knows one verb, which says back what it was given. */
 static inline void rig_operate(void *arg, const char *verb, const char *body, server_reply reply,
                                void *to) {
@@ -188,6 +212,44 @@ static inline void rig_operate(void *arg, const char *verb, const char *body, se
     rig_answer(arg, reply, to, -ENOSYS, "no such verb");
 }
 
+/* /v1/x/whole is answered by its method and body; /v1/x/pieces in as many pieces as the body says;
+ * /v1/x/endless in pieces without end; /v1/x/never not at all. */
+static inline void rig_piece(struct rig *rig, struct rig_visit *v) {
+  if (v->left == 0 || server_visit_write(v->to, visit_answer_new(0, NULL, "piece\n", 6)) != 0)
+    rig_visit_end(rig, v, NULL);
+  else if (v->left > 0)
+    v->left--;
+}
+
+static inline void rig_visit(void *arg, const struct visit *v, void *to) {
+  struct rig *rig = arg;
+  char text[300];
+  if (strcmp(v->route, "whole") == 0) {
+    snprintf(text, sizeof text, "%s %.200s", v->method, v->body);
+    server_visit_end(to, visit_answer_new(201, "X-Route: whole\r\n", text, strlen(text)));
+    return;
+  }
+  struct rig_visit *own = calloc(1, sizeof *own);
+  *own = (struct rig_visit){.next = rig->visits, .to = to, .left = -1};
+  rig->visits = own;
+  rig->visit_count++;
+  if (strcmp(v->route, "never") == 0)
+    return;
+  if (strcmp(v->route, "pieces") == 0)
+    own->left = atoi(v->body);
+  server_visit_write(to, visit_answer_new(200, "X-Route: pieces\r\n", NULL, 0));
+}
+
+static inline void rig_visit_room(void *arg, void *to) {
+  rig_piece(arg, rig_visit_of(arg, to));
+}
+
+static inline void rig_visit_gone(void *arg, void *to) {
+  struct rig *rig = arg;
+  rig->gone++;
+  rig_visit_end(rig, rig_visit_of(rig, to), NULL);
+}
+
 static const struct server_requests rig_requests = {.do_register = rig_register,
                                                     .do_deregister = rig_deregister,
                                                     .do_renew = rig_renew,
@@ -195,7 +257,10 @@ static const struct server_requests rig_requests = {.do_register = rig_register,
                                                     .do_metrics = rig_metrics,
                                                     .do_status = rig_status,
                                                     .do_resolve = rig_resolve,
-                                                    .do_operate = rig_operate};
+                                                    .do_operate = rig_operate,
+                                                    .do_visit = rig_visit,
+                                                    .do_visit_room = rig_visit_room,
+                                                    .do_visit_gone = rig_visit_gone};
 
 /* --- its life --- */
 
@@ -274,6 +339,8 @@ static inline void rig_free(struct rig *rig) {
   sets_free(rig->sets);
   view_free(rig->view);
   catalog_writer_close(rig->catalog);
+  while (rig->visits) /* as the agent's parts end after the server */
+    rig_visit_end(rig, rig->visits, NULL);
   for (size_t i = 0; i < rig->count; i++)
     registration_state_unref(rig->states[i]);
   assert_int_equal(uv_loop_close(&rig->loop), 0);

@@ -129,11 +129,13 @@ void host_done(struct host *h, uint32_t process, uint32_t slot, uint64_t now_ns,
   p->load.own_total--;
   announce(p->lane, slot);
   uint64_t old = catalog_load64(&cell->latency_ns);
-  if (outcome != FEEDBACK_SUCCESS && answer.after_ns <= old)
-    return;
-  uint64_t elapsed = now_ns - catalog_load64(&cell->sampled_ns);
-  catalog_store64(&cell->latency_ns, select_ewma(old, elapsed, decay_ns, answer.after_ns));
-  catalog_store64(&cell->sampled_ns, now_ns);
+  uint64_t elapsed = now_ns - select_time_of(catalog_load32(&cell->reported_ms), now_ns);
+  bool failed = outcome != FEEDBACK_SUCCESS;
+  catalog_store32(&cell->failing,
+                  select_failing(catalog_load32(&cell->failing), failed, 1, elapsed, decay_ns));
+  if (!failed || answer.after_ns > old)
+    catalog_store64(&cell->latency_ns, select_ewma(old, elapsed, decay_ns, answer.after_ns));
+  catalog_store32(&cell->reported_ms, (uint32_t)(now_ns / 1000000) | 1);
 }
 
 /* ---- what the agent makes of it: agent/live.c's rules ---- */
@@ -163,6 +165,11 @@ static void take_total(void *arg, uint32_t slot, const struct feedback_total *t)
   }
   for (int outcome = 0; outcome < FEEDBACK_OUTCOMES; outcome++)
     bad += outcome == FEEDBACK_SUCCESS ? 0 : t->outcomes[outcome];
+  if (good + bad) {
+    catalog_store32(&live->failing, select_failing(catalog_load32(&live->failing), bad, good + bad,
+                                                   h->now_ns - h->reported_ns[i], h->decay_ns));
+    h->reported_ns[i] = h->now_ns;
+  }
   if (h->knowledge == RUN_EJECTS && good + bad && i < h->outliers.count &&
       outlier_report(&h->outliers, i, good, bad, (int64_t)h->now_ns))
     show_ejection(h, i);

@@ -27,7 +27,8 @@ struct host {
   struct feedback_sums *sums;
   struct outlier_group outliers;
   struct outlier_endpoint *judged[BACKENDS], endpoints[BACKENDS];
-  uint64_t sampled_ns[BACKENDS]; /* when the host's latency last moved */
+  uint64_t sampled_ns[BACKENDS];  /* when the host's latency last moved */
+  uint64_t reported_ns[BACKENDS]; /* when there last was a report */
   uint32_t in_flight[BACKENDS];
   uint64_t now_ns, decay_ns;
   bool changed; /* an endpoint was ejected, or let back in */

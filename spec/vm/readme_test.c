@@ -1,6 +1,7 @@
 /* plugins/README.md: every check in it loads, and answers what the page says. */
 #include "base/value.h"
 #include "fixture.h"
+#include "vm/reload.h"
 #include "watch/instance.h"
 
 /* Copies the block that begins with the comment "-- plugins/KIND/NAME.lua". */
@@ -25,7 +26,8 @@ static void every_check_is_named_here(void **state) {
   while (fgets(line, sizeof line, file))
     blocks += strncmp(line, "-- plugins/check/", 17) == 0 && !strstr(line, "_spec.lua");
   fclose(file);
-  assert_int_equal(blocks, 3); /* redis, pages, forms; other kinds: spec/agent; specs: spec/cli */
+  assert_int_equal(blocks,
+                   4); /* redis, pages, forms, counts; other kinds: spec/agent; specs: spec/cli */
 }
 
 struct probe {
@@ -140,12 +142,36 @@ static void the_forms_are_what_they_say(void **state) {
   use_close(&u);
 }
 
+static void take_ready(void *arg, const struct fault *f) {
+  assert_string_equal(f->text, "");
+  *(bool *)arg = true;
+}
+
+static void a_reload_hands_over(void **state) {
+  struct probe probe = {0};
+  struct findings findings = {0};
+  struct fault f = {0};
+  bool ready = false;
+  const char *source = snippet("-- plugins/check/counts.lua");
+  struct use u = use_open(*state, source, NULL), fresh = {0};
+  use_run(*state, &u, &probe);
+  assert_string_equal(probe.answer.text, "passing|1 times");
+  assert_int_equal(load(*state, "check", source, NULL, &fresh.plugin, &f), 0);
+  assert_int_equal(plugin_prepare(u.plugin, fresh.plugin, &findings, &f), 0);
+  assert_true(plugin_make_ready(u.plugin, 0, take_ready, &ready));
+  run_until(*state, &ready);
+  assert_int_equal(plugin_hand_over(u.plugin, true, &f), 0);
+  plugin_swap(u.plugin);
+  use_run(*state, &u, &probe);
+  assert_string_equal(probe.answer.text, "passing|2 times");
+  use_close(&u);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(every_check_is_named_here),
-      FIXTURE_TEST(redis_is_asked),
-      FIXTURE_TEST(pages_are_asked_at_once),
-      FIXTURE_TEST(the_forms_are_what_they_say),
+      cmocka_unit_test(every_check_is_named_here), FIXTURE_TEST(redis_is_asked),
+      FIXTURE_TEST(pages_are_asked_at_once),       FIXTURE_TEST(the_forms_are_what_they_say),
+      FIXTURE_TEST(a_reload_hands_over),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -45,6 +45,26 @@ static void test_slow_start(void **state) {
   value_unref(slow);
 }
 
+/* The next agent finds how old what it takes over is. */
+static void test_age_is_taken_over(void **state) {
+  struct fixture *fx = *state;
+  struct value *slow = stages_of("slow_start", "window", "30s", "random");
+  assert_int_equal(set_balancer(fx->web, slow, NULL), 0);
+  now_ns += 100000000000;
+  strcpy(fake.adoptable, "a");
+  fake.live[4000].born_ns = (uint64_t)now_ns - 1000000000;
+  put(fx->web, "a", 1, STATUS_PASSING);
+  put(fx->web, "b", 1, STATUS_PASSING);
+  sets_flush(fx->all);
+  assert_int_equal(fake.rows[0].born_ns, now_ns - 1000000000);
+  assert_int_equal(fake.rows[1].born_ns, 0);
+  put(fx->web, "c", 1, STATUS_PASSING);
+  sets_flush(fx->all);
+  assert_int_equal(fake.rows[2].born_ns, now_ns);
+  assert_int_equal(fake.live[fake.rows[2].slot].born_ns, now_ns); /* for the one after this */
+  value_unref(slow);
+}
+
 /* A view: only what has the tag is in the catalog. */
 static void test_selection(void **state) {
   struct fixture *fx = *state;
@@ -72,6 +92,7 @@ static void test_selection(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_slow_start, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_age_is_taken_over, setup, teardown),
       cmocka_unit_test_setup_teardown(test_selection, setup, teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/value.h"
+#include "catalog/live.h"
 #include "catalog/writer.h"
 
 #include <errno.h>
@@ -27,6 +28,7 @@ static struct {
   int fail; /* what catalog_publish and catalog_slot_take answer */
   int publishes, withdrawals, attempts;
   bool taken[SLOTS];
+  struct catalog_slot live[SLOTS];
   int slots;
   char adoptable[64]; /* an id that an earlier agent gave slot 4000 */
   uint64_t version;
@@ -67,6 +69,10 @@ int catalog_slot_adopt(struct catalog_writer *w, const char *service, const char
   *slot = 4000;
   *generation = 3;
   return 0;
+}
+
+struct catalog_slot *catalog_live_slot(const struct catalog_writer *w, uint32_t slot) {
+  return &fake.live[slot];
 }
 
 int catalog_publish(struct catalog_writer *w, const struct catalog_snapshot *snapshot,

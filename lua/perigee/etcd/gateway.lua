@@ -105,13 +105,16 @@ function Gateway:ask_as_user(url, path, request, stream)
       return nil, message, code
     end
   end
+  local token = self.token
   local reply, message, code = self:ask(url, path, request, stream)
   if reply or code ~= "EACCES" or message:find("permission denied", 1, true) then
     return reply, message, code
   end
-  local ok, why, failed = self:authenticate(url)
-  if not ok then
-    return nil, why, failed
+  if not self.token or self.token == token then -- else another task has got a new one meanwhile
+    local ok, why, failed = self:authenticate(url)
+    if not ok then
+      return nil, why, failed
+    end
   end
   return self:ask(url, path, request, stream)
 end

@@ -36,6 +36,9 @@ function Lease.register(etcd, key, value, lease)
   held.id, held.ttl = granted.ID, tonumber(granted.TTL) -- which etcd may have raised
   local ok, why, failed = put(etcd, held, value)
   if not ok then
+    if failed == "EACCES" or failed == "ENOSPC" then
+      etcd:call("/v3/lease/revoke", { ID = held.id }) -- which need no user, and no room
+    end
     return nil, why, failed
   end
   local old = lease.id or lease.before and lease.before.id

@@ -1,0 +1,46 @@
+/* server_inside: what the files of the server share. Not for others.
+ *
+ *   server.c    its making and end
+ *   errands.c   what workers ask, on its way to the agent and back */
+#pragma once
+
+#include "serve/server.h"
+#include "serve/worker.h"
+
+struct server {
+  struct commons commons;
+  struct mailbox control;
+  uv_prepare_t prepare;
+  uv_check_t check;
+  uv_idle_t idle; /* active while replies wait: the loop does not sleep on them */
+  uv_loop_t *loop;
+  struct view *view;
+  const struct server_requests *requests;
+  void *arg;
+  struct errand_list {
+    struct letter *first, *last;
+  } replied, sealed;     /* sealed: a prepare has passed */
+  struct letter *visits; /* of the asked ones, those that are answered in pieces */
+  unsigned asked;        /* errands with the agent; the server's memory stays for their replies */
+  struct counters *counters;
+  char *version, socket_path[300];
+  uint16_t port;
+  struct worker **workers;
+  unsigned worker_count, opened, started;
+  _Atomic unsigned ended; /* of the started ones; their threads count */
+  unsigned closing;       /* handles of ours whose close callback is to come */
+  bool stopping, stopped;
+  void (*on_stopped)(void *arg);
+  void *on_stopped_arg;
+};
+
+/* server.c */
+void server_close(struct server *s); /* all threads have ended, or none was started */
+void server_free(struct server *s);
+
+/* errands.c, on the control thread: the mailbox's letters; what was replied before a prepare goes
+ * out after the next check. */
+void errands_deliver(void *server, struct letter *letter);
+void errands_on_prepare(uv_prepare_t *prepare);
+void errands_on_check(uv_check_t *check);
+void errands_drop(struct server *s); /* replies that nobody waits for any more: no worker is left */
