@@ -46,6 +46,8 @@ describe("perigee new", function()
       registries = { mine_registry = { url = "http://127.0.0.1:9" } },
       services = { web = { port = 9, check = { mine_check = "/" }, policy = { "mine_policy" } } },
       watches = { api = { target = "mine_registry:///api", balancer = { { "mine_balancer" }, "p2c" } } },
+      hooks = { { "mine_hook", url = "http://127.0.0.1:9/" } },
+      routes = { mine_route = { "mine_route" } },
     }]])
     local checked = perigee.run({ program, "check", home .. "/perigee.lua" })
     assert.equal(0, checked.code, checked.err)
@@ -210,6 +212,26 @@ describe("perigee test", function()
     assert.matches('got: nil', r.out, 1, true)
     assert.matches("4 passed, 3 failed", r.out, 1, true)
     r = all("grant{ connect = { 'elsewhere' }, read = { '/etc/' }, env = { 'HOME' } }\n")
+    assert.equal(0, r.code, r.out)
+  end)
+
+  it("asks a route, also for an answer in pieces, and lists what there is", function()
+    local r = test(plugin("route", [[
+      return { kind = "route", summary = "x", GET = function(request)
+        request:start(206, { ["X-Y"] = "z" })
+        for _, name in ipairs(perigee.services()) do
+          request:write(name .. " " .. perigee.endpoints(name)[1].meta.rack .. request.path)
+        end
+      end }]], [[
+      it("x", function(t)
+        t.services.b = { { id = "1", address = "10.0.0.1", port = 1, meta = { rack = "r1" } } }
+        t.services.a = { { id = "2", address = "10.0.0.2", port = 1, meta = { rack = "r2" } } }
+        local request = { path = "/p" }
+        t:use{}:GET(request)
+        table.sort(request.written)
+        assert.same({ "a r2/p", "b r1/p" }, request.written)
+        assert.same({ status = 206, headers = { ["X-Y"] = "z" } }, request.started)
+      end)]]))
     assert.equal(0, r.code, r.out)
   end)
 

@@ -90,7 +90,8 @@ function Test:now() end
 function Test:after(duration, fn) end
 
 ---A use of the plugin. The functions of its kind are methods: check:run(instance), policy:decide(instance),
----hook:status(event), route:GET(request). What the plugin raises is raised.
+---hook:status(event), route:GET{ query = { ... } }, whose table then has what was `written` in pieces. What the plugin
+---raises is raised.
 ---@class perigee.Use
 ---@field timeout? perigee.Duration of its calls: then nil, message, "ETIMEDOUT"
 local Use = {}

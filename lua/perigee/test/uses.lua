@@ -38,12 +38,37 @@ local function outcome(ok, ...)
   error(message, 0)
 end
 
+local methods = { GET = true, POST = true, PUT = true, PATCH = true, DELETE = true, HEAD = true }
+
+-- Completes what the test gives of a request: what the route writes in pieces is in its `written`, and what it
+-- began them with in `started`.
+local function complete(method, request)
+  local usual = { method = method, path = "", query = {}, headers = {}, body = "", operator = false, written = {} }
+  for name, value in pairs(usual) do
+    if request[name] == nil then
+      request[name] = value
+    end
+  end
+  function request:start(status, headers)
+    self.started = { status = status, headers = headers or {} }
+    return true
+  end
+  function request:write(text)
+    table.insert(self.written, text)
+    return true
+  end
+  return request
+end
+
 -- Calls the plugin's function `name`; what follows `first` is passed on too. A plugin's mistake (it
 -- raised, it was killed) is raised. After `self.timeout`, if that is set: nil, message, "ETIMEDOUT".
 local function call(self, name, ...)
   local limit = rawget(self, "timeout") or 0
   if of_instance[name] then
     return outcome(self.host.call(self.number, name, limit, about(self, (...)), select(2, ...)))
+  end
+  if methods[name] then
+    return outcome(self.host.call(self.number, name, limit, complete(name, ... or {})))
   end
   return outcome(self.host.call(self.number, name, limit, ...))
 end
