@@ -25,6 +25,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "base/value.h"
 #include "catalog/writer.h"
 #include "config/config.h"
@@ -306,6 +307,16 @@ static int make_parts(struct agent *a) {
   return 0;
 }
 
+static void nobody_waits(void *arg, int status, const char *text) {
+  (void)arg, (void)status, (void)text;
+}
+
+static void on_wish(void *arg, const char *service) {
+  struct agent *a = arg;
+  if (name_valid(service, strlen(service)))
+    watches_ask(a->watches, service, nobody_waits, NULL);
+}
+
 static int start_serving(struct agent *a) {
   struct fault f = {0};
   struct server_config config = {.http = a->config->http,
@@ -318,6 +329,8 @@ static int start_serving(struct agent *a) {
     return fail("cannot start", &f);
   if (feedback_new(&a->loop, a->config->run_dir, a->live, &a->feedback, &f) != 0)
     log_warn("each process balances on its own counts alone", LOG_S("error", f.text));
+  else
+    feedback_on_wish(a->feedback, on_wish, a);
   return 0;
 }
 

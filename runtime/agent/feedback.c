@@ -48,6 +48,8 @@ struct feedback {
   unsigned closing;
   struct feedback_stats stats;
   size_t places;
+  void (*wished)(void *arg, const char *service); /* NULL: nobody listens */
+  void *wished_arg;
 };
 
 /* ---- reading ---- */
@@ -168,10 +170,22 @@ static int attach(struct guest *g, const struct feedback_hello *hello, int fd) {
   return 0;
 }
 
+/* A wish is all that its connection is for. */
+static int take_wish(struct feedback *f, const struct feedback_wish *wish, size_t length) {
+  char name[CATALOG_NAME_MAX + 1] = "";
+  memcpy(name, wish->name, length - offsetof(struct feedback_wish, name));
+  if (f->wished)
+    f->wished(f->wished_arg, name);
+  return -EPIPE;
+}
+
 /* One message. 0; -EAGAIN: there is none; else it is to go. */
 static int listen_to(struct guest *g) {
-  struct feedback_hello hello;
-  struct iovec part = {&hello, sizeof hello};
+  union {
+    struct feedback_hello hello;
+    struct feedback_wish wish;
+  } said = {0};
+  struct iovec part = {&said, sizeof said};
   union {
     struct cmsghdr head;
     char room[CMSG_SPACE(8 * sizeof(int))];
@@ -184,8 +198,12 @@ static int listen_to(struct guest *g) {
   if (n < 0)
     return -errno;
   int fd = take_descriptor(&message), r = n == 0 ? -EPIPE : 0;
-  if (fd >= 0 && n == sizeof hello)
-    r = attach(g, &hello, fd);
+  bool wish = fd < 0 && !g->source && n > (ssize_t)offsetof(struct feedback_wish, name) &&
+              said.wish.magic == FEEDBACK_WISH;
+  if (fd >= 0 && n == sizeof said.hello)
+    r = attach(g, &said.hello, fd);
+  else if (wish)
+    r = take_wish(g->feedback, &said.wish, (size_t)n);
   else if (n > 0 && !g->source)
     r = -EPROTO;
   if (fd >= 0)
@@ -316,6 +334,12 @@ int feedback_new(uv_loop_t *loop, const char *run_dir, struct live *live, struct
   uv_poll_start(&f->door, UV_READABLE, on_knock);
   *out = f;
   return 0;
+}
+
+void feedback_on_wish(struct feedback *f, void (*wished)(void *arg, const char *service),
+                      void *arg) {
+  f->wished = wished;
+  f->wished_arg = arg;
 }
 
 static void door_closed(uv_handle_t *handle) {

@@ -81,8 +81,10 @@ void watches_ask(struct watches *all, const char *service,
                  void (*answer)(void *arg, int status, const char *text), void *arg) {
   struct watch *w = watch_find(all, service);
   int rc = w || sets_find(all->parts.sets, service) ? 0 : begin_on_demand(all, service, &w);
-  if (w)
+  if (w) {
     w->asked_ns = clock_now_ns();
+    w->pulse = set_pulse(w->set);
+  }
   if (rc == 0)
     rc = wait_for(all, service, answer, arg);
   if (rc != 0)
@@ -103,11 +105,21 @@ void watches_answer(struct watches *all) {
   }
 }
 
+/* Processes pick without asking us; of the calls that they report we hear. */
+static void notice_calls(struct watch *w) {
+  uint64_t pulse = set_pulse(w->set);
+  if (pulse != w->pulse)
+    w->asked_ns = clock_now_ns();
+  w->pulse = pulse;
+}
+
 void watches_forget_idle(struct watches *all) {
   int64_t since = clock_now_ns() - idle_ns;
   size_t kept = 0;
   for (size_t i = 0; i < all->count; i++) {
     struct watch *w = all->items[i];
+    if (w->on_demand && w->asked_ns <= since)
+      notice_calls(w);
     if (!w->on_demand || w->asked_ns > since) {
       all->items[kept++] = w;
       continue;

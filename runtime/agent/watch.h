@@ -47,6 +47,7 @@ struct watch {
   struct source_user uses[FEED_SOURCES]; /* of its sources; none: there is no such target */
   bool on_demand;
   int64_t asked_ns; /* on demand: when somebody last wanted it */
+  uint64_t pulse;   /* and the set's pulse then */
   bool changed;     /* its copy is older than what is published */
 };
 

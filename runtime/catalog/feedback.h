@@ -19,6 +19,7 @@
 #include "catalog/layout.h"
 
 #define FEEDBACK_MAGIC 0x0064656566726570ull /* "perfeed" */
+#define FEEDBACK_WISH 0x0068736977726570ull  /* "perwish" */
 #define FEEDBACK_SOCKET "feedback.sock"      /* in the run directory; SOCK_SEQPACKET */
 /* A pick that nobody reports is forgotten after one to two of these: 2^38 ns, 275 s. */
 #define FEEDBACK_EPOCH_SHIFT 38
@@ -78,6 +79,13 @@ struct feedback_hello {
   uint64_t magic;
   uint32_t layout;
   uint32_t counted; /* 1: another agent has read the page before */
+};
+
+/* What a process says instead, on a connection of its own, of a service that it has looked for in
+ * vain. The name goes to the message's end. */
+struct feedback_wish {
+  uint64_t magic;
+  char name[CATALOG_NAME_MAX];
 };
 
 /* Makes a page of one's own: mapped for writing, not inherited by a fork. *fd is the memfd, or -1

@@ -59,6 +59,7 @@ struct perigee_service {
   struct mapping *mapping; /* a reference */
   uint32_t directory_word; /* when the name was last looked up in vain */
   uint32_t forks;          /* the perigee's, when the state was seeded */
+  int64_t wished_ns;       /* when the agent was last told that it is not there */
   uint32_t name_length;
   char name[CATALOG_NAME_MAX + 1];
 };

@@ -31,7 +31,7 @@ void lanes_end(struct lanes *l) {
 }
 
 /* The socket beside the catalog. */
-static int dial(const char *catalog) {
+int lanes_dial(const char *catalog) {
   struct sockaddr_un sa = {.sun_family = AF_UNIX};
   int length = (int)(strlen(catalog) - strlen(CATALOG_FILE));
   int n = snprintf(sa.sun_path, sizeof sa.sun_path, "%.*s" FEEDBACK_SOCKET, length, catalog);
@@ -72,7 +72,7 @@ static void attach(struct perigee *p) {
   hang_up(l);
   l->tried_ns = now;
   l->agent = p->mapping->map.inode;
-  int fd = dial(p->path);
+  int fd = lanes_dial(p->path);
   if (fd < 0)
     return;
   l->socket = fd;

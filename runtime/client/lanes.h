@@ -29,6 +29,8 @@ void lanes_leave(struct perigee_service *s);
 /* Hands the page to the agent, or wakes an agent that has it and does not read just now. At most
  * one connection attempt a second. Makes system calls. */
 void lanes_tell(struct perigee_service *s);
+/* A connection to the agent whose catalog this is, or -errno. */
+int lanes_dial(const char *catalog);
 /* In a child: the page is the parent's. Under the lock. */
 void lanes_forget(struct lanes *l);
 void lanes_end(struct lanes *l);

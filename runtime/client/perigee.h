@@ -82,7 +82,8 @@ PERIGEE_API void perigee_close(struct perigee *p); /* after its services; NULL i
  * /run/perigee. -ENAMETOOLONG: `size` is too small. */
 PERIGEE_API int perigee_run_dir(char *path, size_t size);
 
-/* Also for a service that is not there yet: picks say -ENOENT until it is. -EINVAL: the name is
+/* Also for a service that is not there yet: picks say -ENOENT until it is. An agent that runs is
+ * told, and may watch it from then on, for as long as calls are reported. -EINVAL: the name is
  * empty or longer than 255 bytes. */
 PERIGEE_API int perigee_service_open(struct perigee *p, const char *name,
                                      struct perigee_service **s);

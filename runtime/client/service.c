@@ -1,4 +1,5 @@
 #include "client/handle.h"
+#include "client/wish.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -106,8 +107,11 @@ int client_refresh(struct perigee_service *s) {
       return 0;
     if (current == CATALOG_MOVED) /* the newer file cannot be mapped: what was known stays */
       return s->current == CLIENT_NEVER ? -EAGAIN : 0;
-    if (!current)
-      return forget_view(s), -ENOENT;
+    if (!current) {
+      forget_view(s);
+      wish_tell(s);
+      return -ENOENT;
+    }
     int r = catalog_view_open(&v, &s->mapping->map, current);
     if (r == 0)
       return use_view(s, &v, current), 0;
@@ -145,6 +149,8 @@ int perigee_service_open(struct perigee *p, const char *name, struct perigee_ser
   seed(s);
   s->state.load = &s->load;
   client_find(s);
+  if (s->entry == &client_absent)
+    wish_tell(s);
   *out = s;
   return 0;
 }

@@ -4,6 +4,7 @@
 #include "base/fault.h"
 #include "base/text.h"
 #include "base/value.h"
+#include "catalog/live.h"
 #include "watch/set_inside.h"
 #include "watch/work.h"
 
@@ -200,6 +201,18 @@ void set_current(struct set *s) {
 
 const struct outlier_rules *set_outlier_rules(const struct set *s) {
   return s->rules.outlier.interval_ns ? &s->rules.outlier : NULL;
+}
+
+uint64_t set_pulse(const struct set *s) {
+  uint64_t pulse = 0;
+  for (uint32_t i = 0; !s->all->apart && i < s->rows.count; i++) {
+    const struct set_row *row = &s->rows.items[i];
+    const struct catalog_slot *live =
+        row->flags & ROW_SLOT ? catalog_live_slot(s->all->writer, row->slot) : NULL;
+    if (live)
+      pulse = pulse * 31 + catalog_load64(&live->latency_ns) + catalog_load32(&live->in_flight);
+  }
+  return pulse;
 }
 
 void set_touch(struct set *s) {

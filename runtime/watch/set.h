@@ -85,6 +85,9 @@ int set_balancer(struct set *s, const struct value *balancer, struct fault *f);
 /* What the balancer's stage "outlier" says, or NULL: no outlier detection. The set's own. */
 const struct outlier_rules *set_outlier_rules(const struct set *s);
 
+/* Another number than before when calls of its endpoints were reported meanwhile. */
+uint64_t set_pulse(const struct set *s);
+
 /* Publishes it again, without moving its version: what is live of it has changed what picks choose
  * from. Nothing when it was never published. */
 void set_touch(struct set *s);

@@ -439,6 +439,45 @@ static void the_next_agent(void **state) {
   await_child(caller);
 }
 
+static char wished[300];
+
+static void on_wish(void *arg, const char *service) {
+  snprintf(wished, sizeof wished, "%s", service);
+}
+
+static void send_raw(const void *bytes, size_t length) {
+  int fd = lanes_dial(in_run_dir(CATALOG_FILE));
+  assert_true(fd >= 0);
+  assert_true(send(fd, bytes, length, MSG_NOSIGNAL) >= 0);
+  close(fd);
+}
+
+static void a_service_that_is_not_there_is_wished_for(void **state) {
+  struct perigee *p;
+  struct perigee_service *s;
+  struct perigee_endpoint e;
+  struct feedback_stats f;
+  struct feedback_wish empty = {.magic = FEEDBACK_WISH};
+  feedback_on_wish(a.feedback, on_wish, NULL);
+  add_service("web", "round_robin");
+  assert_int_equal(perigee_open(&p, run_dir), 0);
+  assert_int_equal(perigee_service_open(p, "shop", &s), 0);
+  RUN_UNTIL(strcmp(wished, "shop") == 0);
+  wished[0] = '\0';
+  RUN_UNTIL(perigee_pick(s, NULL, &e) == -ENOENT && wished[0]); /* again, not with every pick */
+  perigee_service_close(s);
+  wished[0] = '\0';
+  assert_int_equal(perigee_service_open(p, "web", &s), 0);
+  send_raw(&empty, offsetof(struct feedback_wish, name)); /* without a name */
+  RUN_UNTIL((feedback_stats(a.feedback, &f), f.refused > 0));
+  assert_string_equal(wished, ""); /* neither that, nor what is there */
+  memset(empty.name, 'x', sizeof empty.name);
+  send_raw(&empty, sizeof empty);
+  RUN_UNTIL(strlen(wished) == CATALOG_NAME_MAX);
+  perigee_service_close(s);
+  perigee_close(p);
+}
+
 static int before_all(void **state) {
   log_set_level(LOG_LEVEL_ERROR);
   board = shared_memory(sizeof *board);
@@ -453,6 +492,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(an_ejection_outlives_the_agent, start, stop),
       cmocka_unit_test_setup_teardown(strangers, start, stop),
       cmocka_unit_test_setup_teardown(a_hostile_page, start, stop),
+      cmocka_unit_test_setup_teardown(a_service_that_is_not_there_is_wished_for, start, stop),
       cmocka_unit_test_setup_teardown(the_next_agent, start, stop),
   };
   return cmocka_run_group_tests(tests, before_all, remove_run_dir);

@@ -32,6 +32,20 @@ describe("an agent", function()
     agent:stop()
   end)
 
+  it("watches what a program asks libperigee for", function()
+    local port = perigee.free_port()
+    perigee.spawn({ "node", "-e", ("require('http').createServer((q, s) => s.end('x')).listen(%d, '127.0.0.1')"):format(port) })
+    put(cluster, "bakery", "b1", port)
+    local agent = host.agent({ resolve = "etcd", registries = { etcd = { endpoints = cluster:urls() } } })
+    local program = perigee.spawn({ perigee.build .. "/examples/clients/call", "bakery", "20" },
+      { env = { PERIGEE_RUN_DIR = agent.run_dir } })
+    perigee.wait_for("a call that went well", function()
+      return program:stdout():find("ok 127.0.0.1:" .. port .. " b1", 1, true), program:stdout() .. agent:log()
+    end, 20)
+    program:kill()
+    agent:stop()
+  end)
+
   it("asks the registry once for watches that have one target, also for one that comes later", function()
     local function streams()
       local body = perigee.http(cluster.members[1].url .. "/metrics").body
