@@ -23,7 +23,8 @@ struct files {
   int failed;
 };
 
-static const char *const sections[] = {"services", "watches", "registries", "plugins"};
+static const char *const sections[] = {"services", "watches", "registries",
+                                       "hooks",    "routes",  "plugins"};
 enum { SECTIONS = sizeof sections / sizeof *sections };
 
 static void hash_bytes(struct files *all, const char *bytes, size_t length) {
@@ -109,10 +110,11 @@ static void merge_included(struct files *all, const struct value *root) {
       if (near)
         findings_add(all->findings, v, key, "unknown key; did you mean \"%s\"?", near);
       else
-        findings_add(all->findings, v, key,
-                     "an included file has services, watches, registries and plugins; this belongs "
-                     "to %s",
-                     all->main);
+        findings_add(
+            all->findings, v, key,
+            "an included file has services, watches, registries, hooks, routes and plugins; "
+            "this belongs to %s",
+            all->main);
       continue;
     }
     if (value_kind(v) != VALUE_TABLE) {

@@ -28,6 +28,7 @@ struct reading {
   const struct value *declared; /* the instance, as the schema gave it */
   const char *service, *path;
   struct findings *findings;
+  bool governed; /* a policy is said somewhere in its service */
 };
 
 enum { CHECKS_MAX = REGISTRATION_CHECKS_MAX };
@@ -123,6 +124,13 @@ static void check_policy(struct reading *r) {
   snprintf(path, sizeof path, "%s.policy", r->path);
   if (policy && uses_check(policy, "policy", &f) != 0)
     findings_add(r->findings, policy, path, "%s", f.text);
+}
+
+static bool is_governed(const struct value *list) {
+  for (size_t i = 0; i < value_length(list); i++)
+    if (value_get(value_at(list, i), "policy"))
+      return true;
+  return false;
 }
 
 /* `id` NULL: of all that register under the name. */
@@ -236,7 +244,8 @@ static void add_service(struct reading *r, struct registration *made) {
   c->service_registries = names;
   names[c->service_count] = value_get(r->declared, "registry");
   c->services[c->service_count++] = made;
-  add_policy(r, made->instance->id);
+  if (r->governed)
+    add_policy(r, made->instance->id);
 }
 
 static void read_one(struct reading *r) {
@@ -348,7 +357,7 @@ void services_read(struct config *c, const struct shape *shape, const struct val
     for (size_t k = 0; k < value_length(list); k++) {
       if (value_length(list) > 1)
         snprintf(path, sizeof path, "services.%.300s[%zu]", name, k + 1);
-      struct reading one = {c, shape, value_at(list, k), name, path, findings};
+      struct reading one = {c, shape, value_at(list, k), name, path, findings, is_governed(list)};
       from[c->service_count] = one.declared;
       check_policy(&one);
       if (is_rule(one.declared))

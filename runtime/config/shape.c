@@ -57,7 +57,7 @@ static const char file_declaration[] =
     "  data_dir = { 'string', optional = true, min = 1, about = 'what survives a restart; "
     "--data-dir comes before it' },\n"
     "  include = { 'list', {}, of = 'string', single = true, about = 'more files, as patterns "
-    "relative to this one; they add services and watches' },\n"
+    "relative to this one; they add services, watches, registries, hooks, routes and plugins' },\n"
     "  workers = { 'integer', optional = true, min = 1, max = 64, about = 'threads that answer "
     "HTTP' },\n"
     "  reload = { 'choice', 'manual', of = { 'manual', 'auto' }, about = 'auto: as soon "

@@ -20,13 +20,14 @@ const struct value *uses_at(const struct value *written, size_t i) {
 }
 
 const char *use_name(const struct value *use) {
-  if (value_kind(use) == VALUE_TABLE && value_length(use) != 1)
+  size_t length = value_length(use);
+  if (value_kind(use) == VALUE_TABLE && length != 1 && (length != 2 || value_fields(use)))
     return NULL;
   return value_as_text(value_kind(use) == VALUE_TABLE ? value_at(use, 0) : use, NULL);
 }
 
 int use_options(const struct value *use, struct value **out) {
-  *out = NULL;
+  *out = value_length(use) == 2 ? value_ref(value_at(use, 1)) : NULL;
   if (value_fields(use) == 0)
     return 0;
   struct value *options = value_table();

@@ -1,5 +1,5 @@
-/* use: a plugin as the configuration names one where it may be used many times: "NAME", or
- * { "NAME", OPTION = ... }. */
+/* use: a plugin as the configuration names one where it may be used many times: "NAME",
+ * { "NAME", OPTION = ... }, or { "NAME", VALUE } with its main option's value. */
 #pragma once
 
 #include <stddef.h>
@@ -7,7 +7,7 @@
 struct fault;
 struct value;
 
-/* Of one use, or of a list of them. */
+/* Of one use, or of a list of them: { "A", "B" } is a list, { { "A", "B" } } one with a value. */
 size_t uses_count(const struct value *written);
 const struct value *uses_at(const struct value *written, size_t i);
 

@@ -2,6 +2,8 @@
 #include "base/buf.h"
 #include "base/value.h"
 #include "config/config.h"
+#include "config/sandbox.h"
+#include "config/use.h"
 
 #include <errno.h>
 #include <ftw.h>
@@ -250,6 +252,29 @@ static void ten_mistakes_with_their_lines(void **state) {
       "registry's name\n");
 }
 
+static void check_use(const char *text, size_t count, const char *name, const char *value) {
+  struct value *root = sandbox_literal(text), *options = NULL;
+  const struct value *written = value_get(root, "uses"), *use = uses_at(written, count - 1);
+  assert_int_equal(uses_count(written), count);
+  assert_string_equal(use_name(use) ? use_name(use) : "none", name);
+  assert_int_equal(use_options(use, &options), 0);
+  assert_string_equal(value_as_text(options, value_as_text(value_get(options, "x"), "")), value);
+  value_unref(options);
+  value_unref(root);
+}
+
+static void uses_of_plugins(void **state) {
+  check_use("return { uses = 'a' }", 1, "a", "");
+  check_use("return { uses = { 'a' } }", 1, "a", "");
+  check_use("return { uses = { 'a', x = 'y' } }", 1, "a", "y");
+  check_use("return { uses = { 'a', 'b' } }", 2, "b", "");
+  check_use("return { uses = { 'a', { 'b', 'main' } } }", 2, "b", "main");
+  check_use("return { uses = { { 'b', x = 'y' } } }", 1, "b", "y");
+  check_use("return { uses = { { 'b', 'main', x = 'y' } } }", 1, "none", "y");
+  check_use("return { uses = { 7 } }", 1, "none", "");
+  check_use("return { uses = { { 'a', 'b', 'c' } } }", 1, "none", "");
+}
+
 static void mistakes_in_services(void **state) {
   finds("return { services = { a = {} } }",
         "perigee.lua:1: services.a: missing: expected port, or ports\n");
@@ -410,13 +435,16 @@ static void included_files_are_merged(void **state) {
   char path[200];
   snprintf(path, sizeof path, "%s/conf.d", directory);
   assert_int_equal(mkdir(path, 0700), 0);
-  write_file("conf.d/b.lua", "return { services = { b = { port = 2 } } }");
+  write_file("conf.d/b.lua", "return { services = { b = { port = 2 } }, hooks = { 'b' } }");
   write_file("conf.d/a.lua",
-             "return { services = { a = { port = 1 } }, watches = { w = 'embedded:///a' } }");
+             "return { services = { a = { port = 1 } }, watches = { w = 'embedded:///a' }, "
+             "hooks = { 'a' }, routes = { r = {} } }");
   write_file("conf.d/ignored.txt", "no Lua");
   struct config *c = loads("return { include = 'conf.d/*.lua', services = { c = { port = 3 } } }");
   assert_int_equal(c->service_count, 3);
   assert_int_equal(c->watch_count, 1);
+  assert_int_equal(value_length(value_get(c->root, "hooks")), 2);
+  assert_int_equal(value_fields(value_get(c->root, "routes")), 1);
   config_free(c);
   write_file(
       "conf.d/b.lua",
@@ -425,8 +453,8 @@ static void included_files_are_merged(void **state) {
   finds("return { include = 'conf.d/*.lua' }",
         "conf.d/b.lua:3: services.a: is also in conf.d/a.lua:1: a name is configured once\n"
         "conf.d/b.lua:4: services.d.prt: unknown key; did you mean \"port\"?\n"
-        "conf.d/b.lua:6: node: an included file has services, watches, registries and plugins; "
-        "this belongs to perigee.lua\n"
+        "conf.d/b.lua:6: node: an included file has services, watches, registries, hooks, routes "
+        "and plugins; this belongs to perigee.lua\n"
         "conf.d/b.lua:7: servics: unknown key; did you mean \"services\"?\n");
   finds("return {\n  include = { 'conf.d/none*.lua', 'absent.lua' } }",
         "perigee.lua:2: include: there is no file absent.lua\n");
@@ -454,6 +482,7 @@ int main(void) {
       WITH_DIRECTORY(several_instances_and_defaults),
       WITH_DIRECTORY(watches_are_read),
       WITH_DIRECTORY(ten_mistakes_with_their_lines),
+      cmocka_unit_test(uses_of_plugins),
       WITH_DIRECTORY(mistakes_in_services),
       WITH_DIRECTORY(settings_of_plugins_are_checked),
       WITH_DIRECTORY(registries_are_tables),

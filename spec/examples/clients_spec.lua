@@ -242,6 +242,36 @@ describe("Python's client", function()
   end)
 end)
 
+-- A back end that answers, one that is not there, and a process that says so.
+describe("Go's client", function()
+  it("reports how its calls went, to one agent and the next", function()
+    if not with_go then
+      pending(NO_GO)
+    end
+    local live, dead = perigee.free_port(), perigee.free_port()
+    perigee.spawn({ perigee.build .. "/examples/hello/backend", "live", tostring(live) })
+    local config = [[return { services = { web = { { id = "live", port = %d }, { id = "dead", port = %d } } },
+      watches = { guarded = { target = "embedded:///web", balancer = { { "outlier", most = 0.5 }, "random" } } } }]]
+    agent = perigee.agent({ config = config:format(live, dead) })
+    local function metric(name)
+      return tonumber(agent:get("/metrics").body:match("\n" .. name:gsub("%p", "%%%0") .. " (%S+)"))
+    end
+    local client = perigee.spawn({ GO .. "call", "guarded", "100" }, { env = client_environment({}) })
+    for _ = 1, 2 do
+      perigee.wait_for("its reports, and what follows from them", function()
+        return metric("perigee_feedback_processes") == 1 and metric('perigee_calls_total{outcome="success"}') > 0
+          and metric("perigee_outliers_ejected") == 1, agent:get("/metrics").body:match("perigee_calls_total.*")
+      end, 60)
+      agent:kill()
+      agent:start()
+    end
+    client:kill()
+    perigee.wait_for("nothing in flight without it", function()
+      return metric("perigee_feedback_processes") == 0 and metric("perigee_calls_in_flight") == 0
+    end)
+  end)
+end)
+
 describe("Go's package", function()
   it("reads a damaged catalog without a fault", function()
     if not with_go then
