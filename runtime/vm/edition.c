@@ -146,7 +146,7 @@ static int load(struct vm *vm, struct plugin *p, const char *path, const char *s
 }
 
 /* A balancer that picks is loaded as all who pick will load it: compiled, and without what waits;
- * in a test it is beside its spec, which waits.
+ * but not for a test, where nobody picks.
  */
 int edition_load(struct vm *vm, struct plugin *p, const char *path, const char *source,
                  const struct isolate_limits *limits, struct edition **out, struct fault *f) {
