@@ -155,7 +155,8 @@ describe("the balancers that ship", function()
     local source = assert(page:match("\n```lua\n%-%- plugins/balancer/calm%.lua\n(.-)\n```"))
     local other = agent_with([[return {
       services = { web = { { id = "a", port = 9001 }, { id = "b", port = 9002 } } },
-      watches = { calm = { target = "embedded:///web", balancer = { { "calm", slow = "200ms" }, "p2c" } } } }]], { calm = source })
+      watches = { calm = { target = "embedded:///web", balancer = { { "calm", slow = "200ms" }, "p2c" } } } }]],
+      { calm = source })
     assert.equal("well", explain(other, "calm").stages[1].state)
     assert.equal(0, other:stop())
   end)
@@ -232,8 +233,8 @@ local READER = [[
     plan = function(endpoints, _, ctx)
       local all = { #endpoints }
       for e in endpoints:each() do
-        all[#all + 1] = table.concat({ e.id, e.address, e.port, e.status, e.tags[1], e.tags[2], e.meta.k, e.zone, e.weight, e.tier,
-          tostring(e.drop), tostring(e.age), e.in_flight, tostring(e.latency), tostring(e.ejected), tostring(e:has("v2")),
+        all[#all + 1] = table.concat({ e.id, e.address, e.port, e.status, e.tags[1], e.tags[2], e.meta.k, e.zone, e.weight,
+          e.tier, tostring(e.drop), tostring(e.age), e.in_flight, tostring(e.latency), tostring(e.ejected), tostring(e:has("v2")),
           ctx.service, ctx.host.zone }, " ")
         all[#all + 1] = tostring(select(2, pcall(function() e.weight = 2 end)):match("does not set weight"))
         all[#all + 1] = tostring(select(2, pcall(function() return e.nonsense end)):match("no field .*"))
