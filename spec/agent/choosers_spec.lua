@@ -167,6 +167,36 @@ describe("a balancer that picks", function()
     end
   end)
 
+  it("is reloaded between two picks, and stays as it was when that fails", function()
+    local home, start = agent_with({ nth = plugin("return 2", 'standin = "pick_first",') }, { web = '"nth"', other = '"nth"' })
+    local agent, file = start(), home .. "/plugins/balancer/nth.lua"
+    assert.equal(2, picked(agent, "web"))
+    perigee.write(file, plugin("return 4", 'standin = "pick_first",'))
+    assert.equal(2, picked(agent, "web")) -- nothing reloads by itself
+    local r = agent:command("reload", "nth")
+    assert.equal(0, r.code, r.err)
+    perigee.wait_for("the new version, in each thread", function()
+      local all = true
+      for _ = 1, 20 do
+        all = picked(agent, "web") == 4 and picked(agent, "other") == 4 and all
+      end
+      return all, agent:log()
+    end)
+    for _, broken in ipairs({ "return {", plugin("return 5", "summary = 5,"), "perigee.env('HOME') " .. plugin("return 5") }) do
+      perigee.write(file, broken)
+      assert.equal(1, agent:command("reload", "nth").code)
+      assert.equal(4, picked(agent, "web"))
+    end
+    perigee.write(file, plugin("return 4", 'standin = "pick_first",'))
+    perigee.write(home .. "/perigee.lua", ("return { watches = { web = { target = %q, balancer = 'pick_first' } } }"):format(BACKENDS))
+    r = agent:command("reload")
+    assert.equal(0, r.code, r.err)
+    perigee.wait_for("the balancer that the configuration has now", function()
+      return picked(agent, "web") == 1, agent:log()
+    end)
+    assert.equal(1, picked_elsewhere(agent, "web"))
+  end)
+
   it("is refused with what is wrong before anything starts", function()
     local third = plugin("return 3")
     for _, case in ipairs({
