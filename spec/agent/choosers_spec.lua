@@ -96,6 +96,8 @@ describe("a balancer that picks", function()
     for _, service in ipairs({ "one", "two", "three", "four" }) do
       assert.equal(1, picked_elsewhere(agent, service))
     end
+    assert.truthy(agent:command("explain", "one").out:find("third in the agent, pick_first elsewhere", 1, true))
+    assert.truthy(agent:command("explain", "six").out:find(", p2c_ewma\n", 1, true))
     local row = row_of(agent, "third")
     assert.same({ "balancer", "running", 0 }, { row.kind, row.state, row.faults })
     assert.truthy(row.picks >= 20 and row.memory > 30000, cjson.encode(row))
