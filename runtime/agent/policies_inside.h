@@ -51,6 +51,7 @@ struct policies {
   struct embedded *embedded;
   const struct config *config; /* NULL: not configured yet */
   struct table subjects;
+  uint64_t questions, unanswered; /* that were asked; that left the last decision */
 };
 
 #define POLICY_BUCKET "policy" /* of the store: decisions by instance id */

@@ -91,7 +91,6 @@ static void family(struct buf *out, const char *name, const char *type, const ch
 
 void policies_metrics(const struct policies *all, struct buf *out) {
   struct sums sums = {0};
-  struct policy_stats stats = policy_stats();
   policies_each(all, add_up, &sums);
   family(out, "perigee_policy_instances", "gauge", "Instances by what policies decided of them.");
   for (int i = VERDICT_NONE; i <= VERDICT_REFUSE; i++)
@@ -103,8 +102,9 @@ void policies_metrics(const struct policies *all, struct buf *out) {
   family(out, "perigee_policy_undecided", "gauge",
          "Instances whose policy did not answer; its last decision stays.");
   buf_format(out, "perigee_policy_undecided %llu\n", (unsigned long long)sums.troubled);
-  family(out, "perigee_policy_runs_total", "counter", "Questions that policies were asked.");
-  buf_format(out, "perigee_policy_runs_total %llu\n", (unsigned long long)stats.runs);
-  family(out, "perigee_policy_faults_total", "counter", "Of these, failed by the plugin's fault.");
-  buf_format(out, "perigee_policy_faults_total %llu\n", (unsigned long long)stats.faults);
+  family(out, "perigee_policy_questions_total", "counter", "Questions that policies were asked.");
+  buf_format(out, "perigee_policy_questions_total %llu\n", (unsigned long long)all->questions);
+  family(out, "perigee_policy_unanswered_total", "counter",
+         "Of these, the ones that left the last decision.");
+  buf_format(out, "perigee_policy_unanswered_total %llu\n", (unsigned long long)all->unanswered);
 }

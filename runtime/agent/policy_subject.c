@@ -276,6 +276,8 @@ static struct applicant *newest(const struct subject *s) {
 static void on_decided(void *arg, struct decision *d, const char *why) {
   struct subject *s = arg;
   bool about_applicant = newest(s) != NULL;
+  s->all->questions++;
+  s->all->unanswered += d == NULL;
   if (d && d->verdict == VERDICT_REFUSE && about_applicant) {
     refuse_applicants(s, d);
     if (!s->wanted) {
