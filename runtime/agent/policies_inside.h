@@ -19,7 +19,8 @@ struct applicant {
   struct applicant *next;
   struct subject *subject; /* NULL: the policies have ended */
   struct registration *registration;
-  bool sent; /* to the embedded registry */
+  bool asked; /* the question that is under way, or the last one, is about it */
+  bool sent;  /* to the embedded registry */
   answer_fn done;
   void *arg;
 };

@@ -85,6 +85,16 @@ static void add_up(void *arg, const struct policy_view *v) {
   sums->troubled += v->trouble != NULL;
 }
 
+static uint64_t applicants(const struct policies *all) {
+  uint64_t count = 0;
+  for (uint32_t i = 0; i < all->subjects.count; i++) {
+    const struct subject *s = all->subjects.items[i];
+    for (const struct applicant *a = s->applicants; a; a = a->next)
+      count++;
+  }
+  return count;
+}
+
 static void family(struct buf *out, const char *name, const char *type, const char *help) {
   buf_format(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
@@ -102,6 +112,9 @@ void policies_metrics(const struct policies *all, struct buf *out) {
   family(out, "perigee_policy_undecided", "gauge",
          "Instances whose policy did not answer; its last decision stays.");
   buf_format(out, "perigee_policy_undecided %llu\n", (unsigned long long)sums.troubled);
+  family(out, "perigee_policy_applicants", "gauge",
+         "Requests to register that wait for a decision, or for the disk after it.");
+  buf_format(out, "perigee_policy_applicants %llu\n", (unsigned long long)applicants(all));
   family(out, "perigee_policy_questions_total", "counter", "Questions that policies were asked.");
   buf_format(out, "perigee_policy_questions_total %llu\n", (unsigned long long)all->questions);
   family(out, "perigee_policy_unanswered_total", "counter",

@@ -157,6 +157,29 @@ describe("a policy", function()
     agent:stop()
   end)
 
+  it("decides about what each brings, also when several come at once", function()
+    local agent = agent_with({ told = [[
+      repeat
+        perigee.sleep("10ms")
+      until perigee.fs.read(options.file)
+      return instance.port == 81 and "refuse" or "register", "so it is"
+    ]] }, told([[web = { policy = { "told", file = "HOME/says" } }]]))
+    local clients = {}
+    for i, port in ipairs({ 80, 81 }) do
+      clients[i] = perigee.spawn({ "curl", "-sS", "-w", "%{http_code}", "-X", "PUT", "-d",
+        ('{"Name":"web","ID":"w","Port":%d}'):format(port), agent.url .. "/v1/agent/service/register" })
+      perigee.wait_for("request " .. i .. " to be under way", function()
+        return agent:get("/metrics").body:find("\nperigee_policy_applicants " .. i .. "\n", 1, true)
+      end)
+    end
+    perigee.write(agent.says, "")
+    assert.same({ 0, 0 }, { clients[1]:wait(30), (clients[2]:wait(30)) })
+    assert.same({ "200", 'refused by the policy "told": so it is403' }, { clients[1]:stdout(), clients[2]:stdout() })
+    assert.equal(80, agent:get("/v1/agent/service/w").json().Port)
+    expect_picked(agent, "web", true)
+    agent:stop()
+  end)
+
   it("is one of several: all must agree, changes add up", function()
     local agent = agent_with({
       told = TOLD,
