@@ -72,15 +72,15 @@ const struct plan_question *plan_look_question(const struct plan_look *l) {
 
 /* ---- what would change ---- */
 
-static int plan_anew(struct plans *all, const struct plan_question *q, const struct balancer *rules,
-                     struct plan_row *rows, struct fault *f) {
+static int plan_anew(struct plans *all, struct plugins *plugins, const struct plan_question *q,
+                     const struct balancer *rules, struct plan_row *rows, struct fault *f) {
   struct findings findings = {0};
   struct pipeline *p = NULL;
   struct service_plan *own = plans_find(all, q->service);
   plan_from_registry(q, rows);
-  int r = rules->plan_count ? pipeline_new(all->with.plugins, q->service, rules, "balancer",
-                                           &all->stats, &p, &findings)
-                            : 0;
+  int r = rules->plan_count
+              ? pipeline_new(plugins, q->service, rules, "balancer", &all->stats, &p, &findings)
+              : 0;
   if (r != 0)
     fault_set(f, r, "%s", findings.count ? findings.items[0].text : "out of memory");
   else if (p)
@@ -92,14 +92,15 @@ static int plan_anew(struct plans *all, const struct plan_question *q, const str
   return r;
 }
 
-static int preview(struct plans *all, const struct plan_look *l, const struct balancer *rules,
+static int preview(struct plans *all, struct plugins *plugins, const struct plan_look *l,
+                   const struct balancer *rules,
                    void (*each)(void *arg, const struct plan_change *change), void *arg,
                    double *moves, struct fault *f) {
   struct plan_question q = l->q;
   struct plan_row *after = calloc(q.count + 1, sizeof *after);
   double *shares = calloc(q.count + 1, sizeof *shares);
   q.rules = rules;
-  int r = after && shares ? plan_anew(all, &q, rules, after, f)
+  int r = after && shares ? plan_anew(all, plugins, &q, rules, after, f)
                           : fault_set(f, -ENOMEM, "out of memory");
   if (r == 0 && (r = plan_shares(&q, after, shares)) != 0)
     fault_set(f, r, "%s", strerror(-r));
@@ -113,8 +114,8 @@ static int preview(struct plans *all, const struct plan_look *l, const struct ba
   return r;
 }
 
-int plans_preview(struct plans *all, const char *service, const struct value *balancer,
-                  const struct balancer_host *host,
+int plans_preview(struct plans *all, struct plugins *plugins, const char *service,
+                  const struct value *balancer, const struct balancer_host *host,
                   void (*each)(void *arg, const struct plan_change *change), void *arg,
                   double *moves, struct fault *f) {
   struct plan_look *l;
@@ -126,7 +127,7 @@ int plans_preview(struct plans *all, const char *service, const struct value *ba
     return fault_set(f, r, "%s", strerror(-r));
   r = balancer_parse(balancer, host, &rules, f);
   if (r == 0) {
-    r = preview(all, l, &rules, each, arg, moves, f);
+    r = preview(all, plugins, l, &rules, each, arg, moves, f);
     balancer_end(&rules);
   }
   plan_look_end(l);

@@ -67,8 +67,8 @@ int plans_promote(struct plans *all, const char *plugin, bool live, plans_done d
 
 /* ---- for those who look (plan_show.c) ---- */
 
-/* What would change in a service's picks with another balancer, as the configuration writes it:
- * `each` is told of each endpoint. */
+/* What would change in a service's picks with another balancer, as the configuration writes it, and
+ * with these plugins (`host` as plans_host says): `each` is told of each endpoint. */
 struct plan_change {
   const char *id;
   struct plan_row before, after;
@@ -76,8 +76,8 @@ struct plan_change {
 };
 /* 0, -ENOENT: there is no such service; or what keeps it from planning, and `f` says it. *moves is
  * the part of the picks that would go elsewhere, 0 to 1. */
-int plans_preview(struct plans *all, const char *service, const struct value *balancer,
-                  const struct balancer_host *host,
+int plans_preview(struct plans *all, struct plugins *plugins, const char *service,
+                  const struct value *balancer, const struct balancer_host *host,
                   void (*each)(void *arg, const struct plan_change *change), void *arg,
                   double *moves, struct fault *f);
 

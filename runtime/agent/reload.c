@@ -9,6 +9,7 @@
 #include "agent/plugins_reload.h"
 #include "agent/registrars.h"
 #include "agent/reload_watch.h"
+#include "agent/weights.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/fault.h"
@@ -110,12 +111,18 @@ static void fail_with(struct reload *r, const struct fault *f) {
 }
 
 static void tell(struct reload *r, const char *before, bool applied) {
-  struct buf text = {0};
+  struct buf text = {0}, weights = {0};
+  const struct agent *a = r->a;
+  if (r->dry)
+    weights_write(a->plans, a->config, r->next ? r->next : a->config, a->plugins, r->draft,
+                  &weights);
   buf_format(&text, "{\"hash\":\"%s\",\"before\":\"%s\",\"applied\":%s,\"changes\":[", r->hash,
              before, applied ? "true" : "false");
   if (r->changes.data)
     buf_text(&text, r->changes.data);
-  buf_text(&text, r->change_count ? "\n]}" : "]}");
+  buf_format(&text, r->change_count ? "\n],\"services\":[%s]}" : "],\"services\":[%s]}",
+             weights.data ? weights.data : "");
+  buf_free(&weights);
   answer(r, text.failed ? -ENOMEM : 0, text.data);
   buf_free(&text);
 }
