@@ -5,11 +5,11 @@
 #include "agent/configure.h"
 #include "agent/hooks.h"
 #include "agent/parts.h"
+#include "agent/plans.h"
 #include "agent/plugins.h"
 #include "agent/plugins_reload.h"
 #include "agent/registrars.h"
 #include "agent/reload_watch.h"
-#include "agent/weights.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/fault.h"
@@ -39,7 +39,7 @@ struct reload {
   struct config *next; /* NULL: only plugins */
   struct plugins *draft;
   struct server_door *door; /* another address for HTTP; NULL: the same */
-  struct buf changes;
+  struct buf changes, plans;
   size_t change_count;
   bool dry;    /* a question: it fails nothing but itself */
   bool strict; /* uses of a plugin must pass its new schema, as nobody is about to change them */
@@ -63,6 +63,7 @@ static void clear(struct reload *r) {
   config_free(r->next);
   server_door_close(r->door);
   buf_free(&r->changes);
+  buf_free(&r->plans);
   r->draft = NULL;
   r->next = NULL;
   r->door = NULL;
@@ -111,18 +112,15 @@ static void fail_with(struct reload *r, const struct fault *f) {
 }
 
 static void tell(struct reload *r, const char *before, bool applied) {
-  struct buf text = {0}, weights = {0};
-  const struct agent *a = r->a;
-  if (r->dry)
-    weights_write(a->plans, a->config, r->next ? r->next : a->config, a->plugins, r->draft,
-                  &weights);
+  struct buf text = {0};
   buf_format(&text, "{\"hash\":\"%s\",\"before\":\"%s\",\"applied\":%s,\"changes\":[", r->hash,
              before, applied ? "true" : "false");
   if (r->changes.data)
     buf_text(&text, r->changes.data);
-  buf_format(&text, r->change_count ? "\n],\"services\":[%s]}" : "],\"services\":[%s]}",
-             weights.data ? weights.data : "");
-  buf_free(&weights);
+  buf_text(&text, r->change_count ? "\n],\"plans\":[" : "],\"plans\":[");
+  if (r->plans.data)
+    buf_text(&text, r->plans.data);
+  buf_text(&text, "]}");
   answer(r, text.failed ? -ENOMEM : 0, text.data);
   buf_free(&text);
 }
@@ -285,6 +283,14 @@ static void draft_plugin(struct reload *r, const struct reload_wish *wish,
   is_hash(r, wish, findings);
 }
 
+static void preview_plans(struct reload *r) {
+  const struct plans_draft draft = {.old = r->a->config,
+                                    .next = r->next ? r->next : r->a->config,
+                                    .plugins = r->draft,
+                                    .whole = r->next != NULL};
+  plans_preview(r->a->plans, &draft, &r->plans);
+}
+
 /* ---- its beginning ---- */
 
 static bool refuse(struct reload *r, reload_reply reply, void *to) {
@@ -321,6 +327,8 @@ void reload_begin(struct reload *r, const struct reload_wish *wish, reload_reply
   r->change_count = changes_write(a->config, r->next, a->plugins, r->draft, &r->changes);
   snprintf(before, sizeof before, "%s", a->config->hash);
   bool same = r->change_count == 0 && (!r->next || strcmp(before, r->hash) == 0);
+  if (wish->dry && r->change_count)
+    preview_plans(r);
   if (same && !wish->dry)
     log_debug("nothing to reload", LOG_S("why", r->why));
   if (wish->dry || same)

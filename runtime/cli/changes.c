@@ -30,37 +30,37 @@ static void write_change(const json_t *row, struct buf *out) {
   buf_char(out, '\n');
 }
 
-static double side(const json_t *endpoint, const char *which, const char *key) {
-  return json_number_value(json_object_get(json_object_get(endpoint, which), key));
-}
-
-static bool drops(const json_t *endpoint, const char *which) {
-  return json_is_true(json_object_get(json_object_get(endpoint, which), "drop"));
-}
-
-/* Its endpoints, where they differ: at most so many of one service, the others are in the JSON. */
-static void write_weights(const json_t *service, struct buf *out) {
-  enum { SHOWN_MAX = 20 };
-  json_t *endpoints = json_object_get(service, "endpoints"), *e;
-  size_t i, differing = 0;
-  if (*text_of(service, "error")) {
-    buf_format(out, "%s: its balancer does not answer: %s\n", text_of(service, "name"),
-               text_of(service, "error"));
+static void write_side(const json_t *side, struct buf *out) {
+  if (json_is_true(json_object_get(side, "drop"))) {
+    buf_text(out, "dropped");
     return;
   }
-  buf_format(out, "%s: %.1f %% of the picks would go elsewhere\n", text_of(service, "name"),
-             json_number_value(json_object_get(service, "moves")) * 100);
-  json_array_foreach(endpoints, i, e) {
-    bool same = json_equal(json_object_get(e, "before"), json_object_get(e, "after"));
-    if (same || ++differing > SHOWN_MAX)
-      continue;
-    buf_format(out, "    %s  weight %g to %g, share %.1f %% to %.1f %%%s\n", text_of(e, "id"),
-               side(e, "before", "weight"), side(e, "after", "weight"),
-               side(e, "before", "share") * 100, side(e, "after", "share") * 100,
-               drops(e, "after") ? ", dropped" : "");
+  buf_format(out, "%.6g", json_number_value(json_object_get(side, "weight")));
+  if (json_integer_value(json_object_get(side, "tier")))
+    buf_format(out, " in tier %d", (int)json_integer_value(json_object_get(side, "tier")));
+}
+
+/* What a plan would give each endpoint, and how many of the picks it would move. */
+static void write_plan(const json_t *plan, struct buf *out) {
+  const json_t *row, *reason = json_object_get(plan, "reason");
+  size_t i;
+  buf_format(out, "%s~%s plan      %s  ", output_color("yellow"), output_color("off"),
+             text_of(plan, "service"));
+  if (reason)
+    buf_format(out, "cannot be told before: %s\n", text_of(plan, "reason"));
+  else
+    buf_format(out, "moves %.3g %% of the picks\n",
+               json_number_value(json_object_get(plan, "moves")) * 100);
+  json_array_foreach(json_object_get(plan, "endpoints"), i, row) {
+    const json_t *before = json_object_get(row, "before"), *after = json_object_get(row, "after");
+    buf_format(out, "              %s  ", text_of(row, "id"));
+    write_side(before, out);
+    buf_text(out, " -> ");
+    write_side(after, out);
+    buf_format(out, ", %.3g -> %.3g %% of the picks\n",
+               json_number_value(json_object_get(before, "share")) * 100,
+               json_number_value(json_object_get(after, "share")) * 100);
   }
-  if (differing > SHOWN_MAX)
-    buf_format(out, "    and %zu more: --json has them\n", differing - SHOWN_MAX);
 }
 
 int changes_print(const struct arguments *a, const struct buf *answer, const char *done,
@@ -73,7 +73,7 @@ int changes_print(const struct arguments *a, const struct buf *answer, const cha
     return complain(a, EXIT_FAILED, "the agent's answer is not what was expected");
   }
   json_array_foreach(changes, i, row) write_change(row, out);
-  json_array_foreach(json_object_get(json, "services"), i, row) write_weights(row, out);
+  json_array_foreach(json_object_get(json, "plans"), i, row) write_plan(row, out);
   if (count)
     buf_format(out, "%s: %zu change%s", done, count, count == 1 ? "" : "s");
   else

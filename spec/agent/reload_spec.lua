@@ -257,35 +257,6 @@ describe("the configuration", function()
     assert.equal("127.0.0.1:1\n", agent:command("pick", "web").out)
   end)
 
-  it("shows what would become of the picks, before it does", function()
-    local function tilt(weight)
-      return string.format([[return { kind = "balancer", summary = "s", options = { port = "integer" },
-        plan = function(endpoints, options) for e in endpoints:each() do e.weight = e.port == options.port and %s or 1 end end }]], weight)
-    end
-    local function config(balancer)
-      return one("web = { { port = 1 }, { port = 2 } }", "watches = { web = { target = 'embedded:///web', balancer = " .. balancer .. " } }")
-    end
-    local agent = agent_with({ ["perigee.lua"] = config("'p2c'"), ["next.lua"] = config("{ { 'tilt', port = 1 }, 'p2c' }"),
-      ["plugins/balancer/tilt.lua"] = tilt("3") })
-    local r = json(agent:command("diff", agent.folder .. "/next.lua", "--json"))
-    local web = r.services[1]
-    assert.same({ "web", 0.25 }, { web.name, web.moves })
-    assert.same({ 1, 0.5, 3, 0.75 }, { web.endpoints[1].before.weight, web.endpoints[1].before.share, web.endpoints[1].after.weight,
-      web.endpoints[1].after.share })
-    local text = agent:command("diff", agent.folder .. "/next.lua").out
-    assert.truthy(text:find("web: 25.0 % of the picks would go elsewhere", 1, true), text)
-    assert.truthy(text:find("web-127.0.0.1-1  weight 1 to 3, share 50.0 % to 75.0 %", 1, true), text)
-    -- Another version of the plugin, too, is asked before it is used.
-    agent:edit({ ["perigee.lua"] = config("{ { 'tilt', port = 1 }, 'p2c' }") })
-    assert.equal(0, agent:command("reload").code)
-    agent:edit({ ["plugins/balancer/tilt.lua"] = tilt("1") })
-    r = json(agent:command("reload", "tilt", "--dry-run", "--json"))
-    assert.equal(-0.25, r.services[1].endpoints[1].after.share - r.services[1].endpoints[1].before.share)
-    agent:edit({ ["plugins/balancer/tilt.lua"] = tilt("0/0") })
-    r = json(agent:command("reload", "--dry-run", "--json"))
-    assert.truthy(r.services[1].error:find("web-127.0.0.1-1", 1, true), r.services[1].error)
-  end)
-
   it("is taken only with the hash one expects", function()
     local agent = agent_with({ ["perigee.lua"] = one("web = { port = 1 }") })
     agent:edit({ ["perigee.lua"] = one("web = { port = 2 }") })
