@@ -47,7 +47,7 @@ int plugins_add(struct plugins *all, const struct entry *e); /* -ENOMEM */
 void entry_clear(struct entry *e);
 
 /* plugins_reload.c */
-void plugins_observe(struct plugins *all, struct plugin *p);        /* one that came */
+void plugins_observe(struct plugins *all, struct plugin *p); /* one that came */
 /* A call of it ended. True: it is on probation, which judges that. */
 bool plugins_try(struct plugins *all, struct entry *e, bool fault);
 void plugins_unattend(struct plugins *all);

@@ -272,6 +272,28 @@ describe("Go's client", function()
   end)
 end)
 
+describe("gRPC's balancer", function()
+  it("reports how its calls went", function()
+    if not with_go then
+      pending(NO_GO)
+    end
+    local ports = { perigee.free_port(), perigee.free_port() }
+    for _, port in ipairs(ports) do
+      perigee.spawn({ GO .. "healthserver", "127.0.0.1:" .. port })
+    end
+    local config = [[return { services = { health = { { id = "a", port = %d, weight = 0 }, { id = "b", port = %d } } } }]]
+    agent = perigee.agent({ config = config:format(ports[1], ports[2]) })
+    local client = perigee.spawn({ GO .. "grpccall", "health", "100" }, { env = client_environment({}) })
+    local success = 'perigee_calls_total{outcome="success"} (%d+)'
+    perigee.wait_for("its reports", function()
+      return (tonumber(agent:get("/metrics").body:match(success)) or 0) >= ENOUGH
+    end, 60)
+    local said = client:stdout()
+    assert.truthy(said:find("ok 127.0.0.1:" .. ports[2], 1, true))
+    assert.is_nil(said:find("ok 127.0.0.1:" .. ports[1], 1, true))
+  end)
+end)
+
 describe("Go's package", function()
   it("reads a damaged catalog without a fault", function()
     if not with_go then
