@@ -103,6 +103,9 @@ describe("a saved edit", function()
   it("reaches every process that picks", function()
     local agent = agent_with(config(1), { "--dev" })
     local pickers = { load.picker(agent.run_dir, "web"), load.picker(agent.run_dir, "web") }
+    for _, p in ipairs(pickers) do
+      perigee.wait_for("a first pick", function() return p:stdout():find("^1 at ") end)
+    end
     for port = 2, 5 do
       agent:save("perigee.lua", config(port))
       for _, p in ipairs(pickers) do
