@@ -162,6 +162,7 @@ static void on_tick(uv_timer_t *timer) {
   choosers_tick(a->choosers);
   save_version(a);
   watches_tick(a->watches);
+  plans_tick(a->plans);
 }
 
 /* ---- stopping ---- */
@@ -177,6 +178,7 @@ static void on_server_stopped(void *arg) {
   a->server = NULL;
   save_version(a);
   watches_save(a->watches);
+  plans_save(a->plans);
   store_close(a->store, on_store_closed, a);
 }
 
@@ -259,6 +261,7 @@ static int make_parts(struct agent *a) {
   node_describe(c, &node);
   if (open_catalog(a) != 0 || open_store(a) != 0)
     return 1;
+  plugins_recall(a->plugins, a->store);
   store_each(a->store, "meta", read_version, a);
   a->sets = sets_new(a->catalog, on_published, a);
   if (a->sets)

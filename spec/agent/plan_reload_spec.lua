@@ -55,7 +55,8 @@ describe("a plan and a reload", function()
   end
 
   it("tells weights and shares before and after, and how many of the picks move", function()
-    local path = config((CONFIG:gsub("share = 0.1", "share = 0.4"):gsub('balancer = "weighted"', 'balancer = { { "canary", tag = "v2", share = 0 }, "weighted" }')))
+    local none = 'balancer = { { "canary", tag = "v2", share = 0 }, "weighted" }'
+    local path = config((CONFIG:gsub("share = 0.1", "share = 0.4"):gsub('balancer = "weighted"', none)))
     local answer = cjson.decode(run("diff", path, "--json"))
     local plans = {}
     for _, plan in ipairs(answer.plans) do
@@ -116,6 +117,21 @@ describe("a plan and a reload", function()
     local r = agent:command("reload")
     assert.same({ 1, true }, { r.code, r.err:find("watches.canary.balancer.canary.share", 1, true) ~= nil }, r.err)
     assert.equal(0.1, share_of("canary", "b"))
+  end)
+
+  it("keeps the last good plan over a restart, for a plan that fails then", function()
+    perigee.write(agent.home .. "/perigee.lua", CONFIG)
+    write_plugin((HALF:gsub("SHARE", "0.75")))
+    run("reload")
+    assert.equal(0.75, share_of("own", "b"))
+    assert.equal(0, agent:stop())
+    write_plugin((HALF:gsub("endpoints:share.-%)", "error('on purpose')")))
+    agent:start()
+    local stage = cjson.decode(agent:command("explain", "own", "--json").out).stages[1]
+    assert.same({ "fails", 0.75 }, { stage.state, share_of("own", "b") })
+    write_plugin((HALF:gsub("SHARE", "0.25")))
+    run("reload", "part")
+    assert.equal(0.25, share_of("own", "b"))
   end)
 
   it("ends a promotion when the configuration says the same, or nothing", function()

@@ -78,6 +78,8 @@ describe("a policy", function()
     local now = expect(agent, "w1", { decision = "hold", reason = "not warm yet", policy = "told", registered = false })
     assert.equal(cjson.null, now.trouble)
     assert.falsy(picked(agent, "web"))
+    assert.matches("held back by its policy", agent:get("/v1/services/web").body)
+    assert.matches("held back by its policy", agent:get("/v1/pick/web").body)
     perigee.write(agent.says, "tag green\n")
     expect(agent, "w1", { decision = "register", registered = true })
     expect_picked(agent, "web", true)
@@ -157,6 +159,29 @@ describe("a policy", function()
     agent:stop()
   end)
 
+  it("decides about what each brings, also when several come at once", function()
+    local agent = agent_with({ told = [[
+      repeat
+        perigee.sleep("10ms")
+      until perigee.fs.read(options.file)
+      return instance.port == 81 and "refuse" or "register", "so it is"
+    ]] }, told([[web = { policy = { "told", file = "HOME/says" } }]]))
+    local clients = {}
+    for i, port in ipairs({ 80, 81 }) do
+      clients[i] = perigee.spawn({ "curl", "-sS", "-w", "%{http_code}", "-X", "PUT", "-d",
+        ('{"Name":"web","ID":"w","Port":%d}'):format(port), agent.url .. "/v1/agent/service/register" })
+      perigee.wait_for("request " .. i .. " to be under way", function()
+        return agent:get("/metrics").body:find("\nperigee_policy_applicants " .. i .. "\n", 1, true)
+      end)
+    end
+    perigee.write(agent.says, "")
+    assert.same({ 0, 0 }, { clients[1]:wait(30), (clients[2]:wait(30)) })
+    assert.same({ "200", 'refused by the policy "told": so it is403' }, { clients[1]:stdout(), clients[2]:stdout() })
+    assert.equal(80, agent:get("/v1/agent/service/w").json().Port)
+    expect_picked(agent, "web", true)
+    agent:stop()
+  end)
+
   it("is one of several: all must agree, changes add up", function()
     local agent = agent_with({
       told = TOLD,
@@ -172,7 +197,27 @@ describe("a policy", function()
     agent:stop()
   end)
 
-  it("cannot take a service below its floor, and what it withdrew returns", function()
+  it("has what it withdrew return when the others are gone", function()
+    local agent = agent_with({ told = TOLD }, told([[web = {
+      { port = 1, id = "w1", policy = { "told", file = "HOME/says" } },
+      { port = 2, id = "w2", check = { ttl = "1h" } } }]]))
+    assert.equal(200, agent:put("/v1/agent/check/pass/service:w2").status)
+    perigee.write(agent.says, "withdraw busy\n")
+    expect(agent, "w1", { decision = "withdraw", registered = false })
+    assert.equal(200, agent:put("/v1/agent/check/fail/service:w2").status)
+    expect(agent, "w1", { decision = "withdraw", registered = true, floored = true })
+    -- Not again at once when the other one is back: all hosts of a service would go and come in step.
+    assert.equal(200, agent:put("/v1/agent/check/pass/service:w2").status)
+    perigee.write(agent.says, "withdraw still busy\n")
+    expect(agent, "w1", { reason = "still busy", registered = true, floored = true })
+    perigee.write(agent.says, "register\n")
+    expect(agent, "w1", { decision = "register", registered = true, floored = false })
+    perigee.write(agent.says, "withdraw again\n")
+    expect(agent, "w1", { decision = "withdraw", registered = false })
+    agent:stop()
+  end)
+
+  it("cannot take a service below its floor", function()
     local services = {}
     for i = 1, 3 do
       services[i] = ([[{ port = %d, id = "w%d", min_registered = 2, policy = { "told", file = "HOME/says" } }]]):format(i, i)
