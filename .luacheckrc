@@ -1,7 +1,7 @@
 std = "luajit"
 max_line_length = 130
 codes = true
-exclude_files = { "build", "spec/fuzz/corpus" } -- a corpus is input, not source
+exclude_files = { "build", "spec/fuzz/corpus", "lua/perigee/meta" } -- a corpus is input, not source; meta is for editors
 
 -- What the host gives a plugin (plugins/README.md) and a configuration (DESIGN's `env`, `file`, `host`).
 files["plugins"] = { read_globals = { "perigee" } }

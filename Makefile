@@ -193,6 +193,9 @@ lint: ## formatting, clang-tidy, luacheck, the include arrows, file lengths, exp
 print-cflags: # for clang-tidy, which wants a compiler's own arguments
 	$(info $(CFLAGS_ALL))@:
 
+reference: ## plugins/REFERENCE.md, from the annotations in lua/perigee/meta
+	@spec/lint/reference > plugins/REFERENCE.md
+
 fresh: ## make run and make test in a fresh Debian 12 (needs root and a mirror)
 	@.ci/fresh
 
@@ -241,4 +244,4 @@ help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile | expand -t 18
 
 -include $(foreach f,$(FOLDERS),$(OBJ_$(f):.o=.d)) $(addsuffix .d,$(TESTS) $(BENCHES) $(FUZZERS))
-.PHONY: all tests examples benches fuzzers package run test sanitize tsan fuzz bench simulate lint print-cflags fresh deps install clean help
+.PHONY: all tests examples benches fuzzers package run test sanitize tsan fuzz bench simulate lint reference print-cflags fresh deps install clean help

@@ -28,13 +28,22 @@ describe("README.md", function()
   local blocks = blocks_of("README.md")
   local home, agent, backend
 
+  local port
+
+  local function write(block)
+    os.execute(("mkdir -p '%s'"):format((home .. "/" .. block.file):match("^(.*)/")))
+    perigee.write(home .. "/" .. block.file, (block.text:gsub("8081", tostring(port))))
+  end
+
+  -- What the agent is started with; what comes later on the page is written when the page says so.
   setup(function()
     home = perigee.scratch()
-    local port = perigee.free_port()
-    os.execute("mkdir -p " .. home .. "/plugins/check")
+    port = perigee.free_port()
     for _, block in ipairs(blocks) do
       if block.file then
-        perigee.write(home .. "/" .. block.file, (block.text:gsub("8081", tostring(port))))
+        write(block)
+      elseif block.text:find("perigee run ", 1, true) then
+        break
       end
     end
     backend = perigee.spawn({ perigee.build .. "/examples/hello/backend", "web-1", tostring(port) })
@@ -70,6 +79,11 @@ describe("README.md", function()
   end)
 
   for _, block in ipairs(blocks) do
+    if block.file then
+      it("line " .. block.line .. ": writes " .. block.file, function()
+        write(block)
+      end)
+    end
     if block.kind == "sh" then
       for command in block.text:gmatch("[^\n]+") do
         it("line " .. block.line .. ": " .. command, function()
@@ -92,6 +106,14 @@ describe("README.md", function()
       end)
     end
   end
+
+  it("has a policy that is live", function()
+    perigee.wait_for("the shop to be registered", function()
+      local response = agent:get("/v1/pick/shop")
+      return response.status == 200, response.body
+    end)
+    assert.matches("warm", perigee.read(home .. "/plugins/policy/warm.lua"))
+  end)
 
   it("has no block that is not run or looked at", function()
     local known = { sh = true, lua = true, c = true, picture = true }

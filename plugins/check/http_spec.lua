@@ -1,6 +1,7 @@
 it("is passing on 2xx, warning on 429, critical on all else", function(t)
   local check = t:use("/healthz")
-  for status, expected in pairs{ [200] = "passing", [204] = "passing", [429] = "warning", [404] = "critical", [503] = "critical" } do
+  local statuses = { [200] = "passing", [204] = "passing", [429] = "warning", [404] = "critical", [503] = "critical" }
+  for status, expected in pairs(statuses) do
     t.http["/healthz"] = status
     assert.equal(expected, (check:run(t:instance())))
   end

@@ -259,6 +259,7 @@ static int make_parts(struct agent *a) {
   node_describe(c, &node);
   if (open_catalog(a) != 0 || open_store(a) != 0)
     return 1;
+  plugins_recall(a->plugins, a->store);
   store_each(a->store, "meta", read_version, a);
   a->sets = sets_new(a->catalog, on_published, a);
   if (a->sets)

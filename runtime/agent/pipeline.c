@@ -160,7 +160,7 @@ static void step_becomes(struct step *s, enum state state, const char *why) {
   bool was_bad = s->state == FAILS || s->state == QUARANTINED;
   s->state = state;
   snprintf(s->why, sizeof s->why, "%s", why);
-  if (!news)
+  if (!news || !s->pipeline->events) /* a question what would be is no news */
     return;
   if (state == WELL && was_bad)
     log_info("balancer plugin plans again", LOG_S("plugin", name_of(s)),
@@ -215,7 +215,7 @@ static const bool *hide_unselected(struct pipeline *p, const struct plan_questio
 }
 
 static void shadow_tell(struct pipeline *p) {
-  if (p->told >= 0 && fabs(p->moves - p->told) < shadow_step)
+  if (!p->events || (p->told >= 0 && fabs(p->moves - p->told) < shadow_step))
     return;
   p->told = p->moves;
   log_info("what a shadow would move", LOG_S("service", p->service),

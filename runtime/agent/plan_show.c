@@ -1,4 +1,4 @@
-/* plan_show: the plans for those who look: explain, metrics, and what would change. */
+/* plan_show: the plans for those who look: explain and metrics. */
 #include "agent/plans_inside.h"
 
 #include "base/buf.h"
@@ -11,16 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct plan_look {
-  const struct service_plan *plan; /* NULL: nobody plans it */
-  struct plan_question q;
-  struct plan_row *rows; /* what is in force */
-  double *shares;        /* of the picks */
-  bool has_shadow;
-  struct plan_row *shadow; /* what the shadows would make of it */
-  double *shadow_shares;
-};
 
 void plan_look_end(struct plan_look *l) {
   if (!l)
@@ -70,72 +60,9 @@ const struct plan_question *plan_look_question(const struct plan_look *l) {
   return &l->q;
 }
 
-/* ---- what would change ---- */
-
-static int plan_anew(struct plans *all, const struct plan_question *q, const struct balancer *rules,
-                     struct plan_row *rows, struct fault *f) {
-  struct findings findings = {0};
-  struct pipeline *p = NULL;
-  struct service_plan *own = plans_find(all, q->service);
-  plan_from_registry(q, rows);
-  int r = rules->plan_count ? pipeline_new(all->with.plugins, q->service, rules, "balancer",
-                                           &all->stats, &p, &findings)
-                            : 0;
-  if (r != 0)
-    fault_set(f, r, "%s", findings.count ? findings.items[0].text : "out of memory");
-  else if (p)
-    r = pipeline_run(p, q, rows, f);
-  if (r == 0 && own)
-    hand_apply(&own->hand, q, rows);
-  pipeline_free(p);
-  findings_free(&findings);
-  return r;
-}
-
-static int preview(struct plans *all, const struct plan_look *l, const struct balancer *rules,
-                   void (*each)(void *arg, const struct plan_change *change), void *arg,
-                   double *moves, struct fault *f) {
-  struct plan_question q = l->q;
-  struct plan_row *after = calloc(q.count + 1, sizeof *after);
-  double *shares = calloc(q.count + 1, sizeof *shares);
-  q.rules = rules;
-  int r = after && shares ? plan_anew(all, &q, rules, after, f)
-                          : fault_set(f, -ENOMEM, "out of memory");
-  if (r == 0 && (r = plan_shares(&q, after, shares)) != 0)
-    fault_set(f, r, "%s", strerror(-r));
-  for (size_t i = 0; r == 0 && i < q.count; i++)
-    each(arg, &(struct plan_change){q.rows[i].instance->id, l->rows[i], after[i], l->shares[i],
-                                    shares[i]});
-  if (r == 0)
-    *moves = plan_moved(l->shares, shares, q.count);
-  free(after);
-  free(shares);
-  return r;
-}
-
-int plans_preview(struct plans *all, const char *service, const struct value *balancer,
-                  const struct balancer_host *host,
-                  void (*each)(void *arg, const struct plan_change *change), void *arg,
-                  double *moves, struct fault *f) {
-  struct plan_look *l;
-  struct balancer rules;
-  int r = plans_look(all, service, &l);
-  if (r == -ENOENT)
-    return fault_set(f, r, "no service \"%.255s\" is known here", service);
-  if (r != 0)
-    return fault_set(f, r, "%s", strerror(-r));
-  r = balancer_parse(balancer, host, &rules, f);
-  if (r == 0) {
-    r = preview(all, l, &rules, each, arg, moves, f);
-    balancer_end(&rules);
-  }
-  plan_look_end(l);
-  return r;
-}
-
 /* ---- explain ---- */
 
-static void show_row(struct buf *out, const struct plan_row *row, double share) {
+void plan_row_show(struct buf *out, const struct plan_row *row, double share) {
   buf_text(out, "\"weight\":");
   buf_json_number(out, row->weight);
   buf_format(out, ",\"tier\":%u,\"drop\":%s", row->tier, row->drop ? "true" : "false");
@@ -192,7 +119,7 @@ static void show_stages(const struct service_plan *p, const char *id, struct buf
     buf_text(out, shown++ ? ",{\"stage\":" : "{\"stage\":");
     buf_json_text(out, pipeline_name(p->pipeline, i));
     buf_format(out, ",\"shadow\":%s,", pipeline_is_shadow(p->pipeline, i) ? "true" : "false");
-    show_row(out, said, -1);
+    plan_row_show(out, said, -1);
     buf_char(out, '}');
   }
   buf_char(out, ']');
@@ -202,7 +129,7 @@ void plan_look_endpoint(const struct plan_look *l, size_t i, struct buf *out) {
   const struct instance *in = l->q.rows[i].instance;
   const struct override *o = l->plan ? hand_find(&l->plan->hand, in->id) : NULL;
   buf_char(out, ',');
-  show_row(out, &l->rows[i], l->shares[i]);
+  plan_row_show(out, &l->rows[i], l->shares[i]);
   buf_text(out, ",\"by\":");
   buf_json_text(out, plan_by_name((enum plan_by)l->rows[i].by));
   buf_text(out, ",\"registered_weight\":");
@@ -217,7 +144,7 @@ void plan_look_endpoint(const struct plan_look *l, size_t i, struct buf *out) {
   }
   if (l->has_shadow) {
     buf_text(out, ",\"with_shadow\":{");
-    show_row(out, &l->shadow[i], l->shadow_shares[i]);
+    plan_row_show(out, &l->shadow[i], l->shadow_shares[i]);
     buf_char(out, '}');
   }
 }

@@ -67,19 +67,20 @@ int plans_promote(struct plans *all, const char *plugin, bool live, plans_done d
 
 /* ---- for those who look (plan_show.c) ---- */
 
-/* What would change in a service's picks with another balancer, as the configuration writes it:
- * `each` is told of each endpoint. */
-struct plan_change {
-  const char *id;
-  struct plan_row before, after;
-  double share_before, share_after; /* of the picks where nothing is known of loads */
+/* plan_preview.c: what picks would make of another configuration, and of other versions of plugins,
+ * as JSON objects separated by commas, one a service whose balancer or plugins differ:
+ *
+ *   { "service": "web", "moves": 0.05,
+ *     "endpoints": [ { "id", "before": { "weight", "tier", "drop", "share" }, "after": {...} } ] }
+ *
+ * with the endpoints that would change, `moves` being the part of the picks that would go
+ * elsewhere; or, where a plan cannot be made before, { "service", "reason" }. */
+struct plans_draft {
+  const struct config *old, *next;
+  struct plugins *plugins; /* loaded afresh */
+  bool whole;              /* all of next's; else some, and only these differ */
 };
-/* 0, -ENOENT: there is no such service; or what keeps it from planning, and `f` says it. *moves is
- * the part of the picks that would go elsewhere, 0 to 1. */
-int plans_preview(struct plans *all, const char *service, const struct value *balancer,
-                  const struct balancer_host *host,
-                  void (*each)(void *arg, const struct plan_change *change), void *arg,
-                  double *moves, struct fault *f);
+void plans_preview(struct plans *all, const struct plans_draft *draft, struct buf *out);
 
 /* One service as it is now: the question that its set asks, with what is in force of the answer.
  * Valid until the loop goes on. -ENOENT: there is no such service; -ENOMEM. */

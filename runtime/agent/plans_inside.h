@@ -37,6 +37,19 @@ struct service_plan *plans_find(const struct plans *all, const char *service);
 struct service_plan *plans_entry(struct plans *all, const char *service);
 void plans_touch(struct service_plan *p); /* planned again by the next flush */
 
+struct plan_look {
+  const struct service_plan *plan; /* NULL: nobody plans it */
+  struct plan_question q;
+  struct plan_row *rows; /* what is in force */
+  double *shares;        /* of the picks */
+  bool has_shadow;
+  struct plan_row *shadow; /* what the shadows would make of it */
+  double *shadow_shares;
+};
+
+/* plan_show.c: members of a JSON object; without the share where that is below 0. */
+void plan_row_show(struct buf *out, const struct plan_row *row, double share);
+
 /* plan_hand.c */
 void hands_restore(struct plans *all);
 void hands_arm(struct plans *all); /* the timer, for the first that ends */

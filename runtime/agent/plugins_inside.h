@@ -30,6 +30,7 @@ struct plugins {
   const struct config *config;
   struct entry *items;
   size_t count;
+  struct store *store; /* NULL: what was left is not remembered */
   uv_timer_t *due;     /* of probations. NULL: a draft, whose plugins nobody calls */
   struct miss *misses; /* of a draft: what could not be loaded, and is not tried again */
   size_t miss_count;
@@ -47,7 +48,10 @@ int plugins_add(struct plugins *all, const struct entry *e); /* -ENOMEM */
 void entry_clear(struct entry *e);
 
 /* plugins_reload.c */
-void plugins_observe(struct plugins *all, struct plugin *p);        /* one that came */
+void plugins_observe(struct plugins *all, struct plugin *p); /* one that came */
 /* A call of it ended. True: it is on probation, which judges that. */
 bool plugins_try(struct plugins *all, struct entry *e, bool fault);
 void plugins_unattend(struct plugins *all);
+
+/* plugins_kept.c: what was left, for the next start. */
+void plugins_keep(struct plugins *all, const struct entry *e);

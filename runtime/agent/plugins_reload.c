@@ -27,7 +27,7 @@ static void pass(struct entry *e) {
   plugin_settle(e->plugin);
 }
 
-static void go_back(struct entry *e) {
+static void go_back(struct plugins *all, struct entry *e) {
   struct fault f = {0};
   struct plugin *p = e->plugin;
   struct probation was = e->probation;
@@ -49,6 +49,7 @@ static void go_back(struct entry *e) {
   e->reloads.gone_back++;
   e->reloads.failed++;
   forgive(&e->quarantine);
+  plugins_keep(all, e);
   log_error("a plugin's new version keeps failing: the one before it is back, until its file "
             "changes",
             LOG_S("kind", plugin_kind(p)), LOG_S("plugin", plugin_name(p)), LOG_S("left", e->left),
@@ -65,7 +66,7 @@ static void on_due(uv_timer_t *timer) {
     if (v == PROBATION_PASSED)
       pass(e);
     else if (v == PROBATION_FAILED)
-      go_back(e);
+      go_back(all, e);
   }
   arm(all);
 }
@@ -311,7 +312,7 @@ static void swapped(struct entry *e, char *good, const char *was) {
 
 /* The version before is good when it is not on probation itself. One that only gets other settings
  * is the same version. */
-static void swap_one(struct entry *e) {
+static void swap_one(struct plugins *all, struct entry *e) {
   struct plugin *p = e->plugin;
   char was[sizeof e->left], left[sizeof e->left];
   char *good = plugin_is_parked(p) ? NULL : strdup(plugin_source(p));
@@ -324,6 +325,8 @@ static void swap_one(struct entry *e) {
   swapped(e, same ? NULL : good, was);
   if (same)
     memcpy(e->left, left, sizeof left);
+  if (strcmp(e->left, left) != 0)
+    plugins_keep(all, e);
 }
 
 int plugins_swap(struct plugins *all, struct plugins *draft, bool strict, struct fault *f) {
@@ -335,7 +338,7 @@ int plugins_swap(struct plugins *all, struct plugins *draft, bool strict, struct
     return rc;
   for (size_t i = 0; i < all->count; i++)
     if (plugin_is_prepared(all->items[i].plugin))
-      swap_one(&all->items[i]);
+      swap_one(all, &all->items[i]);
   while (draft->count > 0) {
     struct entry e = draft_take(draft, draft->count - 1);
     if (plugins_entry(all, plugin_kind(e.plugin), plugin_name(e.plugin)) ||

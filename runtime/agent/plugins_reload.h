@@ -13,6 +13,11 @@
 /* For the table that is used: looks after probations from now on. 0 or -ENOMEM. */
 int plugins_attend(struct plugins *all, uv_loop_t *loop);
 
+/* Before anything is attached: a version that was left in a former life, and is still in its file,
+ * gives way to the good one. From now on the store, which outlives the table, remembers those. */
+struct store;
+void plugins_recall(struct plugins *all, struct store *store);
+
 /* Loads afresh into the draft what `all` has and the draft has not. A plugin whose file is gone is
  * left out, and goes on as it is. */
 void plugins_draft_rest(struct plugins *draft, const struct plugins *all,

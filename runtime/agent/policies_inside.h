@@ -19,7 +19,8 @@ struct applicant {
   struct applicant *next;
   struct subject *subject; /* NULL: the policies have ended */
   struct registration *registration;
-  bool sent; /* to the embedded registry */
+  bool asked; /* the question that is under way, or the last one, is about it */
+  bool sent;  /* to the embedded registry */
   answer_fn done;
   void *arg;
 };
@@ -51,6 +52,7 @@ struct policies {
   struct embedded *embedded;
   const struct config *config; /* NULL: not configured yet */
   struct table subjects;
+  uint64_t questions, unanswered; /* that were asked; that left the last decision */
 };
 
 #define POLICY_BUCKET "policy" /* of the store: decisions by instance id */

@@ -85,13 +85,22 @@ static void add_up(void *arg, const struct policy_view *v) {
   sums->troubled += v->trouble != NULL;
 }
 
+static uint64_t applicants(const struct policies *all) {
+  uint64_t count = 0;
+  for (uint32_t i = 0; i < all->subjects.count; i++) {
+    const struct subject *s = all->subjects.items[i];
+    for (const struct applicant *a = s->applicants; a; a = a->next)
+      count++;
+  }
+  return count;
+}
+
 static void family(struct buf *out, const char *name, const char *type, const char *help) {
   buf_format(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
 void policies_metrics(const struct policies *all, struct buf *out) {
   struct sums sums = {0};
-  struct policy_stats stats = policy_stats();
   policies_each(all, add_up, &sums);
   family(out, "perigee_policy_instances", "gauge", "Instances by what policies decided of them.");
   for (int i = VERDICT_NONE; i <= VERDICT_REFUSE; i++)
@@ -103,8 +112,12 @@ void policies_metrics(const struct policies *all, struct buf *out) {
   family(out, "perigee_policy_undecided", "gauge",
          "Instances whose policy did not answer; its last decision stays.");
   buf_format(out, "perigee_policy_undecided %llu\n", (unsigned long long)sums.troubled);
-  family(out, "perigee_policy_runs_total", "counter", "Questions that policies were asked.");
-  buf_format(out, "perigee_policy_runs_total %llu\n", (unsigned long long)stats.runs);
-  family(out, "perigee_policy_faults_total", "counter", "Of these, failed by the plugin's fault.");
-  buf_format(out, "perigee_policy_faults_total %llu\n", (unsigned long long)stats.faults);
+  family(out, "perigee_policy_applicants", "gauge",
+         "Requests to register that wait for a decision, or for the disk after it.");
+  buf_format(out, "perigee_policy_applicants %llu\n", (unsigned long long)applicants(all));
+  family(out, "perigee_policy_questions_total", "counter", "Questions that policies were asked.");
+  buf_format(out, "perigee_policy_questions_total %llu\n", (unsigned long long)all->questions);
+  family(out, "perigee_policy_unanswered_total", "counter",
+         "Of these, the ones that left the last decision.");
+  buf_format(out, "perigee_policy_unanswered_total %llu\n", (unsigned long long)all->unanswered);
 }

@@ -31,12 +31,6 @@ struct policy_chain {
   struct attachment *policies[];
 };
 
-static struct policy_stats stats;
-
-struct policy_stats policy_stats(void) {
-  return stats;
-}
-
 static void on_reloaded(void *arg) {
   struct policy_chain *c = arg;
   if (c->changed)
@@ -195,7 +189,6 @@ static void on_decided(void *arg, const struct call_result *result) {
   c->call = NULL;
   if (result->status == -ECANCELED)
     return;
-  stats.runs++;
   if (result->status == -ETIMEDOUT)
     fault_set(&f, -ETIMEDOUT, "no decision in %.3g s", (double)deadline_ns / 1e9);
   else if (result->status != 0)
@@ -203,7 +196,6 @@ static void on_decided(void *arg, const struct call_result *result) {
   else
     read_said(result, c, &said, &f);
   bool fault = f.code != 0 && f.code != -ETIMEDOUT;
-  stats.faults += fault;
   plugins_note(c->plugins, asked_plugin(c), fault);
   if (f.code != 0)
     finish(c, f.text);

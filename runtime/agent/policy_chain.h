@@ -28,8 +28,3 @@ bool policy_chain_asked(const struct policy_chain *c); /* and has not answered *
 
 /* How often it wants to be asked, in seconds: the least that its policies say. */
 double policy_chain_every(const struct policy_chain *c);
-
-struct policy_stats {
-  uint64_t runs, faults; /* calls that ended; of these, failed by the plugin's fault */
-};
-struct policy_stats policy_stats(void); /* of all chains */

@@ -249,7 +249,7 @@ static void refuse_applicants(struct subject *s, const struct decision *d) {
            d->reason ? d->reason : "it says no more");
   for (struct applicant *a = s->applicants, *next; a; a = next) {
     next = a->next;
-    if (!a->sent)
+    if (a->asked && !a->sent)
       answer(a, -EPERM, text);
   }
 }
@@ -257,7 +257,7 @@ static void refuse_applicants(struct subject *s, const struct decision *d) {
 static void admit_applicants(struct subject *s) {
   for (struct applicant *a = s->applicants, *next; a; a = next) {
     next = a->next;
-    if (a->sent)
+    if (!a->asked || a->sent)
       continue;
     a->sent = true;
     int r = embedded_register(s->all->embedded, a->registration, on_registered, a);
@@ -273,10 +273,18 @@ static struct applicant *newest(const struct subject *s) {
   return last;
 }
 
+static bool asked_for_applicants(const struct subject *s) {
+  for (const struct applicant *a = s->applicants; a; a = a->next)
+    if (a->asked && !a->sent)
+      return true;
+  return false;
+}
+
 static void on_decided(void *arg, struct decision *d, const char *why) {
   struct subject *s = arg;
-  bool about_applicant = newest(s) != NULL;
-  if (d && d->verdict == VERDICT_REFUSE && about_applicant) {
+  s->all->questions++;
+  s->all->unanswered += d == NULL;
+  if (d && d->verdict == VERDICT_REFUSE && asked_for_applicants(s)) {
     refuse_applicants(s, d);
     if (!s->wanted) {
       subject_drop(s);
@@ -308,6 +316,8 @@ void subject_ask(struct subject *s) {
     return;
   }
   s->stale = false;
+  for (struct applicant *one = s->applicants; one; one = one->next)
+    one->asked = true;
   instance_unref(s->about);
   s->about = instance_ref(in);
   s->about_status = s->wanted                      ? s->wanted->status

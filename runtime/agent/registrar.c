@@ -395,6 +395,10 @@ const char *registrar_name(const struct registrar *r) {
   return r->name;
 }
 
+const char *registrar_adapter(const struct registrar *r) {
+  return plugin_name(r->use.plugin);
+}
+
 struct reconciler *registrar_reconciler(struct registrar *r) {
   return r->reconciler;
 }

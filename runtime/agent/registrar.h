@@ -18,4 +18,5 @@ void registrar_configure(struct registrar *r, const struct registry_use *use);
 void registrar_free(struct registrar *r); /* ends its calls */
 
 const char *registrar_name(const struct registrar *r);
+const char *registrar_adapter(const struct registrar *r);
 struct reconciler *registrar_reconciler(struct registrar *r);

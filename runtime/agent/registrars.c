@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/findings.h"
 #include "base/log.h"
 #include "base/value.h"
 #include "config/config.h"
@@ -273,6 +274,32 @@ static int want_registry(struct registrars *all, const struct config *config, co
   }
   value_unref(use.options);
   return r ? 0 : fault_set(f, -ENOMEM, "out of memory");
+}
+
+static bool is_named(const struct config *config, const char *registry) {
+  for (size_t i = 0; i < config->service_count; i++)
+    for (size_t k = 0; k < value_length(config->service_registries[i]); k++)
+      if (strcmp(value_as_text(value_at(config->service_registries[i], k), ""), registry) == 0)
+        return true;
+  return false;
+}
+
+size_t registrars_refuse(const struct registrars *all, struct plugins *plugins,
+                         const struct config *config, struct findings *findings) {
+  size_t before = findings->count;
+  for (size_t i = 0; i < all->count; i++) {
+    const char *name = registrar_name(all->items[i]), *was = registrar_adapter(all->items[i]);
+    struct registry_use use = {0};
+    if (is_named(config, name) && registries_find(config, plugins, name, &use, NULL) == 0 &&
+        strcmp(was, plugin_name(use.plugin)) != 0)
+      findings_add(
+          findings, value_get(value_get(config->root, "registries"), name), use.path,
+          "its adapter cannot change from \"%s\" to \"%s\" while services are registered in "
+          "it: give it another name",
+          was, plugin_name(use.plugin));
+    value_unref(use.options);
+  }
+  return findings->count - before;
 }
 
 /* What an instance was registered in and is not any more. */

@@ -2,6 +2,7 @@
  * Follows the embedded registry, which has them all. Control thread only. */
 #pragma once
 
+#include "base/schema.h"
 #include "registry/registration.h"
 
 #include <uv.h>
@@ -18,6 +19,10 @@ struct buf;
  * out of memory. */
 struct registrars *registrars_new(uv_loop_t *loop, struct plugins *plugins, struct store *store,
                                   const struct policies *shown, const char *node);
+/* What a reload cannot do: a registry that is registered in now, and still in `config`, whose
+ * adapter is another's. Returns the number of findings added. */
+size_t registrars_refuse(const struct registrars *all, struct plugins *plugins,
+                         const struct config *config, struct findings *findings);
 /* The registries that the services of this configuration name, and which service goes where; before
  * the services themselves are registered. What it has not changed is not touched; what it took away
  * is deregistered. 0, or negative errno: one of them could not be had. */

@@ -5,8 +5,10 @@
 #include "agent/configure.h"
 #include "agent/hooks.h"
 #include "agent/parts.h"
+#include "agent/plans.h"
 #include "agent/plugins.h"
 #include "agent/plugins_reload.h"
+#include "agent/registrars.h"
 #include "agent/reload_watch.h"
 #include "base/buf.h"
 #include "base/clock.h"
@@ -37,7 +39,7 @@ struct reload {
   struct config *next; /* NULL: only plugins */
   struct plugins *draft;
   struct server_door *door; /* another address for HTTP; NULL: the same */
-  struct buf changes;
+  struct buf changes, plans;
   size_t change_count;
   bool dry;    /* a question: it fails nothing but itself */
   bool strict; /* uses of a plugin must pass its new schema, as nobody is about to change them */
@@ -61,6 +63,7 @@ static void clear(struct reload *r) {
   config_free(r->next);
   server_door_close(r->door);
   buf_free(&r->changes);
+  buf_free(&r->plans);
   r->draft = NULL;
   r->next = NULL;
   r->door = NULL;
@@ -114,7 +117,10 @@ static void tell(struct reload *r, const char *before, bool applied) {
              before, applied ? "true" : "false");
   if (r->changes.data)
     buf_text(&text, r->changes.data);
-  buf_text(&text, r->change_count ? "\n]}" : "]}");
+  buf_text(&text, r->change_count ? "\n],\"plans\":[" : "],\"plans\":[");
+  if (r->plans.data)
+    buf_text(&text, r->plans.data);
+  buf_text(&text, "]}");
   answer(r, text.failed ? -ENOMEM : 0, text.data);
   buf_free(&text);
 }
@@ -253,6 +259,7 @@ static void draft_config(struct reload *r, const struct reload_wish *wish,
   checks_verify_running(a->checks, r->draft, findings);
   plugins_draft_rest(r->draft, a->plugins, findings);
   refuse_fixed(a->config, r->next, findings);
+  registrars_refuse(a->registrars, r->draft, r->next, findings);
   if (findings->count == 0)
     open_door(r, wish->dry, findings);
 }
@@ -274,6 +281,14 @@ static void draft_plugin(struct reload *r, const struct reload_wish *wish,
   }
   memcpy(r->hash, plugin_hash(fresh), sizeof r->hash);
   is_hash(r, wish, findings);
+}
+
+static void preview_plans(struct reload *r) {
+  const struct plans_draft draft = {.old = r->a->config,
+                                    .next = r->next ? r->next : r->a->config,
+                                    .plugins = r->draft,
+                                    .whole = r->next != NULL};
+  plans_preview(r->a->plans, &draft, &r->plans);
 }
 
 /* ---- its beginning ---- */
@@ -312,6 +327,8 @@ void reload_begin(struct reload *r, const struct reload_wish *wish, reload_reply
   r->change_count = changes_write(a->config, r->next, a->plugins, r->draft, &r->changes);
   snprintf(before, sizeof before, "%s", a->config->hash);
   bool same = r->change_count == 0 && (!r->next || strcmp(before, r->hash) == 0);
+  if (wish->dry && r->change_count)
+    preview_plans(r);
   if (same && !wish->dry)
     log_debug("nothing to reload", LOG_S("why", r->why));
   if (wish->dry || same)

@@ -21,8 +21,8 @@ struct reload_wish {
   bool back;           /* the plugin's last good version, instead of its file */
 };
 
-/* As server_reply. 0 and JSON: { "hash", "before", "applied", "changes": [...] }; or negative errno
- * and what is wrong, a finding a line. */
+/* As server_reply. 0 and JSON: { "hash", "before", "applied", "changes": [...], "plans": [...] }
+ * (changes.h, plans_preview); or negative errno and what is wrong, a finding a line. */
 typedef void (*reload_reply)(void *to, int status, const char *text);
 
 /* Begins with SIGHUP, and with the files where the configuration says so. NULL: out of memory. */

@@ -20,6 +20,10 @@ int64_t clock_real_ns(void) {
   return read_clock(CLOCK_MONOTONIC);
 }
 
+int64_t clock_thread_ns(void) {
+  return read_clock(CLOCK_THREAD_CPUTIME_ID);
+}
+
 int64_t clock_wall_us(void) {
   return source ? source->wall_us(source->arg) : read_clock(CLOCK_REALTIME) / 1000;
 }

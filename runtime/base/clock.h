@@ -15,6 +15,9 @@ uint64_t clock_random(void); /* 64 uniform bits; any thread */
 /* Monotonic like clock_now_ns, whoever owns that: how long a test itself takes. */
 int64_t clock_real_ns(void);
 
+/* CPU time that this thread has used; nobody's but the kernel's. For signal handlers too. */
+int64_t clock_thread_ns(void);
+
 /* Uniform in [0, 1). */
 double clock_random_unit(void);
 

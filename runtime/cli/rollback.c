@@ -44,8 +44,7 @@ const struct command command_rollback = {
     .about =
         "A service is frozen at the plan before the one in force.\n\nA plugin's version is the "
         "one that was used before, if it had proved itself; it is used until the plugin's file "
-        "changes again, or the agent is started again. KIND/NAME tells a plugin from a "
-        "service.",
+        "changes again, over restarts too. KIND/NAME tells a plugin from a service.",
     .examples = (const struct example[]){{"perigee rollback balancer/canary", "after a bad edit"},
                                          {"perigee rollback web", "to the weights from before"},
                                          {0}},

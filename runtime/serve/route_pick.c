@@ -117,10 +117,7 @@ static int add_endpoint(const struct pick *p, const char *service) {
 static void answer_failure(struct exchange *x, int r, const char *port) {
   switch (r) {
   case -ENOENT:
-    answer_text(x, 404,
-                "No service \"%.255s\" is known here: register it, or configure a watch for it. "
-                "GET /v1/services lists what is.\n",
-                x->name);
+    answer_no_service(x);
     break;
   case -EHOSTUNREACH:
     answer_text(x, 503,

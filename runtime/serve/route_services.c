@@ -8,6 +8,7 @@
 #include "watch/plan.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static void add_counts(struct buf *out, const struct view_service *s) {
   uint32_t counts[3] = {0};
@@ -87,13 +88,27 @@ static void add_row(struct buf *out, const struct view_row *row, const struct pl
   buf_char(out, '}');
 }
 
-void service_get(struct exchange *x) {
-  const struct view_service *s = view_service(x->root, x->name);
-  if (!s) {
+static int is_of_service(void *arg, const struct registration_state *s) {
+  return strcmp(s->registration->instance->service, arg) == 0;
+}
+
+void answer_no_service(struct exchange *x) {
+  if (view_each_registration(x->root, is_of_service, (void *)x->name))
+    answer_text(x, 404,
+                "\"%.255s\" is registered with this agent, and held back by its policy: GET "
+                "/v1/policies says why.\n",
+                x->name);
+  else
     answer_text(x, 404,
                 "No service \"%.255s\" is known here: register it, or configure a watch for it. "
                 "GET /v1/services lists what is.\n",
                 x->name);
+}
+
+void service_get(struct exchange *x) {
+  const struct view_service *s = view_service(x->root, x->name);
+  if (!s) {
+    answer_no_service(x);
     return;
   }
   struct buf *out = answer_body(x);

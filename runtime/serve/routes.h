@@ -9,6 +9,7 @@ void pick_get(struct exchange *x);
 /* route_services.c */
 void services_get(struct exchange *x);
 void service_get(struct exchange *x);
+void answer_no_service(struct exchange *x); /* the one that x->name is; for other handlers */
 /* route_agent.c */
 void agent_self_get(struct exchange *x);
 void agent_members_get(struct exchange *x);

@@ -171,9 +171,12 @@ static int check_weights(const struct plan_run *run, struct fault *f) {
 int plan_run(struct attachment *a, const struct plan_run *run, struct fault *f) {
   struct running r = {run, plugin_changes(attachment_plugin(a)), NULL, f};
   const struct attachment_turn turn = {push_endpoints, take_outcome, &r};
+  struct isolate *iso = plugin_isolate(attachment_plugin(a));
+  isolate_hold(iso); /* `now` is in it */
   int code = attachment_run(a, "plan", &turn, f);
   if (r.now)
     r.now->run = NULL;
+  isolate_release(iso);
   return code ? code : check_weights(run, f);
 }
 

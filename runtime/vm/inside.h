@@ -23,6 +23,7 @@ struct turn {
   volatile sig_atomic_t ticks, allowed; /* of TURN_TICK_NS of this thread's CPU time */
   volatile sig_atomic_t hooked, over;   /* a hook is installed; it is the one that kills */
   struct fuel *fuel;                    /* NULL: not a compiled isolate */
+  int64_t first_ns;                     /* CPU time at the first tick, where there is fuel */
   bool sliceable, sliced;               /* may give way at a tick; did */
 };
 /* turn_share: what one task has of the CPU between two waits, in slices. */
@@ -55,6 +56,11 @@ struct library_chunk {
 };
 extern const char *const library_names[]; /* vm.c; NULL ends it */
 
+/* Tasks in the order in which they will run. */
+struct task_line {
+  struct task *first, **last;
+};
+
 struct vm {
   uv_loop_t *loop;
   struct io *io;
@@ -65,14 +71,17 @@ struct vm {
   struct perigee *catalog; /* NULL until somebody picks */
   struct pickers *pickers; /* NULL: balancers alone pick */
   struct library_chunk *library;
-  uv_idle_t idle;       /* runs while `ready` is not empty */
+  uv_idle_t idle;       /* runs while a line is not empty */
   struct alarms alarms; /* what its tasks wait for: naps, deadlines */
   uv_timer_t timer;     /* of the first of them */
-  unsigned closing;     /* of the two handles: how many are still open */
+  uv_timer_t rest;      /* active: nobody who has had a slice goes on */
+  unsigned closing;     /* of the three handles: how many are still open */
   bool scripted;
-  struct spec_bench *bench; /* of the test that runs: bind_spec.c */
-  uint64_t pass;            /* of the queue of ready tasks, counted */
-  struct task *ready, **ready_tail;
+  struct spec_bench *bench;      /* of the test that runs: bind_spec.c */
+  uint64_t pass;                 /* of the lines, counted */
+  uint64_t hit;                  /* the last pass in which a turn had a tick */
+  int hit_ticks;                 /* how many */
+  struct task_line ready, later; /* who begins a turn; who has had a slice, or waits behind one */
   size_t isolates, memory;
   struct vm_stats ended; /* counters of isolates that are gone; sums only */
   struct isolate *first;
@@ -95,7 +104,7 @@ struct isolate {
   unsigned depth;    /* host frames that still use the isolate; freed at 0 when `ending` */
   jmp_buf *fence;
   struct task *tasks, *ended, *running;
-  size_t queued;       /* of its tasks in the vm's queue: what is woken goes behind them */
+  size_t queued;       /* of its tasks in the vm's lines: what is woken goes behind them */
   struct task *sliced; /* gave way in its turn: until it goes on, no other task does */
   uint64_t tired;      /* the pass in which it had a tick: its next turn is in a later one */
   unsigned settling;   /* ended tasks are being told of: who that wakes is queued */
@@ -121,6 +130,7 @@ static inline bool fuel_is_spent(const struct isolate *iso) {
 
 /* vm.c: has tasks_run called in the loop's next turn. */
 void vm_wake(struct vm *vm);
+void vm_rest(struct vm *vm, int ms); /* the same, that much later; `rest` is active meanwhile */
 
 /* due.c: a time that something waits for, embedded in what waits; `fire` is set by its owner. A
  * due_stop for each due_start that was 0, whether it fired or not. Nothing is due in less than 1
@@ -182,7 +192,12 @@ bool task_outermost(lua_State *L);      /* L is the running task itself, not a c
 struct task *task_ref(struct task *t);
 void task_unref(struct task *t);
 void tasks_end(struct isolate *iso);
-void tasks_run(struct vm *vm); /* those that are ready now, each once */
+/* Those that begin a turn now, each; then one after the other of those that have had a slice, until
+ * a tick hits: so that whoever is woken waits for one slice, however many go on and on. Then they
+ * rest for as long as the slice was, so that they have half of the thread, and it is no hog to the
+ * kernel. */
+void tasks_run(struct vm *vm);
+bool tasks_ready(const struct vm *vm); /* there is something to run now */
 
 /* Who wants to know of a task's end. Its owner frees it; `ended` is called once, unwatched. */
 struct task_watch {

@@ -130,7 +130,7 @@ int open_signal(lua_State *L) {
 
 bool vm_step(struct vm *vm, int64_t *due_ns) {
   const struct alarm *first;
-  if (vm->ready) {
+  if (tasks_ready(vm)) {
     tasks_run(vm);
     return true;
   }

@@ -250,14 +250,13 @@ void tasks_end(struct isolate *iso) {
   }
 }
 
-static void task_queue(struct task *t) {
-  struct vm *vm = t->isolate->vm;
+static void task_queue(struct task *t, struct task_line *line) {
   t->state = TASK_READY;
   t->isolate->queued++;
   t->ready_next = NULL;
-  *vm->ready_tail = task_ref(t);
-  vm->ready_tail = &t->ready_next;
-  vm_wake(vm);
+  *line->last = task_ref(t);
+  line->last = &t->ready_next;
+  vm_wake(t->isolate->vm);
 }
 
 static void task_run(struct task *t) {
@@ -282,7 +281,7 @@ static void task_run(struct task *t) {
   if (t->ending) {
     task_finish(t);
   } else if (t->share.sliced) {
-    task_queue(t); /* its stack stays as it is */
+    task_queue(t, &iso->vm->later); /* its stack stays as it is */
   } else if (status == LUA_YIELD && !killed && t->wait.active) {
     lua_settop(t->L, 0);
   } else if (status == 0 && !killed) {
@@ -304,22 +303,52 @@ static bool must_queue(const struct task *t) {
   return iso->tired == iso->vm->pass || (iso->sliced && iso->sliced != t);
 }
 
-void tasks_run(struct vm *vm) {
-  struct task *t = vm->ready, *next;
-  vm->ready = NULL;
-  vm->ready_tail = &vm->ready;
-  vm->pass++;
-  for (; t; t = next) {
-    next = t->ready_next; /* a task that waits again and is woken is queued anew */
-    if (t->isolate)
-      t->isolate->queued--;
-    bool ready = t->isolate && t->state == TASK_READY;
-    if (ready && must_queue(t))
-      task_queue(t);
-    else if (ready)
-      task_run(t);
-    task_unref(t);
+/* Takes the first of a line, whose reference is the caller's then. */
+static struct task *line_take(struct task_line *line) {
+  struct task *t = line->first;
+  line->first = t->ready_next;
+  if (!line->first)
+    line->last = &line->first;
+  if (t->isolate)
+    t->isolate->queued--;
+  return t;
+}
+
+static void task_go_on(struct task *t) {
+  bool ready = t->isolate && t->state == TASK_READY;
+  if (ready && must_queue(t))
+    task_queue(t, &t->isolate->vm->later);
+  else if (ready)
+    task_run(t);
+  task_unref(t);
+}
+
+/* Up to the one that is the last now: what is queued meanwhile is for the next pass. */
+static void line_run(struct vm *vm, struct task_line *line, bool to_the_end) {
+  for (struct task **end = line->last; line->first && (to_the_end || vm->hit != vm->pass);) {
+    struct task *t = line->first;
+    bool last = &t->ready_next == end;
+    task_go_on(line_take(line));
+    if (last)
+      break;
   }
+}
+
+static bool resting(const struct vm *vm) {
+  return uv_is_active((const uv_handle_t *)&vm->rest);
+}
+
+void tasks_run(struct vm *vm) {
+  vm->pass++;
+  line_run(vm, &vm->ready, true);
+  if (!resting(vm))
+    line_run(vm, &vm->later, false);
+  if (!resting(vm) && vm->hit == vm->pass && vm->later.first && !vm->scripted)
+    vm_rest(vm, vm->hit_ticks);
+}
+
+bool tasks_ready(const struct vm *vm) {
+  return vm->ready.first || (vm->later.first && !resting(vm));
 }
 
 struct task *task_spawn(lua_State *L, int arguments, const struct task_start *start) {
@@ -356,7 +385,7 @@ struct task *task_spawn(lua_State *L, int arguments, const struct task_start *st
     start->parent->children = t;
   }
   lua_xmove(L, thread, arguments + 1);
-  task_queue(t);
+  task_queue(t, &iso->vm->ready);
   return t;
 }
 
@@ -412,7 +441,8 @@ void task_wake(struct task_wait *w, task_push_fn push, void *arg) {
   }
   t->arguments = d.count;
   if (iso->running || iso->settling || iso->queued || must_queue(t))
-    task_queue(t); /* woken by another task of the isolate: after it, not on its stack */
+    task_queue(t,
+               &iso->vm->ready); /* woken by another of the isolate: after it, not on its stack */
   else
     task_run(t);
   isolate_release(iso);

@@ -23,6 +23,7 @@
  * Compiled code looks at no hook: it has fuel (fuel.h), which the same tick takes away. C functions
  * are not interrupted: those that can take long look at turn_is_over themselves (pattern.c,
  * bind_table.c, border.c, bind_json.c), or take no more than a bounded size. */
+#include "base/clock.h"
 #include "vm/inside.h"
 
 #include <errno.h>
@@ -81,6 +82,17 @@ static void slice_hook(lua_State *L, lua_Debug *unused) {
   lua_yield(L, 0);
 }
 
+/* A compiled isolate has few ticks, and the first may be for time that passed before its turn: of
+ * these only the time since the first counts. */
+static bool is_over(struct turn *turn) {
+  if (!turn->fuel)
+    return turn->ticks > turn->allowed;
+  int64_t now = clock_thread_ns();
+  if (!turn->first_ns)
+    turn->first_ns = now;
+  return now - turn->first_ns >= (int64_t)turn->allowed * TURN_TICK_NS;
+}
+
 static void on_tick(int number, siginfo_t *info, void *unused) {
   (void)number;
   (void)unused;
@@ -88,7 +100,7 @@ static void on_tick(int number, siginfo_t *info, void *unused) {
   if (!turn)
     return;
   turn->ticks += 1 + info->si_overrun;
-  if (turn->ticks > turn->allowed) {
+  if (is_over(turn)) {
     turn->over = turn->hooked = 1;
     if (turn->fuel)
       turn->fuel->floor = INT32_MAX;
@@ -155,8 +167,10 @@ bool turn_end(struct turn *turn, struct isolate *iso, struct turn_share *share) 
   atomic_signal_fence(memory_order_acquire);
   if (turn->hooked)
     lua_sethook(iso->L, NULL, 0, 0);
-  if (turn->ticks > 0)
-    iso->tired = iso->vm->pass;
+  if (turn->ticks > 0) {
+    iso->tired = iso->vm->hit = iso->vm->pass;
+    iso->vm->hit_ticks = turn->ticks;
+  }
   if (share) {
     share->sliced = turn->sliced;
     share->spent = turn->sliced ? share->spent + turn->ticks : 0;

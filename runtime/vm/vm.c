@@ -57,12 +57,21 @@ static int library_load(struct vm *vm, const char *directory, struct fault *f) {
 static void on_idle(uv_idle_t *idle) {
   struct vm *vm = idle->data;
   tasks_run(vm);
-  if (!vm->ready)
+  if (!tasks_ready(vm))
     uv_idle_stop(idle);
 }
 
 void vm_wake(struct vm *vm) {
   uv_idle_start(&vm->idle, on_idle);
+}
+
+static void on_rested(uv_timer_t *timer) {
+  vm_wake(timer->data);
+}
+
+void vm_rest(struct vm *vm, int ms) {
+  uv_update_time(vm->loop); /* the loop's is from before what was so long */
+  uv_timer_start(&vm->rest, on_rested, (uint64_t)ms, 0);
 }
 
 int vm_new(const struct vm_config *config, struct vm **out, struct fault *f) {
@@ -71,7 +80,8 @@ int vm_new(const struct vm_config *config, struct vm **out, struct fault *f) {
     return fault_set(f, -ENOMEM, "out of memory");
   vm->loop = config->loop;
   vm->io = config->io;
-  vm->ready_tail = &vm->ready;
+  vm->ready.last = &vm->ready.first;
+  vm->later.last = &vm->later.first;
   vm->pass = 1; /* an isolate is tired in none */
   vm->directory = strdup(config->library);
   vm->run_dir = config->run_dir ? strdup(config->run_dir) : NULL;
@@ -87,10 +97,11 @@ int vm_new(const struct vm_config *config, struct vm **out, struct fault *f) {
     return code;
   }
   vm->host = config->host ? value_ref(config->host) : NULL;
-  vm->idle.data = vm;
+  vm->idle.data = vm->rest.data = vm;
   uv_idle_init(vm->loop, &vm->idle);
+  uv_timer_init(vm->loop, &vm->rest);
   due_open(vm);
-  vm->closing = 2;
+  vm->closing = 3;
   *out = vm;
   return 0;
 }
@@ -105,13 +116,15 @@ void vm_free(struct vm *vm) {
   if (!vm)
     return;
   turn_watch_stop();
-  tasks_run(vm); /* all have ended; the queue lets go of them */
+  uv_timer_stop(&vm->rest);
+  tasks_run(vm); /* all have ended; the lines let go of them */
   library_free(vm);
   perigee_close(vm->catalog);
   value_unref(vm->host);
   alarms_free(&vm->alarms);
   uv_close((uv_handle_t *)&vm->idle, on_closed);
   uv_close((uv_handle_t *)&vm->timer, on_closed);
+  uv_close((uv_handle_t *)&vm->rest, on_closed);
 }
 
 uv_loop_t *vm_loop(const struct vm *vm) {

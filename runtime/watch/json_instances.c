@@ -12,7 +12,7 @@ struct row {
   struct instance *instance;
   enum status status;
   uint64_t order; /* of the ids: what follows the part that all have in common */
-  char *within;   /* NULL: nothing */
+  size_t within;  /* a place in `withins`; 0: nothing */
 };
 
 struct reading {
@@ -22,6 +22,7 @@ struct reading {
   struct json_draft draft;
   struct row *rows;
   size_t count, room, seen;
+  struct buf withins;
   bool listed; /* `each` led somewhere */
 };
 
@@ -37,9 +38,14 @@ static int row_add(struct reading *r, struct instance *in) {
     r->room = room;
   }
   const char *said = json_draft_within(&r->draft);
-  char *within = said ? strdup(said) : NULL;
-  if (said && !within)
-    return -ENOMEM;
+  size_t within = 0;
+  if (said) {
+    buf_char(&r->withins, '\0'); /* so that 0 is no text's place */
+    within = r->withins.length;
+    buf_add(&r->withins, said, strlen(said));
+    if (r->withins.failed)
+      return -ENOMEM;
+  }
   r->rows[r->count++] = (struct row){.instance = in, .status = r->draft.status, .within = within};
   return 0;
 }
@@ -120,6 +126,7 @@ static void rows_order(struct reading *r) {
       n++;
     common = n;
   }
+  bool sorted = true;
   for (size_t i = 0; i < r->count; i++) {
     const char *rest = r->rows[i].instance->id + common;
     uint64_t order = 0;
@@ -128,8 +135,9 @@ static void rows_order(struct reading *r) {
       rest += *rest != '\0';
     }
     r->rows[i].order = order;
+    sorted = sorted && (i == 0 || by_id(&r->rows[i - 1], &r->rows[i]) < 0);
   }
-  if (r->count)
+  if (!sorted)
     qsort(r->rows, r->count, sizeof *r->rows, by_id);
 }
 
@@ -138,10 +146,10 @@ static bool same_id(const struct row *a, const struct row *b) {
 }
 
 /* The instance with its `within` before its id. NULL: out of memory. */
-static struct instance *renamed(const struct row *row) {
+static struct instance *renamed(const struct reading *r, const struct row *row) {
   const struct instance *in = row->instance;
   struct buf id = {0};
-  buf_format(&id, "%s/%s", row->within, in->id);
+  buf_format(&id, "%s/%s", r->withins.data + row->within, in->id);
   const struct instance_draft draft = {.id = id.data,
                                        .service = in->service,
                                        .address = in->address,
@@ -168,7 +176,7 @@ static int rows_rename(struct reading *r, bool *any) {
     for (size_t k = i; end - i > 1 && k < end; k++) {
       if (!r->rows[k].within)
         continue;
-      struct instance *in = renamed(&r->rows[k]);
+      struct instance *in = renamed(r, &r->rows[k]);
       if (!in)
         return fault_set(r->fault, -ENOMEM, "out of memory");
       instance_unref(r->rows[k].instance);
@@ -222,9 +230,9 @@ int json_instances(const struct json_answer *answer, struct instances *out,
     rc = rows_hand_over(r, out);
   for (size_t i = 0; i < r->count; i++) {
     instance_unref(r->rows[i].instance);
-    free(r->rows[i].within);
   }
   free(r->rows);
+  buf_free(&r->withins);
   json_draft_free(&r->draft);
   free(r);
   return rc;

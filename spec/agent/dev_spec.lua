@@ -7,7 +7,8 @@ local function config(port)
 end
 
 local function check(word)
-  return string.format("return { kind = 'check', summary = %q, options = {}, run = function() return 'passing', %q end }", word, word)
+  return string.format([[return { kind = "check", summary = %q, options = {},
+    run = function() return "passing", %q end }]], word, word)
 end
 
 -- An agent that is to notice by itself; agent:save(name, text) writes in place.
@@ -16,7 +17,7 @@ local function agent_with(text, arguments)
   perigee.write(home .. "/perigee.lua", text)
   local agent = perigee.agent({ config_file = home .. "/perigee.lua", arguments = arguments })
   agent.folder = home
-  function agent:save(name, changed)
+  function agent.save(_, name, changed)
     perigee.write(home .. "/" .. name, changed)
   end
   return agent
@@ -103,6 +104,9 @@ describe("a saved edit", function()
   it("reaches every process that picks", function()
     local agent = agent_with(config(1), { "--dev" })
     local pickers = { load.picker(agent.run_dir, "web"), load.picker(agent.run_dir, "web") }
+    for _, p in ipairs(pickers) do
+      perigee.wait_for("a first pick", function() return p:stdout():find("^1 at ") end)
+    end
     for port = 2, 5 do
       agent:save("perigee.lua", config(port))
       for _, p in ipairs(pickers) do

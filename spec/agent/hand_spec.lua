@@ -18,7 +18,8 @@ local CONFIG = [[return {
                plain = { { id = "p", port = 9101 }, { id = "q", port = 9102 } } },
   watches = {
     dialled = { target = "embedded:///web", balancer = { { "dial", file = "HOME/share" }, "weighted" } },
-    shadowed = { target = "embedded:///web", balancer = { { "dial", file = "HOME/share" }, { "canary", tag = "v2", share = 0.5, shadow = true }, "weighted" } },
+    shadowed = { target = "embedded:///web",
+      balancer = { { "dial", file = "HOME/share" }, { "canary", tag = "v2", share = 0.5, shadow = true }, "weighted" } },
   },
   plugins = { dial = { grant = { read = "HOME/" } } } }]]
 
@@ -138,7 +139,8 @@ describe("an operator's hand", function()
     assert.equal(1, metric("perigee_frozen_services"))
     agent:put("/v1/agent/service/register", '{"Name":"web","ID":"c","Address":"127.0.0.1","Port":9003}')
     perigee.wait_for("who comes", function() return endpoints("dialled").c end)
-    assert.same({ 1, "registry", 1.8 }, { endpoints("dialled").c.weight, endpoints("dialled").c.by, endpoints("dialled").a.weight })
+    local now = endpoints("dialled")
+    assert.same({ 1, "registry", 1.8 }, { now.c.weight, now.c.by, now.a.weight })
     agent:put("/v1/agent/service/deregister/c", "")
     perigee.wait_for("who leaves", function() return not endpoints("dialled").c end)
     runs("freeze", "dialled", "--for", "300ms") -- it stays as it was frozen, and ends by itself

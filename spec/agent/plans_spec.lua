@@ -155,7 +155,8 @@ describe("the balancers that ship", function()
     local source = assert(page:match("\n```lua\n%-%- plugins/balancer/calm%.lua\n(.-)\n```"))
     local other = agent_with([[return {
       services = { web = { { id = "a", port = 9001 }, { id = "b", port = 9002 } } },
-      watches = { calm = { target = "embedded:///web", balancer = { { "calm", slow = "200ms" }, "p2c" } } } }]], { calm = source })
+      watches = { calm = { target = "embedded:///web", balancer = { { "calm", slow = "200ms" }, "p2c" } } } }]],
+      { calm = source })
     assert.equal("well", explain(other, "calm").stages[1].state)
     assert.equal(0, other:stop())
   end)
@@ -176,6 +177,58 @@ describe("the balancers that ship", function()
     assert.truthy(check('{ "canaries", "p2c" }'):find("there is no balancer canaries", 1, true))
     assert.truthy(check('{ "zone_first", "canary" }'):find("an algorithm comes last", 1, true))
   end)
+end)
+
+-- Weights, tiers and drops by chance, the same again for the same salt.
+local DICE = [[
+  return { kind = "balancer", summary = "by chance", options = { salt = { "integer", main = true } },
+    plan = function(endpoints, options)
+      local n = options.salt
+      local function dice(sides)
+        n = (n * 1103515245 + 12345) % 2147483648
+        return math.floor(n / 65536) % sides
+      end
+      for e in endpoints:each() do
+        e.weight, e.tier, e.drop = dice(5) * 0.7, dice(3), dice(6) == 0
+      end
+    end }]]
+
+describe("a plan by chance", function()
+  local ALGORITHMS = { "weighted", "weighted_round_robin", "least_request", "p2c" }
+  local agent
+
+  setup(function()
+    local services, watches = {}, {}
+    for port = 9001, 9020 do
+      services[#services + 1] = string.format('{ id = "e%d", port = %d, weight = 2 }', port, port)
+    end
+    for salt = 1, 12 do
+      watches[#watches + 1] = string.format('w%d = { target = "embedded:///web", balancer = { { "dice", %d }, "%s" } }',
+        salt, salt, ALGORITHMS[salt % #ALGORITHMS + 1])
+    end
+    agent = agent_with(string.format("return { services = { web = { %s } }, watches = { %s } }",
+      table.concat(services, ", "), table.concat(watches, ", ")), { dice = DICE })
+  end)
+
+  for salt = 1, 12 do
+    it("is what picks come to: " .. salt, function()
+      local service = "w" .. salt
+      local seen, first, total = shares(agent, service, 50000), math.huge, 0
+      local all = explain(agent, service).endpoints
+      for _, e in ipairs(all) do
+        first = not e.drop and e.weight > 0 and math.min(first, e.tier) or first
+      end
+      for _, e in ipairs(all) do
+        local takes_part = not e.drop and e.weight > 0 and e.tier == first
+        assert.equal(takes_part, seen[e.port] ~= nil, e.id)
+        near(e.share, seen[e.port], 0.015, e.id)
+        total = total + (takes_part and e.weight or 0)
+      end
+      for _, e in ipairs(all) do
+        near(seen[e.port] and e.weight / total or 0, e.share, 1e-9, e.id)
+      end
+    end)
+  end
 end)
 
 -- Each plans well the first time, and otherwise from then on. Its endpoints weigh 100 by then, so
@@ -232,8 +285,8 @@ local READER = [[
     plan = function(endpoints, _, ctx)
       local all = { #endpoints }
       for e in endpoints:each() do
-        all[#all + 1] = table.concat({ e.id, e.address, e.port, e.status, e.tags[1], e.tags[2], e.meta.k, e.zone, e.weight, e.tier,
-          tostring(e.drop), tostring(e.age), e.in_flight, tostring(e.latency), tostring(e.ejected), tostring(e:has("v2")),
+        all[#all + 1] = table.concat({ e.id, e.address, e.port, e.status, e.tags[1], e.tags[2], e.meta.k, e.zone, e.weight,
+          e.tier, tostring(e.drop), tostring(e.age), e.in_flight, tostring(e.latency), tostring(e.ejected), tostring(e:has("v2")),
           ctx.service, ctx.host.zone }, " ")
         all[#all + 1] = tostring(select(2, pcall(function() e.weight = 2 end)):match("does not set weight"))
         all[#all + 1] = tostring(select(2, pcall(function() return e.nonsense end)):match("no field .*"))

@@ -78,6 +78,8 @@ describe("a policy", function()
     local now = expect(agent, "w1", { decision = "hold", reason = "not warm yet", policy = "told", registered = false })
     assert.equal(cjson.null, now.trouble)
     assert.falsy(picked(agent, "web"))
+    assert.matches("held back by its policy", agent:get("/v1/services/web").body)
+    assert.matches("held back by its policy", agent:get("/v1/pick/web").body)
     perigee.write(agent.says, "tag green\n")
     expect(agent, "w1", { decision = "register", registered = true })
     expect_picked(agent, "web", true)
@@ -154,6 +156,29 @@ describe("a policy", function()
     assert.equal(200, agent:put("/v1/agent/service/register", '{"Name":"api","Port":1}').status)
     assert.equal(200, agent:put("/v1/agent/service/deregister/h1").status)
     assert.same({}, decision(agent, "h1"))
+    agent:stop()
+  end)
+
+  it("decides about what each brings, also when several come at once", function()
+    local agent = agent_with({ told = [[
+      repeat
+        perigee.sleep("10ms")
+      until perigee.fs.read(options.file)
+      return instance.port == 81 and "refuse" or "register", "so it is"
+    ]] }, told([[web = { policy = { "told", file = "HOME/says" } }]]))
+    local clients = {}
+    for i, port in ipairs({ 80, 81 }) do
+      clients[i] = perigee.spawn({ "curl", "-sS", "-w", "%{http_code}", "-X", "PUT", "-d",
+        ('{"Name":"web","ID":"w","Port":%d}'):format(port), agent.url .. "/v1/agent/service/register" })
+      perigee.wait_for("request " .. i .. " to be under way", function()
+        return agent:get("/metrics").body:find("\nperigee_policy_applicants " .. i .. "\n", 1, true)
+      end)
+    end
+    perigee.write(agent.says, "")
+    assert.same({ 0, 0 }, { clients[1]:wait(30), (clients[2]:wait(30)) })
+    assert.same({ "200", 'refused by the policy "told": so it is403' }, { clients[1]:stdout(), clients[2]:stdout() })
+    assert.equal(80, agent:get("/v1/agent/service/w").json().Port)
+    expect_picked(agent, "web", true)
     agent:stop()
   end)
 

@@ -50,7 +50,10 @@ end
 local function good(i)
   return {
     ["check/probe"] = string.format([[return { kind = "check", summary = "%d", options = { word = { "string", main = true } },
-      run = function(_, options, ctx) ctx.state.n = (ctx.state.n or 0) + 1 return "passing", options.word .. ctx.state.n end }]], i),
+      run = function(_, options, ctx)
+        ctx.state.n = (ctx.state.n or 0) + 1
+        return "passing", options.word .. ctx.state.n
+      end }]], i),
     ["registry/ours"] = string.format([[return { kind = "registry", summary = "%d", options = {}, every = "50ms",
       open = function() return { n = %d } end, close = function() end,
       watch = function(conn, target, set)
@@ -203,8 +206,8 @@ function load.run(count)
     picks, failed = picks + n, failed + f
   end
   local code, late = agent:stop()
-  return { before = before, after = after, applied = applied, refused = refused, seconds = seconds, picks = picks, failed = failed,
-    stopped = { code, late }, log = agent:log() }
+  return { before = before, after = after, applied = applied, refused = refused, seconds = seconds, picks = picks,
+    failed = failed, stopped = { code, late }, log = agent:log() }
 end
 
 return load

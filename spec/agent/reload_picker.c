@@ -1,6 +1,6 @@
-/* A process that does nothing but pick, for specs: picker RUN_DIR SERVICE. It prints a line whenever
- * it is given another port ("PORT at NANOSECONDS", of CLOCK_MONOTONIC), and at SIGTERM "N picks, N
- * failed". A first endpoint is waited for; from then on every pick must succeed. */
+/* A process that does nothing but pick, for specs: picker RUN_DIR SERVICE. It prints a line
+ * whenever it is given another port ("PORT at NANOSECONDS", of CLOCK_MONOTONIC), and at SIGTERM "N
+ * picks, N failed". A first endpoint is waited for; from then on every pick must succeed. */
 #include "perigee.h"
 
 #include <errno.h>

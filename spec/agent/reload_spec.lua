@@ -19,7 +19,7 @@ local function agent_with(files, options)
   local home = perigee.scratch()
   write(home, files)
   local agent = perigee.agent({ config_file = home .. "/perigee.lua", arguments = options })
-  function agent:edit(changed)
+  function agent.edit(_, changed)
     write(home, changed)
   end
   agent.folder = home
@@ -93,18 +93,15 @@ describe("a plugin", function()
     for body, words in pairs({
       ["return {\n\n oops"] = "probe.lua:3: ",
       ["error('not today')"] = "probe.lua:1: not today",
-      ["return { kind = 'check', summary = 's',\n runn = tostring }"] = 'probe.lua:2: field "runn" is not known; did you mean "run"?',
-      ["return { kind = 'check', summary = 's', options = { must = 'string', word = { 'string', main = true } }, run = tostring }"] = "must",
-      ["return { kind = 'check', summary = 's', options = { word = { 'string', main = true } }, run = tostring, ready = function() return nil, 'no peer' end }"] = "probe.lua: not ready: no peer",
-      ["return { kind = 'check', summary = 's', options = { word = { 'string', main = true } }, run = tostring, import = function() error('x') end }"] = false,
+      [check("s"):gsub("run = ", "\nrunn = ")] = 'probe.lua:4: field "runn" is not known; did you mean "run"?',
+      [check("s"):gsub("options = {", "options = { must = 'string',")] = "must",
+      [check("s"):gsub("run =", "ready = function() return nil, 'no peer' end, run =")] = "probe.lua: not ready: no peer",
     }) do
       agent:edit({ ["plugins/check/probe.lua"] = body })
       for _, words_of in ipairs({ {}, { "probe" } }) do
-        if words then
-          local r = agent:command("reload", unpack(words_of))
-          assert.equal(1, r.code)
-          assert.truthy(r.err:find(words, 1, true), r.err)
-        end
+        local r = agent:command("reload", unpack(words_of))
+        assert.equal(1, r.code)
+        assert.truthy(r.err:find(words, 1, true), r.err)
       end
     end
     assert.truthy(metric(agent, "perigee_reload_failures_total") >= 10)
@@ -140,6 +137,17 @@ describe("a plugin", function()
     assert.equal("rolled back", r.changes[1].change)
     says(agent, "^first")
     assert.same({}, json(agent:command("reload", "--json")).changes)
+    -- Nor does the next start take what was left.
+    agent:stop()
+    agent:start()
+    says(agent, "^first")
+    assert.truthy(agent:log():find("holds a version that was left", 1, true), agent:log())
+    agent:edit({ ["plugins/check/probe.lua"] = check("new") })
+    assert.equal(0, agent:command("reload").code)
+    says(agent, "^new")
+    agent:kill()
+    agent:start()
+    says(agent, "^new")
   end)
 
   it("hands over what it exports, when it is ready", function()
@@ -200,14 +208,16 @@ describe("the configuration", function()
 
   it("is applied by what differs", function()
     local agent = agent_with({
-      ["perigee.lua"] = one("web = { { port = 1, check = { probe = 'a', interval = '100ms' } }, { port = 2 } }, old = { port = 9 }",
+      ["perigee.lua"] = one(
+        "web = { { port = 1, check = { probe = 'a', interval = '100ms' } }, { port = 2 } }, old = { port = 9 }",
         "watches = { alias = 'embedded:///web' }"),
       ["plugins/check/probe.lua"] = check("first"),
     })
     says(agent, "^first a [2-9]")
     assert.equal(200, agent:put("/v1/agent/service/register", '{"Name":"web","ID":"http","Port":7}').status)
     local pid = agent.process.pid
-    agent:edit({ ["perigee.lua"] = one("web = { { port = 1, check = { probe = 'b', interval = '100ms' } }, { port = 2 } }, new = { port = 8 }",
+    agent:edit({ ["perigee.lua"] = one(
+      "web = { { port = 1, check = { probe = 'b', interval = '100ms' } }, { port = 2 } }, new = { port = 8 }",
       "watches = { alias = { target = 'embedded:///web', balancer = 'random' }, other = 'static:///10.0.0.1:80' }") })
     local before = registrations(agent)
     local r = json(agent:command("diff", agent.folder .. "/perigee.lua", "--json"))
@@ -219,7 +229,8 @@ describe("the configuration", function()
       table.sort(all)
       return all
     end
-    local expected = { "plugin registry/static added", "service new added", "service old removed", "service web changed", "watch alias changed", "watch other added" }
+    local expected = { "plugin registry/static added", "service new added", "service old removed", "service web changed",
+      "watch alias changed", "watch other added" }
     assert.same(expected, rows(r))
     assert.is_false(r.applied)
     assert.equal(200, agent:get("/v1/services/old").status)
@@ -241,14 +252,17 @@ describe("the configuration", function()
   it("with mistakes changes nothing, and says all of them", function()
     local agent = agent_with({ ["perigee.lua"] = one("web = { port = 1 }") })
     local before = registrations(agent)
-    agent:edit({ ["perigee.lua"] = "return {\n services = { web = { prot = 2 } },\n watches = { x = { target = 'ectd:///x' } },\n}" })
+    agent:edit({ ["perigee.lua"] = [[return {
+      services = { web = { prot = 2 } },
+      watches = { x = { target = 'ectd:///x' } },
+    }]] })
     local r = agent:command("reload")
     assert.equal(1, r.code)
     assert.truthy(r.err:find('perigee.lua:2: services.web.prot: unknown key; did you mean "port"?', 1, true), r.err)
     assert.truthy(r.err:find('perigee.lua:3: watches.x.target: no registry plugin "ectd"; did you mean "etcd"?', 1, true), r.err)
     assert.same(before, registrations(agent))
-    for setting, value in pairs({ node = "other", zone = "z", datacenter = "d", workers = 3 }) do
-      agent:edit({ ["perigee.lua"] = one("web = { port = 2 }", setting .. " = " .. (type(value) == "number" and value or "'" .. value .. "'")) })
+    for setting, value in pairs({ node = "'other'", zone = "'z'", datacenter = "'d'", workers = "3" }) do
+      agent:edit({ ["perigee.lua"] = one("web = { port = 2 }", setting .. " = " .. value) })
       r = agent:command("reload")
       assert.equal(1, r.code)
       assert.truthy(r.err:find(setting .. ": cannot change while the agent runs", 1, true), r.err)
@@ -286,11 +300,13 @@ describe("the configuration", function()
     local first, second = perigee.free_port(), perigee.free_port()
     local home = perigee.scratch()
     local function config(port)
-      perigee.write(home .. "/perigee.lua", string.format("return { http = '127.0.0.1:%d', services = { web = { port = 1 } } }", port))
+      perigee.write(home .. "/perigee.lua",
+        string.format("return { http = '127.0.0.1:%d', services = { web = { port = 1 } } }", port))
     end
     config(first)
     local run = home .. "/run"
-    local p = perigee.spawn({ perigee.build .. "/perigee", "run", "-c", home .. "/perigee.lua", "--run-dir", run, "--data-dir", home .. "/data" })
+    local p = perigee.spawn({ perigee.build .. "/perigee", "run", "-c", home .. "/perigee.lua", "--run-dir", run,
+      "--data-dir", home .. "/data" })
     local function answers(port)
       local r = perigee.http("http://127.0.0.1:" .. port .. "/v1/pick/web")
       return r and r.status == 200

@@ -46,6 +46,8 @@ describe("perigee new", function()
       registries = { mine_registry = { url = "http://127.0.0.1:9" } },
       services = { web = { port = 9, check = { mine_check = "/" }, policy = { "mine_policy" } } },
       watches = { api = { target = "mine_registry:///api", balancer = { { "mine_balancer" }, "p2c" } } },
+      hooks = { { "mine_hook", url = "http://127.0.0.1:9/" } },
+      routes = { mine_route = { "mine_route" } },
     }]])
     local checked = perigee.run({ program, "check", home .. "/perigee.lua" })
     assert.equal(0, checked.code, checked.err)
@@ -91,10 +93,33 @@ describe("perigee test", function()
     assert.equal(0, r.code, r.out)
   end)
 
+  it("has what is described of it, and what editors know", function()
+    local lines = {}
+    local owners = { Test = "t", Use = "use", Seen = "seen", assert = "assert" }
+    local count = 0
+    for line in io.lines("lua/perigee/meta/testing.lua") do
+      local owner, name = line:match("^function (%w+)[.:](%w+)%(")
+      if owner then
+        count = count + 1
+        lines[#lines + 1] = ("it('%s.%s', function(t) local use = t:use{} local seen = use:watch('x:///y') "):format(owner, name)
+          .. ("assert.equal('function', type(%s.%s)) end)\n"):format(owners[owner], name)
+      elseif line:match("^function") then
+        count = count + 1
+        local word = line:match("function (%w+)")
+        lines[#lines + 1] = ("it('%s', function() assert(%s) end)\n"):format(word, word)
+      end
+    end
+    local r = test(plugin("registry", "return { kind = 'registry', summary = 'x', watch = function() end }", table.concat(lines)))
+    assert.equal(0, r.code, r.out)
+    assert.matches(count .. " passed", r.out, 1, true)
+    assert.truthy(count > 15)
+  end)
+
   it("passes what the page of plugins says of it", function()
     local home, count = perigee.scratch(), 0
     os.execute("mkdir -p " .. home .. "/plugins/check")
-    for path, text in perigee.read("plugins/README.md"):gmatch("\n```lua\n%-%- (plugins/check/redis[%w_]*%.lua)\n(.-)\n```") do
+    local block = "\n```lua\n%-%- (plugins/check/redis[%w_]*%.lua)\n(.-)\n```"
+    for path, text in perigee.read("plugins/README.md"):gmatch(block) do
       perigee.write(home .. "/" .. path, text)
       count = count + 1
     end
@@ -187,6 +212,26 @@ describe("perigee test", function()
     assert.matches('got: nil', r.out, 1, true)
     assert.matches("4 passed, 3 failed", r.out, 1, true)
     r = all("grant{ connect = { 'elsewhere' }, read = { '/etc/' }, env = { 'HOME' } }\n")
+    assert.equal(0, r.code, r.out)
+  end)
+
+  it("asks a route, also for an answer in pieces, and lists what there is", function()
+    local r = test(plugin("route", [[
+      return { kind = "route", summary = "x", GET = function(request)
+        request:start(206, { ["X-Y"] = "z" })
+        for _, name in ipairs(perigee.services()) do
+          request:write(name .. " " .. perigee.endpoints(name)[1].meta.rack .. request.path)
+        end
+      end }]], [[
+      it("x", function(t)
+        t.services.b = { { id = "1", address = "10.0.0.1", port = 1, meta = { rack = "r1" } } }
+        t.services.a = { { id = "2", address = "10.0.0.2", port = 1, meta = { rack = "r2" } } }
+        local request = { path = "/p" }
+        t:use{}:GET(request)
+        table.sort(request.written)
+        assert.same({ "a r2/p", "b r1/p" }, request.written)
+        assert.same({ status = 206, headers = { ["X-Y"] = "z" } }, request.started)
+      end)]]))
     assert.equal(0, r.code, r.out)
   end)
 

@@ -242,6 +242,58 @@ describe("Python's client", function()
   end)
 end)
 
+-- A back end that answers, one that is not there, and a process that says so.
+describe("Go's client", function()
+  it("reports how its calls went, to one agent and the next", function()
+    if not with_go then
+      pending(NO_GO)
+    end
+    local live, dead = perigee.free_port(), perigee.free_port()
+    perigee.spawn({ perigee.build .. "/examples/hello/backend", "live", tostring(live) })
+    local config = [[return { services = { web = { { id = "live", port = %d }, { id = "dead", port = %d } } },
+      watches = { guarded = { target = "embedded:///web", balancer = { { "outlier", most = 0.5 }, "random" } } } }]]
+    agent = perigee.agent({ config = config:format(live, dead) })
+    local function metric(name)
+      return tonumber(agent:get("/metrics").body:match("\n" .. name:gsub("%p", "%%%0") .. " (%S+)"))
+    end
+    local client = perigee.spawn({ GO .. "call", "guarded", "100" }, { env = client_environment({}) })
+    for _ = 1, 2 do
+      perigee.wait_for("its reports, and what follows from them", function()
+        return metric("perigee_feedback_processes") == 1 and metric('perigee_calls_total{outcome="success"}') > 0
+          and metric("perigee_outliers_ejected") == 1, agent:get("/metrics").body:match("perigee_calls_total.*")
+      end, 60)
+      agent:kill()
+      agent:start()
+    end
+    client:kill()
+    perigee.wait_for("nothing in flight without it", function()
+      return metric("perigee_feedback_processes") == 0 and metric("perigee_calls_in_flight") == 0
+    end)
+  end)
+end)
+
+describe("gRPC's balancer", function()
+  it("reports how its calls went", function()
+    if not with_go then
+      pending(NO_GO)
+    end
+    local ports = { perigee.free_port(), perigee.free_port() }
+    for _, port in ipairs(ports) do
+      perigee.spawn({ GO .. "healthserver", "127.0.0.1:" .. port })
+    end
+    local config = [[return { services = { health = { { id = "a", port = %d, weight = 0 }, { id = "b", port = %d } } } }]]
+    agent = perigee.agent({ config = config:format(ports[1], ports[2]) })
+    local client = perigee.spawn({ GO .. "grpccall", "health", "100" }, { env = client_environment({}) })
+    local success = 'perigee_calls_total{outcome="success"} (%d+)'
+    perigee.wait_for("its reports", function()
+      return (tonumber(agent:get("/metrics").body:match(success)) or 0) >= ENOUGH
+    end, 60)
+    local said = client:stdout()
+    assert.truthy(said:find("ok 127.0.0.1:" .. ports[2], 1, true))
+    assert.is_nil(said:find("ok 127.0.0.1:" .. ports[1], 1, true))
+  end)
+end)
+
 describe("Go's package", function()
   it("reads a damaged catalog without a fault", function()
     if not with_go then

@@ -29,6 +29,15 @@ local EXPECTED = {
   c_functions = "quarantined",
 }
 
+-- Those that pick, for a service of their name with three endpoints: in quarantine the standin picks
+-- the first; the second says that there was no way out.
+local PICKING = {
+  pick_index = "quarantined",
+  pick_loop = "quarantined",
+  pick_memory = "quarantined",
+  pick_escape = "contained",
+}
+
 local NEIGHBOUR = [[return {
   kind = "check", summary = "counts its runs",
   run = function(_, _, ctx)
@@ -43,6 +52,7 @@ local function agent_with_all()
   local fd = perigee.listen(listener)
   assert.equal(0, os.execute("mkdir -p " .. home .. "/plugins/check"))
   perigee.write(home .. "/plugins/check/neighbour.lua", NEIGHBOUR)
+  local watches = {}
   local services, plugins = { "neighbour = { port = 1, check = { neighbour = true, interval = '100ms' } }" }, {}
   for name, what in pairs(EXPECTED) do
     services[#services + 1] = string.format(
@@ -53,8 +63,14 @@ local function agent_with_all()
       "%s = { path = '%s/spec/hostile/%s.lua', turn = '20ms', grant = { read = '%s/', listen = %s } }",
       name, here, name, home, name == "bomb_handles" and "'127.0.0.1'" or "{}")
   end
-  perigee.write(home .. "/perigee.lua", string.format("return { log = 'warn', services = { %s }, plugins = { %s } }",
-    table.concat(services, ",\n"), table.concat(plugins, ",\n")))
+  for name in pairs(PICKING) do
+    watches[#watches + 1] = string.format(
+      "%s = { target = 'static:///10.0.0.1:1,10.0.0.1:2,10.0.0.1:3', balancer = { '%s', standin = 'pick_first' } }", name, name)
+    plugins[#plugins + 1] = string.format("%s = { path = '%s/spec/hostile/%s.lua' }", name, here, name)
+  end
+  perigee.write(home .. "/perigee.lua", string.format(
+    "return { log = 'warn', services = { %s }, watches = { %s }, plugins = { %s } }",
+    table.concat(services, ",\n"), table.concat(watches, ",\n"), table.concat(plugins, ",\n")))
   return perigee.agent({ config_file = home .. "/perigee.lua" }), fd
 end
 
@@ -111,6 +127,31 @@ describe("plugins that mean harm", function()
         assert.is_nil(check.Output:find("ESCAPED", 1, true), check.Output)
         return check.Output == "contained", check.Output .. agent:log():sub(-500)
       end, 120)
+    end)
+  end
+
+  local function picked(service)
+    local answer = agent:get("/v1/pick/" .. service)
+    assert.equal(200, answer.status, answer.body)
+    return answer.json().port
+  end
+
+  for name, what in pairs(PICKING) do
+    it(string.format("are contained where they pick: %s is %s", name, what), function()
+      for _ = 1, 30 do
+        assert.equal(what == "contained" and 2 or 1, picked(name), agent:log():sub(-500))
+      end
+      picks()
+      if what == "contained" then
+        local row = plugins_of(agent)[name]
+        assert.same({ "running", 0 }, { row.state, row.faults }, agent:log():sub(-500))
+        return
+      end
+      perigee.wait_for(name .. " to be " .. what, function()
+        local row = plugins_of(agent)[name]
+        assert.equal(1, picked(name))
+        return row.quarantines > 0, cjson.encode(row) .. agent:log():sub(-500)
+      end, 60)
     end)
   end
 

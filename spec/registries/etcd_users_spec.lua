@@ -1,6 +1,7 @@
 -- spec: timeout 240
 -- Three members of a real etcd: users are turned on and a password is changed while registrations and watches run.
 local etcd = require("spec.registries.etcd")
+local host = require("spec.registries.host")
 local perigee = require("spec.support.perigee")
 local scenes = require("spec.registries.scene")
 
@@ -34,6 +35,31 @@ describe("registrations and picks over a change of credentials", function()
       scene:expect_held(1)
       scene:expect_calm(before)
     end
+  end)
+
+  it("take one token for all of an agent's watches", function()
+    local function tokens()
+      local sum = 0
+      for _, member in ipairs(cluster.members) do
+        local body = perigee.http(member.url .. "/metrics").body
+        sum = sum + tonumber(body:match('grpc_server_handled_total{grpc_code="OK",grpc_method="Authenticate"[^}]*} (%d+)') or 0)
+      end
+      return sum
+    end
+    local watches = {}
+    for i = 1, 12 do
+      watches["s" .. i] = "etcd:///s" .. i
+    end
+    local before = tokens()
+    local agent = host.agent({
+      registries = { etcd = { endpoints = cluster:urls(), user = "root", password = { file = secret } } }, watches = watches,
+    })
+    for name in pairs(watches) do
+      host.stale(agent, name, false)
+    end
+    local asked = tokens() - before
+    assert.is_true(asked >= 1 and asked <= 3, asked)
+    agent:stop()
   end)
 
   it("hold when members that know no token any more come back", function()

@@ -37,10 +37,21 @@ local function other(conn, target)
   return conn.others[target.authority]
 end
 
+-- All connections that were opened alike share one gateway: one token, and one member that is asked.
+local gateways = setmetatable({}, { __mode = "v" })
+
+local function gateway_of(opened)
+  local key = perigee.hash.sha256(perigee.json.encode({
+    opened.endpoints, opened.user or "", opened.password or "", opened.timeout, opened.tls or {},
+  }))
+  gateways[key] = gateways[key] or gateway.new(opened)
+  return gateways[key]
+end
+
 local function open(opened)
   local layout = layouts[opened.layout] or opened.layout
   return {
-    etcd = gateway.new(opened), options = opened, layout = layout, prefix = opened.prefix or layout.prefix or "",
+    etcd = gateway_of(opened), options = opened, layout = layout, prefix = opened.prefix or layout.prefix or "",
     others = {}, watches = setmetatable({}, { __mode = "k" }),
   }
 end

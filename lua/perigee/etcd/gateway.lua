@@ -74,11 +74,8 @@ function Gateway:ask(url, path, request, stream)
 end
 
 -- A token for what follows. Where the cluster has authentication off, none is needed.
-function Gateway:authenticate(url)
-  self:doubt()
-  if not self.user then
-    return nil, "etcd wants a user and a password", "EACCES"
-  end
+local function ask_token(self, url)
+  self:doubt(self.token)
   local reply, message, code = self:ask(url, "/v3/auth/authenticate", { name = self.user, password = self.password })
   if reply then
     self.token = reply.token
@@ -91,9 +88,26 @@ function Gateway:authenticate(url)
   return nil, message, code
 end
 
--- The token was refused, or the lack of one.
-function Gateway:doubt()
-  self.token, self.open = nil, nil
+-- The same; who wants one while another task asks waits for that one's, as etcd takes its time for each.
+function Gateway:authenticate(url)
+  if not self.user then
+    return nil, "etcd wants a user and a password", "EACCES"
+  end
+  local asking = self.asking or perigee.task.spawn(ask_token, self, url)
+  self.asking = asking
+  local ok, message, code = asking:join()
+  self.asking = self.asking ~= asking and self.asking or nil
+  if code == "ECANCELED" then -- with the task that asked
+    return self:authenticate(url)
+  end
+  return ok, message, code
+end
+
+-- This token was refused, or the lack of one.
+function Gateway:doubt(token)
+  if self.token == token then
+    self.token, self.open = nil, nil
+  end
 end
 
 -- The same as the user. A token that has run out, or is older than the last change of a user, is asked for

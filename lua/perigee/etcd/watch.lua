@@ -191,6 +191,7 @@ function Watch:stream(set)
   if not response then
     return nil, member, code
   end
+  self.token = self.etcd.token
   local started = perigee.time.monotonic()
   local next_frame = gateway.frames(response)
   local _, verdict, message, why = perigee.task.first(function()
@@ -225,7 +226,7 @@ function Watch:run(set)
       self.known = nil
     elseif code == "EACCES" and not self.refused then -- a stream says so itself, after it was begun
       self.refused = true
-      self.etcd:doubt()
+      self.etcd:doubt(self.token)
     elseif not verdict then
       return nil, message, code
     end

@@ -10,7 +10,8 @@ return {
   -- What may be configured: a type, or { type, default, bounds }. No default: it must be given.
   options = { url = "string" },
 
-  -- `change`: a service's endpoints; `status`: of an instance; `reload`, `start`, `stop`: of the agent.
+  -- `change`: a service's endpoints; `status`: of an instance; `reload`, `start`, `stop`: of the agent. What returns
+  -- nil and a message is told again later, ten times in all.
   on = {
     ---@param event perigee.StatusEvent
     status = function(event, options)
@@ -18,10 +19,7 @@ return {
         return
       end
       local text = ("%s %s is down"):format(event.service, event.id)
-      local ok, message = perigee.http.post(options.url, { json = { text = text } })
-      if not ok then
-        perigee.log.warn("not told", { error = message })
-      end
+      return perigee.http.post(options.url, { json = { text = text } }) -- nil, message: told again later
     end,
   },
 }

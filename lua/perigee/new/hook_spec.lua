@@ -14,8 +14,9 @@ it("posts what became critical, and nothing else", function(t)
   assert.equal('{"text":"web web-1 is down"}', t.requests[1].body)
 end)
 
-it("says in the log when nobody listens", function(t)
+it("wants to be told again when nobody listens", function(t)
   t.http["/room"] = "ECONNREFUSED"
-  t:use(options):status{ service = "web", id = "web-1", from = "passing", to = "critical" }
-  assert.equal("not told", t.log[1].text)
+  local ok, message = t:use(options):status{ service = "web", id = "web-1", from = "passing", to = "critical" }
+  assert.equal(nil, ok)
+  assert.matches("refused", message)
 end)

@@ -10,7 +10,7 @@ return {
   options = { service = { "string", "web", main = true } },
 
   -- A function for each method: GET, POST, PUT, PATCH, DELETE, HEAD. Returns a status, a body (a table becomes
-  -- JSON) and headers; or nil and a message, which goes to the log: 502.
+  -- JSON) and headers; or nil and a message, which goes to the log: 502. request:write(text) answers in pieces.
   ---@param request perigee.Request
   GET = function(request, options)
     local service = request.query.service or options.service

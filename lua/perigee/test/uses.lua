@@ -38,12 +38,37 @@ local function outcome(ok, ...)
   error(message, 0)
 end
 
+local methods = { GET = true, POST = true, PUT = true, PATCH = true, DELETE = true, HEAD = true }
+
+-- Completes what the test gives of a request: what the route writes in pieces is in its `written`, and what it
+-- began them with in `started`.
+local function complete(method, request)
+  local usual = { method = method, path = "", query = {}, headers = {}, body = "", operator = false, written = {} }
+  for name, value in pairs(usual) do
+    if request[name] == nil then
+      request[name] = value
+    end
+  end
+  function request:start(status, headers)
+    self.started = { status = status, headers = headers or {} }
+    return true
+  end
+  function request:write(text)
+    table.insert(self.written, text)
+    return true
+  end
+  return request
+end
+
 -- Calls the plugin's function `name`; what follows `first` is passed on too. A plugin's mistake (it
 -- raised, it was killed) is raised. After `self.timeout`, if that is set: nil, message, "ETIMEDOUT".
 local function call(self, name, ...)
   local limit = rawget(self, "timeout") or 0
   if of_instance[name] then
     return outcome(self.host.call(self.number, name, limit, about(self, (...)), select(2, ...)))
+  end
+  if methods[name] then
+    return outcome(self.host.call(self.number, name, limit, complete(name, ... or {})))
   end
   return outcome(self.host.call(self.number, name, limit, ...))
 end
@@ -129,6 +154,59 @@ function use:plan(endpoints, service)
     end
     perigee.sleep(0) -- the test itself has given way in its turn
   end
+end
+
+-- What a pick sees of a list of endpoints: the methods of lua/perigee/view.lua, and `#view`.
+local view = {}
+view.__index = view
+
+local function field(name, otherwise)
+  return function(at, i)
+    local endpoint = at.endpoints[i]
+    if not endpoint then
+      error(("there is no endpoint %s: they are 1 to %d"):format(tostring(i), #at.endpoints), 2)
+    end
+    return endpoint[name] or otherwise
+  end
+end
+
+view.weight, view.status, view.zone = field("weight", 1), field("status", "passing"), field("zone", "")
+view.in_flight, view.latency, view.id = field("in_flight", 0), field("latency", 0), field("id")
+
+function view:count()
+  return #self.endpoints
+end
+
+function view:has(i, tag)
+  for _, own in ipairs(field("tags", {})(self, i)) do
+    if own == tag then
+      return true
+    end
+  end
+  return false
+end
+
+function view:hash(n)
+  local at = perigee.random()
+  if self.key then
+    at = tonumber(perigee.hash.md5(self.key):sub(1, 8), 16) / 2 ^ 32
+  end
+  return math.floor(at * n) + 1
+end
+
+-- Has the plugin pick among these endpoints: the id of its choice, or nil where its standin would pick.
+function use:pick(endpoints, key)
+  local seen = setmetatable({ endpoints = endpoints, key = key }, view)
+  for i = 1, #endpoints do
+    seen[i] = true -- for #view
+  end
+  local chosen = call(self, "pick", seen, key)
+  if chosen == nil then
+    return nil
+  elseif type(chosen) ~= "number" or chosen % 1 ~= 0 or not endpoints[chosen] then
+    error(("it picked %s, of 1 to %d"):format(tostring(chosen), #endpoints), 2)
+  end
+  return endpoints[chosen].id
 end
 
 -- ---- registries ----

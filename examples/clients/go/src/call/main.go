@@ -3,7 +3,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"strconv"
@@ -15,6 +17,20 @@ import (
 const tries = 3
 
 var client = http.Client{Timeout: time.Second}
+
+// outcome is what the agent is told of a call: whom not to call for a while depends on it.
+func outcome(err error) perigee.Outcome {
+	var network *net.OpError
+	switch {
+	case err == nil:
+		return perigee.Success
+	case os.IsTimeout(err):
+		return perigee.Timeout
+	case errors.As(err, &network) && network.Op == "dial":
+		return perigee.ConnectFailure
+	}
+	return perigee.ServerError
+}
 
 func get(e perigee.Endpoint) error {
 	response, err := client.Get("http://" + e.HostPort() + "/")
@@ -45,7 +61,10 @@ func call(s *perigee.Service) {
 			fmt.Println("nothing", err)
 			return
 		}
-		if err = get(e); err == nil {
+		begun := s.Begin(e)
+		err = get(e)
+		begun.Done(outcome(err))
+		if err == nil {
 			fmt.Println("ok", e.HostPort(), e.ID)
 			return
 		}

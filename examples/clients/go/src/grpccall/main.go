@@ -1,5 +1,5 @@
 // grpccall SERVICE [CALLS-A-SECOND]: asks a gRPC service for its health, over and over. Which
-// endpoint is asked is gRPC's round robin over what perigee:///SERVICE resolves to.
+// endpoint is asked, of those that perigee:///SERVICE resolves to, perigee's balancer says.
 package main
 
 import (
@@ -37,7 +37,7 @@ func main() {
 		os.Exit(2)
 	}
 	conn, err := grpc.Dial("perigee:///"+os.Args[1], grpc.WithInsecure(),
-		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig": [{"round_robin": {}}]}`))
+		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig": [{"perigee": {}}]}`))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "grpccall:", err)
 		os.Exit(1)

@@ -34,6 +34,14 @@ type Catalog struct {
 	path string
 	lock sync.Mutex
 	file *file
+	once sync.Once
+	page *page // nil: nothing is counted
+}
+
+// countsOn is the page of this process, made when the first call is to be reported.
+func (c *Catalog) countsOn() *page {
+	c.once.Do(func() { c.page = makePage() })
+	return c.page
 }
 
 // Open maps the catalog in a run directory; "" is where the C library would look.

@@ -1,12 +1,15 @@
-// Package resolver lets grpc-go resolve perigee:///NAME. Import it for its effect:
+// Package resolver lets grpc-go resolve perigee:///NAME, and pick as the agent says. Import it for its
+// effect:
 //
 //	import _ "perigee/resolver"
-//	conn, err := grpc.Dial("perigee:///web", ...)
+//	conn, err := grpc.Dial("perigee:///web",
+//		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig": [{"perigee": {}}]}`), ...)
 package resolver
 
 import (
 	"sync/atomic"
 
+	"google.golang.org/grpc/attributes"
 	"google.golang.org/grpc/resolver"
 	"perigee"
 )
@@ -35,6 +38,7 @@ func (builder) Build(target resolver.Target, cc resolver.ClientConn, _ resolver.
 type watcher struct {
 	service *perigee.Service
 	cc      resolver.ClientConn
+	known   map[identity]*attributes.Attributes // of those that were told
 	closed  uint32
 }
 
@@ -62,9 +66,15 @@ func (w *watcher) run() {
 }
 
 func (w *watcher) tell(endpoints []perigee.Endpoint) {
-	addresses := make([]resolver.Address, len(endpoints))
+	addresses, known := make([]resolver.Address, len(endpoints)), map[identity]*attributes.Attributes{}
 	for i, e := range endpoints {
-		addresses[i].Addr = e.HostPort()
+		about := w.known[identityOf(e)]
+		if about == nil { // an address with other attributes would be another address to gRPC
+			about = attributes.New(instanceKey{}, &instance{w.service, e})
+		}
+		known[identityOf(e)] = about
+		addresses[i] = resolver.Address{Addr: e.HostPort(), Attributes: about}
 	}
+	w.known = known
 	w.cc.UpdateState(resolver.State{Addresses: addresses})
 }
