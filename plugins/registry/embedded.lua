@@ -3,17 +3,31 @@
 local members = require("perigee.members")
 local pace = require("perigee.pace")
 
-local fields = { "id", "address", "port", "ports", "zone", "weight", "status", "tags", "meta" }
+local map = {
+  each = "endpoints", id = "id", address = "address", port = "port", ports = "ports", zone = "zone",
+  weight = "weight", status = "status", tags = "tags", meta = "meta",
+}
+local LARGEST = 64 * 1024 * 1024 -- bytes of an answer
 
-local function instances_of(reply)
-  local list = {}
-  for i, endpoint in ipairs(reply.endpoints) do
-    list[i] = {}
-    for _, field in ipairs(fields) do
-      list[i][field] = endpoint[field]
-    end
+-- What the answer says before its endpoints: { name, version, stale, ... }.
+local function head_of(body)
+  local head = body:text(4096):match('^(.-),"endpoints":%[')
+  local decoded = head and perigee.json.decode(head .. "}")
+  return type(decoded) == "table" and type(decoded.version) == "number" and decoded or nil
+end
+
+local function take(body, set)
+  local head = head_of(body)
+  if not head then
+    return nil, "the answer is not a perigee's", "EPROTO"
   end
-  return list
+  local ok, problem, failed = set:replace_json(body, map)
+  if not ok then
+    return nil, problem, failed
+  elseif head.stale then
+    return nil, "the other perigee cannot reach its registry", "EAGAIN"
+  end
+  return head
 end
 
 return {
@@ -38,22 +52,18 @@ return {
         return perigee.http.get(url .. "/v1/services/" .. perigee.url.encode(target.name), {
           query = { index = version, wait = ("%gs"):format(options.wait) },
           timeout = options.wait * 17 / 16 + options.timeout, connect_timeout = options.timeout,
+          outside = true, limit = LARGEST,
         })
       end)
       if not response then
         return nil, message, code
       end
-      local reply = perigee.json.decode(response.body)
-      if type(reply) ~= "table" or type(reply.endpoints) ~= "table" then
-        return nil, "the answer is not a perigee's", "EPROTO"
-      end
-      local ok, problem, failed = set:replace(instances_of(reply))
-      if not ok then
+      local head, problem, failed = take(response.body, set)
+      response.body:close()
+      if not head then
         return nil, problem, failed
-      elseif reply.stale then
-        return nil, "the other perigee cannot reach its registry", "EAGAIN"
       end
-      version = ("%.0f"):format(reply.version)
+      version = ("%.0f"):format(head.version)
     end
   end,
 }

@@ -162,6 +162,7 @@ static void on_tick(uv_timer_t *timer) {
   choosers_tick(a->choosers);
   save_version(a);
   watches_tick(a->watches);
+  plans_tick(a->plans);
 }
 
 /* ---- stopping ---- */
@@ -177,6 +178,7 @@ static void on_server_stopped(void *arg) {
   a->server = NULL;
   save_version(a);
   watches_save(a->watches);
+  plans_save(a->plans);
   store_close(a->store, on_store_closed, a);
 }
 

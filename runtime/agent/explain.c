@@ -103,6 +103,8 @@ int explain_service(struct agent *a, const char *service, struct buf *out, struc
   if (stale)
     number(out, "stale_seconds", (double)(clock_now_ns() - stale) / 1e9);
   member(out, "balancer", select_by_name(q->rules->algorithm)->name);
+  if (q->rules->chooser.name) /* in this agent; elsewhere the balancer is its standin */
+    member(out, "picked_by", q->rules->chooser.name);
   plan_look_service(look, out);
   buf_text(out, ",\"endpoints\":[");
   for (size_t i = 0; i < q->count; i++)

@@ -1,5 +1,6 @@
 #include "agent/hand.h"
 
+#include "agent/outcome_value.h"
 #include "base/value.h"
 
 #include <errno.h>
@@ -149,7 +150,7 @@ void hand_free(struct hand *h) {
 /* ---- in the store ----
  *
  *     { overrides = { { ID, WEIGHT, UNTIL }, ... }, promoted = { NAME, ... },
- *       frozen = { { ID, WEIGHT, TIER, DROP }, ..., at = MADE, thaws = UNTIL } } */
+ *       frozen = AN OUTCOME, thaws = UNTIL } */
 
 static struct value *text_of(const char *text) {
   return value_text(text, strlen(text));
@@ -189,20 +190,8 @@ static int add_promoted(const struct hand *h, struct value *v) {
 }
 
 static int add_frozen(const struct hand *h, struct value *v) {
-  struct value *list = value_table();
-  int r = value_set(list, "at", value_number((double)h->frozen.at_us));
-  if (r == 0)
-    r = value_set(list, "thaws", value_number((double)h->thaws_us));
-  for (size_t i = 0; r == 0 && i < h->frozen.count; i++) {
-    const struct outcome_row *row = &h->frozen.rows[i];
-    struct value *one = list_of(text_of(row->instance->id), value_number(row->row.weight),
-                                value_number(row->row.tier));
-    r = value_append(one, value_boolean(row->row.drop));
-    int added = value_append(list, one);
-    r = r ? r : added;
-  }
-  int set = value_set(v, "frozen", list);
-  return r ? r : set;
+  int r = value_set(v, "frozen", outcome_to_value(&h->frozen));
+  return r ? r : value_set(v, "thaws", value_number((double)h->thaws_us));
 }
 
 struct value *hand_to_value(const struct hand *h) {
@@ -218,32 +207,16 @@ struct value *hand_to_value(const struct hand *h) {
   return NULL;
 }
 
-static int read_frozen(struct hand *h, const char *service, const struct value *list) {
-  size_t count = value_length(list);
-  struct outcome o = {.rows = calloc(count ? count : 1, sizeof *o.rows),
-                      .at_us = (int64_t)value_as_number(value_get(list, "at"), 0)};
-  if (!o.rows)
-    return -ENOMEM;
-  for (size_t i = 0; i < count; i++) {
-    const struct value *one = value_at(list, i);
-    struct instance_draft draft = {.id = value_as_text(value_at(one, 0), ""), .service = service};
-    struct instance *in = instance_new(&draft);
-    if (!in) {
-      outcome_free(&o);
-      return -ENOMEM;
-    }
-    o.rows[o.count++] = (struct outcome_row){
-        in,
-        {value_as_number(value_at(one, 1), 1), (uint16_t)value_as_number(value_at(one, 2), 0),
-         value_as_boolean(value_at(one, 3), false), PLAN_FROZEN}};
-  }
-  hand_freeze(h, &o, (int64_t)value_as_number(value_get(list, "thaws"), 0));
-  return 0;
+static int read_frozen(struct hand *h, const char *service, const struct value *v) {
+  struct outcome o = {0};
+  int r = outcome_from_value(&o, service, value_get(v, "frozen"));
+  if (r == 0)
+    hand_freeze(h, &o, (int64_t)value_as_number(value_get(v, "thaws"), 0));
+  return r;
 }
 
 int hand_from_value(struct hand *h, const char *service, const struct value *v) {
-  const struct value *overrides = value_get(v, "overrides"), *promoted = value_get(v, "promoted"),
-                     *frozen = value_get(v, "frozen");
+  const struct value *overrides = value_get(v, "overrides"), *promoted = value_get(v, "promoted");
   int r = value_kind(v) == VALUE_TABLE ? 0 : -EPROTO;
   for (size_t i = 0; r == 0 && i < value_length(overrides); i++) {
     const struct value *one = value_at(overrides, i);
@@ -252,7 +225,7 @@ int hand_from_value(struct hand *h, const char *service, const struct value *v) 
   }
   for (size_t i = 0; r == 0 && i < value_length(promoted); i++)
     r = hand_promote(h, value_as_text(value_at(promoted, i), ""), true);
-  if (r == 0 && frozen)
-    r = read_frozen(h, service, frozen);
+  if (r == 0 && value_get(v, "frozen"))
+    r = read_frozen(h, service, v);
   return r;
 }

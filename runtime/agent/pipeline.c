@@ -257,6 +257,8 @@ int pipeline_run(struct pipeline *p, const struct plan_question *q, struct plan_
       broken = step_run(s, &aside, &why) != 0;
     if (r != 0)
       return r == -EAGAIN ? r : fault_set(f, r, "%.80s: %.380s", name_of(s), why.text);
+    if (is_shadow(s) && broken)
+      continue; /* what it said last stays */
     if (outcome_set(&s->said, q, is_shadow(s) ? p->aside : rows) != 0)
       return fault_set(f, -ENOMEM, "out of memory");
   }

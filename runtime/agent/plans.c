@@ -121,6 +121,7 @@ static void remember(struct service_plan *p, const struct plan_question *q,
     history_push(p);
   outcome_free(&p->planned);
   p->planned = now;
+  p->uncopied = true;
 }
 
 static int run(struct service_plan *p, const struct plan_question *q, struct plan_row *rows,
@@ -290,6 +291,10 @@ int plans_configure(struct plans *all, const struct config *config, struct fault
     const struct config_watch *w = watch_of(config, p->service);
     if (p->pipeline && !(w && value_equal(p->balancer, w->balancer)))
       replace(p, NULL, NULL);
+    if (!p->pipeline && p->planned.rows) { /* nobody plans it any more */
+      outcome_free(&p->planned);
+      p->uncopied = true;
+    }
   }
   free(next);
   findings_free(&findings);
@@ -314,6 +319,7 @@ struct plans *plans_new(const struct plans_with *with) {
   all->table.key = service_of;
   uv_timer_init(with->loop, expiry);
   expiry->data = all;
+  plan_copies_restore(all);
   hands_restore(all);
   return all;
 }

@@ -27,7 +27,7 @@ struct plans_with {
   struct store *store;
 };
 
-/* With what operators said in a former life. NULL: out of memory. */
+/* With what operators said, and what was planned, in a former life. NULL: out of memory. */
 struct plans *plans_new(const struct plans_with *with);
 void plans_free(struct plans *all); /* before the plugins */
 const struct planner *plans_planner(const struct plans *all);
@@ -41,6 +41,10 @@ size_t plans_verify(struct plugins *plugins, const struct config *config,
  * What has not changed keeps its plan and state; at a failure everything does. Before the watches'
  * own. */
 int plans_configure(struct plans *all, const struct config *config, struct fault *f);
+/* Once a second; and before the store is closed: the last good plans go there (plan_copies.c). */
+void plans_tick(struct plans *all);
+void plans_save(struct plans *all);
+
 /* ---- the operator's hand (plan_hand.c) ----
  *
  * Each takes effect by the next flush. 0: `done` is called once, later, when it would survive a

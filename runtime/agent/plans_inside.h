@@ -19,7 +19,8 @@ struct service_plan {
   struct outcome history[HISTORY]; /* what was planned before that, the newest first */
   size_t history_count;
   struct hand hand;
-  bool failing; /* the last run; it is tried again by itself */
+  bool failing;  /* the last run; it is tried again by itself */
+  bool uncopied; /* the store has another plan of it than `planned` */
   uv_timer_t timer;
   char service[];
 };
@@ -29,6 +30,7 @@ struct plans {
   struct planner planner;
   struct table table; /* of service_plan */
   struct pipeline_stats stats;
+  unsigned ticks;
   uv_timer_t *expiry; /* of the first override that ends */
 };
 
@@ -49,6 +51,9 @@ struct plan_look {
 
 /* plan_show.c: members of a JSON object; without the share where that is below 0. */
 void plan_row_show(struct buf *out, const struct plan_row *row, double share);
+
+/* plan_copies.c */
+void plan_copies_restore(struct plans *all);
 
 /* plan_hand.c */
 void hands_restore(struct plans *all);

@@ -50,8 +50,10 @@ static void write_stage(struct buf *out, const json_t *stage) {
 static void write_service(struct buf *out, const json_t *o) {
   const json_t *stages = json_object_get(o, "stages"), *one;
   size_t i;
-  buf_format(out, "%s%s%s  version %.0f, %s%s\n", output_color("bold"), text_of(o, "service"),
-             output_color("off"), number_of(o, "version"), text_of(o, "balancer"),
+  const char *by = text_of(o, "picked_by");
+  buf_format(out, "%s%s%s  version %.0f, %s%s%s%s%s\n", output_color("bold"), text_of(o, "service"),
+             output_color("off"), number_of(o, "version"), by, *by ? " in the agent, " : "",
+             text_of(o, "balancer"), *by ? " elsewhere" : "",
              json_is_true(json_object_get(o, "stale")) ? ", stale" : "");
   if (json_is_true(json_object_get(o, "frozen"))) {
     buf_text(out, "  frozen at the plan of ");

@@ -27,9 +27,11 @@ const char *use_name(const struct value *use) {
 }
 
 int use_options(const struct value *use, struct value **out) {
-  *out = value_length(use) == 2 ? value_ref(value_at(use, 1)) : NULL;
-  if (value_fields(use) == 0)
+  *out = NULL;
+  if (value_fields(use) == 0) {
+    *out = value_length(use) == 2 ? value_ref(value_at(use, 1)) : NULL;
     return 0;
+  }
   struct value *options = value_table();
   int r = options ? 0 : -ENOMEM;
   for (size_t i = 0; r == 0 && i < value_fields(use); i++) {

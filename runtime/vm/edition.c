@@ -58,7 +58,7 @@ static int read_source(const char *path, struct buf *source, struct fault *f) {
     struct buf again = {0};
     code = read_once(path, &again, f);
     bool same = code == 0 && again.length == source->length &&
-                memcmp(again.data, source->data, again.length) == 0;
+                (again.length == 0 || memcmp(again.data, source->data, again.length) == 0);
     buf_free(source);
     *source = again;
     if (same)

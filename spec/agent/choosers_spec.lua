@@ -96,6 +96,8 @@ describe("a balancer that picks", function()
     for _, service in ipairs({ "one", "two", "three", "four" }) do
       assert.equal(1, picked_elsewhere(agent, service))
     end
+    assert.truthy(agent:command("explain", "one").out:find("third in the agent, pick_first elsewhere", 1, true))
+    assert.truthy(agent:command("explain", "six").out:find(", p2c_ewma\n", 1, true))
     local row = row_of(agent, "third")
     assert.same({ "balancer", "running", 0 }, { row.kind, row.state, row.faults })
     assert.truthy(row.picks >= 20 and row.memory > 30000, cjson.encode(row))
@@ -165,6 +167,36 @@ describe("a balancer that picks", function()
       local row = row_of(agent, name)
       assert.truthy(row.picks > 0 and row.faults == 0, cjson.encode(row) .. agent:log())
     end
+  end)
+
+  it("is reloaded between two picks, and stays as it was when that fails", function()
+    local home, start = agent_with({ nth = plugin("return 2", 'standin = "pick_first",') }, { web = '"nth"', other = '"nth"' })
+    local agent, file = start(), home .. "/plugins/balancer/nth.lua"
+    assert.equal(2, picked(agent, "web"))
+    perigee.write(file, plugin("return 4", 'standin = "pick_first",'))
+    assert.equal(2, picked(agent, "web")) -- nothing reloads by itself
+    local r = agent:command("reload", "nth")
+    assert.equal(0, r.code, r.err)
+    perigee.wait_for("the new version, in each thread", function()
+      local all = true
+      for _ = 1, 20 do
+        all = picked(agent, "web") == 4 and picked(agent, "other") == 4 and all
+      end
+      return all, agent:log()
+    end)
+    for _, broken in ipairs({ "return {", plugin("return 5", "summary = 5,"), "perigee.env('HOME') " .. plugin("return 5") }) do
+      perigee.write(file, broken)
+      assert.equal(1, agent:command("reload", "nth").code)
+      assert.equal(4, picked(agent, "web"))
+    end
+    perigee.write(file, plugin("return 4", 'standin = "pick_first",'))
+    perigee.write(home .. "/perigee.lua", ("return { watches = { web = { target = %q, balancer = 'pick_first' } } }"):format(BACKENDS))
+    r = agent:command("reload")
+    assert.equal(0, r.code, r.err)
+    perigee.wait_for("the balancer that the configuration has now", function()
+      return picked(agent, "web") == 1, agent:log()
+    end)
+    assert.equal(1, picked_elsewhere(agent, "web"))
   end)
 
   it("is refused with what is wrong before anything starts", function()

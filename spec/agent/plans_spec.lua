@@ -309,6 +309,7 @@ describe("a balancer plugin that goes wrong", function()
       services = { web = { { id = "one", port = 9001 }, { id = "two", port = 9002, tags = { "v2", "t" }, meta = { k = "v" } } } },
       watches = {
         keeper = { target = "embedded:///web", balancer = { "keeper", "weighted" } },
+        shadowed = { target = "embedded:///web", balancer = { { "bad_nan", shadow = true }, "weighted" } },
         reader = { target = "embedded:///web", balancer = { { "select", tag = "v2" }, "reader", "round_robin" } },
         ]] .. table.concat(watches, ",\n") .. [[ },
       plugins = { ]] .. table.concat(settings, ", ") .. " } }", plugins)
@@ -345,6 +346,17 @@ describe("a balancer plugin that goes wrong", function()
     assert.is_true(tonumber(metrics:match("\nperigee_plan_kept_total (%d+)")) >= 1)
     assert.is_true(tonumber(metrics:match("\nperigee_plans_failing (%d+)")) >= 10)
     near(0.75, shares(agent, "raises", 20000)[9002], 0.02, "in quarantine")
+  end)
+
+  it("harms nobody as a shadow, and what it said last is shown", function()
+    perigee.wait_for("it to fail", function()
+      local stage = stage_of("shadowed")
+      return stage.state == "fails" or stage.state == "quarantined", cjson.encode(stage)
+    end)
+    near(0.5, shares(agent, "shadowed", 20000)[9002], 0.02, "shadowed")
+    local o = explain(agent, "shadowed")
+    assert.same({ 1, 1, 3 }, { o.endpoints[2].weight, o.endpoints[1].plan[1].weight, o.endpoints[2].plan[1].weight })
+    assert.is_nil(o.shadow_moves)
   end)
 
   it("has no use for endpoints when their plan is over", function()

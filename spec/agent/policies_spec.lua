@@ -197,7 +197,27 @@ describe("a policy", function()
     agent:stop()
   end)
 
-  it("cannot take a service below its floor, and what it withdrew returns", function()
+  it("has what it withdrew return when the others are gone", function()
+    local agent = agent_with({ told = TOLD }, told([[web = {
+      { port = 1, id = "w1", policy = { "told", file = "HOME/says" } },
+      { port = 2, id = "w2", check = { ttl = "1h" } } }]]))
+    assert.equal(200, agent:put("/v1/agent/check/pass/service:w2").status)
+    perigee.write(agent.says, "withdraw busy\n")
+    expect(agent, "w1", { decision = "withdraw", registered = false })
+    assert.equal(200, agent:put("/v1/agent/check/fail/service:w2").status)
+    expect(agent, "w1", { decision = "withdraw", registered = true, floored = true })
+    -- Not again at once when the other one is back: all hosts of a service would go and come in step.
+    assert.equal(200, agent:put("/v1/agent/check/pass/service:w2").status)
+    perigee.write(agent.says, "withdraw still busy\n")
+    expect(agent, "w1", { reason = "still busy", registered = true, floored = true })
+    perigee.write(agent.says, "register\n")
+    expect(agent, "w1", { decision = "register", registered = true, floored = false })
+    perigee.write(agent.says, "withdraw again\n")
+    expect(agent, "w1", { decision = "withdraw", registered = false })
+    agent:stop()
+  end)
+
+  it("cannot take a service below its floor", function()
     local services = {}
     for i = 1, 3 do
       services[i] = ([[{ port = %d, id = "w%d", min_registered = 2, policy = { "told", file = "HOME/says" } }]]):format(i, i)

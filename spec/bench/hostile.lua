@@ -98,6 +98,9 @@ local function measure_one(file)
   local agent, picking = agent_with(file)
   local p, s, endpoint = ffi.new("void *[1]"), ffi.new("void *[1]"), ffi.new("char[1024]")
   assert(library.perigee_open(p, agent.run_dir) == 0 and library.perigee_service_open(p[0], "web", s) == 0)
+  perigee.wait_for("an endpoint to pick", function()
+    return agent:get("/v1/pick/web").status == 200
+  end)
   local port = tonumber(agent.url:match(":(%d+)$"))
   local ask, done = client(port, "/v1/pick/web")
   local harm = {}

@@ -29,7 +29,7 @@ local HOOKS = {
 local ROUTES = {
   loop = { "while true do end", 500 },
   bomb = { "local t = {} while true do t[#t + 1] = ('x'):rep(1000) .. #t end", 500 },
-  big = { "return 200, ('x'):rep(3e6)", 200 },
+  big = { "return 200, ('x'):rep(1e6)", 200 },
   cycle = { "local t = {} t.t = t return 200, t", 500 },
   status = { "return 0 / 0, 'x'", 500 },
   huge = { "return 1e300, 'x'", 500 },
@@ -51,7 +51,7 @@ local function agent_with_all()
   local function plugin(kind, name, source)
     os.execute(("mkdir -p %s/plugins/%s"):format(home, kind))
     perigee.write(("%s/plugins/%s/%s.lua"):format(home, kind, name), source)
-    table.insert(config.plugins, ("['%s/%s'] = { turn = '20ms' }"):format(kind, name))
+    table.insert(config.plugins, ("['%s/%s'] = { turn = '50ms' }"):format(kind, name))
   end
   for name, body in pairs(POLICIES) do
     plugin("policy", name, ([[return { kind = "policy", summary = "harm", every = "50ms",
