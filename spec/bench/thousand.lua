@@ -36,7 +36,10 @@ local function idle(agent, name)
   local before = processor_seconds(agent)
   wait(SECONDS)
   return {
-    { name = "idle, 1,000 services watched in " .. name .. ", processor", value = (processor_seconds(agent) - before) / SECONDS * 100, unit = "%" },
+    {
+      name = "idle, 1,000 services watched in " .. name .. ", processor",
+      value = (processor_seconds(agent) - before) / SECONDS * 100, unit = "%",
+    },
     { name = "idle, 1,000 services watched in " .. name .. ", resident", value = memory(agent), unit = "MiB" },
   }
 end
