@@ -148,5 +148,6 @@ host.spec = {
     return ok, problem, lines(test.log)
   end,
 }
--- Until a test runs: what the plugin does while it is loaded.
-host.script = {}
+-- Until a test runs: what the plugin may do while it is loaded.
+local function nothing() end
+host.script = { env = nothing, log = nothing, service = nothing }

@@ -38,6 +38,16 @@ void policies_each(const struct policies *all,
   }
 }
 
+static void count_held_back(void *count, const struct policy_view *view) {
+  *(size_t *)count += !view->registered;
+}
+
+size_t policies_held_back(const struct policies *all) {
+  size_t count = 0;
+  policies_each(all, count_held_back, &count);
+  return count;
+}
+
 static void member(struct buf *out, const char *key, const char *text) {
   buf_format(out, ",\"%s\":", key);
   if (text)

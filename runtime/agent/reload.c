@@ -105,6 +105,7 @@ static void fail(struct reload *r, int status, struct findings *findings) {
   buf_free(&text);
   findings_free(findings);
 }
+
 static void fail_with(struct reload *r, const struct fault *f) {
   struct findings one = {0};
   findings_add(&one, NULL, "", "%s", f->text);

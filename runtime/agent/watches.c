@@ -45,7 +45,7 @@ static void on_probed(void *arg, const struct instance *in, bool alive) {
   const struct watch *asker = watch_find(all, in->service);
   for (size_t i = 0; !alive && i < all->count; i++) {
     const struct watch *w = all->items[i];
-    bool same = w == asker;
+    bool same = asker && w == asker;
     for (unsigned k = 0; asker && k < FEED_SOURCES; k++)
       same |= w->uses[k].source && (w->uses[k].source == asker->uses[0].source ||
                                     w->uses[k].source == asker->uses[1].source);

@@ -91,7 +91,8 @@ static int plan_file(struct plan *p, const char *library, const char *directory,
     p->template = NULL;
     return fault_set(f, -ENOMEM, "out of memory");
   }
-  if (asprintf(&p->path, "%s/plugins/%s/%s%s", directory, kind, name, end) < 0) {
+  if (asprintf(&p->path, "%s%splugins/%s/%s%s", directory ? directory : "", directory ? "/" : "",
+               kind, name, end) < 0) {
     p->path = NULL;
     return fault_set(f, -ENOMEM, "out of memory");
   }
@@ -144,11 +145,10 @@ static int run(const struct arguments *a) {
   char *library = directories_library();
   int status = library ? check_names(a, library) : complain(a, EXIT_FAILED, "out of memory");
   if (status == EXIT_DONE) {
-    int code = plan_file(&files[0], library, directory ? directory : ".", a->items[0], a->items[1],
-                         ".lua", &f);
-    code = code ? code
-                : plan_file(&files[1], library, directory ? directory : ".", a->items[0],
-                            a->items[1], "_spec.lua", &f);
+    int code = plan_file(&files[0], library, directory, a->items[0], a->items[1], ".lua", &f);
+    code =
+        code ? code
+             : plan_file(&files[1], library, directory, a->items[0], a->items[1], "_spec.lua", &f);
     code = code ? code : make(files, &f);
     if (code)
       status = complain(a, EXIT_FAILED, "%s", f.text);

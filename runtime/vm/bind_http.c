@@ -50,29 +50,6 @@ static void exchange_close(struct handle *h) {
       task_wake(waits[i], push_closed, NULL);
 }
 
-/* ---- a body outside Lua: the exchange that brought it ---- */
-
-const char *http_body_check(lua_State *L, int index, size_t *length) {
-  const struct exchange *x = (const struct exchange *)handle_check(L, index, BODY_TYPE);
-  *length = x->response->body_length;
-  return x->response->body;
-}
-
-static int body_length(lua_State *L) {
-  size_t length;
-  http_body_check(L, 1, &length);
-  lua_pushnumber(L, (lua_Number)length);
-  return 1;
-}
-
-static int body_text(lua_State *L) {
-  size_t length;
-  const char *body = http_body_check(L, 1, &length);
-  lua_Number most = luaL_optnumber(L, 2, (lua_Number)length);
-  lua_pushlstring(L, body, most >= 0 && most < (lua_Number)length ? (size_t)most : length);
-  return 1;
-}
-
 /* ---- the response ---- */
 
 static void push_lower(lua_State *L, const char *name, size_t length) {
@@ -160,7 +137,7 @@ static void push_exchange(lua_State *L, struct exchange *x) {
     lua_rawget(L, -2);
   } else {
     x->held = true;
-    handle_push(L, &x->handle, "exchange", exchange_close);
+    handle_push(L, &x->handle, EXCHANGE_TYPE, exchange_close);
     lua_pushvalue(L, -1);
     lua_insert(L, -3);
     lua_rawset(L, -4);
@@ -326,109 +303,9 @@ static int open_call(lua_State *L) {
   return 1;
 }
 
-/* ---- what is read and written piece by piece ---- */
-
-static struct exchange *check_exchange(lua_State *L, int index) {
-  return (struct exchange *)handle_check(L, index, "exchange");
-}
-
-struct piece {
-  struct exchange *exchange;
-  ssize_t n;
-  const char *data;
-};
-
-static int push_piece(lua_State *L, void *arg) {
-  const struct piece *p = arg;
-  if (p->n < 0) {
-    const struct fault *fault = fetch_fault(p->exchange->fetch);
-    return push_error(L, (int)p->n, "%s", fault ? fault->text : uv_strerror((int)p->n));
-  }
-  if (p->n == 0)
-    lua_pushnil(L);
-  else
-    lua_pushlstring(L, p->data, (size_t)p->n);
-  return 1;
-}
-
-static void on_piece(void *arg, ssize_t n, const char *data) {
-  struct exchange *x = arg;
-  struct task_wait *w = x->reader;
-  x->reader = NULL;
-  task_wake(w, push_piece, &(struct piece){x, n, data});
-}
-
-static void read_cancel(void *operation) {
-  struct exchange *x = operation;
-  x->reader = NULL;
-  fetch_read_cancel(x->fetch);
-}
-
-/* response:read([timeout]) */
-static int stream_read(lua_State *L) {
-  luaL_checktype(L, 1, LUA_TTABLE);
-  lua_settop(L, 2);
-  lua_getfield(L, 1, "exchange");
-  struct exchange *x = check_exchange(L, 3);
-  uint64_t timeout = argument_ms(L, 2, 0);
-  wait_check(L);
-  keep_while_waiting(L, 3);
-  int rc = fetch_read(x->fetch, timeout, on_piece, x);
-  if (rc < 0)
-    return push_error(L, rc, "%s",
-                      rc == -EBUSY ? "another task reads this response" : uv_strerror(rc));
-  return task_wait(L, x, read_cancel, &x->reader);
-}
-
-static int stream_close(lua_State *L) {
-  luaL_checktype(L, 1, LUA_TTABLE);
-  lua_getfield(L, 1, "exchange");
-  struct handle **udata = luaL_checkudata(L, -1, "exchange");
-  if (*udata)
-    handle_close(*udata);
-  return 0;
-}
-
-static int push_written(lua_State *L, void *arg) {
-  int status = *(int *)arg;
-  if (status < 0)
-    return push_error(L, status, "the server has ended the exchange: ask for its response");
-  lua_pushboolean(L, 1);
-  return 1;
-}
-
-static void on_written(void *arg, int status) {
-  struct exchange *x = arg;
-  struct task_wait *w = x->writer;
-  x->writer = NULL;
-  task_wake(w, push_written, &status);
-}
-
-static void write_cancel(void *operation) {
-  struct exchange *x = operation;
-  x->writer = NULL;
-  fetch_write_cancel(x->fetch);
-}
-
-/* request:write(text): true once it is on its way */
-static int request_write(lua_State *L) {
-  struct exchange *x = check_exchange(L, 1);
-  size_t length;
-  const char *text = luaL_checklstring(L, 2, &length);
-  wait_check(L);
-  keep_while_waiting(L, 1);
-  int rc = fetch_write(x->fetch, text, length, on_written, x);
-  if (rc == -EPIPE)
-    return push_written(L, &rc);
-  if (rc < 0)
-    return push_error(
-        L, rc, "%s", rc == -EBUSY ? "another task writes this request" : "the request is complete");
-  return task_wait(L, x, write_cancel, &x->writer);
-}
-
 /* request:response(): the body is complete; waits for what comes of it. Once. */
 static int request_response(lua_State *L) {
-  struct exchange *x = check_exchange(L, 1);
+  struct exchange *x = (struct exchange *)handle_check(L, 1, EXCHANGE_TYPE);
   if (x->state == EXCHANGE_TOLD)
     return push_error(L, -EINVAL, "its response was taken already");
   if (x->asker)
@@ -468,11 +345,11 @@ int open_http(lua_State *L) {
       {"get", get_call},         {"put", put_call},   {"post", post_call}, {"delete", delete_call},
       {"request", request_call}, {"open", open_call}, {NULL, NULL}};
   static const struct luaL_Reg stream[] = {
-      {"read", stream_read}, {"close", stream_close}, {NULL, NULL}};
+      {"read", http_stream_read}, {"close", http_stream_close}, {NULL, NULL}};
   static const struct luaL_Reg body[] = {
-      {"length", body_length}, {"text", body_text}, {NULL, NULL}};
+      {"length", http_body_length}, {"text", http_body_text}, {NULL, NULL}};
   static const struct luaL_Reg request[] = {
-      {"write", request_write}, {"response", request_response}, {NULL, NULL}};
+      {"write", http_request_write}, {"response", request_response}, {NULL, NULL}};
   struct fetch_budget *budget = lua_newuserdata(L, sizeof *budget);
   *budget = (struct fetch_budget){.limit = BODIES_SHARE * isolate_of(L)->limits.memory_hard};
   lua_setfield(L, LUA_REGISTRYINDEX, "http budget");
@@ -483,7 +360,7 @@ int open_http(lua_State *L) {
   lua_newtable(L);
   luaL_register(L, NULL, stream);
   push_metatable(L, "http stream");
-  handle_type(L, "exchange", request);
+  handle_type(L, EXCHANGE_TYPE, request);
   handle_type(L, BODY_TYPE, body);
   lua_newtable(L);
   luaL_register(L, NULL, functions);

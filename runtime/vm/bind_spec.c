@@ -1,16 +1,16 @@
 /* What lua/perigee/test.lua is made of: a plugin's spec calls the plugin as the agent would.
  *
- *     use(options)                     → its number; or nil and what is wrong with the options
- *     about(use, service, address)     what its calls are about from now on
- *     call(use, function, seconds, ...) → true and what the plugin returned; false, message, code
- *                                        for a fault of the plugin's: it raised, was killed, was
- * late apart(fn)                        runs beside everything, until the test ends
- *     seconds(duration), provides(function), kind()
- *     as_instance(table, service)      → an instance as plugins are handed it; or nil, message
- *     set(service)                     → a set
- *     rows(service)                    → the instances that are in it, each with its `status`
- *     publish()                        what changed in the sets can be picked
- *     signal(), response(request, reply): see script.h and bind_http.c */
+ *     use(options): its number; or nil and what is wrong with the options
+ *     about(use, service, address): what its calls are about from now on
+ *     call(use, function, seconds, ...): true and what the plugin returned; false, message, code
+ *         for a fault of the plugin's: it raised, was killed, was late
+ *     plan(use, service, list): see bind_spec_plan.c
+ *     apart(fn): runs beside everything, until the test ends
+ *     seconds(duration), provides(function)
+ *     as_instance(table, service): an instance as plugins are handed it; or nil, message
+ *     set(service): a set; rows(service): the instances in it, each with its `status`
+ *     publish(): what changed in the sets can be picked
+ *     signal(), response(request, reply): see script.h and script_http.c */
 #include "base/buf.h"
 #include "base/fault.h"
 #include "base/findings.h"
@@ -165,11 +165,6 @@ static int provides_call(lua_State *L) {
   return 1;
 }
 
-static int kind_call(lua_State *L) {
-  lua_pushstring(L, bench_of(L)->plugin->kind);
-  return 1;
-}
-
 /* ---- what it is called with ---- */
 
 static int instance_call(lua_State *L) {
@@ -222,19 +217,13 @@ static int rows_call(lua_State *L) {
 }
 
 void open_spec(lua_State *L, int host) {
-  static const struct luaL_Reg verbs[] = {{"use", use_call},
-                                          {"about", about_call},
-                                          {"call", call_call},
-                                          {"apart", apart_call},
-                                          {"plan", spec_plan},
-                                          {"seconds", seconds_call},
-                                          {"provides", provides_call},
-                                          {"kind", kind_call},
-                                          {"as_instance", instance_call},
-                                          {"set", set_call},
-                                          {"rows", rows_call},
-                                          {"publish", publish_call},
-                                          {NULL, NULL}};
+  static const struct luaL_Reg verbs[] = {
+      {"use", use_call},           {"about", about_call},
+      {"call", call_call},         {"apart", apart_call},
+      {"plan", spec_plan},         {"seconds", seconds_call},
+      {"provides", provides_call}, {"as_instance", instance_call},
+      {"set", set_call},           {"rows", rows_call},
+      {"publish", publish_call},   {NULL, NULL}};
   lua_pushvalue(L, host);
   luaL_register(L, NULL, verbs);
   open_signal(L);

@@ -25,6 +25,15 @@ struct question {
   struct fault *fault;
 };
 
+/* In compiled code only the fuel that was written into it ends a loop (fuel.h), and neither the
+ * console nor what is typed there has any. */
+static int refuse_compiled(const struct isolate *iso, struct fault *f) {
+  return iso->limits.compiled
+             ? fault_set(f, -ENOTSUP, "%s picks, so its code is compiled: nothing else runs there",
+                         iso->name)
+             : 0;
+}
+
 /* Pushes the isolate's console, made when it is first asked for: see lua/perigee/console.lua. */
 static void push_console(lua_State *L, const struct plugin *plugin) {
   lua_getfield(L, LUA_REGISTRYINDEX, "console");
@@ -115,10 +124,10 @@ int evaluation_start(struct isolate *iso, const struct plugin *plugin, const cha
                      int64_t deadline_ns, evaluated_fn done, void *arg, struct evaluation **out,
                      struct fault *f) {
   struct question q = {.plugin = plugin, .code = code, .deadline_ns = deadline_ns, .fault = f};
-  struct evaluation *e = calloc(1, sizeof *e);
-  if (!e)
-    return fault_set(f, -ENOMEM, "out of memory");
-  int status = isolate_enter(iso, start_body, &q, f);
+  int status = refuse_compiled(iso, f);
+  struct evaluation *e = status == 0 ? calloc(1, sizeof *e) : NULL;
+  if (status == 0)
+    status = e ? isolate_enter(iso, start_body, &q, f) : fault_set(f, -ENOMEM, "out of memory");
   if (status != 0) {
     free(e);
     return status;
@@ -155,5 +164,6 @@ static int complete_body(lua_State *L, void *arg) {
 int evaluation_complete(struct isolate *iso, const struct plugin *plugin, const char *text,
                         struct buf *out, struct fault *f) {
   struct question q = {.plugin = plugin, .code = text, .names = out, .fault = f};
-  return isolate_enter(iso, complete_body, &q, f);
+  int status = refuse_compiled(iso, f);
+  return status ? status : isolate_enter(iso, complete_body, &q, f);
 }

@@ -18,8 +18,8 @@ typedef void (*evaluated_fn)(void *arg, int status, const char *text, const stru
 
 /* Starts an expression or a chunk. `plugin` is what the isolate is of, or NULL. `done` is called
  * once, later, also when the isolate ends. 0 and *out, valid until `done`;
- * -EINVAL: `f` says where it is no Lua; -ENODATA: it is not whole, more lines are to come; -EAGAIN,
- * -ENOMEM. `deadline_ns` 0: none. */
+ * -EINVAL: `f` says where it is no Lua; -ENODATA: it is not whole, more lines are to come;
+ * -ENOTSUP: the isolate is compiled; -EAGAIN, -ENOMEM. `deadline_ns` 0: none. */
 int evaluation_start(struct isolate *iso, const struct plugin *plugin, const char *code,
                      int64_t deadline_ns, evaluated_fn done, void *arg, struct evaluation **out,
                      struct fault *f);

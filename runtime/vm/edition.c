@@ -51,14 +51,17 @@ static int read_once(const char *path, struct buf *source, struct fault *f) {
   return code;
 }
 
+static bool equal(const struct buf *a, const struct buf *b) {
+  return a->data && b->data && a->length == b->length && memcmp(a->data, b->data, a->length) == 0;
+}
+
 /* A file that somebody writes may be read half old, half new: two readings in a row must agree. */
 static int read_source(const char *path, struct buf *source, struct fault *f) {
   int code = read_once(path, source, f);
   for (int i = 0; code == 0 && i < READINGS_MAX; i++) {
     struct buf again = {0};
     code = read_once(path, &again, f);
-    bool same = code == 0 && again.length == source->length &&
-                (again.length == 0 || memcmp(again.data, source->data, again.length) == 0);
+    bool same = code == 0 && equal(&again, source);
     buf_free(source);
     *source = again;
     if (same)

@@ -7,7 +7,6 @@
 struct perigee_service;
 struct pick_rules;
 struct pickers;
-struct picker_seat;
 
 struct pickers_with {
   struct pick_rules *rules; /* outlives the pickers */

@@ -86,11 +86,11 @@ static int response_call(lua_State *L) {
   lua_getfield(L, 2, "headers");
   luaL_checktype(L, -1, LUA_TTABLE);
   int from = lua_gettop(L);
-  luaL_checkstack(L, 220, "headers");
   lua_pushnil(L);
   while (r.header_count < 100 && lua_next(L, from)) { /* names and values stay on the stack */
     headers[r.header_count].name = luaL_checkstring(L, -2);
     headers[r.header_count++].value = luaL_checkstring(L, -1);
+    luaL_checkstack(L, 4, "headers");
     lua_pushvalue(L, -2);
   }
   return push_scripted(L, &asked, &r);

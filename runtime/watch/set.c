@@ -100,6 +100,11 @@ struct set *sets_open(struct sets *all, const char *service) {
   return s;
 }
 
+/* Published, or about to be. */
+static bool shown(const struct set *s) {
+  return s->in_catalog || s->work;
+}
+
 void set_queue(struct set *s) {
   if (s->dirty)
     return;
@@ -119,7 +124,7 @@ void set_changed(struct set *s, bool moved) {
 
 void set_replan(struct set *s) {
   s->replan = true;
-  if (s->in_catalog)
+  if (shown(s))
     set_queue(s);
 }
 
@@ -189,7 +194,7 @@ int set_balancer(struct set *s, const struct value *balancer, struct fault *f) {
   balancer_end(&s->rules);
   s->rules = rules;
   s->replan = true;
-  if (s->in_catalog)
+  if (shown(s))
     set_changed(s, chosen_anew);
   return 0;
 }
@@ -219,7 +224,7 @@ uint64_t set_pulse(const struct set *s) {
 
 void set_touch(struct set *s) {
   s->replan = true;
-  if (s->in_catalog)
+  if (shown(s))
     set_changed(s, false);
 }
 
@@ -232,7 +237,7 @@ void set_stale_since(struct set *s, bool stale, int64_t since_ns) {
     return;
   s->stale = stale;
   s->stale_since_ns = !stale ? 0 : since_ns ? since_ns : clock_now_ns();
-  if (s->in_catalog || s->all->apart)
+  if (shown(s) || s->all->apart)
     set_changed(s, false);
 }
 

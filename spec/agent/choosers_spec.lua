@@ -189,6 +189,13 @@ describe("a balancer that picks", function()
       assert.equal(1, agent:command("reload", "nth").code)
       assert.equal(4, picked(agent, "web"))
     end
+    -- One that loads, and fails where it picks, goes back to the version before it.
+    perigee.write(file, plugin("return 99", 'standin = "pick_first",'))
+    assert.equal(0, agent:command("reload", "nth").code)
+    perigee.wait_for("the version before", function()
+      return picked(agent, "web") == 4, agent:log()
+    end)
+    assert.truthy(agent:log():find("pick returned 99: the endpoints are 1 to 5", 1, true), agent:log())
     perigee.write(file, plugin("return 4", 'standin = "pick_first",'))
     perigee.write(home .. "/perigee.lua", ("return { watches = { web = { target = %q, balancer = 'pick_first' } } }"):format(BACKENDS))
     r = agent:command("reload")

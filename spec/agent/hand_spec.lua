@@ -151,10 +151,6 @@ describe("an operator's hand", function()
   end)
 
   it("rolls back to the plan before, which is frozen then", function()
-    local function rollback()
-      return perigee.run({ "curl", "-s", "--unix-socket", agent.run_dir .. "/perigee.sock", "-d", '{"name":"dialled"}',
-        "http://perigee/v1/operate/rollback" }).out
-    end
     dial(0.3)
     becomes("dialled", "b", 0.3)
     perigee.wait_for("a plan that lasted", function()
@@ -164,16 +160,17 @@ describe("an operator's hand", function()
     becomes("dialled", "b", 0.9)
     local before = explain("dialled").earlier_plans
     assert.is_true(#before >= 1)
-    local answer = cjson.decode(rollback())
+    local answer = cjson.decode(runs("rollback", "dialled", "--json"))
     assert.same({ "dialled", before[1], true }, { answer.service, answer.plan_of, answer.kept })
     assert.equal(0.3, share_of("dialled", "b"))
     assert.same({ true, before[1] }, { explain("dialled").frozen, explain("dialled").frozen_plan_of })
     runs("freeze", "dialled", "--off")
     becomes("dialled", "b", 0.9)
     for _ = 1, #before do
-      rollback()
+      agent:command("rollback", "dialled")
     end
-    assert.truthy(rollback():find("no plan of dialled is known before the one in force", 1, true))
+    local r = agent:command("rollback", "dialled")
+    assert.same({ 1, "perigee rollback: no plan of dialled is known before the one in force\n" }, { r.code, r.err })
     agent:command("freeze", "dialled", "--off") -- when one of these found a plan
     assert.is_false(explain("dialled").frozen)
   end)

@@ -68,7 +68,56 @@ static void one_mapping(void **state) {
   catalog_writer_close(w);
 }
 
+static void *run_build(void *build) {
+  catalog_build_run(build);
+  return NULL;
+}
+
+/* Large tables are made on another thread, while the writer goes on with other services. */
+static void a_build_beside_the_writer(void **state) {
+  enum { MANY = 800 };
+  static struct catalog_endpoint endpoints[MANY];
+  static char ids[MANY][16];
+  struct catalog_writer *w = open_writer();
+  struct catalog_build *build;
+  struct perigee *p;
+  struct perigee_service *s;
+  struct perigee_endpoint e;
+  pthread_t thread;
+  uint64_t version, built;
+  for (uint32_t i = 0; i < MANY; i++) {
+    snprintf(ids[i], sizeof ids[i], "%u", i);
+    endpoints[i] = (struct catalog_endpoint){
+        .id = ids[i], .address = "10.0.0.1", .slot = i + 1, .slot_generation = 1, .weight = 1};
+  }
+  struct catalog_snapshot many = {.service = "many",
+                                  .balancer = "maglev",
+                                  .endpoints = endpoints,
+                                  .count = MANY,
+                                  .moves_version = 1};
+  assert_int_equal(catalog_build_begin(w, &many, &build), 0);
+  assert_non_null(build);
+  assert_int_equal(pthread_create(&thread, NULL, run_build, build), 0);
+  for (unsigned i = 0; i < 100; i++)
+    assert_int_equal(publish_records(w, "web", 20 + i % 20, &version), 0);
+  pthread_join(thread, NULL);
+  assert_int_equal(catalog_build_publish(w, build, &built), 0);
+  catalog_build_end(build);
+  assert_int_equal(built, version + 1);
+  assert_int_equal(perigee_open(&p, run_dir), 0);
+  assert_int_equal(perigee_service_open(p, "many", &s), 0);
+  assert_int_equal(perigee_pick(s, NULL, &e), 0);
+  assert_int_equal(e.version, built);
+  assert_int_equal(perigee_list(s, &e, 1), MANY);
+  assert_int_equal(catalog_build_begin(w, &many, &build), 0); /* its tables are there now */
+  assert_null(build);
+  perigee_service_close(s);
+  perigee_close(p);
+  catalog_writer_close(w);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(one_mapping)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(one_mapping),
+                                     cmocka_unit_test(a_build_beside_the_writer)};
   return cmocka_run_group_tests(tests, make_run_dir, remove_run_dir);
 }

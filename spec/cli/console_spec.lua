@@ -10,6 +10,7 @@ describe("an operator's Lua", function()
   setup(function()
     agent = perigee.agent({
       config = [[return { services = { web = { port = 9, check = { ttl = "1h" } } },
+        watches = { api = { target = "static:///10.0.0.1:80", balancer = { "sticky", standin = "ring" } } },
         plugins = { ["check/ttl"] = { memory = "4MiB" } } }]],
     })
   end)
@@ -87,6 +88,12 @@ describe("an operator's Lua", function()
       local r = eval("1", "-p", "tttl")
       assert.equal(1, r.code)
       assert.matches('no plugin "tttl" is loaded', r.err, 1, true)
+    end)
+
+    it("does not run where code is compiled, which nothing but fuel would stop", function()
+      local r = eval("while true do end", "-p", "balancer/sticky")
+      assert.equal(1, r.code)
+      assert.matches("its code is compiled", r.err, 1, true)
     end)
 
     it("cannot take the agent down", function()

@@ -53,6 +53,14 @@ describe("perigee new", function()
     assert.equal(0, checked.code, checked.err)
   end)
 
+  it("writes into the working directory unless it is told another", function()
+    local home = perigee.scratch()
+    local build = perigee.build:sub(1, 1) == "/" and perigee.build or io.popen("pwd"):read("*l") .. "/" .. perigee.build
+    local r = perigee.run({ build .. "/perigee", "new", "hook", "mine" }, { dir = home })
+    assert.matches("^plugins/hook/mine.lua\nplugins/hook/mine_spec.lua\n", r.out)
+    assert.truthy(io.open(home .. "/plugins/hook/mine.lua"))
+  end)
+
   it("never writes over a file, not even of the two", function()
     local home = perigee.scratch()
     os.execute("mkdir -p " .. home .. "/plugins/check")

@@ -92,6 +92,24 @@ static void changes_come_after(void **state) {
   assert_int_equal(fake.slots, MANY);
 }
 
+/* The first of them is not published yet: what is said of the service meanwhile is not lost. */
+static void rules_change_meanwhile(void **state) {
+  struct fixture *fx = *state;
+  struct value *ring = value_text("ring", 4);
+  sets_flush(fx->all);
+  assert_int_equal(set_balancer(fx->web, ring, NULL), 0);
+  set_stale(fx->web, true);
+  sets_flush(fx->all);
+  finish(0);
+  assert_string_equal(fake.last.balancer, "maglev");
+  sets_flush(fx->all);
+  assert_int_equal(count, 2);
+  finish(1);
+  assert_string_equal(fake.last.balancer, "ring");
+  assert_true(fake.last.stale);
+  value_unref(ring);
+}
+
 /* The tables are those that are there: nothing takes long. */
 static void the_same_tables_are_published_at_once(void **state) {
   struct fixture *fx = *state;
@@ -165,10 +183,15 @@ static void refused(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup_many, teardown)
-      T(few_are_published_at_once), T(many_are_published_when_they_are_made),
-      T(changes_come_after),        T(the_same_tables_are_published_at_once),
-      T(a_failure_is_tried_again),  T(a_service_ends_meanwhile),
-      T(all_end_meanwhile),         T(refused),
+      T(few_are_published_at_once),
+      T(many_are_published_when_they_are_made),
+      T(changes_come_after),
+      T(rules_change_meanwhile),
+      T(the_same_tables_are_published_at_once),
+      T(a_failure_is_tried_again),
+      T(a_service_ends_meanwhile),
+      T(all_end_meanwhile),
+      T(refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
