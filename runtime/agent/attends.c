@@ -8,8 +8,8 @@
 #include <lauxlib.h>
 #include <stdlib.h>
 
-/* After one that failed: renewals see to the entry meanwhile. */
-static const int64_t in_vain_ns = 30 * INT64_C(1000000000);
+/* After one that failed, a quarter more or less: renewals see to the entry meanwhile. */
+static const double in_vain_ns = 30e9;
 
 struct attend {
   struct attend *next, **link;
@@ -54,7 +54,7 @@ static void on_returned(void *arg, const struct call_result *result) {
     attend_free(a);
     all->changed(all->arg, e);
   } else {
-    a->not_before_ns = clock_now_ns() + in_vain_ns;
+    a->not_before_ns = clock_now_ns() + (int64_t)(in_vain_ns * (0.75 + 0.5 * clock_random_unit()));
   }
 }
 

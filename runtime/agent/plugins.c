@@ -70,6 +70,10 @@ static bool ships(const struct plugins *all, const char *path) {
          strncmp(path + length, below, sizeof below - 1) == 0;
 }
 
+/* A registry that ships has one isolate for all services that are watched there: some 20 KiB and a
+ * stream for each, and they may be thousands. */
+enum { MANY_BYTES = 64 << 20, MANY_HANDLES = 10000 };
+
 /* What ships does only what its options say, which the configuration's author wrote: it may do all
  * but ffi (NULL). All others may do what is granted. */
 static int grant_of(const struct plugins *all, const char *kind, const char *path,
@@ -89,8 +93,10 @@ int plugins_load(const struct plugins *all, const char *kind, const char *name, 
                               &path, f);
   if (r == 0 && grant_of(all, kind, path, settings, &grant) != 0)
     r = fault_set(f, -ENOMEM, "out of memory");
+  bool many = r == 0 && strcmp(kind, "registry") == 0 && ships(all, path);
   struct isolate_limits limits = {
-      .memory_hard = (size_t)value_as_number(value_get(settings, "memory"), 0),
+      .memory_hard = (size_t)value_as_number(value_get(settings, "memory"), many ? MANY_BYTES : 0),
+      .max_handles = many ? MANY_HANDLES : 0,
       .turn_ns = (int64_t)(value_as_number(value_get(settings, "turn"), 0) * 1e9),
       .grant = grant,
   };

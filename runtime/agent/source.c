@@ -65,6 +65,8 @@ static int source_new(struct sources *all, const struct registry_use *use, const
   s->options = use->options ? value_ref(use->options) : NULL;
   s->sets = sets_new_apart(on_said, s);
   s->set = s->sets ? sets_open(s->sets, service) : NULL;
+  if (s->sets)
+    sets_notice(s->sets, &all->changed);
   int rc = s->text && s->set ? 0 : fault_set(f, -ENOMEM, "out of memory");
   rc = rc ? rc : target_parse(target, &s->target, f);
   if (rc == 0 && !(s->watcher = watcher_start(all->loop, use, &s->target, s->set, delay_ms)))
@@ -105,6 +107,7 @@ int source_join(struct sources *all, const struct registry_use *use, const char 
     user->next->link = &user->next;
   s->users = user;
   s->late |= user->late;
+  all->changed |= s->late;
   return 0;
 }
 
@@ -152,6 +155,9 @@ static void tell_late(struct source *s) {
 /* ---- all ---- */
 
 void sources_flush(struct sources *all) {
+  if (!all->changed)
+    return;
+  all->changed = false; /* what a listener changes is for the next flush */
   for (struct source *s = all->first; s; s = s->next) {
     if (sets_dirty(s->sets))
       sets_flush(s->sets);

@@ -14,6 +14,7 @@ struct watcher;
 struct sources {
   uv_loop_t *loop;
   struct source *first;
+  bool changed;            /* sources_flush has something to do */
   struct watcher *retired; /* that still close their connections */
 };
 

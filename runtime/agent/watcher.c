@@ -1,7 +1,7 @@
 #include "agent/watcher.h"
 
 #include "agent/reference.h"
-#include "base/clock.h"
+#include "base/backoff.h"
 #include "base/fault.h"
 #include "base/findings.h"
 #include "base/log.h"
@@ -13,12 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* gRPC's connection backoff, with DESIGN.md's cap for a registry on the same site. */
-static const double backoff_first_s = 1, backoff_factor = 1.6, backoff_jitter = 0.2,
-                    backoff_cap_s = 20;
 static const double every_s = 10; /* of a `watch` that polls, when its plugin does not say */
 static const int64_t close_ns = 1000000000,
-                     reopen_ns = 500000000; /* the latter: below any backoff */
+                     reopen_ns = 400000000; /* the latter: below any backoff */
 
 struct watcher {
   struct registry_use use;       /* its options are a reference */
@@ -43,13 +40,7 @@ static void again_after(struct watcher *w, double seconds) {
 }
 
 static void back_off(struct watcher *w, const char *why) {
-  double delay = backoff_first_s;
-  for (unsigned i = 0; i < w->failures && delay < backoff_cap_s; i++)
-    delay *= backoff_factor;
-  if (delay > backoff_cap_s)
-    delay = backoff_cap_s;
-  delay *= 1 + backoff_jitter * (2 * clock_random_unit() - 1);
-  w->failures++;
+  double delay = backoff_s(++w->failures);
   set_stale(w->set, true);
   log_warn("watch failed; what is known stays", LOG_S("service", set_service(w->set)),
            LOG_S("registry", w->target->registry), LOG_S("error", why), LOG_N("again_in", delay));

@@ -1,5 +1,6 @@
 #include "registry/reconciler.h"
 
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/value.h"
@@ -10,8 +11,6 @@
 #include <string.h>
 
 #define SECOND INT64_C(1000000000)
-static const double backoff_first_s = 1, backoff_factor = 1.6, backoff_jitter = 0.2,
-                    backoff_cap_s = 20;
 static const double wake_s = 3; /* after an outage all look again within this time */
 static const double audit_s = 60, audit_failed_s = 15;
 
@@ -66,15 +65,6 @@ static void look_after(struct desired_entry *e, double seconds) {
   if (e->ready)
     return;
   alarm_set(&r->alarms, &e->due, clock_now_ns() + (int64_t)(seconds * (double)SECOND));
-}
-
-static double back_off(unsigned failures) {
-  double delay = backoff_first_s;
-  for (unsigned i = 1; i < failures && delay < backoff_cap_s; i++)
-    delay *= backoff_factor;
-  if (delay > backoff_cap_s)
-    delay = backoff_cap_s;
-  return delay * (1 + backoff_jitter * (2 * clock_random_unit() - 1));
 }
 
 static void on_due(struct alarm *a) {
@@ -135,7 +125,7 @@ static void failed(struct desired_entry *e, int status, const char *why) {
     return;
   }
   e->failures++;
-  double delay = back_off(e->failures);
+  double delay = backoff_s(e->failures);
   log_warn("the registry did not do it; trying again", LOG_S("registry", r->desired.registry),
            LOG_S("instance", e->key), LOG_S("error", why && *why ? why : strerror(-status)),
            LOG_N("again_in", delay));

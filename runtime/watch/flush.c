@@ -317,6 +317,11 @@ size_t sets_flush(struct sets *all) {
   return published;
 }
 
+void sets_notice(struct sets *all, bool *dirty) {
+  all->noticed = dirty;
+  *dirty |= sets_dirty(all);
+}
+
 bool sets_dirty(const struct sets *all) {
   return all->dirty != NULL;
 }

@@ -111,6 +111,8 @@ void set_queue(struct set *s) {
   s->dirty = true;
   s->next_dirty = s->all->dirty;
   s->all->dirty = s;
+  if (s->all->noticed)
+    *s->all->noticed = true;
 }
 
 void set_changed(struct set *s, bool moved) {

@@ -111,6 +111,8 @@ void set_stale_since(struct set *s, bool stale, int64_t since_ns); /* 0: since n
  * go on from the old snapshot, logged once; and a large service that has just been published, for
  * ten times its build time. The first flush after that publishes it: `sets_due_ns` says when. */
 size_t sets_flush(struct sets *all);
+/* `*dirty` becomes true as soon as there is something to flush: for who has many `sets`. */
+void sets_notice(struct sets *all, bool *dirty);
 bool sets_dirty(const struct sets *all);     /* another flush, now, has something to do */
 int64_t sets_due_ns(const struct sets *all); /* clock_now_ns of the first that waits; 0: none */
 size_t sets_count(const struct sets *all);

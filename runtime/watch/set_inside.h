@@ -48,6 +48,7 @@ struct sets {
   void *arg;
   struct table table;
   struct set *dirty;             /* a list, in no order */
+  bool *noticed;                 /* NULL: nobody wants to know that there are some */
   struct set *waiting;           /* dirty, too, but not before their `due_ns` */
   uint32_t ramping;              /* sets whose ramp_ns is not 0 */
   const struct planner *planner; /* NULL: none */

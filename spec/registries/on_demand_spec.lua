@@ -110,9 +110,15 @@ describe("an agent", function()
   it("refuses to be its own registry", function()
     local path = perigee.scratch() .. "/perigee.lua"
     perigee.write(path, [[return { http = "127.0.0.1:8555",
-      registries = { up = { adapter = "consul", address = "http://127.0.0.1:8555" } } }]])
+      registries = { up = { adapter = "consul", address = "http://127.0.0.1:8555" } },
+      watches = {
+        a = "consul://127.0.0.1:8555/web",
+        b = "etcd://10.0.0.1:2379,localhost:8555/web",
+        c = "embedded://127.0.0.1:8555/web",
+        d = "consul://127.0.0.1:8556/web" } }]])
     local r = perigee.run({ perigee.build .. "/perigee", "check", path })
     assert.equal(1, r.code)
-    assert.truthy(r.err:find("this is this very agent", 1, true), r.err)
+    local _, refused = r.err:gsub("this is this very agent", "")
+    assert.equal(4, refused, r.err)
   end)
 end)

@@ -43,6 +43,8 @@ local function new(options)
   return setmetatable({
     members = members.new(options.endpoints, 2379), user = options.user, password = options.password,
     timeout = options.timeout, tls = options.tls,
+    streams = setmetatable({}, { __mode = "k" }), count = 0, -- who has one open, and how many did at the last start
+    failed = {}, -- by a member's URL: when it last could not say what is newest
   }, Gateway)
 end
 

@@ -21,6 +21,7 @@ end
 -- Returns the lease: plain data, which the host may keep over restarts.
 function Lease.register(etcd, key, value, lease)
   local held = { id = lease.id, key = key, ttl = lease.ttl, owner = lease.owner, digest = digest(value) }
+  local old = lease.id or lease.before and lease.before.id
   if held.id and lease.key == key then
     local ok, message, code = put(etcd, held, value)
     if ok then
@@ -28,6 +29,7 @@ function Lease.register(etcd, key, value, lease)
     elseif code ~= "ENOENT" then
       return nil, message, code
     end
+    old = nil
   end
   local granted, message, code = etcd:call("/v3/lease/grant", { TTL = math.ceil(lease.ttl) })
   if not granted then
@@ -41,7 +43,6 @@ function Lease.register(etcd, key, value, lease)
     end
     return nil, why, failed
   end
-  local old = lease.id or lease.before and lease.before.id
   if old then
     etcd:call("/v3/lease/revoke", { ID = old }) -- it holds no key of ours any more
   end

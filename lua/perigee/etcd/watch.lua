@@ -13,6 +13,7 @@ local tables = require("perigee.etcd.table")
 
 local encode = perigee.base64.encode
 local GRACE = 2 -- seconds in which an event may be on its way while an audit knows of it
+local AT_ONCE = 100 -- of more streams than that, so many are audited in one `audit`
 local SHORT = 1 -- a stream that lived less long is not opened again at once
 
 local Watch = {}
@@ -152,14 +153,36 @@ function Watch:ask_newest(member)
   return reply.header, tonumber(newest and newest.mod_revision or 0), tonumber(reply.count or 0)
 end
 
+-- Whether it is this stream's turn. A thousand of them would ask for much, and what is wrong with one is mostly
+-- wrong with its member: as soon as one finds that out, all look.
+function Watch:audit_due(member)
+  local failed = self.etcd.failed[member]
+  return self.etcd.count * perigee.random() < AT_ONCE or failed and failed > self.asked
+end
+
+-- The stream is there: it counts until it ends.
+function Watch:opened()
+  local etcd, count = self.etcd, 0
+  self.asked, etcd.streams[self] = perigee.time.monotonic(), true
+  for _ in pairs(etcd.streams) do
+    count = count + 1
+  end
+  etcd.count = count
+  return self.asked
+end
+
 -- Looks every `audit` seconds until the stream can no longer be trusted: "reload", or nil, message, code.
 function Watch:distrust(member, set)
   while true do
     if not self.doubted then
-      perigee.sleep(self.audit * (0.9 + 0.2 * perigee.random()))
+      repeat
+        perigee.sleep(self.audit * (0.9 + 0.2 * perigee.random()))
+      until self:audit_due(member)
     end
+    self.asked = perigee.time.monotonic()
     local header, newest, count = self:ask_newest(member)
     if not header then
+      self.etcd.failed[member] = perigee.time.monotonic()
       return nil, newest, count
     end
     if self:elsewhere(header) then
@@ -192,7 +215,7 @@ function Watch:stream(set)
     return nil, member, code
   end
   self.token = self.etcd.token
-  local started = perigee.time.monotonic()
+  local started = self:opened()
   local next_frame = gateway.frames(response)
   local _, verdict, message, why = perigee.task.first(function()
     return self:follow(next_frame, set)
@@ -200,6 +223,7 @@ function Watch:stream(set)
     return self:distrust(member, set)
   end)
   response:close()
+  self.etcd.streams[self] = nil
   if verdict then
     return verdict
   end
