@@ -184,6 +184,9 @@ describe("a balancer that picks", function()
       end
       return all, agent:log()
     end)
+    perigee.wait_for("it to have proved itself: else it is no way back", function()
+      return row_of(agent, "nth").state == "running"
+    end)
     for _, broken in ipairs({ "return {", plugin("return 5", "summary = 5,"), "perigee.env('HOME') " .. plugin("return 5") }) do
       perigee.write(file, broken)
       assert.equal(1, agent:command("reload", "nth").code)
