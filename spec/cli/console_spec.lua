@@ -185,7 +185,7 @@ describe("an operator's Lua", function()
         { "\n", "" },
         { "> ", "\27[A\n" },
         { '"1970-01-01T00:00:00.000Z"', "" },
-        { "> ", "\4" },
+        { "> ", "\21\4" }, -- whatever is in the line by now
       })
       assert.matches("perigee.hash", out, 1, true)
       assert.matches("perigee.time.iso(0)", perigee.read(home .. "/perigee/repl_history"):gsub("\\040", " "), 1, true)
@@ -198,7 +198,7 @@ describe("an operator's Lua", function()
         { "cancelled", "" },
         { "> ", "5 + 5\n" },
         { "10", "" },
-        { "> ", "\4", again = true },
+        { "> ", "\21\4" }, -- whatever is in the line by now
       })
     end)
   end)

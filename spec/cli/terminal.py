@@ -1,7 +1,8 @@
 """terminal.py COMMAND...: runs a command on a terminal of its own. Each line of standard input is a Python
 literal that is typed once the text before it has appeared: ("wait for this", "type this"); with a third item,
-"again", it is typed until what is waited for next appears: who reads it may not be there yet. "@FILE:this" waits
-for what is in a file. Prints all that the command wrote, and ends with its exit code."""
+"again", it is typed until what is waited for next appears: who reads it may not be there yet. The last one is
+typed until the command ends. "@FILE:this" waits for what is in a file. Prints all that the command wrote, and ends
+with its exit code."""
 import ast
 import os
 import pty
@@ -34,7 +35,10 @@ def read_until(text, again=None):
             sys.exit(99)
         if not select.select([terminal], [], [], 0.2)[0]:
             if again:
-                os.write(terminal, again)
+                try:
+                    os.write(terminal, again)
+                except OSError:
+                    return False
             continue
         try:
             more = os.read(terminal, 65536)
@@ -61,7 +65,7 @@ for wanted, typed, *again in steps:
         break
     os.write(terminal, typed.encode())
     repeated = typed.encode() if again else None
-read_until("")
+read_until("", typed.encode())
 _, status = os.waitpid(child, 0)
 sys.stdout.write(seen.decode(errors="replace"))
 sys.exit(os.waitstatus_to_exitcode(status))
