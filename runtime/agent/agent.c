@@ -20,6 +20,7 @@
 #include "agent/reload.h"
 #include "agent/requests.h"
 #include "agent/routes.h"
+#include "agent/trim.h"
 #include "agent/watches.h"
 #include "base/buf.h"
 #include "base/clock.h"
@@ -114,6 +115,7 @@ static void become_ready(struct agent *a) {
     log_warn("ready, though not every watch has loaded");
   a->ready = true;
   server_ready(a->server, true);
+  trim_after_start();
   hooks_started(a->hooks);
 }
 
