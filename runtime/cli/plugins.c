@@ -58,16 +58,7 @@ static int write_table(const struct arguments *a, const struct buf *answer, stru
 }
 
 static int run(const struct arguments *a) {
-  struct buf answer = {0}, out = {0};
-  int status = api_call(a, "GET", "/v1/plugins", NULL, &answer);
-  if (!status && arguments_flag(a, "json"))
-    buf_format(&out, "%s\n", answer.data ? answer.data : "");
-  else if (!status)
-    status = write_table(a, &answer, &out);
-  output_write(&out);
-  buf_free(&answer);
-  buf_free(&out);
-  return status;
+  return api_show(a, "/v1/plugins", write_table);
 }
 
 const struct command command_plugins = {
