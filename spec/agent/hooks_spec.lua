@@ -234,10 +234,11 @@ describe("the hook template", function()
       test -e may || { echo not yet >&2; exit 3; }
       cp list seen
     ]]):format(home))
-    assert.equal(0, os.execute("chmod +x " .. home .. "/reload"))
+    perigee.write(home .. "/list", "")
+    assert.equal(0, os.execute(("chmod +x %s/reload; chmod 640 %s/list"):format(home, home)))
     local agent = perigee.agent({ config = ([[return { hooks = { { "template", service = "web", path = "%s/list",
       head = "upstream web {\n", line = "  server ${address}:${port} weight=${weight}; # ${rack}", tail = "}\n",
-      run = { "%s/reload" } } } }]]):format(home, home) })
+      check = { "grep", "-q", "upstream", "${file}" }, run = { "%s/reload" } } } }]]):format(home, home) })
     agent:put("/v1/agent/service/register", '{"Name":"web","ID":"a","Port":80,"Meta":{"rack":"r1"}}')
     agent:put("/v1/agent/service/register", '{"Name":"web","ID":"b","Port":81}')
     agent:put("/v1/agent/service/register", '{"Name":"web","ID":"c","Port":82,"Check":{"TTL":"1h"}}')
@@ -248,6 +249,7 @@ describe("the hook template", function()
     perigee.wait_for("the command to fail", function()
       return agent:log():find("reload ended with 3: not yet", 1, true), agent:log()
     end)
+    assert.equal("640", io.popen("stat -c %a " .. home .. "/list"):read("*l"))
     perigee.write(home .. "/may", "")
     perigee.wait_for("the command to have run", function()
       return read(home .. "/seen") == read(home .. "/list") and read(home .. "/seen") ~= "", agent:log()

@@ -250,6 +250,15 @@ local function open(perigee, host, t)
     return true
   end
 
+  function script.rename(from, to)
+    local text, message, code = text_of(from)
+    if not text then
+      return nil, message, code
+    end
+    t.files[to], t.files[from] = text, false
+    return true
+  end
+
   function script.stat(path)
     local text, message, code = text_of(path)
     if not text then
