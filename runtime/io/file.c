@@ -128,8 +128,8 @@ static void run_write(struct file_job *job) {
 static void run_rename(struct file_job *job) {
   struct stat st;
   const char *to = job->content.data;
-  bool failed = (stat(to, &st) == 0 && chmod(job->path, st.st_mode & 07777) < 0) ||
-                rename(job->path, to) < 0;
+  bool failed =
+      (stat(to, &st) == 0 && chmod(job->path, st.st_mode & 07777) < 0) || rename(job->path, to) < 0;
   job->result.status = failed ? -errno : 0;
 }
 

@@ -252,10 +252,10 @@ static int watch_call(lua_State *L) {
 }
 
 int open_fs(lua_State *L) {
-  static const struct luaL_Reg functions[] = {{"read", read_call},     {"write", write_call},
-                                              {"rename", rename_call}, {"stat", stat_call},
-                                              {"list", list_call},     {"watch", watch_call},
-                                              {NULL, NULL}};
+  static const struct luaL_Reg functions[] = {
+      {"read", read_call}, {"write", write_call}, {"rename", rename_call},
+      {"stat", stat_call}, {"list", list_call},   {"watch", watch_call},
+      {NULL, NULL}};
   static const struct luaL_Reg methods[] = {{"next", next_call}, {NULL, NULL}};
   handle_type(L, "watcher", methods);
   lua_newtable(L);
