@@ -28,6 +28,7 @@ local function note(event, options, ctx)
   if event.event == "change" then
     line.ids = perigee.json.array({})
     for i, e in ipairs(event.endpoints) do line.ids[i] = e.id .. "/" .. e.status end
+    line.added, line.removed, line.changed = event.added, event.removed, event.changed
   end
   page[#page + 1] = perigee.json.encode(line)
   return perigee.fs.write(options.path, table.concat(page, "\n") .. "\n")
@@ -77,11 +78,14 @@ describe("a hook", function()
     local status = expect(agent, "the status", function(l) return l.event == "status" end)
     assert.same({ "web", "w1", "critical", "passing", "well", "w1" },
       { status.service, status.id, status.from, status.to, status.output, status.instance })
-    expect(agent, "the change with it", function(l) return l.event == "change" and l.ids[1] == "w1/passing" end)
+    local changed = expect(agent, "the change with it", function(l) return l.event == "change" and l.ids[1] == "w1/passing" end)
+    assert.same({ {}, {}, { "w1" } }, { changed.added, changed.removed, changed.changed })
     agent:put("/v1/agent/service/register", '{"Name":"api","ID":"a1","Port":2}')
-    expect(agent, "the new service", function(l) return l.service == "api" and l.ids[1] == "a1/passing" end)
+    local new = expect(agent, "the new service", function(l) return l.service == "api" and l.ids[1] == "a1/passing" end)
+    assert.same({ { "a1" }, {}, {} }, { new.added, new.removed, new.changed })
     agent:put("/v1/agent/service/deregister/a1")
-    expect(agent, "its end", function(l) return l.service == "api" and #l.ids == 0 end)
+    local ended = expect(agent, "its end", function(l) return l.service == "api" and #l.ids == 0 end)
+    assert.same({ {}, { "a1" }, {} }, { ended.added, ended.removed, ended.changed })
     local code, late = agent:stop()
     assert.same({ 0 }, { code, late })
     local all = lines(agent)

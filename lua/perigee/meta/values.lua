@@ -256,7 +256,10 @@ function View:hash(n) end
 ---@class perigee.ChangeEvent
 ---@field event "change"
 ---@field service string
----@field endpoints perigee.Instance[]
+---@field endpoints perigee.Instance[] made when it is asked for
+---@field added string[] ids: since the hook was told of the service the last time, 1,000 at most
+---@field removed string[]
+---@field changed string[]
 
 ---@class perigee.StatusEvent
 ---@field event "status"
