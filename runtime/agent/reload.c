@@ -258,7 +258,7 @@ static void draft_config(struct reload *r, const struct reload_wish *wish,
   }
   configure_verify(r->draft, r->next, findings);
   checks_verify_running(a->checks, r->draft, findings);
-  plugins_draft_rest(r->draft, a->plugins, findings);
+  plugins_draft_unused(a->plugins, r->draft);
   refuse_fixed(a->config, r->next, findings);
   registrars_refuse(a->registrars, r->draft, r->next, findings);
   if (findings->count == 0)

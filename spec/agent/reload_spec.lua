@@ -170,6 +170,28 @@ describe("a plugin", function()
     assert.truthy(tonumber(says(agent, "^new %d+$"):match("%d+")) > 3)
   end)
 
+  it("is unloaded when the configuration has no use for it any more", function()
+    local agent = agent_with({
+      ["perigee.lua"] = one(WEB .. "api = { port = 2 },"), ["plugins/check/probe.lua"] = check("first"),
+    })
+    says(agent, "^first a %d+$")
+    agent:edit({ ["perigee.lua"] = one("api = { port = 2 },"), ["plugins/check/probe.lua"] = "return nonsense(" })
+    local r = json(agent:command("reload", "--json"))
+    local rows = {}
+    for i, c in ipairs(r.changes) do
+      rows[i] = table.concat({ c.what, c.name, c.change }, " ")
+    end
+    table.sort(rows)
+    assert.same({ "plugin check/probe unloaded", "service web removed" }, rows)
+    perigee.wait_for("its end", function()
+      return not plugin(agent, "probe"), agent:log()
+    end)
+    assert.equal(0, metric(agent, "perigee_reload_failures_total"))
+    agent:edit({ ["perigee.lua"] = one(WEB), ["plugins/check/probe.lua"] = check("second") })
+    json(agent:command("reload", "--json"))
+    says(agent, "^second a %d+$")
+  end)
+
   it("is told from another of its name, and misspelt ones are suggested", function()
     local agent = agent_with({ ["perigee.lua"] = one(WEB), ["plugins/check/probe.lua"] = check("first") })
     local r = agent:command("reload", "prob")
