@@ -245,8 +245,10 @@ static void draft_config(struct reload *r, const struct reload_wish *wish,
                          struct findings *findings) {
   struct agent *a = r->a;
   struct config_options options = a->config->given;
-  if (wish->file)
+  if (wish->file) {
+    options.of = a->config->file;
     options.file = wish->file;
+  }
   int rc = config_load(&options, &r->next, findings);
   if (r->next)
     memcpy(r->hash, r->next->hash, sizeof r->hash);

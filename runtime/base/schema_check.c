@@ -303,10 +303,21 @@ static struct value *check_map(struct checking *c, const struct rule *r, const s
   return out;
 }
 
+static void refuse_unnamed(struct checking *c, const struct rule *r, const struct value *v,
+                           const struct spot *at) {
+  const char *main;
+  struct spot first = {at, NULL, 1};
+  if (rule_main(r, &main))
+    find(c, value_at(v, 0), &first,
+         "each entry has a name: NAME = ...; without one there is %s alone, once, and first", main);
+  else
+    find(c, value_at(v, 0), &first, "each entry has a name: NAME = ...");
+}
+
 static void refuse_unknown(struct checking *c, const struct rule *r, const struct value *v,
                            const struct spot *at) {
   if (value_length(v))
-    find(c, value_at(v, 0), &(struct spot){at, NULL, 1}, "each entry has a name: NAME = ...");
+    refuse_unnamed(c, r, v, at);
   for (size_t i = 0; i < value_fields(v); i++) {
     const char *key;
     const struct value *field = value_field(v, i, &key);

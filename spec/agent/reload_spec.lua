@@ -271,6 +271,26 @@ describe("the configuration", function()
     assert.equal(pid, agent:get("/v1/status").json().pid)
   end)
 
+  it("is compared with a file elsewhere, whose plugins are where the agent finds them", function()
+    local agent = agent_with({ ["perigee.lua"] = one("web = { port = 1 }"), ["plugins/check/probe.lua"] = check("first") })
+    local elsewhere = perigee.scratch()
+    write(elsewhere, { ["next.lua"] = one(WEB) })
+    local function added(file)
+      for _, c in ipairs(json(agent:command("diff", file, "--json")).changes) do
+        if c.what == "plugin" then
+          return c.name .. " " .. c.change
+        end
+      end
+    end
+    assert.equal("check/probe added", added(elsewhere .. "/next.lua"))
+    -- A link's plugins are beside the link, as for `perigee run -c`.
+    write(elsewhere, { ["linked/plugins/check/linked.lua"] = check("linked"), ["next.lua"] = one((WEB:gsub("probe", "linked"))) })
+    assert.equal(0, os.execute(("ln -s ../next.lua %s/linked/perigee.lua"):format(elsewhere)))
+    assert.equal("check/linked added", added(elsewhere .. "/linked/perigee.lua"))
+    assert.equal(1, agent:command("diff", elsewhere .. "/nowhere.lua").code)
+    agent:stop()
+  end)
+
   it("with mistakes changes nothing, and says all of them", function()
     local agent = agent_with({ ["perigee.lua"] = one("web = { port = 1 }") })
     local before = registrations(agent)
