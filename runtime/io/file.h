@@ -1,5 +1,5 @@
-/* file: reading, writing, stating and listing, in libuv's thread pool, so that a slow disk does not hold the
- * loop. Only regular files are read: a FIFO would hold a pool thread for ever. */
+/* file: reading, writing, stating and listing, in libuv's thread pool, so that a slow disk does not
+ * hold the loop. Only regular files are read: a FIFO would hold a pool thread for ever. */
 #pragma once
 
 #include <stddef.h>

@@ -85,9 +85,8 @@ static void hashes_are_the_standards(void **state) {
   assert_string_equal(ask(*state, "return perigee.hash.hmac('sha256', 'Jefe', 'what do ya want for "
                                   "nothing?'), #perigee.hash.sha256('', 'raw')"),
                       "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843|32");
-  assert_string_equal(
-      ask(*state, "return perigee.hash.pbkdf2('sha256', 'password', 'salt', 4096)"),
-      "c5e478d59288c841aa530db6845c4c8d962893a001ce4e11a4963873aa98134a");
+  assert_string_equal(ask(*state, "return perigee.hash.pbkdf2('sha256', 'password', 'salt', 4096)"),
+                      "c5e478d59288c841aa530db6845c4c8d962893a001ce4e11a4963873aa98134a");
   assert_non_null(
       strstr(ask(*state, "return pcall(perigee.hash.pbkdf2, 'sha256', 'p', 's', 1e9)"), "100000"));
 }

@@ -201,7 +201,6 @@ function Endpoints:share(test, fraction) end
 ---@field in_flight integer
 ---@field latency? number seconds; nil: nothing was reported
 ---@field ejected boolean
----@field index integer
 local Endpoint = {}
 
 ---@param tag string
@@ -269,6 +268,18 @@ function View:hash(n) end
 ---@field to perigee.Status
 ---@field output string
 ---@field instance perigee.Instance
+
+---@class perigee.ReloadEvent
+---@field event "reload"
+---@field ok boolean it was carried out
+---@field message string why it was done, or refused
+
+---@class perigee.StartEvent
+---@field event "start"
+
+---@class perigee.StopEvent
+---@field event "stop"
+---@field leaving boolean what is registered goes
 
 ---@class perigee.Request
 ---@field method string

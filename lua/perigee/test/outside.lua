@@ -60,20 +60,20 @@ local function open(perigee, host, t)
 
   t.http, t.requests = {}, {}
 
-  local last, names -- most requests are as the one before
+  local last, last_names -- most requests are as the one before
 
   local function answer_to(request)
     local replies, method, url = t.http, request.method, request.url
     if not last or last.url ~= url or last.method ~= method then
-      last, names = request, names_of(method, url)
+      last, last_names = request, names_of(method, url)
     end
-    for i = 1, #names do
-      local reply = replies[names[i]]
+    for i = 1, #last_names do
+      local reply = replies[last_names[i]]
       if reply ~= nil then
         return reply
       end
     end
-    return nil, names[1]
+    return nil, last_names[1]
   end
 
   -- What comes of the pieces of a streamed body: a list, or a function that waits for the next one.
