@@ -5,16 +5,15 @@ local perigee = require("spec.support.perigee")
 
 -- By class: { NAME = "must" or "may" be there }.
 local function described()
-  local classes, fields = {}, nil
+  local classes, current = {}, nil
   for _, file in ipairs({ "library", "data", "values" }) do
     for line in io.lines("lua/perigee/meta/" .. file .. ".lua") do
       local class = line:match("^%-%-%-@class perigee%.(%w+)")
       local name, optional, type = line:match("^%-%-%-@field ([%w_]+)(%??) (.*)$")
       if class then
-        fields = {}
-        classes[class] = fields
+        classes[class], current = {}, class
       elseif name then
-        fields[name] = (optional == "?" or type:find("|nil", 1, true)) and "may" or "must"
+        classes[current][name] = (optional == "?" or type:find("|nil", 1, true)) and "may" or "must"
       end
     end
   end
@@ -97,7 +96,7 @@ describe("what plugins are handed", function()
       perigee.write(path, TELL:format(cjson.encode(classes), home) .. source:gsub("HOME", home))
     end
     local config = ([[return { zone = "z",
-      services = { web = { port = 1, id = "w", zone = "z", policy = { { "tells" } }, check = { tells = {}, interval = "100ms" } } },
+      services = { web = { port = 1, id = "w", policy = { { "tells" } }, check = { tells = {}, interval = "100ms" } } },
       watches = { other = { target = "tells:///x", balancer = { { "tells" }, "p2c" } } },
       hooks = { "tells" }, routes = { tells = {} },
       plugins = { tells = { grant = { write = { "HOME/" }, connect = { "127.0.0.1:*" } } } },
