@@ -362,6 +362,17 @@ static void family(struct buf *out, const char *name, const char *type, const ch
   buf_format(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
+size_t watches_differing(const struct watches *all) {
+  size_t count = 0;
+  for (size_t i = 0; i < all->count; i++) {
+    struct feed_stats one = {0};
+    if (all->items[i]->feed)
+      feed_stats(all->items[i]->feed, &one);
+    count += one.differing.only_first + one.differing.only_second + one.differing.unlike > 0;
+  }
+  return count;
+}
+
 static void differing(const char *service, const char *how, size_t count, struct buf *out) {
   buf_text(out, "perigee_watch_differing{service=");
   buf_json_text(out, service);

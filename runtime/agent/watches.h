@@ -77,6 +77,8 @@ void watches_show_sources(const struct watches *all, const char *service, const 
 /* ,"merge":{...} of a service that is watched in two registries: how, which, and how they differ.
  */
 void watches_show_merge(const struct watches *all, const char *service, struct buf *out);
+/* Services of which two registries that are compared do not have the same. */
+size_t watches_differing(const struct watches *all);
 void watches_metrics(const struct watches *all, struct buf *out);
 
 /* A registration of this agent changed or is gone: an endpoint of its service, unless a watch takes

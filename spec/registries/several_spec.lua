@@ -179,6 +179,7 @@ describe("two registries", function()
       return all
     end
     assert.same({ only_first = 1, only_second = 1, unlike = 1 }, differing())
+    assert.equal(1, cjson.decode(agent:command("status", "--json").out).differing)
     local merge = agent:get("/v1/explain/web").json().merge
     assert.same({ 1, 1, 1 }, { merge.only_first, merge.only_second, merge.unlike })
     local text = agent:command("explain", "web").out
