@@ -200,7 +200,8 @@ describe("two registries", function()
     tell("b", 2)
     put("b", 2)
     local home = perigee.scratch()
-    os.execute(("mkdir -p %s/plugins/registry && cp examples/moving/plugins/registry/merged.lua %s/plugins/registry"):format(home, home))
+    os.execute("mkdir -p " .. home .. "/plugins/registry")
+    perigee.write(home .. "/plugins/registry/merged.lua", perigee.read("examples/moving/plugins/registry/merged.lua"))
     local function config(etcd_timeout)
       return ([[return { registries = {
           etcd = { endpoints = { "%s" }, timeout = "%s" }, consul = { address = "http://127.0.0.1:%d" },

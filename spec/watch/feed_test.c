@@ -352,7 +352,7 @@ static void a_comparison_tells_how_they_differ(void **state) {
   assert_int_equal(stats().differing.only_first, 1);
   assert_int_equal(stats().differing.only_second, 2);
   assert_int_equal(stats().differing.unlike, 2); /* b and c are elsewhere */
-  say(0, "bc"); /* the first alone has the say */
+  say(0, "bc");                                  /* the first alone has the say */
   has("bc");
 }
 

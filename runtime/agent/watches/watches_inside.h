@@ -19,7 +19,7 @@ struct watches {
   struct store *store;
   const struct policies *shown;
   struct sources sources;
-  struct wrap *wraps; /* wraps.c */
+  struct wrap *wraps;   /* wraps.c */
   struct watch **items; /* by service */
   size_t count;
   size_t on_demand; /* of them */
