@@ -10,6 +10,7 @@
 #include <string.h>
 
 static const double wake_s = 3; /* after an outage all look again within this time */
+enum { EACH_MS = 10 };          /* of patience at the end, for each entry */
 
 /* ---- when ---- */
 
@@ -415,7 +416,7 @@ void reconciler_stop(struct reconciler *r, bool leave, double ttl, unsigned pati
       entry_look(e, 0);
   }
   alarm_clear(&r->alarms, &r->audit);
-  uv_timer_start(&r->patience, on_patience, patience_ms, 0);
+  uv_timer_start(&r->patience, on_patience, patience_ms + r->desired.table.count * EACH_MS, 0);
   uv_timer_start(&r->timer, on_timer, 0, 0);
 }
 

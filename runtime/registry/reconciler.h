@@ -78,7 +78,7 @@ void reconciler_listed(struct reconciler *r, int status, const char *why, const 
 
 /* The end of the work. `leave`: all is deregistered; else each lease is asked for once more, with
  * `ttl` seconds, for the next agent to take up. `stopped` is called when that is done, or after
- * `patience_ms`, once, later. */
+ * `patience_ms` and a little for each entry, once, later. */
 void reconciler_stop(struct reconciler *r, bool leave, double ttl, unsigned patience_ms,
                      void (*stopped)(void *arg), void *arg);
 
