@@ -284,8 +284,8 @@ describe("a registration", function()
     t.http[REGISTER], t.http["PUT /v1/agent/check/warn/perigee%3Aweb-1"] = 200, 200
     local use = t:use{ zone = "rack" }
     local conn = use:open()
-    local lease = use:register(conn, t:instance{ tags = { "v1" }, meta = { k = "v" }, weight = 2.4, zone = "r1", status = "warning" },
-      { ttl = 10, owner = "me" })
+    local instance = t:instance{ tags = { "v1" }, meta = { k = "v" }, weight = 2.4, zone = "r1", status = "warning" }
+    local lease = use:register(conn, instance, { ttl = 10, owner = "me" })
     assert.same({
       ID = "web-1", Name = "web", Address = "10.0.0.1", Port = 8080, Tags = { "v1" }, EnableTagOverride = false,
       Meta = { k = "v", rack = "r1", ["perigee-owner"] = "me" }, Weights = { Passing = 2, Warning = 1 },
@@ -357,7 +357,8 @@ describe("a registration", function()
   end)
 
   it("says which of its checks is none", function(t)
-    for word, check in pairs({ ["not %a+ and %a+ at once"] = { http = "/", tcp = true }, ["what is checked"] = { interval = "1s" } }) do
+    for word, check in pairs({ ["not %a+ and %a+ at once"] = { http = "/", tcp = true },
+      ["what is checked"] = { interval = "1s" } }) do
       local use = t:use{ checks = { web = { { tcp = true }, check } } }
       local lease, message, code = use:register(use:open(), t:instance(), { ttl = 10, owner = "me" })
       assert.equal(nil, lease)
@@ -394,7 +395,8 @@ describe("a registration", function()
       end
       local lease = use:register(conn, t:instance{ tags = { "v1", "v2" }, meta = { k = "v" } }, { ttl = 10, owner = "me" })
       assert.equal(lease.digest, listed(lease))
-      local other = { Port = 1, Address = "1.1.1.1", Tags = { "v3" }, Meta = { ["perigee-owner"] = "me" }, Weights = { Passing = 9 } }
+      local other = { Port = 1, Address = "1.1.1.1", Tags = { "v3" }, Meta = { ["perigee-owner"] = "me" },
+        Weights = { Passing = 9 } }
       for _, name in ipairs(changes) do
         local before = services["web-1"][name]
         services["web-1"][name] = other[name]

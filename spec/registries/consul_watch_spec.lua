@@ -140,20 +140,38 @@ describe("a watch of Consul", function()
     assert.equal(before + 1, #server:requests("/nobody?", "index="))
   end)
 
-  local troubles = {
-    "status&status=429&retry_after=2", "status&status=500&body=No+cluster+leader", "status&status=403&body=Permission+denied",
-    "status&status=204", "text", "headerless", "leaderless", "lagging", "truncated", "half", "reset", "silent",
-  }
-  for _, trouble in ipairs(troubles) do
-    it("keeps what it knows, marked stale, while the answer is: " .. trouble:gsub("[&+=]", " "), function()
-      server:trouble(trouble .. "&on=/web?")
-      host.stale(agent, "web", true)
-      assert.equal("10.0.0.1:80 10.0.0.3:80", host.endpoints(agent, "web"))
-      server:trouble()
-      host.stale(agent, "web", false)
-      assert.equal("10.0.0.1:80 10.0.0.3:80", host.endpoints(agent, "web"))
-    end)
-  end
+  it("keeps what it knows, marked stale, for as long as there is no answer to believe", function()
+    local troubles = {
+      "status&status=429&retry_after=2", "status&status=500&body=No+cluster+leader", "status&status=403&body=Permission+denied",
+      "status&status=204", "text", "headerless", "leaderless", "lagging", "truncated", "half", "reset", "silent",
+    }
+    local watches = {}
+    for i = 1, #troubles do
+      server:add("t" .. i, "passing", { Name = "t" .. i, Address = "10.0.1." .. i })
+      watches["t" .. i] = "consul:///t" .. i
+    end
+    local other = host.agent({
+      registries = { consul = { address = server.url, wait = "2s", timeout = "2s" } }, watches = watches,
+    })
+    for i, trouble in ipairs(troubles) do
+      host.expect(other, "t" .. i, ("10.0.1.%d:80"):format(i))
+      server:trouble(("%s&on=/t%d?"):format(trouble, i))
+    end
+    for i in ipairs(troubles) do
+      host.stale(other, "t" .. i, true)
+      assert.equal(("10.0.1.%d:80"):format(i), host.endpoints(other, "t" .. i))
+    end
+    server:trouble()
+    for i in ipairs(troubles) do
+      host.stale(other, "t" .. i, false)
+      assert.equal(("10.0.1.%d:80"):format(i), host.endpoints(other, "t" .. i))
+    end
+    for _, said in ipairs({ "said 429", "said 500: No cluster leader", "said 403: Permission denied", "said 204",
+      "has no X-Consul-Index", "has no leader", "not heard of its leader for 60 s" }) do
+      host.logged(other, said)
+    end
+    other:stop()
+  end)
 
   it("believes that a service is gone when Consul says so", function()
     server:remove("1")

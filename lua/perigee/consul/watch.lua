@@ -62,6 +62,21 @@ local function query_of(target, options)
   return query
 end
 
+-- Where the fields of an instance are, for those who ask for another address or go by another zone.
+local function map_of(options)
+  local own, tagged = {}, options.tagged_address
+  for field, path in pairs(map) do
+    own[field] = path
+  end
+  own.zone = { "Service.Meta." .. options.zone, "Node.Meta." .. options.zone }
+  if tagged then
+    local at = "Service.TaggedAddresses." .. tagged
+    own.address = { at .. ".Address", "Service.Address", "Node.TaggedAddresses." .. tagged, "Node.Address" }
+    own.port = { at .. ".Port", "Service.Port" }
+  end
+  return own
+end
+
 local function new(client, target, options)
   local query, message, code = query_of(target, options)
   if not query then
@@ -71,7 +86,7 @@ local function new(client, target, options)
   query.wait = ("%gs"):format(wait)
   return setmetatable({
     client = client, path = "/v1/health/service/" .. perigee.url.encode(target.name), query = query, index = 0,
-    timeout = wait + wait / 16 + SLACK, pace = pace.new(), map = map.of(options), max_stale = options.max_stale,
+    timeout = wait + wait / 16 + SLACK, pace = pace.new(), map = map_of(options), max_stale = options.max_stale,
   }, Watch)
 end
 

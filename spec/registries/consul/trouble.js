@@ -1,6 +1,6 @@
 // How this Consul misbehaves when a spec asks for it: PUT /spec/trouble?kind=KIND&count=3&on=PART does so to the
 // next three requests whose URL has PART in it (all, without count; /v1/, without on), and to those that are
-// held. kind=none is the end of it.
+// held. kind=none is the end of all of it.
 'use strict';
 
 const kinds = {
@@ -33,19 +33,23 @@ const kinds = {
   redirect(response, q) { response.writeHead(307, { Location: q.get('to') + response.req.url }).end(); },
 };
 
-let now = null;
+const wanted = new Map(); // by the part of the URL
 
 function begin(query) {
-  now = query.get('kind') === 'none' ? null : { query, left: Number(query.get('count') || Infinity) };
+  const part = query.get('on') || '/v1/';
+  if (query.get('kind') === 'none') wanted.clear();
+  else wanted.set(part, { query, left: Number(query.get('count') || Infinity) });
 }
 
 // Whether this request was answered so.
 function strikes(request, response) {
-  if (!now || !request.url.includes(now.query.get('on') || '/v1/')) return false;
-  const { query } = now;
-  if (--now.left <= 0) now = null;
-  kinds[query.get('kind')](response, query);
-  return true;
+  for (const [part, one] of wanted) {
+    if (!request.url.includes(part)) continue;
+    if (--one.left <= 0) wanted.delete(part);
+    kinds[one.query.get('kind')](response, one.query);
+    return true;
+  }
+  return false;
 }
 
 module.exports = { begin, strikes };
