@@ -292,6 +292,7 @@ static void on_opened(void *arg, const struct call_result *result) {
 
 static int begin(struct registrar *r, const struct errand *draft) {
   struct fault f;
+  r->doubted |= r->attachment && attachment_aged(r->attachment);
   if (r->doubted && !r->errands)
     connection_forget(r);
   int rc = r->attachment ? 0 : attach(r, &f);
