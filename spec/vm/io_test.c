@@ -113,13 +113,12 @@ static void http_over_tls_and_unix_sockets(void **state) {
 
 static void http_streams(void **state) {
   assert_string_equal(
-      ask_peer(*state,
-               "local r = perigee.http.get(http .. '/chunks?n=3', { stream = true })\n"
-               "local all = ''\n"
-               "for piece in function() return r:read(5) end do all = all .. piece end\n"
-               "local after = r:read()\n"
-               "r:close() local ok, text = pcall(r.read, r)\n"
-               "return r.status, r.body, all, after, text"),
+      ask_peer(*state, "local r = perigee.http.get(http .. '/chunks?n=3', { stream = true })\n"
+                       "local all = ''\n"
+                       "for piece in function() return r:read(5) end do all = all .. piece end\n"
+                       "local after = r:read()\n"
+                       "r:close() local ok, text = pcall(r.read, r)\n"
+                       "return r.status, r.body, all, after, text"),
       "200|nil|chunk 2\nchunk 1\nchunk 0\n|nil|exchange: closed");
   assert_string_equal(ask_peer(*state,
                                "local r = perigee.http.get(http .. '/torn', { stream = true })\n"
