@@ -83,7 +83,7 @@ void reconciler_listed(struct reconciler *r, int status, const char *why,
   for (uint32_t i = 0; i < r->desired.table.count; i++) {
     struct desired_entry *e = r->desired.table.items[i];
     if (e->wanted && !e->listed && !e->busy && e->held == e->digest)
-      entry_renewed(e, 0);
+      entry_renewed(e, 0, NULL);
   }
   audit_again(r, audit_s);
   reconciler_pump(r);

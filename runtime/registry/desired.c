@@ -25,6 +25,7 @@ int desired_init(struct desired *d, const char *registry, struct store *store) {
 static void entry_free(struct desired_entry *e) {
   instance_unref(e->instance);
   value_unref(e->lease);
+  free(e->taken);
   free(e);
 }
 

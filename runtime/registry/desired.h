@@ -29,6 +29,7 @@ struct desired_entry {
   enum operation busy;
   unsigned failures;  /* in a row */
   bool refused;       /* once since the last success */
+  char *taken;        /* who has it in its place, in the registry's words; NULL: nobody else */
   int64_t doubted_ns; /* clock_now_ns; somebody may have changed it there */
   struct alarm due;   /* the next look at it */
   struct desired_entry *next_ready;

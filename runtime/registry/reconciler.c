@@ -102,6 +102,23 @@ static void failed(struct desired_entry *e, int status, const char *why) {
   entry_look(e, delay);
 }
 
+/* That somebody else has it is no failure of the registry's. Looked at again as if it were one: the
+ * other's lease may run out. */
+static void taken(struct desired_entry *e, const char *why) {
+  struct reconciler *r = e->owner;
+  const char *text = why && *why ? why : "somebody else has it there";
+  if (!e->taken || strcmp(e->taken, text) != 0) {
+    log_warn("not registered, as it is somebody else's; looking again from time to time",
+             LOG_S("registry", r->desired.registry), LOG_S("instance", e->key),
+             LOG_S("reason", text));
+    free(e->taken);
+    e->taken = strdup(text);
+  }
+  e->refused = false;
+  e->held = 0;
+  entry_look(e, backoff_s(++e->failures));
+}
+
 static void operate(struct desired_entry *e) {
   struct reconciler *r = e->owner;
   enum operation op = operation_next(e);
@@ -174,6 +191,8 @@ static void registered(struct desired_entry *e, struct value *lease, double ttl)
   bool was_lost = e->failures > 0 || e->held == 0;
   e->failures = 0;
   e->refused = false;
+  free(e->taken);
+  e->taken = NULL;
   e->held = e->asked;
   r->stats.registered++;
   desired_hold(&r->desired, e, lease ? lease : value_table(), r->stopping ? r->stop_ttl : r->ttl);
@@ -187,7 +206,7 @@ static void registered(struct desired_entry *e, struct value *lease, double ttl)
   }
 }
 
-void entry_renewed(struct desired_entry *e, double ttl) {
+void entry_renewed(struct desired_entry *e, double ttl, const char *why) {
   struct reconciler *r = e->owner;
   e->failures = 0;
   e->refused = false;
@@ -201,10 +220,15 @@ void entry_renewed(struct desired_entry *e, double ttl) {
     }
     return;
   }
-  r->stats.lost++;
   e->held = 0;
-  log_warn("the registry has lost it; registering again", LOG_S("registry", r->desired.registry),
-           LOG_S("instance", e->key));
+  if (why) {
+    log_info("registering again", LOG_S("registry", r->desired.registry),
+             LOG_S("instance", e->key), LOG_S("reason", why));
+  } else {
+    r->stats.lost++;
+    log_warn("the registry has lost it; registering again", LOG_S("registry", r->desired.registry),
+             LOG_S("instance", e->key));
+  }
   entry_look(e, 0);
 }
 
@@ -231,14 +255,17 @@ void reconciler_done(struct reconciler *r, struct desired_entry *e, int status, 
   r->running--;
   if (status == -ENOENT && op == OPERATION_RENEW)
     status = 0, ttl = 0;
-  if (status != 0) {
+  if (status == -EEXIST && op == OPERATION_REGISTER) {
+    recovered(r);
+    taken(e, why);
+  } else if (status != 0) {
     failed(e, status, why);
   } else {
     recovered(r);
     if (op == OPERATION_REGISTER)
       registered(e, lease, ttl);
     else if (op == OPERATION_RENEW)
-      entry_renewed(e, ttl);
+      entry_renewed(e, ttl, why);
     else
       deregistered(e);
   }
@@ -287,6 +314,15 @@ void reconciler_each_held(const struct reconciler *r,
   for (uint32_t i = 0; i < r->desired.table.count; i++) {
     const struct desired_entry *e = r->desired.table.items[i];
     if (e->lease)
+      each(arg, e);
+  }
+}
+
+void reconciler_each_taken(const struct reconciler *r,
+                           void (*each)(void *arg, const struct desired_entry *e), void *arg) {
+  for (uint32_t i = 0; i < r->desired.table.count; i++) {
+    const struct desired_entry *e = r->desired.table.items[i];
+    if (e->wanted && e->taken)
       each(arg, e);
   }
 }
@@ -426,5 +462,6 @@ void reconciler_stats(const struct reconciler *r, struct reconciler_stats *out) 
     const struct desired_entry *e = r->desired.table.items[i];
     out->wanted += e->wanted;
     out->held += e->wanted && e->lease && e->held == e->digest;
+    out->taken += e->wanted && e->taken;
   }
 }

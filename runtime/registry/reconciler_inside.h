@@ -33,6 +33,7 @@ void reconciler_pump(struct reconciler *r); /* begins what is due, as far as the
 void entry_look(struct desired_entry *e, double seconds); /* is due then */
 /* It is known to the alarms from now on. False, and it is gone: out of memory. */
 bool entry_adopt(struct reconciler *r, struct desired_entry *e);
-void entry_renewed(struct desired_entry *e, double ttl); /* `ttl` <= 0: the registry has lost it */
+/* `ttl` <= 0: the registry has lost it, or `why` says why it is registered again. */
+void entry_renewed(struct desired_entry *e, double ttl, const char *why);
 
 void on_audit(struct alarm *a); /* audit.c */

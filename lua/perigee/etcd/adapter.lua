@@ -51,8 +51,10 @@ end
 
 local function open(opened)
   local layout = layouts[opened.layout] or opened.layout
+  local prefix = opened.prefix or layout.prefix or ""
   return {
-    etcd = gateway_of(opened), options = opened, layout = layout, prefix = opened.prefix or layout.prefix or "",
+    etcd = gateway_of(opened), options = opened, layout = layout, prefix = prefix,
+    place = (layouts[opened.layout] and opened.layout or "own") .. " " .. prefix, -- where and how instances are put
     others = {}, watches = setmetatable({}, { __mode = "k" }),
   }
 end
@@ -61,13 +63,17 @@ local function register(conn, instance, wanted)
   if not conn.layout.encode then
     return nil, "this layout is only read", "ENOTSUP"
   end
-  local key, value = conn.layout.encode(conn.prefix, instance, wanted.owner)
-  local critical = conn.options.critical or (conn.layout.statuses and "keep") or "withdraw"
+  local layout, prefix, entry = conn.layout, conn.prefix, { place = conn.place }
+  entry.key, entry.value = layout.encode(prefix, instance, wanted.owner)
+  entry.owner_of = function(value)
+    return select(2, layout.decode(entry.key, value, instance.service, prefix))
+  end
+  local critical = conn.options.critical or (layout.statuses and "keep") or "withdraw"
   if instance.status == "critical" and critical == "withdraw" then
     perigee.log.info("critical, and withdrawn until it is not", { service = instance.service, id = instance.id })
-    return lease.withdraw(conn.etcd, key, wanted)
+    return lease.withdraw(conn.etcd, entry, wanted)
   end
-  return lease.register(conn.etcd, key, value, wanted)
+  return lease.register(conn.etcd, entry, wanted)
 end
 
 -- What `owner` has registered, in any service: { service, id, lease }. Only perigee's own layout says whose
@@ -131,7 +137,7 @@ local function plugin(own, default)
   end
   own.register = register
   own.renew = function(conn, held)
-    return lease.renew(conn.etcd, held)
+    return lease.renew(conn.etcd, held, conn.place)
   end
   own.attend = function(conn, held)
     return attend(conn.etcd, held)

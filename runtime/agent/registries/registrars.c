@@ -370,7 +370,47 @@ bool registrars_withdrew(const struct registrars *all, const char *service, cons
   return false;
 }
 
-/* ---- metrics ---- */
+/* ---- what it says of itself ---- */
+
+struct showing {
+  const char *service, *registry;
+  struct buf *out;
+  bool begun;
+};
+
+static void show_taken(void *arg, const struct desired_entry *e) {
+  struct showing *s = arg;
+  if (strcmp(e->instance->service, s->service) != 0)
+    return;
+  buf_text(s->out, s->begun ? ",{\"id\":" : ",\"taken\":[{\"id\":");
+  buf_json_text(s->out, e->instance->id);
+  buf_text(s->out, ",\"registry\":");
+  buf_json_text(s->out, s->registry);
+  buf_text(s->out, ",\"reason\":");
+  buf_json_text(s->out, e->taken);
+  buf_char(s->out, '}');
+  s->begun = true;
+}
+
+size_t registrars_taken(const struct registrars *all) {
+  size_t sum = 0;
+  for (size_t i = 0; i < all->count; i++) {
+    struct reconciler_stats s;
+    reconciler_stats(registrar_reconciler(all->items[i]), &s);
+    sum += s.taken;
+  }
+  return sum;
+}
+
+void registrars_show_taken(const struct registrars *all, const char *service, struct buf *out) {
+  struct showing s = {.service = service, .out = out};
+  for (size_t i = 0; i < all->count; i++) {
+    s.registry = registrar_name(all->items[i]);
+    reconciler_each_taken(registrar_reconciler(all->items[i]), show_taken, &s);
+  }
+  if (s.begun)
+    buf_char(out, ']');
+}
 
 static const struct {
   const char *name, *type, *help;
@@ -380,6 +420,7 @@ static const struct {
   { "perigee_registry_" suffix, type, help, offsetof(struct reconciler_stats, field) }
     FAMILY(wanted, "wanted", "gauge", "Instances that should be registered there."),
     FAMILY(held, "held", "gauge", "Of these, registered as they are now."),
+    FAMILY(taken, "taken", "gauge", "Of these, somebody else's there, under the same id."),
     FAMILY(registered, "registers_total", "counter", "Registrations made."),
     FAMILY(renewed, "renewals_total", "counter", "Leases renewed."),
     FAMILY(deregistered, "deregisters_total", "counter", "Registrations taken back."),

@@ -38,4 +38,8 @@ void registrars_stop(struct registrars *all, bool leave, void (*stopped)(void *a
 
 /* Whether this agent has withdrawn the instance from a registry lately. */
 bool registrars_withdrew(const struct registrars *all, const char *service, const char *id);
+size_t registrars_taken(const struct registrars *all); /* see reconciler.h */
+/* Of the service's instances here those that somebody else has in a registry, and who: a member
+ * `taken` for explain; nothing where there are none. */
+void registrars_show_taken(const struct registrars *all, const char *service, struct buf *out);
 void registrars_metrics(const struct registrars *all, struct buf *out);
