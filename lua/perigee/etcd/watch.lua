@@ -95,7 +95,8 @@ function Watch:apply(frame, set)
         set:remove(id)
       end
     else
-      local instance, left = known:enter(event.kv)
+      local instance, left, doubtful = known:enter(event.kv)
+      again = again or doubtful
       if left then
         set:remove(left)
       end
