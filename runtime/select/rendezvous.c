@@ -94,5 +94,5 @@ const struct select_balancer select_rendezvous = {.name = "rendezvous",
                                                   .number = 9,
                                                   .build = build,
                                                   .pick = select_cells_pick,
-                                                  .quick = FEW,
+                                                  .quick = SELECT_QUICK,
                                                   .by_key = true};

@@ -1,28 +1,30 @@
 /* What the benches of picks share: operations that are timed in processes that are not the agent.
  *
- * Two processes are made. Each operation runs in the first one alone, and then in both at once, each
- * on a core of its own; a round counts as at once when the two runs overlapped for nine tenths of
- * the longer one. Of each the least of some rounds counts: what a process has on a machine that does
- * other things too. The runs are shorter than a time slice. */
+ * Two processes are made. Each operation runs in the first one alone, and then in both at once,
+ * each on a core of its own; a round counts as at once when the two runs overlapped for nine tenths
+ * of the longer one. What counts is the time that a process had its core, and of it the least of
+ * some rounds, which are shorter than a time slice: the machine may do other things too. */
 #pragma once
 
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 enum {
   MEASURE_ROUNDS = 9,
-  MEASURE_ROUNDS_MAX = 200, /* until enough of them were at once */
-  MEASURE_RUN_NS = 3000000,
+  MEASURE_LONGEST_NS = 1500000000, /* until enough of them were at once */
+  MEASURE_RUN_NS = 1000000,
   MEASURE_CASES = 64,
 };
 
@@ -51,10 +53,14 @@ static inline void must(int r, const char *what) {
   }
 }
 
-static inline double now_ns(void) {
+static inline double clock_ns(clockid_t clock) {
   struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
+  clock_gettime(clock, &t);
   return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+static inline double now_ns(void) {
+  return clock_ns(CLOCK_MONOTONIC);
 }
 
 static inline void lower(double *least, double value) {
@@ -80,15 +86,26 @@ struct measure {
 
 struct measure_shared {
   pthread_barrier_t barrier;
+  _Atomic uint64_t arrived[2];
+  bool over; /* the case's time */
   double begun[2], ended[2];
   struct measured measured[MEASURE_CASES];
 };
 
-static inline double measure_run(const struct measure *m, void *opened, int one_of, uint64_t count,
-                                 double *begun) {
-  *begun = now_ns();
+/* ns of the process's own time for an operation. */
+static inline double measure_run(const struct measure *m, void *opened, int one_of,
+                                 uint64_t count) {
+  double begun = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
   m->run(opened, one_of, count);
-  return now_ns();
+  return (clock_ns(CLOCK_PROCESS_CPUTIME_ID) - begun) / (double)count;
+}
+
+/* Both begin in the same moment, unless one is made to wait for its core. */
+static inline void measure_meet(struct measure_shared *s, int process) {
+  pthread_barrier_wait(&s->barrier);
+  uint64_t mine = ++s->arrived[process];
+  for (double begun = now_ns(); s->arrived[!process] < mine && now_ns() - begun < MEASURE_RUN_NS;)
+    ;
 }
 
 /* Both decide alike: by numbers that they share. */
@@ -99,31 +116,38 @@ static inline bool measure_overlapped(const struct measure_shared *s) {
   return last - first >= 0.9 * (one > other ? one : other);
 }
 
+/* One round of both; whether it was at once. */
+static inline bool measure_both(const struct measure *m, struct measure_shared *s, int process,
+                                void *opened, int one_of, uint64_t count) {
+  measure_meet(s, process);
+  s->begun[process] = now_ns();
+  double ns = measure_run(m, opened, one_of, count);
+  s->ended[process] = now_ns();
+  pthread_barrier_wait(&s->barrier);
+  bool counts = measure_overlapped(s);
+  if (counts)
+    lower(&s->measured[one_of].at_once_ns[process], ns);
+  return counts;
+}
+
 static inline void measure_case(const struct measure *m, struct measure_shared *s, int process,
                                 void *opened, int one_of, bool two) {
   struct measured *to = &s->measured[one_of];
-  uint64_t count = 16;
-  double begun;
-  while (measure_run(m, opened, one_of, count, &begun) - begun < MEASURE_RUN_NS)
+  uint64_t count = 16, before;
+  while (measure_run(m, opened, one_of, count) * (double)count < MEASURE_RUN_NS)
     count *= 2;
-  uint64_t before = allocations;
-  for (int good = 0, round = 0; good < MEASURE_ROUNDS && round < MEASURE_ROUNDS_MAX; round++) {
-    if (process == 0)
-      lower(&to->alone_ns,
-            (measure_run(m, opened, one_of, count, &begun) - begun) / (double)count);
-    if (!two) {
-      good++;
-      continue;
+  before = allocations;
+  double begun = now_ns();
+  bool over = false;
+  for (int good = 0; good < MEASURE_ROUNDS && !over;) {
+    if (process == 0) {
+      lower(&to->alone_ns, measure_run(m, opened, one_of, count));
+      s->over = now_ns() - begun > MEASURE_LONGEST_NS;
     }
-    pthread_barrier_wait(&s->barrier);
-    s->ended[process] = measure_run(m, opened, one_of, count, &s->begun[process]);
-    double ns = (s->ended[process] - s->begun[process]) / (double)count;
-    pthread_barrier_wait(&s->barrier);
-    bool counts = measure_overlapped(s);
-    if (counts)
-      lower(&to->at_once_ns[process], ns);
-    good += counts;
-    pthread_barrier_wait(&s->barrier);
+    good += !two || measure_both(m, s, process, opened, one_of, count);
+    over = s->over;
+    if (two) /* each has read what the other will write again */
+      pthread_barrier_wait(&s->barrier);
   }
   if (process == 0)
     to->allocations = allocations - before;
@@ -157,8 +181,10 @@ static inline const struct measured *measure(const struct measure *m) {
   for (int process = 0; process < 1 + two; process++) {
     pid_t pid = fork();
     must(pid < 0 ? -errno : 0, "fork");
-    if (pid == 0)
+    if (pid == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL); /* one that has failed must not be waited for */
       measure_process(m, s, process, two);
+    }
   }
   for (int left = 1 + two; left > 0;) {
     int status = 0;
