@@ -1,6 +1,6 @@
-/* What a pick with its report costs: p2c over weights of 1 to 4, with the agent's loop reading the
- * page beside it as it does in life. measure.h says how it is measured, alone and in two processes
- * at once. `--json FILE` appends the figures. */
+/* What a pick with its report costs, and perigee_call around one: p2c over weights of 1 to 4, with
+ * the agent's loop reading the page beside it as it does in life. measure.h says how it is
+ * measured, alone and in two processes at once. `--json FILE` appends the figures. */
 #include "agent/feedback.h"
 #include "agent/live.h"
 #include "base/fault.h"
@@ -38,13 +38,33 @@ static void publish(struct sets *sets, int count) {
   sets_flush(sets);
 }
 
-static void run(void *opened, int one_of, uint64_t count) {
-  struct perigee_service *s = ((struct perigee_service **)opened)[one_of];
+/* The cases: a pick and its report for each size, then a call of the first. */
+enum { CALL = SIZES, CASES };
+
+static void pick(struct perigee_service *s, uint64_t count) {
   struct perigee_endpoint e;
   for (uint64_t i = 0; i < count; i++) {
     must(perigee_pick(s, NULL, &e), "a pick");
     must(perigee_done(s, &e, PERIGEE_SUCCESS, 1000000 + (i & 1023)), "a report");
   }
+}
+
+static int succeed(void *arg, const struct perigee_endpoint *endpoint, uint64_t deadline_ns,
+                   char *message, size_t size) {
+  return PERIGEE_SUCCESS;
+}
+
+static void call(struct perigee_service *s, uint64_t count) {
+  for (uint64_t i = 0; i < count; i++)
+    must(perigee_call(s, NULL, succeed, NULL, NULL), "a call");
+}
+
+static void run(void *opened, int one_of, uint64_t count) {
+  struct perigee_service **services = opened;
+  if (one_of == CALL)
+    call(services[0], count);
+  else
+    pick(services[one_of], count);
 }
 
 struct bench {
@@ -78,19 +98,22 @@ static void turn(void *arg) {
 }
 
 static void line(FILE *json, const char *name, double value, const char *peer, double peer_value) {
-  printf("%-44s %7.2f ns   %s %.2f, ratio %.2f\n", name, value, peer, peer_value,
+  printf("%-58s %7.2f ns   %s %.2f, ratio %.2f\n", name, value, peer, peer_value,
          value / peer_value);
   figure(json, name, value, "ns", peer, peer_value);
 }
 
 static void print(FILE *json, const struct measured *m) {
   char name[80];
-  for (int i = 0; i < SIZES; i++) {
-    snprintf(name, sizeof name, "p2c pick and report, %d endpoints", sizes[i]);
-    line(json, name, m[i].alone_ns, "the aim", 300);
-  }
-  for (int i = 0; i < SIZES; i++) {
-    snprintf(name, sizeof name, "p2c pick and report, %d, the slower of two", sizes[i]);
+  for (int i = 0; i < CASES; i++) {
+    const char *what = i == CALL ? "perigee_call around a p2c pick" : "p2c pick and report";
+    int size = i == CALL ? sizes[0] : sizes[i];
+    snprintf(name, sizeof name, "%s, %d endpoints", what, size);
+    if (i == CALL)
+      line(json, name, m[i].alone_ns, "the pick and report in it", m[0].alone_ns);
+    else
+      line(json, name, m[i].alone_ns, "the aim", 300);
+    snprintf(name, sizeof name, "%s, %d, the slower of two", what, size);
     if (measured_slower(&m[i]) > 0)
       line(json, name, measured_slower(&m[i]), "one process alone", m[i].alone_ns);
   }
@@ -119,7 +142,7 @@ int main(int argc, char **argv) {
   uv_timer_start(&second, on_second, 500, 500);
   for (int i = 0; i < SIZES; i++)
     publish(sets, sizes[i]);
-  print(json, measure(&(struct measure){open_services, run, turn, &b, SIZES}));
+  print(json, measure(&(struct measure){open_services, run, turn, &b, CASES}));
   feedback_free(feedback);
   live_free(live);
   uv_close((uv_handle_t *)&second, NULL);
