@@ -65,7 +65,7 @@ static struct point *make_points(const struct select_named *rows, uint32_t count
                                  uint32_t *total) {
   double unit = unit_for(rows, count, points);
   *total = (uint32_t)total_of(rows, count, unit);
-  struct point *all = calloc(*total, sizeof *all);
+  struct point *all = calloc(*total ? *total : 1, sizeof *all);
   for (uint32_t i = 0, at = 0; all && i < count; i++)
     for (uint32_t n = points_of(rows[i].weight, unit), k = 0; k < n; k++)
       all[at++] = (struct point){select_named_hash(rows[i].hash, k), i, rows[i].row};
