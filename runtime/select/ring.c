@@ -108,7 +108,7 @@ static uint32_t table_words(uint32_t bits, uint32_t total) {
 }
 
 static uint32_t *lay_out(const struct point *points, uint32_t total, uint32_t bits) {
-  struct point *sorted = malloc(total * sizeof *sorted);
+  struct point *sorted = malloc((total ? total : 1) * sizeof *sorted);
   uint32_t *table = sorted ? calloc(table_words(bits, total), sizeof *table) : NULL;
   if (table) {
     uint32_t *begins = table + HEAD_WORDS, *words = begins + (1u << bits) + 1;

@@ -9,27 +9,21 @@ local process = require("spec.support.process")
 local BUILD = os.getenv("BUILD") or "build"
 local SOURCES = "/usr/share/gocode/src/"
 
--- What of ours is of the kind that each program measures, by what it calls it.
 local programs = {
-  {
-    name = "grpc",
-    needs = "google.golang.org/grpc/version.go",
-    package = "golang-google-grpc-dev",
-    ours = { [""] = { bench = "pick_balancers", name = "pick, round_robin, 10", two = "pick, round_robin, 10, slower of two at once" } },
-  },
-  {
-    name = "gokit",
-    needs = "github.com/go-kit/kit/sd/lb/retry.go",
-    package = "golang-github-go-kit-kit-dev",
-    ours = {
-      [""] = { bench = "pick_balancers", name = "pick, round_robin, 10", two = "pick, round_robin, 10, slower of two at once" },
-      ["go-kit Retry around a pick"] = {
-        bench = "report",
-        name = "perigee_call around a p2c pick, 10 endpoints",
-        two = "perigee_call around a p2c pick, 10, the slower of two",
-      },
-    },
-  },
+  { name = "grpc", needs = "google.golang.org/grpc/version.go", package = "golang-google-grpc-dev" },
+  { name = "gokit", needs = "github.com/go-kit/kit/sd/lb/retry.go", package = "golang-github-go-kit-kit-dev" },
+}
+
+-- What of ours is of the kind that they measure.
+local pick = {
+  bench = "pick_balancers",
+  name = "pick, round_robin, 10",
+  two = "pick, round_robin, 10, slower of two at once",
+}
+local call = {
+  bench = "report",
+  name = "perigee_call around a p2c pick, 10 endpoints",
+  two = "perigee_call around a p2c pick, 10, the slower of two",
 }
 
 -- What another bench of this run measured.
@@ -61,9 +55,9 @@ local function report(name, value, peer, peer_value)
 end
 
 -- Theirs with two threads is wall time over the picks of both; so is half of what each of ours took.
-local function compare(program, line)
+local function compare(line)
   local peer, one, two, allocations = line:match("^(.-)\t(%S+)\t(%S+)\t(%S+)$")
-  local ours = program.ours[peer] or program.ours[""]
+  local ours = peer:match("Retry") and call or pick
   local slower = measured(ours.bench, ours.two)
   if tonumber(allocations) > 0.5 then
     peer = string.format("%s (%.0f allocations)", peer, allocations)
@@ -75,11 +69,11 @@ end
 local environment = "GO111MODULE=off GOPATH=/usr/share/gocode CGO_ENABLED=0 GOCACHE=$PWD/build/go-cache"
 for _, program in ipairs(programs) do
   local path = BUILD .. "/bench/peers_" .. program.name
-  local built = io.open(SOURCES .. program.needs)
-    and os.execute(string.format("%s go build -o %s spec/bench/peers/%s.go spec/bench/peers/measure.go", environment, path, program.name))
-  if built == 0 then
+  local build = "%s go build -o %s spec/bench/peers/%s.go spec/bench/peers/measure.go"
+  local there = io.open(SOURCES .. program.needs)
+  if there and os.execute(build:format(environment, path, program.name)) == 0 then
     for line in io.popen(path):lines() do
-      compare(program, line)
+      compare(line)
     end
   else
     print(string.format("not measured: golang-go and %s are not installed", program.package))
