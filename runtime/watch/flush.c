@@ -159,6 +159,10 @@ static int withdraw(struct set *s) {
       catalog_slot_free(s->all->writer, s->rows.items[i].slot);
   set_ramp(s, 0);
   tally_replace(s, &(struct set_tally){0});
+  if (!s->all->apart) { /* its end is a change, and has a version as any other */
+    s->version = catalog_version(s->all->writer) + 1;
+    catalog_version_raise(s->all->writer, s->version);
+  }
   return 0;
 }
 
