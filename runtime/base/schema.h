@@ -51,3 +51,7 @@ size_t schema_check(const struct schema *s, const struct value *options, const c
  * caller that has more to check, so that everything is told at once. */
 size_t schema_check_partly(const struct schema *s, const struct value *options, const char *path,
                            struct findings *all, struct value **out);
+
+/* The file that a secret is written as, { file = "..." }: in `path`, a relative name beside the
+ * file that says so; the name alone where that is too long. NULL: it is not written as one. */
+const char *secret_file(const struct value *v, char *path, size_t size);

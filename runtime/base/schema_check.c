@@ -202,16 +202,19 @@ static struct value *check_address(struct checking *c, const struct rule *r, con
 
 enum { SECRET_MAX = 65536 };
 
-/* A file's text without the newline at its end. A relative name is beside the file that says so. */
-static struct value *read_secret_file(const struct value *where, const char *name,
-                                      struct fault *f) {
-  char path[4096];
-  const char *base = value_file(where), *slash = strrchr(base, '/');
-  int dir = *name != '/' && slash ? (int)(slash - base) + 1 : 0;
-  if (snprintf(path, sizeof path, "%.*s%s", dir, base, name) >= (int)sizeof path) {
-    fault_set(f, -ENAMETOOLONG, "the file's name is too long");
+const char *secret_file(const struct value *v, char *path, size_t size) {
+  const char *key, *name = NULL;
+  if (value_kind(v) == VALUE_TABLE && value_fields(v) == 1 && value_length(v) == 0)
+    name = value_as_text(value_field(v, 0, &key), NULL);
+  if (!name || strcmp(key, "file") != 0)
     return NULL;
-  }
+  const char *base = value_file(v), *slash = strrchr(base, '/');
+  int dir = *name != '/' && slash ? (int)(slash - base) + 1 : 0;
+  return snprintf(path, size, "%.*s%s", dir, base, name) < (int)size ? path : name;
+}
+
+/* A file's text without the newline at its end. */
+static struct value *read_secret_file(const char *path, struct fault *f) {
   char text[SECRET_MAX + 1];
   int fd = open(path, O_RDONLY | O_CLOEXEC);
   ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text);
@@ -233,12 +236,13 @@ static struct value *check_secret(struct checking *c, const struct rule *r, cons
                                   const struct spot *at) {
   if (value_kind(v) == VALUE_TEXT)
     return placed(c, value_secret(value_as_text(v, ""), value_text_length(v)), v);
-  const char *key = NULL, *name = NULL;
+  char file[4096];
+  const char *key = NULL, *name = NULL, *path = secret_file(v, file, sizeof file);
   if (value_fields(v) == 1 && !value_length(v))
     name = value_as_text(value_field(v, 0, &key), NULL);
   struct fault f = {0};
-  if (name && strcmp(key, "file") == 0) {
-    struct value *secret = read_secret_file(v, name, &f);
+  if (path) {
+    struct value *secret = read_secret_file(path, &f);
     if (!secret && *f.text)
       find(c, v, at, "%s", f.text);
     else

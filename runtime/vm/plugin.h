@@ -58,6 +58,10 @@ const struct value *attachment_options(const struct attachment *a);
 
 /* As they were given, NULL: none. */
 const struct value *attachment_written(const struct attachment *a);
+/* Whether its options have secrets from files; and whether one of these is not as it was when it
+ * was read: who attaches anew gets what is in it now. */
+bool attachment_may_age(const struct attachment *a);
+bool attachment_aged(const struct attachment *a);
 
 /* For owners that hold more of the plugin's isolate than an attachment: what `open` returned, or
  * what a call's outcome became. Neither function may free attachments of the plugin. */
