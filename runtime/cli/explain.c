@@ -66,10 +66,9 @@ static void write_merge(struct buf *out, const json_t *o) {
 static void write_taken(struct buf *out, const json_t *taken) {
   const json_t *one;
   size_t i;
-  json_array_foreach(taken, i, one)
-      buf_format(out, "  %s%s is not registered in %s%s: %s\n", output_color("red"),
-                 text_of(one, "id"), text_of(one, "registry"), output_color("off"),
-                 text_of(one, "reason"));
+  json_array_foreach(taken, i, one) buf_format(
+      out, "  %s%s is not registered in %s%s: %s\n", output_color("red"), text_of(one, "id"),
+      text_of(one, "registry"), output_color("off"), text_of(one, "reason"));
 }
 
 static void write_service(struct buf *out, const json_t *o) {

@@ -1,6 +1,7 @@
 #include "registry/reconciler_inside.h"
 
 #include "base/backoff.h"
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/value.h"
@@ -11,6 +12,7 @@
 
 static const double wake_s = 3; /* after an outage all look again within this time */
 enum { EACH_MS = 10 };          /* of patience at the end, for each entry */
+enum { TOLD_MAX = 20 };         /* names in one line of the log */
 
 /* ---- when ---- */
 
@@ -145,7 +147,7 @@ static void operate(struct desired_entry *e) {
 static void check_stopped(struct reconciler *r);
 
 void reconciler_pump(struct reconciler *r) {
-  while (r->ready && r->running < (r->failing ? 1u : OPERATIONS_AT_ONCE)) {
+  while (r->ready && !r->draining && r->running < (r->failing ? 1u : OPERATIONS_AT_ONCE)) {
     struct desired_entry *e = r->ready;
     r->ready = e->next_ready;
     if (!r->ready)
@@ -222,8 +224,8 @@ void entry_renewed(struct desired_entry *e, double ttl, const char *why) {
   }
   e->held = 0;
   if (why) {
-    log_info("registering again", LOG_S("registry", r->desired.registry),
-             LOG_S("instance", e->key), LOG_S("reason", why));
+    log_info("registering again", LOG_S("registry", r->desired.registry), LOG_S("instance", e->key),
+             LOG_S("reason", why));
   } else {
     r->stats.lost++;
     log_warn("the registry has lost it; registering again", LOG_S("registry", r->desired.registry),
@@ -269,6 +271,7 @@ void reconciler_done(struct reconciler *r, struct desired_entry *e, int status, 
     else
       deregistered(e);
   }
+  reconciler_drained(r);
   reconciler_pump(r);
 }
 
@@ -307,6 +310,29 @@ void reconciler_doubt(struct reconciler *r, struct desired_entry *e) {
     return; /* what comes of that is attended again */
   entry_look(e, (double)wait / (double)SECOND);
   reconciler_arm(r);
+}
+
+void reconciler_drained(struct reconciler *r) {
+  if (!r->draining || r->running || r->listing)
+    return;
+  r->draining = false;
+  for (uint32_t i = 0; i < r->desired.table.count; i++)
+    entry_look(r->desired.table.items[i], 0);
+  reconciler_arm(r);
+}
+
+void reconciler_renew_all(struct reconciler *r) {
+  r->draining = true;
+  reconciler_drained(r);
+}
+
+uint32_t reconciler_left(const struct reconciler *r) {
+  uint32_t left = 0;
+  for (uint32_t i = 0; i < r->desired.table.count; i++) {
+    const struct desired_entry *e = r->desired.table.items[i];
+    left += r->leaving && e->lease;
+  }
+  return left;
 }
 
 void reconciler_each_held(const struct reconciler *r,
@@ -417,9 +443,33 @@ static void tell_stopped(struct reconciler *r) {
     stopped(r->stopped_arg);
 }
 
+/* What nobody took back ends when its lease does: none was asked for longer than that. */
+static void tell_left(const struct reconciler *r, uint32_t left) {
+  struct buf names = {0};
+  double within = 0;
+  for (uint32_t i = 0, n = 0; i < r->desired.table.count; i++) {
+    const struct desired_entry *e = r->desired.table.items[i];
+    if (!e->lease)
+      continue;
+    if (n++ < TOLD_MAX)
+      buf_format(&names, "%s%s", n > 1 ? " " : "", e->key);
+    if (e->lease_ttl > within)
+      within = e->lease_ttl;
+  }
+  buf_text(&names, left > TOLD_MAX ? " ..." : "");
+  log_error("not all was deregistered: the registry did not do it in time; the rest ends with its "
+            "leases",
+            LOG_S("registry", r->desired.registry), LOG_I("left", left),
+            LOG_S("instances", names.failed ? "" : names.data), LOG_N("within_s", within));
+  buf_free(&names);
+}
+
 static void on_patience(uv_timer_t *timer) {
   struct reconciler *r = timer->data;
-  if (r->running || r->ready)
+  uint32_t left = reconciler_left(r);
+  if (left)
+    tell_left(r, left);
+  else if (r->running || r->ready)
     log_warn("the registry did not answer in time; leases run out by themselves",
              LOG_S("registry", r->desired.registry), LOG_I("operations", r->running));
   tell_stopped(r);
@@ -442,6 +492,7 @@ void reconciler_stop(struct reconciler *r, bool leave, double ttl, unsigned pati
                      void (*stopped)(void *arg), void *arg) {
   r->stopping = true;
   r->leaving = leave;
+  r->draining = false;
   r->stop_ttl = ttl > r->ttl ? ttl : r->ttl;
   r->stopped = stopped;
   r->stopped_arg = arg;

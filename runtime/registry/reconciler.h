@@ -47,7 +47,10 @@ struct reconciler *reconciler_new(uv_loop_t *loop, const char *registry, double 
                                   struct store *store, const struct reconciler_registry *how,
                                   void *arg);
 void reconciler_change_ttl(struct reconciler *r,
-                           double ttl);     /* of leases from their next renewal */
+                           double ttl); /* of leases from their next renewal */
+/* The registry is asked in another way from now on: what runs ends first, and then all is renewed.
+ */
+void reconciler_renew_all(struct reconciler *r);
 void reconciler_free(struct reconciler *r); /* after the operations that ran were ended */
 
 /* `heard`: its checks have said something; before that only what is registered already stays so. */
@@ -75,6 +78,8 @@ bool reconciler_can_attend(const struct reconciler *r); /* there is something to
 /* Each entry that has a lease. */
 void reconciler_each_held(const struct reconciler *r,
                           void (*each)(void *arg, const struct desired_entry *e), void *arg);
+/* What of that is still registered there after a stop that left. */
+uint32_t reconciler_left(const struct reconciler *r);
 /* Each that is wanted and that somebody else has: `taken` says who. */
 void reconciler_each_taken(const struct reconciler *r,
                            void (*each)(void *arg, const struct desired_entry *e), void *arg);

@@ -18,6 +18,7 @@ struct reconciler {
   unsigned running;
   bool failing; /* the last answer was none; at first: not known to work */
   bool listing, cannot_list;
+  bool draining; /* nothing begins until nothing runs, and then all is looked at */
   bool stopping, leaving;
   double stop_ttl;
   void (*stopped)(void *arg);
@@ -35,5 +36,8 @@ void entry_look(struct desired_entry *e, double seconds); /* is due then */
 bool entry_adopt(struct reconciler *r, struct desired_entry *e);
 /* `ttl` <= 0: the registry has lost it, or `why` says why it is registered again. */
 void entry_renewed(struct desired_entry *e, double ttl, const char *why);
+
+/* Nothing more runs, or something does: see `draining`. */
+void reconciler_drained(struct reconciler *r);
 
 void on_audit(struct alarm *a); /* audit.c */

@@ -419,6 +419,37 @@ static void before_its_checks_speak_nothing_changes(void **state) {
   instance_unref(in);
 }
 
+static void asked_otherwise_all_is_renewed_when_nothing_runs(void **state) {
+  want("web", "a", STATUS_PASSING);
+  want("web", "b", STATUS_PASSING);
+  pass(5); /* the first audit is over */
+  uint64_t renewed = stats().renewed;
+  want("web", "a", STATUS_CRITICAL);
+  reconciler_tick(t.reconciler);
+  assert_int_equal(t.running_count, 1);
+  reconciler_renew_all(t.reconciler);
+  want("web", "c", STATUS_PASSING);
+  reconciler_tick(t.reconciler);
+  assert_int_equal(t.running_count, 1); /* asked in the old way, and not answered yet */
+  settle();
+  assert_int_equal(stats().held, 3);
+  assert_int_equal(stats().renewed, renewed + 2);
+}
+
+static void what_could_not_be_taken_back_is_left(void **state) {
+  want("web", "a", STATUS_PASSING);
+  want("web", "b", STATUS_PASSING);
+  settle();
+  assert_int_equal(reconciler_left(t.reconciler), 0);
+  t.status = -EIO;
+  reconciler_stop(t.reconciler, true, 30, 1000, NULL, NULL);
+  settle();
+  assert_int_equal(reconciler_left(t.reconciler), 2);
+  t.status = 0;
+  pass(5);
+  assert_int_equal(reconciler_left(t.reconciler), 0);
+}
+
 static void on_stopped(void *arg) {
   t.stopped = true;
 }
@@ -460,6 +491,8 @@ int main(void) {
       TEST(a_registry_that_cannot_list_is_not_asked_again),
       TEST(the_next_agent_takes_the_lease_up),
       TEST(before_its_checks_speak_nothing_changes),
+      TEST(asked_otherwise_all_is_renewed_when_nothing_runs),
+      TEST(what_could_not_be_taken_back_is_left),
       TEST(a_stop_asks_for_a_longer_lease_and_leaving_takes_all_back),
 #undef TEST
   };

@@ -6,7 +6,7 @@
 local Table = {}
 Table.__index = Table
 
--- decode(key, value) → the instance or nil.
+-- decode(key, value) → the instance, or nil and why.
 local function new(decode)
   return setmetatable({ decode = decode, revision = nil, cluster = nil, keys = {}, holders = {}, sayers = {},
     count = 0 }, Table)
@@ -28,14 +28,14 @@ local function release(self, key, id)
 end
 
 -- What the key says, entered: the instance, unless the key is none or a newer one holds its id; the id that went with
--- what the key said before; true, when one has to look again, as above.
+-- what the key said before; true, when one has to look again, as above; why it is no instance.
 function Table:enter(kv)
   local key, revision = perigee.base64.decode(kv.key), tonumber(kv.mod_revision)
   local known = self.keys[key]
   if known and revision < known.revision then
     return nil -- a replay
   end
-  local instance = self.decode(key, perigee.base64.decode(kv.value or ""))
+  local instance, why = self.decode(key, perigee.base64.decode(kv.value or ""))
   local id, before = instance and tostring(instance.id), known and known.id
   local left, again
   self.count = self.count + (known and 0 or 1)
@@ -44,7 +44,7 @@ function Table:enter(kv)
     left, again = release(self, key, before)
   end
   if not id then
-    return nil, left, again
+    return nil, left, again, why
   elseif before ~= id then
     self.sayers[id] = (self.sayers[id] or 0) + 1
   end

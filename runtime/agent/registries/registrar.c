@@ -70,7 +70,8 @@ static int code_of(const char *name) {
   static const struct {
     const char *name;
     int code;
-  } known[] = {{"ENOENT", -ENOENT}, {"EACCES", -EACCES}, {"ENOTSUP", -ENOTSUP}, {"EEXIST", -EEXIST}};
+  } known[] = {
+      {"ENOENT", -ENOENT}, {"EACCES", -EACCES}, {"ENOTSUP", -ENOTSUP}, {"EEXIST", -EEXIST}};
   for (size_t i = 0; name && i < sizeof known / sizeof *known; i++)
     if (strcmp(known[i].name, name) == 0)
       return known[i].code;
@@ -365,6 +366,7 @@ void registrar_configure(struct registrar *r, const struct registry_use *use) {
   r->use = *use;
   r->use.options = value_ref(use->options);
   r->doubted = true;
+  reconciler_renew_all(r->reconciler);
 }
 
 void registrar_free(struct registrar *r) {

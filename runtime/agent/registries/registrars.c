@@ -51,7 +51,8 @@ struct registrars {
   struct leaving *leaving;
   struct placements placements;
   size_t running; /* while stopping: that have not told yet */
-  bool stopping;
+  size_t left;    /* registrations that were to be taken back and were not, of who is gone */
+  bool stopping, recalled;
   uv_timer_t later; /* frees who has left, and tells `stopped` when there is nobody to wait for */
   void (*stopped)(void *arg);
   void *stopped_arg;
@@ -237,7 +238,7 @@ static void free_left(struct registrars *all) {
 static void on_later(uv_timer_t *timer) {
   struct registrars *all = timer->data;
   free_left(all);
-  if (all->stopping && all->count == 0 && all->stopped)
+  if (all->stopping && all->running == 0 && all->stopped)
     on_stopped(all);
 }
 
@@ -246,7 +247,10 @@ void registrars_stop(struct registrars *all, bool leave, void (*stopped)(void *a
   all->stopped = stopped;
   all->stopped_arg = arg;
   all->running = all->count;
-  if (all->count == 0)
+  all->left = 0; /* of before: its leases have had their time */
+  for (const struct leaving *l = all->leaving; l; l = l->next)
+    all->running += !l->done;
+  if (all->running == 0)
     uv_timer_start(&all->later, on_later, 0, 0);
   for (size_t i = 0; i < all->count; i++)
     reconciler_stop(registrar_reconciler(all->items[i]), leave, restart_within_s, STOP_MS,
@@ -319,8 +323,12 @@ static void take_back(struct registrars *all, const struct placements *before) {
 
 static void on_left(void *arg) {
   struct leaving *l = arg;
+  struct registrars *all = l->all;
   l->done = true;
-  uv_timer_start(&l->all->later, on_later, 0, 0); /* this is one of the registrar's own callbacks */
+  all->left += reconciler_left(registrar_reconciler(l->registrar));
+  uv_timer_start(&all->later, on_later, 0, 0); /* this is one of the registrar's own callbacks */
+  if (all->stopping && all->stopped)
+    on_stopped(all);
 }
 
 static void leave_unnamed(struct registrars *all) {
@@ -341,6 +349,41 @@ static void leave_unnamed(struct registrars *all) {
   all->count = kept;
 }
 
+size_t registrars_left(const struct registrars *all) {
+  size_t left = all->left;
+  for (size_t i = 0; i < all->count; i++)
+    left += reconciler_left(registrar_reconciler(all->items[i]));
+  return left;
+}
+
+struct recalling {
+  struct registrars *all;
+  const struct config *config;
+  struct fault f;
+  char told[64]; /* the registry that was told of last: those of one come together */
+};
+
+static bool recall_one(void *arg, const char *registry) {
+  struct recalling *r = arg;
+  if (value_get(value_get(r->config->root, "registries"), registry) &&
+      want_registry(r->all, r->config, registry, &r->f) == 0)
+    return true;
+  if (strncmp(r->told, registry, sizeof r->told - 1) != 0)
+    log_warn("a registry that is configured no more; what was registered there ends with its "
+             "leases",
+             LOG_S("registry", registry));
+  snprintf(r->told, sizeof r->told, "%s", registry);
+  return false;
+}
+
+/* At the start: registries that no service names, and in which the agent before had something. */
+static void recall_left(struct registrars *all, const struct config *config) {
+  struct recalling r = {.all = all, .config = config};
+  if (!all->recalled)
+    desired_recall_registries(all->store, recall_one, &r);
+  all->recalled = true;
+}
+
 static void show_again(void *arg, const struct registration_state *state) {
   registrars_local(arg, state, false);
 }
@@ -356,6 +399,7 @@ int registrars_configure(struct registrars *all, const struct config *config, st
     for (size_t k = 0; rc == 0 && k < value_length(names); k++)
       rc = want_registry(all, config, value_as_text(value_at(names, k), ""), f);
   }
+  recall_left(all, config);
   take_back(all, &before);
   leave_unnamed(all);
   placements_free(&before);
