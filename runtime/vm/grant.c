@@ -160,6 +160,10 @@ bool granted_ffi(lua_State *L) {
   return value_as_boolean(value_get(grants_of(L), "ffi"), false);
 }
 
+bool granted_everything(lua_State *L) {
+  return !grants_of(L);
+}
+
 bool granted_everywhere(lua_State *L) {
   const struct value *list = value_get(grants_of(L), "connect");
   for (size_t i = 0; i < value_length(list); i++)

@@ -30,6 +30,7 @@ bool granted(lua_State *L, enum grant what, const char *name);
 bool granted_host(lua_State *L, enum grant what, const char *host, unsigned port);
 bool granted_unix(lua_State *L, enum grant what, const char *path);
 bool granted_ffi(lua_State *L);
+bool granted_everything(lua_State *L); /* there is no list */
 /* Whether all hosts are granted, so that redirects need no look. */
 bool granted_everywhere(lua_State *L);
 
