@@ -48,6 +48,7 @@ static int push_answer(lua_State *L, void *arg) {
     return push_error(L, a->status, "%s: %s", told->question->name,
                       a->status == -ENOENT      ? "no such name or record"
                       : a->status == -ETIMEDOUT ? "no answer in time"
+                      : a->status == -EREMOTEIO ? "the name server fails, or refuses"
                                                 : uv_strerror(a->status));
   lua_createtable(L, (int)a->count, 0);
   for (size_t i = 0; i < a->count; i++) {
