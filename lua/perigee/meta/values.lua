@@ -88,7 +88,7 @@ function Instance:has(tag) end
 ---@field watch? fun(connection: any, target: perigee.Target, set: perigee.Set, options: table, ctx: perigee.Context): boolean?, string?, string?
 ---@field register? fun(connection: any, instance: perigee.Instance, lease: table): table?, string?, string?
 ---@field renew? fun(connection: any, lease: table): number?, string?, string?
----@field attend? fun(connection: any, lease: table): true?, string?, string?
+---@field attend? fun(connection: any, held: table[]): table[]?, string?, string?
 ---@field deregister? fun(connection: any, lease: table): true?, string?, string?
 ---@field list? fun(connection: any, owner: string, held: table[]): table[]?, string?, string?
 
