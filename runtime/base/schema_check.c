@@ -307,10 +307,21 @@ static struct value *check_map(struct checking *c, const struct rule *r, const s
   return out;
 }
 
+static void refuse_unnamed(struct checking *c, const struct rule *r, const struct value *v,
+                           const struct spot *at) {
+  const char *main;
+  struct spot first = {at, NULL, 1};
+  if (rule_main(r, &main))
+    find(c, value_at(v, 0), &first,
+         "each entry has a name: NAME = ...; without one there is %s alone, once, and first", main);
+  else
+    find(c, value_at(v, 0), &first, "each entry has a name: NAME = ...");
+}
+
 static void refuse_unknown(struct checking *c, const struct rule *r, const struct value *v,
                            const struct spot *at) {
   if (value_length(v))
-    find(c, value_at(v, 0), &(struct spot){at, NULL, 1}, "each entry has a name: NAME = ...");
+    refuse_unnamed(c, r, v, at);
   for (size_t i = 0; i < value_fields(v); i++) {
     const char *key;
     const struct value *field = value_field(v, i, &key);
@@ -362,6 +373,24 @@ static bool is_main(const struct rule *main, const struct value *v) {
   return main && main->type == RULE_LIST && value_length(v) && !value_fields(v);
 }
 
+/* { VALUE, NAME = ... }: the main option, and others by their names. */
+static bool has_main_first(const struct rule *main, const char *name, const struct value *v) {
+  return main && value_length(v) == 1 && value_fields(v) > 0 && !value_get(v, name);
+}
+
+/* `v` with everything by its name. */
+static struct value *with_names(struct checking *c, const struct value *v, const char *main_name,
+                                const struct value *main) {
+  struct value *whole = placed(c, value_table(), v);
+  c->failed |= value_set(whole, main_name, value_ref(main)) < 0;
+  for (size_t i = 0; i < value_fields(v); i++) {
+    const char *key;
+    const struct value *field = value_field(v, i, &key);
+    c->failed |= value_set(whole, key, value_ref(field)) < 0;
+  }
+  return whole;
+}
+
 static struct value *check_table(struct checking *c, const struct rule *r, const struct value *v,
                                  const struct spot *at) {
   const char *main_name = NULL;
@@ -372,9 +401,9 @@ static struct value *check_table(struct checking *c, const struct rule *r, const
       mismatch(c, r, v, v, at);
       return NULL;
     }
-    whole = placed(c, value_table(), v);
-    c->failed |= value_set(whole, main_name, value_ref(v)) < 0;
-    v = whole;
+    v = whole = with_names(c, v, main_name, v);
+  } else if (has_main_first(main, main_name, v)) {
+    v = whole = with_names(c, v, main_name, value_at(v, 0));
   }
   struct value *out = placed(c, value_table(), v);
   refuse_unknown(c, r, v, at);

@@ -275,6 +275,14 @@ function perigee.fs.read(path, options) end
 ---@return string? code
 function perigee.fs.write(path, text) end
 
+---Puts one file in the place of another, whose permissions it gets. Waits.
+---@param from string
+---@param to string
+---@return true? ok
+---@return string? message
+---@return string? code
+function perigee.fs.rename(from, to) end
+
 ---Waits.
 ---@param path string
 ---@return { type: string, size: integer, modified: number, mode: integer }? facts
