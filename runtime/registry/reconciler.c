@@ -1,7 +1,6 @@
 #include "registry/reconciler_inside.h"
 
 #include "base/backoff.h"
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/value.h"
@@ -11,8 +10,6 @@
 #include <string.h>
 
 static const double wake_s = 3; /* after an outage all look again within this time */
-enum { EACH_MS = 10 };          /* of patience at the end, for each entry */
-enum { TOLD_MAX = 20 };         /* names in one line of the log */
 
 /* ---- when ---- */
 
@@ -23,6 +20,10 @@ static void on_timer(uv_timer_t *timer) {
 void reconciler_tick(struct reconciler *r) {
   alarms_run(&r->alarms, clock_now_ns(), UINT32_MAX);
   reconciler_pump(r);
+}
+
+void reconciler_soon(struct reconciler *r) {
+  uv_timer_start(&r->timer, on_timer, 0, 0);
 }
 
 void reconciler_arm(struct reconciler *r) {
@@ -73,7 +74,7 @@ static void entry_end(struct desired_entry *e) {
   desired_remove(&r->desired, e);
 }
 
-static enum operation operation_next(const struct desired_entry *e) {
+enum operation entry_next(const struct desired_entry *e) {
   const struct reconciler *r = e->owner;
   if (!e->wanted)
     return e->lease ? OPERATION_DEREGISTER : OPERATION_NONE;
@@ -123,7 +124,7 @@ static void taken(struct desired_entry *e, const char *why) {
 
 static void operate(struct desired_entry *e) {
   struct reconciler *r = e->owner;
-  enum operation op = operation_next(e);
+  enum operation op = entry_next(e);
   if (op == OPERATION_NONE) {
     if (!e->wanted)
       entry_end(e);
@@ -144,8 +145,6 @@ static void operate(struct desired_entry *e) {
     failed(e, rc, NULL);
 }
 
-static void check_stopped(struct reconciler *r);
-
 void reconciler_pump(struct reconciler *r) {
   while (r->ready && !r->draining && r->running < (r->failing ? 1u : OPERATIONS_AT_ONCE)) {
     struct desired_entry *e = r->ready;
@@ -157,7 +156,7 @@ void reconciler_pump(struct reconciler *r) {
       operate(e);
   }
   reconciler_arm(r);
-  check_stopped(r);
+  reconciler_check_stopped(r);
 }
 
 /* The registry answers again: whoever backs off for long comes within wake_s. */
@@ -200,7 +199,7 @@ static void registered(struct desired_entry *e, struct value *lease, double ttl)
   desired_hold(&r->desired, e, lease ? lease : value_table(), r->stopping ? r->stop_ttl : r->ttl);
   if (was_lost && !r->stopping)
     log_info("registered", LOG_S("registry", r->desired.registry), LOG_S("instance", e->key));
-  if (operation_next(e) == OPERATION_RENEW) {
+  if (entry_next(e) == OPERATION_RENEW) {
     keep(e, ttl);
     attend(e);
   } else {
@@ -214,7 +213,7 @@ void entry_renewed(struct desired_entry *e, double ttl, const char *why) {
   e->refused = false;
   if (ttl > 0) {
     r->stats.renewed++;
-    if (operation_next(e) == OPERATION_RENEW) {
+    if (entry_next(e) == OPERATION_RENEW) {
       keep(e, ttl);
       attend(e);
     } else {
@@ -326,15 +325,6 @@ void reconciler_renew_all(struct reconciler *r) {
   reconciler_drained(r);
 }
 
-uint32_t reconciler_left(const struct reconciler *r) {
-  uint32_t left = 0;
-  for (uint32_t i = 0; i < r->desired.table.count; i++) {
-    const struct desired_entry *e = r->desired.table.items[i];
-    left += r->leaving && e->lease;
-  }
-  return left;
-}
-
 void reconciler_each_held(const struct reconciler *r,
                           void (*each)(void *arg, const struct desired_entry *e), void *arg) {
   for (uint32_t i = 0; i < r->desired.table.count; i++) {
@@ -385,7 +375,7 @@ bool reconciler_withdrew(const struct reconciler *r, const char *service, const 
   return e && !e->wanted;
 }
 
-/* ---- its beginning and its end ---- */
+/* ---- it, itself ---- */
 
 struct reconciler *reconciler_new(uv_loop_t *loop, const char *registry, double ttl,
                                   struct store *store, const struct reconciler_registry *how,
@@ -433,78 +423,6 @@ void reconciler_free(struct reconciler *r) {
   desired_clear(&r->desired);
   uv_close((uv_handle_t *)&r->timer, handle_closed);
   uv_close((uv_handle_t *)&r->patience, handle_closed);
-}
-
-static void tell_stopped(struct reconciler *r) {
-  void (*stopped)(void *) = r->stopped;
-  r->stopped = NULL;
-  uv_timer_stop(&r->patience);
-  if (stopped)
-    stopped(r->stopped_arg);
-}
-
-/* What nobody took back ends when its lease does: none was asked for longer than that. */
-static void tell_left(const struct reconciler *r, uint32_t left) {
-  struct buf names = {0};
-  double within = 0;
-  for (uint32_t i = 0, n = 0; i < r->desired.table.count; i++) {
-    const struct desired_entry *e = r->desired.table.items[i];
-    if (!e->lease)
-      continue;
-    if (n++ < TOLD_MAX)
-      buf_format(&names, "%s%s", n > 1 ? " " : "", e->key);
-    if (e->lease_ttl > within)
-      within = e->lease_ttl;
-  }
-  buf_text(&names, left > TOLD_MAX ? " ..." : "");
-  log_error("not all was deregistered: the registry did not do it in time; the rest ends with its "
-            "leases",
-            LOG_S("registry", r->desired.registry), LOG_I("left", left),
-            LOG_S("instances", names.failed ? "" : names.data), LOG_N("within_s", within));
-  buf_free(&names);
-}
-
-static void on_patience(uv_timer_t *timer) {
-  struct reconciler *r = timer->data;
-  uint32_t left = reconciler_left(r);
-  if (left)
-    tell_left(r, left);
-  else if (r->running || r->ready)
-    log_warn("the registry did not answer in time; leases run out by themselves",
-             LOG_S("registry", r->desired.registry), LOG_I("operations", r->running));
-  tell_stopped(r);
-}
-
-/* Nothing runs and nothing waits for its turn. What backs off is not waited for, unless one leaves.
- */
-static void check_stopped(struct reconciler *r) {
-  if (!r->stopping || !r->stopped || r->running || r->ready)
-    return;
-  for (uint32_t i = 0; i < r->desired.table.count; i++) {
-    const struct desired_entry *e = r->desired.table.items[i];
-    if (r->leaving ? e->lease != NULL : operation_next(e) != OPERATION_NONE && e->failures == 0)
-      return;
-  }
-  tell_stopped(r);
-}
-
-void reconciler_stop(struct reconciler *r, bool leave, double ttl, unsigned patience_ms,
-                     void (*stopped)(void *arg), void *arg) {
-  r->stopping = true;
-  r->leaving = leave;
-  r->draining = false;
-  r->stop_ttl = ttl > r->ttl ? ttl : r->ttl;
-  r->stopped = stopped;
-  r->stopped_arg = arg;
-  for (uint32_t i = 0; i < r->desired.table.count; i++) {
-    struct desired_entry *e = r->desired.table.items[i];
-    e->wanted &= !leave;
-    if (!e->busy)
-      entry_look(e, 0);
-  }
-  alarm_clear(&r->alarms, &r->audit);
-  uv_timer_start(&r->patience, on_patience, patience_ms + r->desired.table.count * EACH_MS, 0);
-  uv_timer_start(&r->timer, on_timer, 0, 0);
 }
 
 void reconciler_stats(const struct reconciler *r, struct reconciler_stats *out) {

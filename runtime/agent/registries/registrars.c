@@ -1,6 +1,7 @@
 #include "agent/registries/registrars.h"
 
 #include "agent/policies/policies.h"
+#include "agent/registries/placements.h"
 #include "agent/registries/registrar.h"
 #include "base/buf.h"
 #include "base/clock.h"
@@ -19,18 +20,6 @@
 /* So long a plain stop leaves for the next agent; and so long the stop itself may take. */
 static const double restart_within_s = 30;
 enum { STOP_MS = 5000 };
-
-/* Where an instance of the configuration is registered. */
-struct placement {
-  char *service, *id;
-  struct value *registries; /* a list of names: a reference */
-};
-
-/* By id. */
-struct placements {
-  struct placement *items;
-  size_t count;
-};
 
 /* A registry that no service names any more: what it has of ours is being deregistered. */
 struct leaving {
@@ -90,60 +79,6 @@ static struct registrar *find(const struct registrars *all, const char *name) {
     if (strcmp(registrar_name(all->items[i]), name) == 0)
       return all->items[i];
   return NULL;
-}
-
-/* ---- where what is registered ---- */
-
-static int by_id(const void *a, const void *b) {
-  return strcmp(((const struct placement *)a)->id, ((const struct placement *)b)->id);
-}
-
-static const struct placement *placement_find(const struct placements *all, const char *id) {
-  const struct placement wanted = {.id = (char *)id};
-  return all->count == 0 ? NULL
-                         : bsearch(&wanted, all->items, all->count, sizeof *all->items, by_id);
-}
-
-static bool placement_names(const struct placement *p, const char *registry) {
-  for (size_t i = 0; p && i < value_length(p->registries); i++)
-    if (strcmp(value_as_text(value_at(p->registries, i), ""), registry) == 0)
-      return true;
-  return false;
-}
-
-static bool placements_name(const struct placements *all, const char *registry) {
-  for (size_t i = 0; i < all->count; i++)
-    if (placement_names(&all->items[i], registry))
-      return true;
-  return false;
-}
-
-static void placements_free(struct placements *all) {
-  for (size_t i = 0; i < all->count; i++) {
-    free(all->items[i].service);
-    free(all->items[i].id);
-    value_unref(all->items[i].registries);
-  }
-  free(all->items);
-  *all = (struct placements){0};
-}
-
-static int placements_of(const struct config *config, struct placements *out, struct fault *f) {
-  *out = (struct placements){calloc(config->service_count + 1, sizeof *out->items), 0};
-  bool whole = out->items != NULL;
-  for (size_t i = 0; whole && i < config->service_count; i++) {
-    struct placement *p = &out->items[out->count++];
-    p->service = strdup(config->services[i]->instance->service);
-    p->id = strdup(config->services[i]->instance->id);
-    p->registries = value_ref(config->service_registries[i]);
-    whole = p->service && p->id;
-  }
-  if (!whole) {
-    placements_free(out);
-    return fault_set(f, -ENOMEM, "out of memory");
-  }
-  qsort(out->items, out->count, sizeof *out->items, by_id);
-  return 0;
 }
 
 /* ---- its beginning and its end ---- */
