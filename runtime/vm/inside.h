@@ -106,8 +106,10 @@ struct isolate {
   struct task *tasks, *ended, *running;
   size_t queued;       /* of its tasks in the vm's lines: what is woken goes behind them */
   struct task *sliced; /* gave way in its turn: until it goes on, no other task does */
-  uint64_t tired;      /* the pass in which it had a tick: its next turn is in a later one */
-  unsigned settling;   /* ended tasks are being told of: who that wakes is queued */
+  lua_State *spare;    /* a stack that a task is through with, for the next; NULL: none */
+  int spare_ref;
+  uint64_t tired;    /* the pass in which it had a tick: its next turn is in a later one */
+  unsigned settling; /* ended tasks are being told of: who that wakes is queued */
   struct handle *handles;
   size_t task_count, handle_count;
   uint64_t turns, kills, errors, log_suppressed;
@@ -168,15 +170,24 @@ void library_run(lua_State *L, const char *name);
 
 /* task.c: beside task.h. A task is counted by references: one while it lives, one for each watch,
  * one for its udata. Its results stay on its stack for as long as it is there. */
+enum task_pace {
+  TASK_WAITS,  /* it begins in the loop's next turn, and may wait */
+  TASK_PROMPT, /* it begins at once, and does not wait: it only gives way */
+  TASK_WHOLE   /* nor gives way: it has ended when it has begun */
+};
 struct task_start {
   struct task *parent; /* ends it when it ends; NULL: the host's own */
   const char *subject; /* the address of the instance it is about, which its children have too.
                           NULL: none; must last as long as the task */
   int64_t deadline_ns; /* 0: none, else from now */
+  enum task_pace pace;
 };
 /* Makes a task of the function and its `arguments` on top of L, which it pops; it runs in the
- * loop's next turn. Raises for memory. NULL, with nothing popped: too many tasks. */
+ * loop's next turn, but a prompt one in task_begin. Raises for memory. NULL, with nothing popped:
+ * too many tasks. */
 struct task *task_spawn(lua_State *L, int arguments, const struct task_start *start);
+/* Runs a prompt one's first slice: it may have ended when this returns. Not while isolate_busy. */
+void task_begin(struct task *t);
 /* Ends it, with its children. One that is running ends when it comes back to the loop. */
 void task_end(struct task *t, int status, const char *text);
 bool task_ended(const struct task *t);
@@ -187,6 +198,7 @@ task_stack(const struct task *t); /* of one whose status is 0: all on it are its
 int task_push_results(lua_State *L, const struct task *t); /* pushes them; how many */
 struct task *task_running(lua_State *L);
 const char *task_subject(lua_State *L); /* of the running task; NULL: none */
+bool task_may_wait(lua_State *L);       /* there is a running task, and it is no prompt one */
 bool task_can_slice(lua_State *L);      /* may be yielded here by a hook, and resumed as it was */
 bool task_outermost(lua_State *L);      /* L is the running task itself, not a coroutine it made */
 struct task *task_ref(struct task *t);
@@ -279,11 +291,18 @@ bool plugin_push_function(lua_State *L, const struct plugin *p, const char *name
 int use_make(struct attachment *a, const struct edition *e, struct use *out,
              struct findings *findings);
 void use_clear(struct use *u, const struct edition *e);
-/* As attachment_call, in this place. */
-int call_start(struct attachment *a, enum place place, const char *name,
-               int (*push)(lua_State *L, void *arg),
-               void (*done)(void *arg, const struct call_result *result), void *arg,
-               int64_t deadline_ns, struct call **out);
+/* As attachment_call, in this place and at this pace. */
+struct call_start {
+  enum place place;
+  enum task_pace pace;
+  const char *name;
+  int (*push)(lua_State *L, void *arg);
+  void (*done)(void *arg, const struct call_result *result);
+  void *arg;
+  int64_t deadline_ns;
+};
+int call_start(struct attachment *a, const struct call_start *how, struct call **out,
+               struct fault *f);
 void calls_cancel(struct attachment *a, const struct edition *e); /* those in it */
 
 /* handover.c: what the old edition gives to the new one, by value. */

@@ -30,6 +30,7 @@ struct task {
   int ref; /* keeps L */
   unsigned references;
   enum { TASK_READY, TASK_RUNNING, TASK_WAITING, TASK_ENDED } state;
+  enum task_pace pace;
   bool ending;   /* to end when it comes back: `status` and `text` are set */
   int arguments; /* on L's top, for its next resumption */
   struct turn_share share;
@@ -67,6 +68,11 @@ bool task_can_slice(lua_State *L) {
   return t && t->L == L && !t->wait.active && lua_isyieldable(L);
 }
 
+bool task_may_wait(lua_State *L) {
+  const struct task *t = task_running(L);
+  return t && t->pace == TASK_WAITS;
+}
+
 bool task_ended(const struct task *t) {
   return t->state == TASK_ENDED;
 }
@@ -99,10 +105,31 @@ static void task_unlist(struct task *t) {
     t->next->link = t->link;
 }
 
+/* The stack of one that ended well is as good as new, so that who is called again and again makes
+ * no garbage. */
 static void stack_drop(struct task *t) {
-  if (t->L)
-    luaL_unref(t->isolate->L, LUA_REGISTRYINDEX, t->ref);
+  struct isolate *iso = t->isolate;
+  if (t->L && t->status == 0 && t->state == TASK_ENDED && !iso->spare) {
+    lua_settop(t->L, 0);
+    iso->spare = t->L;
+    iso->spare_ref = t->ref;
+  } else if (t->L) {
+    luaL_unref(iso->L, LUA_REGISTRYINDEX, t->ref);
+  }
   t->L = NULL;
+}
+
+/* May raise for memory. */
+static lua_State *stack_take(lua_State *L, int *ref) {
+  struct isolate *iso = isolate_of(L);
+  lua_State *stack = iso->spare;
+  *ref = iso->spare_ref;
+  iso->spare = NULL;
+  if (stack)
+    return stack;
+  stack = lua_newthread(L);
+  *ref = luaL_ref(L, LUA_REGISTRYINDEX);
+  return stack;
 }
 
 void task_unref(struct task *t) {
@@ -274,7 +301,8 @@ static void task_run(struct task *t) {
   iso->running = t;
   int arguments = t->arguments;
   t->arguments = 0;
-  int status = isolate_resume(iso, t->L, arguments, &t->share, &killed);
+  struct turn_share *share = t->pace == TASK_WHOLE ? NULL : &t->share;
+  int status = isolate_resume(iso, t->L, arguments, share, &killed);
   iso->running = outer;
   iso->sliced = t->share.sliced ? t : NULL;
   t->state = TASK_WAITING;
@@ -357,8 +385,8 @@ struct task *task_spawn(lua_State *L, int arguments, const struct task_start *st
     return NULL;
   if (arguments > TASK_ARGUMENTS_MAX)
     luaL_error(L, "%d arguments for a task: at most %d", arguments, TASK_ARGUMENTS_MAX);
-  lua_State *thread = lua_newthread(L);
-  int ref = luaL_ref(L, LUA_REGISTRYINDEX);
+  int ref;
+  lua_State *thread = stack_take(L, &ref);
   struct task *t = calloc(1, sizeof *t);
   if (t) {
     t->isolate = iso;
@@ -372,6 +400,7 @@ struct task *task_spawn(lua_State *L, int arguments, const struct task_start *st
   }
   t->L = thread;
   t->ref = ref;
+  t->pace = start->pace;
   t->wait.task = t;
   t->arguments = arguments;
   t->subject = start->parent ? start->parent->subject : start->subject;
@@ -385,21 +414,27 @@ struct task *task_spawn(lua_State *L, int arguments, const struct task_start *st
     start->parent->children = t;
   }
   lua_xmove(L, thread, arguments + 1);
-  task_queue(t, &iso->vm->ready);
+  if (t->pace == TASK_WAITS)
+    task_queue(t, &iso->vm->ready);
   return t;
 }
 
+void task_begin(struct task *t) {
+  task_run(t);
+}
+
 bool task_can_wait(lua_State *L) {
-  return task_running(L) && lua_isyieldable(L);
+  return task_may_wait(L) && lua_isyieldable(L);
 }
 
 int task_wait(lua_State *L, void *operation, task_cancel_fn cancel, struct task_wait **out) {
   struct task *t = task_running(L);
   if (!task_can_wait(L)) {
     cancel(operation);
-    return luaL_error(L, t ? "cannot wait inside a sort, a metamethod or another C function"
-                           : "cannot wait here: only a task can, and neither a plan nor a "
-                             "file that is loading is one");
+    return luaL_error(L, task_may_wait(L)
+                             ? "cannot wait inside a sort, a metamethod or another C function"
+                             : "cannot wait here: only a task can, and neither a plan nor a "
+                               "file that is loading is one");
   }
   wait_cancel(t); /* of a coroutine that failed to yield through its maker, and was caught */
   t->wait.operation = operation;

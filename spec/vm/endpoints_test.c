@@ -84,9 +84,12 @@ static void planning_end(struct planning *p) {
 }
 
 static int run(const struct planning *p, struct service *s, struct fault *f) {
-  const struct plan_run r = {&s->q, s->out, s->hidden};
+  struct plan_run r = {.question = &s->q, .rows = s->out, .hidden = s->hidden};
   plan_from_registry(&s->q, s->out);
-  return plan_run(p->attachment, &r, f);
+  plan_begin(&r, p->attachment, true);
+  assert_false(plan_goes_on(&r));
+  *f = r.fault;
+  return f->code;
 }
 
 static void runs(const struct planning *p, struct service *s) {
@@ -257,9 +260,9 @@ static void refusals(void **state) {
   } cases[] = {
       {"return nil, 'not now'", -ENODATA, "not now"},
       {"return false", -ENODATA, "it gave no reason"},
-      {"for e in endpoints:each() do e.weight = 0/0 end", -EINVAL, "it gives e01 the weight"},
-      {"for e in endpoints:each() do e.weight = -0.1 end", -EINVAL, "not below 0"},
-      {"for e in endpoints:each() do e.weight = 1e308 * 10 end", -EINVAL, "finite"},
+      {"for e in endpoints:each() do e.weight = 0/0 end", -ERANGE, "it gives e01 the weight"},
+      {"for e in endpoints:each() do e.weight = -0.1 end", -ERANGE, "not below 0"},
+      {"for e in endpoints:each() do e.weight = 1e308 * 10 end", -ERANGE, "finite"},
       {"for e in endpoints:each() do e.tier = -1 end", -EFAULT, "tier is a whole number"},
       {"for e in endpoints:each() do e.tier = 65536 end", -EFAULT, "tier is a whole number"},
       {"for e in endpoints:each() do e.weight = nil end", -EFAULT, "weight is a number"},

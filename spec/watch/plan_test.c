@@ -10,19 +10,18 @@
 static struct {
   int answer; /* what plan() returns */
   int asked, runs;
-  bool differs;
-  double weight; /* of the first; the others keep theirs */
+  bool differs, leaves; /* ... the question for later */
+  double weight;        /* of the first; the others keep theirs */
   uint16_t tier;
   bool drop;
   int64_t until_ns;
 } does;
 
-static int plan(void *arg, const struct plan_question *q, struct plan_row *out, bool *differs,
-                int64_t *until_ns) {
+static int plan(void *arg, const struct plan_question *q, struct plan_row *out,
+                struct plan_answer *answer) {
   does.asked++;
   does.runs += q->run;
-  *until_ns = does.until_ns;
-  *differs = does.differs;
+  *answer = (struct plan_answer){does.differs, !does.leaves, does.until_ns};
   if (does.answer != 1)
     return does.answer;
   plan_from_registry(q, out);
