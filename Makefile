@@ -20,6 +20,14 @@ USES_config   := vm registry watch select catalog base
 USES_serve    := vm client registry watch io select catalog base
 USES_agent    := config serve vm client registry watch io select catalog base
 USES_cli      := agent config serve vm client registry watch io select catalog base
+# Within agent/: its own files put these together.
+USES_agent/plugins    :=
+USES_agent/plans      := plugins
+USES_agent/policies   := plugins
+USES_agent/registries := plugins policies
+USES_agent/watches    := plugins policies registries
+USES_agent/hooks      := plugins
+USES_agent/routes     := plugins
 FOLDERS := base catalog select client watch io registry vm config serve agent cli
 
 PACKAGES := luajit libuv libcurl jansson lmdb openssl libcares libedit
@@ -49,7 +57,7 @@ say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2);)
 all: $(BUILD)/perigee $(BUILD)/libperigee.so $(BUILD)/libperigee.a ## build perigee, libperigee.so and libperigee.a
 
 define FOLDER_RULES
-SRC_$(1) := $$(wildcard runtime/$(1)/*.c runtime/$(1)/*.cpp)
+SRC_$(1) := $$(wildcard runtime/$(1)/*.c runtime/$(1)/*.cpp runtime/$(1)/*/*.c)
 OBJ_$(1) := $$(patsubst runtime/%,$(BUILD)/obj/%.o,$$(basename $$(SRC_$(1))))
 $(BUILD)/obj/lib$(1).a: $$(OBJ_$(1))
 	@rm -f $$@ && ar rcs $$@ $$^

@@ -1,6 +1,6 @@
 #include "agent/changes.h"
 
-#include "agent/plugins_reload.h"
+#include "agent/plugins/plugins_reload.h"
 #include "base/buf.h"
 #include "base/value.h"
 #include "config/config.h"

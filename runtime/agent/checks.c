@@ -1,6 +1,6 @@
 #include "agent/checks.h"
 
-#include "agent/plugins.h"
+#include "agent/plugins/plugins.h"
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"

@@ -1,5 +1,5 @@
 #include "agent/consoles.h"
-#include "agent/plugins.h"
+#include "agent/plugins/plugins.h"
 
 #include "base/clock.h"
 #include "base/fault.h"

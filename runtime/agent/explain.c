@@ -1,9 +1,9 @@
 #include "agent/explain.h"
 
 #include "agent/parts.h"
-#include "agent/plans.h"
-#include "agent/policies.h"
-#include "agent/watches.h"
+#include "agent/plans/plans.h"
+#include "agent/policies/policies.h"
+#include "agent/watches/watches.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/fault.h"

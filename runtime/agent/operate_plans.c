@@ -3,7 +3,7 @@
 #include "agent/operations.h"
 
 #include "agent/parts.h"
-#include "agent/plans.h"
+#include "agent/plans/plans.h"
 #include "base/buf.h"
 #include "base/fault.h"
 #include "base/text.h"

@@ -2,7 +2,7 @@
  * them optional; rollback takes { "name" }. */
 #include "agent/operations.h"
 #include "agent/parts.h"
-#include "agent/plugins_reload.h"
+#include "agent/plugins/plugins_reload.h"
 #include "agent/reload.h"
 #include "base/fault.h"
 #include "watch/set.h"

@@ -1,5 +1,5 @@
-/* parts: everything the agent is made of, for the files of agent/ only. agent.c makes them in this
- * order and ends them in the reverse one. Control thread only. */
+/* parts: everything the agent is made of, and what the parts tell each other; for the files of
+ * agent/ only. Made in this order, ended in the reverse one. Control thread only. */
 #pragma once
 
 #include "vm/isolate.h"
@@ -45,3 +45,14 @@ struct agent {
   unsigned stops; /* how often it was told to stop */
   int exit_code;
 };
+
+struct fault;
+
+/* First what Lua needs, which the configuration's last checks need before anything is touched; then
+ * the rest. 0, or 1 with the reason logged: then as well parts_end ends what there is. */
+int parts_make_lua(struct agent *a);
+int parts_make(struct agent *a);
+/* What a part still has on the loop (handles that are closing) goes with the loop's last turns. */
+void parts_end(struct agent *a);
+
+int cannot_start(const struct fault *f); /* logs it; 1 */

@@ -1,6 +1,6 @@
 /* plugins_show: what GET /v1/plugins and `perigee plugins` say of each. */
-#include "agent/choosers.h"
-#include "agent/plugins.h"
+#include "agent/plans/choosers.h"
+#include "agent/plugins/plugins.h"
 #include "base/buf.h"
 #include "base/clock.h"
 

@@ -1,6 +1,6 @@
 #include "agent/reload_watch.h"
 
-#include "agent/plugins.h"
+#include "agent/plugins/plugins.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/value.h"

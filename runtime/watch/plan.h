@@ -1,6 +1,7 @@
 /* plan: what each endpoint of a service counts for in picks: its weight, its tier, and whether it
- * takes part at all. The registry says it, Lua balancers change it (agent/plans.c), an operator may
- * have the last word. A set asks its planner for it before each snapshot. Control thread only. */
+ * takes part at all. The registry says it, Lua balancers change it (agent/plans/plans.c), an
+ * operator may have the last word. A set asks its planner for it before each snapshot. Control
+ * thread only. */
 #pragma once
 
 #include "watch/set.h"

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "agent/quarantine.h"
+#include "agent/plugins/quarantine.h"
 
 static const int64_t second = 1000000000LL;
 

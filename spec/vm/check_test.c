@@ -1,7 +1,6 @@
 /* The checks that ship, run against a server on loopback that is itself a plugin. */
 #include "base/value.h"
-#include "fixture.h"
-#include "watch/instance.h"
+#include "probe_fixture.h"
 
 /* Answers each request with the status line in its path: "/200%20OK"; "/hang" never; and a big body
  * for "/big". `run` answers with the port the first time, and serves the second time. */
@@ -57,22 +56,6 @@ static void peer_open(struct fixture *fx, struct peer *peer) {
 static void peer_close(struct peer *peer) {
   attachment_free(peer->use);
   plugin_free(peer->plugin);
-}
-
-struct probe {
-  struct answer answer; /* first: answer_take gets it */
-  uint16_t port;
-};
-
-static int push_subject(lua_State *L, void *probe) {
-  struct instance in = {.id = "web-1",
-                        .service = "web",
-                        .address = "127.0.0.1",
-                        .zone = "",
-                        .weight = 1,
-                        .port = ((struct probe *)probe)->port};
-  push_instance(L, &in);
-  return 1;
 }
 
 /* What the shipped check `name` says of the server, with `option` as its main option. */

@@ -18,11 +18,10 @@
 #include "base/fault.h"
 #include "base/findings.h"
 #include "io/io.h"
+#include "support/loop.h"
 #include "vm/isolate.h"
 #include "vm/plugin.h"
 #include "vm/task.h"
-
-enum { PATIENCE_MS = 30000 };
 
 struct fixture {
   uv_loop_t loop;
@@ -31,26 +30,8 @@ struct fixture {
   char path[40]; /* of the plugin under test */
 };
 
-static inline void fixture_late(uv_timer_t *timer) {
-  *(bool *)timer->data = true;
-}
-
-static inline void fixture_freed(uv_handle_t *handle) {
-  free(handle);
-}
-
-/* Runs the loop until *condition, or fails the test. */
 static inline void run_until(struct fixture *fx, const bool *condition) {
-  bool late = false;
-  uv_timer_t *timer = malloc(sizeof *timer);
-  uv_timer_init(&fx->loop, timer);
-  timer->data = &late;
-  uv_timer_start(timer, fixture_late, PATIENCE_MS, 0);
-  while (!*condition && !late)
-    uv_run(&fx->loop, UV_RUN_ONCE);
-  uv_close((uv_handle_t *)timer, fixture_freed);
-  if (!*condition)
-    fail_msg("nothing came in %d ms", PATIENCE_MS);
+  loop_run_until(&fx->loop, condition);
 }
 
 static inline int fixture_open(void **state) {

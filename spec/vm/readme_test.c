@@ -1,8 +1,7 @@
 /* plugins/README.md: every check in it loads, and answers what the page says. */
 #include "base/value.h"
-#include "fixture.h"
+#include "probe_fixture.h"
 #include "vm/reload.h"
-#include "watch/instance.h"
 
 /* Copies the block that begins with the comment "-- plugins/KIND/NAME.lua". */
 static char *snippet(const char *comment) {
@@ -28,22 +27,6 @@ static void every_check_is_named_here(void **state) {
   fclose(file);
   assert_int_equal(blocks,
                    4); /* redis, pages, forms, counts; other kinds: spec/agent; specs: spec/cli */
-}
-
-struct probe {
-  struct answer answer; /* first: answer_take gets it */
-  uint16_t port;
-};
-
-static int push_subject(lua_State *L, void *probe) {
-  struct instance in = {.id = "i",
-                        .service = "s",
-                        .address = "127.0.0.1",
-                        .zone = "",
-                        .weight = 1,
-                        .port = ((struct probe *)probe)->port};
-  push_instance(L, &in);
-  return 1;
 }
 
 struct use {

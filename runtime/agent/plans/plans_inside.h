@@ -1,0 +1,60 @@
+/* plans_inside: what the files of plans.h share. Not for others. */
+#pragma once
+
+#include "agent/plans/hand.h"
+#include "agent/plans/pipeline.h"
+#include "agent/plans/plans.h"
+#include "watch/table.h"
+
+enum { HISTORY = 4 };
+
+/* One service's: it has stages, or an operator has said something of it. */
+struct service_plan {
+  struct plans *all;
+  struct value *balancer;          /* as configured, a reference; NULL: it has no stages */
+  struct pipeline *pipeline;       /* NULL: likewise */
+  int64_t patience_ns;             /* until then the first publication waits for a `prepare` */
+  struct outcome planned;          /* what the stages said last, all going well */
+  struct outcome answered;         /* what the set was told last */
+  struct outcome history[HISTORY]; /* what was planned before that, the newest first */
+  size_t history_count;
+  struct hand hand;
+  bool failing;  /* the last run; it is tried again by itself */
+  bool uncopied; /* the store has another plan of it than `planned` */
+  uv_timer_t timer;
+  char service[];
+};
+
+struct plans {
+  struct plans_with with;
+  struct planner planner;
+  struct table table; /* of service_plan */
+  struct pipeline_stats stats;
+  unsigned ticks;
+  uv_timer_t *expiry; /* of the first override that ends */
+};
+
+struct service_plan *plans_find(const struct plans *all, const char *service);
+/* Makes it when it is not there. NULL: out of memory. */
+struct service_plan *plans_entry(struct plans *all, const char *service);
+void plans_touch(struct service_plan *p); /* planned again by the next flush */
+
+struct plan_look {
+  const struct service_plan *plan; /* NULL: nobody plans it */
+  struct plan_question q;
+  struct plan_row *rows; /* what is in force */
+  double *shares;        /* of the picks */
+  bool has_shadow;
+  struct plan_row *shadow; /* what the shadows would make of it */
+  double *shadow_shares;
+};
+
+/* plan_show.c: members of a JSON object; without the share where that is below 0. */
+void plan_row_show(struct buf *out, const struct plan_row *row, double share);
+
+/* plan_copies.c */
+void plan_copies_restore(struct plans *all);
+
+/* plan_hand.c */
+void hands_restore(struct plans *all);
+void hands_arm(struct plans *all); /* the timer, for the first that ends */

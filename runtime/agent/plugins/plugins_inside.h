@@ -1,0 +1,57 @@
+/* plugins_inside: what plugins.c (which there are) and plugins_reload.c (other versions of them)
+ * share. Not for others. */
+#pragma once
+
+#include "agent/plugins/plugins.h"
+#include "agent/plugins/probation.h"
+#include "base/fault.h"
+
+#include <uv.h>
+
+struct entry {
+  struct plugin *plugin;
+  struct value *settings; /* the configuration's, as it was loaded with; NULL: none */
+  struct quarantine quarantine;
+  struct probation probation;
+  char *good;    /* the source of the last version before this one that proved itself; or NULL */
+  char left[65]; /* the hash of a version that was left again, and is not taken until it changes */
+  struct value *next_settings; /* while another version is prepared */
+  bool going_back;             /* ... and that is the last good one */
+  struct plugins_reloads reloads;
+};
+
+struct miss {
+  char *kind, *name;
+  struct fault fault;
+};
+
+struct plugins {
+  struct vm *vm;
+  const struct config *config;
+  struct entry *items;
+  size_t count;
+  struct store *store; /* NULL: what was left is not remembered */
+  uv_timer_t *due;     /* of probations. NULL: a draft, whose plugins nobody calls */
+  struct miss *misses; /* of a draft: what could not be loaded, and is not tried again */
+  size_t miss_count;
+  size_t readying; /* plugins that are being made ready */
+  struct fault unready;
+  void (*ready)(void *arg, const struct fault *f);
+  void *ready_arg;
+};
+
+struct entry *plugins_entry(const struct plugins *all, const char *kind, const char *name);
+/* Loads it as the configuration says; `source` NULL: from its file. */
+int plugins_load(const struct plugins *all, const char *kind, const char *name, const char *source,
+                 struct plugin **out, struct fault *f);
+int plugins_add(struct plugins *all, const struct entry *e); /* -ENOMEM */
+void entry_clear(struct entry *e);
+
+/* plugins_reload.c */
+void plugins_observe(struct plugins *all, struct plugin *p); /* one that came */
+/* A call of it ended. True: it is on probation, which judges that. */
+bool plugins_try(struct plugins *all, struct entry *e, bool fault);
+void plugins_unattend(struct plugins *all);
+
+/* plugins_kept.c: what was left, for the next start. */
+void plugins_keep(struct plugins *all, const struct entry *e);

@@ -1,0 +1,51 @@
+/* plugins_reload: from a draft, a table of plugins that were loaded afresh and that a configuration
+ * was verified with, to the table that is used. The steps are taken in this order; until the swap
+ * everything can be given up (plugins_abandon), and nothing has changed. Control thread only.
+ *
+ * A version that fails in its first calls (probation.h) gives way to the one before it. A version
+ * that was left so, or by an operator, is not taken again until its file changes. */
+#pragma once
+
+#include "agent/plugins/plugins.h"
+
+#include <uv.h>
+
+/* For the table that is used: looks after probations from now on. 0 or -ENOMEM. */
+int plugins_attend(struct plugins *all, uv_loop_t *loop);
+
+/* Before anything is attached: a version that was left in a former life, and is still in its file,
+ * gives way to the good one. From now on the store, which outlives the table, remembers those. */
+struct store;
+void plugins_recall(struct plugins *all, struct store *store);
+
+/* Loads afresh into the draft what `all` has and the draft has not. A plugin whose file is gone is
+ * left out, and goes on as it is. */
+void plugins_draft_rest(struct plugins *draft, const struct plugins *all,
+                        struct findings *findings);
+/* By "NAME" or "KIND/NAME". -ENOENT, or -EINVAL: there are several. */
+int plugins_named(const struct plugins *all, const char *name, struct plugin **out,
+                  struct fault *f);
+/* Into the draft: the last good version of `p` before the one that is used. -ENOENT: there is none.
+ */
+int plugins_draft_good(struct plugins *draft, struct plugins *all, const struct plugin *p,
+                       struct fault *f);
+
+/* What a swap would do to one: "added", "reloaded", "rolled back"; NULL: nothing. `hash`: what it
+ * would be then. */
+void plugins_differences(const struct plugins *all, const struct plugins *draft,
+                         void (*each)(void *arg, const struct plugin *fresh, const char *change),
+                         void *arg);
+
+/* `strict`: the uses that there are must pass the new versions' schemas. */
+int plugins_prepare(struct plugins *all, struct plugins *draft, bool strict, struct fault *f);
+/* True: `ready` is called once, later, with 0 or why one is not ready. */
+bool plugins_make_ready(struct plugins *all, void (*ready)(void *arg, const struct fault *f),
+                        void *arg);
+/* All of them or none. Takes from the draft what is new. Not from within a call's `done`. */
+int plugins_swap(struct plugins *all, struct plugins *draft, bool strict, struct fault *f);
+void plugins_abandon(struct plugins *all);
+void plugins_configure(struct plugins *all,
+                       const struct config *config); /* for what is loaded next */
+
+/* For who asks (plugins_reloads): what the draft could not load, and `why` for what is prepared. */
+void plugins_note_failures(struct plugins *all, const struct plugins *draft, const char *why);

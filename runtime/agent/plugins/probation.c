@@ -1,0 +1,23 @@
+#include "agent/plugins/probation.h"
+
+#include "agent/plugins/quarantine.h"
+
+void probation_begin(struct probation *p, int64_t now_ns) {
+  *p = (struct probation){.until_ns = now_ns + PROBATION_NS};
+}
+
+void probation_note(struct probation *p, bool fault) {
+  p->calls++;
+  p->faults += fault;
+}
+
+/* What would put it in quarantine takes it back. */
+enum probation_verdict probation_judge(const struct probation *p, int64_t now_ns) {
+  if (p->until_ns == 0)
+    return PROBATION_GOES_ON;
+  if (p->faults >= QUARANTINE_FAULTS && p->faults * 2 > p->calls)
+    return PROBATION_FAILED;
+  bool time_is_up = now_ns >= p->until_ns;
+  return p->calls - p->faults >= PROBATION_WELL || time_is_up ? PROBATION_PASSED
+                                                              : PROBATION_GOES_ON;
+}

@@ -1,0 +1,109 @@
+#include "agent/registries/registries.h"
+
+#include "agent/plugins/plugins.h"
+#include "base/fault.h"
+#include "base/findings.h"
+#include "base/text.h"
+#include "base/value.h"
+#include "config/config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static const double ttl_s = 10; /* etcd's clients' and go-zero's */
+
+/* All but `adapter` and `ttl`, which are the host's. NULL: out of memory. */
+static struct value *options_of(const struct value *registry) {
+  struct value *options = value_table();
+  int r = options ? 0 : -ENOMEM;
+  for (size_t i = 0; r == 0 && i < value_fields(registry); i++) {
+    const char *key;
+    const struct value *v = value_field(registry, i, &key);
+    if (strcmp(key, "adapter") != 0 && strcmp(key, "ttl") != 0)
+      r = value_set(options, key, value_ref(v));
+  }
+  for (size_t i = 0; r == 0 && i < value_length(registry); i++)
+    r = value_append(options, value_ref(value_at(registry, i)));
+  if (r == 0) {
+    value_place(options, value_file(registry), value_line(registry));
+    return options;
+  }
+  value_unref(options);
+  return NULL;
+}
+
+/* `direct` is go-zero's word for static. */
+static const char *adapter_of(const struct value *registry, const char *scheme) {
+  const char *adapter = strcmp(scheme, "direct") == 0 ? "static" : scheme;
+  return value_as_text(value_get(registry, "adapter"), adapter);
+}
+
+static int read_ttl(const struct value *v, double *seconds, struct fault *f) {
+  int64_t ns;
+  *seconds = ttl_s;
+  if (!v)
+    return 0;
+  if (value_kind(v) != VALUE_TEXT || duration_parse(value_as_text(v, ""), &ns, NULL) != 0 ||
+      ns < 1000000000)
+    return fault_set(f, -EINVAL, "ttl: expected a duration of at least \"1s\"");
+  *seconds = (double)ns / 1e9;
+  return 0;
+}
+
+int registries_find(const struct config *config, struct plugins *plugins, const char *scheme,
+                    struct registry_use *out, struct fault *f) {
+  const struct value *registry = value_get(value_get(config->root, "registries"), scheme);
+  *out = (struct registry_use){0};
+  snprintf(out->path, sizeof out->path, "registries.%.300s", scheme);
+  int r = plugins_get(plugins, "registry", adapter_of(registry, scheme), &out->plugin, f);
+  if (r == 0)
+    r = read_ttl(value_get(registry, "ttl"), &out->ttl_s, f);
+  if (r == 0 && registry && !(out->options = options_of(registry)))
+    r = fault_set(f, -ENOMEM, "out of memory");
+  return r;
+}
+
+static void verify_one(const struct config *config, struct plugins *plugins, const char *name,
+                       const struct value *declared, struct findings *findings) {
+  struct registry_use use;
+  struct attachment *attachment = NULL;
+  struct fault f;
+  if (registries_find(config, plugins, name, &use, &f) != 0)
+    findings_add(findings, declared, use.path, "%s", f.text);
+  else if (plugin_attach(use.plugin, use.options, use.path, &attachment, findings) == 0)
+    attachment_free(attachment);
+  value_unref(use.options);
+}
+
+/* A service is registered in what can register. */
+static void verify_service(const struct config *config, struct plugins *plugins,
+                           const struct value *name, const char *service,
+                           struct findings *findings) {
+  struct registry_use use;
+  char path[320];
+  if (strcmp(value_as_text(name, "embedded"), "embedded") == 0 ||
+      registries_find(config, plugins, value_as_text(name, ""), &use, NULL) != 0)
+    return; /* what is wrong with the registry is said of the registry */
+  value_unref(use.options);
+  snprintf(path, sizeof path, "services.%.280s.registry", service);
+  if (!plugin_provides(use.plugin, "register"))
+    findings_add(findings, name, path, "nothing can be registered with the adapter \"%s\"",
+                 plugin_name(use.plugin));
+}
+
+size_t registries_verify(const struct config *config, struct plugins *plugins,
+                         struct findings *findings) {
+  size_t before = findings->count;
+  const struct value *all = value_get(config->root, "registries");
+  for (size_t i = 0; i < value_fields(all); i++) {
+    const char *name;
+    const struct value *declared = value_field(all, i, &name);
+    verify_one(config, plugins, name, declared, findings);
+  }
+  for (size_t i = 0; i < config->service_count; i++)
+    for (size_t k = 0; k < value_length(config->service_registries[i]); k++)
+      verify_service(config, plugins, value_at(config->service_registries[i], k),
+                     config->services[i]->instance->service, findings);
+  return findings->count - before;
+}

@@ -1,0 +1,141 @@
+/* on demand: a name that nobody configured is watched through `resolve` when it is first asked for.
+ */
+#include "agent/watches/watches_inside.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/log.h"
+#include "base/value.h"
+#include "config/config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SECOND INT64_C(1000000000)
+static const int64_t patience_ns = 5 * SECOND, idle_ns = 600 * SECOND;
+enum { ON_DEMAND_MOST = 1000 };
+
+/* REGISTRY:///NAME, with what a target cannot have in it encoded. */
+static void target_of_name(const char *registry, const char *name, struct buf *out) {
+  buf_format(out, "%s:///", registry);
+  for (const unsigned char *c = (const unsigned char *)name; *c; c++)
+    if (*c <= ' ' || *c == '%' || *c == '?' || *c == 0x7f)
+      buf_format(out, "%%%02X", *c);
+    else
+      buf_char(out, (char)*c);
+}
+
+bool watch_wish_on_demand(const struct config *config, const char *service, struct buf *target,
+                          struct watch_wish *out) {
+  const char *registry = value_as_text(value_get(config->root, "resolve"), NULL);
+  if (!registry)
+    return false;
+  target_of_name(registry, service, target);
+  *out = (struct watch_wish){.service = service,
+                             .targets = {target->failed ? "" : target->data},
+                             .rule = {.on_empty = FEED_EMPTY, .min_endpoints = 1}};
+  return true;
+}
+
+static int begin_on_demand(struct watches *all, const char *service, struct watch **out) {
+  struct buf target = {0};
+  struct watch_wish wish;
+  struct fault f = {0};
+  if (!watch_wish_on_demand(all->parts.config, service, &target, &wish))
+    return -ENOENT;
+  if (all->on_demand >= ON_DEMAND_MOST) {
+    buf_free(&target);
+    return -EAGAIN;
+  }
+  int rc = watch_add(all, &wish, out, &f);
+  buf_free(&target);
+  if (rc != 0) {
+    log_warn("not watched on demand", LOG_S("service", service), LOG_S("error", f.text));
+    return -ENOENT;
+  }
+  all->on_demand++;
+  (*out)->on_demand = true;
+  return 0;
+}
+
+static bool can_answer(const struct waiter *one, const struct watch *w) {
+  return !w || !w->feed || feed_ready(w->feed) || one->until_ns <= clock_now_ns();
+}
+
+static int wait_for(struct watches *all, const char *service,
+                    void (*answer)(void *arg, int status, const char *text), void *arg) {
+  struct waiter *one = calloc(1, sizeof *one + strlen(service) + 1);
+  if (!one)
+    return -ENOMEM;
+  memcpy(one->service, service, strlen(service) + 1);
+  one->answer = answer;
+  one->arg = arg;
+  one->until_ns = clock_now_ns() + patience_ns;
+  one->next = all->waiters;
+  all->waiters = one;
+  return 0;
+}
+
+void watches_ask(struct watches *all, const char *service,
+                 void (*answer)(void *arg, int status, const char *text), void *arg) {
+  struct watch *w = watch_find(all, service);
+  int rc = w || sets_find(all->parts.sets, service) ? 0 : begin_on_demand(all, service, &w);
+  if (w) {
+    w->asked_ns = clock_now_ns();
+    w->pulse = set_pulse(w->set);
+  }
+  if (rc == 0)
+    rc = wait_for(all, service, answer, arg);
+  if (rc != 0)
+    answer(arg, rc, NULL);
+}
+
+void watches_answer(struct watches *all) {
+  for (struct waiter **link = &all->waiters; *link;) {
+    struct waiter *one = *link;
+    const struct watch *w = watch_find(all, one->service);
+    if (!can_answer(one, w)) {
+      link = &one->next;
+      continue;
+    }
+    *link = one->next;
+    one->answer(one->arg, 0, NULL);
+    free(one);
+  }
+}
+
+/* Processes pick without asking us; of the calls that they report we hear. */
+static void notice_calls(struct watch *w) {
+  uint64_t pulse = set_pulse(w->set);
+  if (pulse != w->pulse)
+    w->asked_ns = clock_now_ns();
+  w->pulse = pulse;
+}
+
+void watches_forget_idle(struct watches *all) {
+  int64_t since = clock_now_ns() - idle_ns;
+  size_t kept = 0;
+  for (size_t i = 0; i < all->count; i++) {
+    struct watch *w = all->items[i];
+    if (w->on_demand && w->asked_ns <= since)
+      notice_calls(w);
+    if (!w->on_demand || w->asked_ns > since) {
+      all->items[kept++] = w;
+      continue;
+    }
+    log_info("nobody asks for it any more", LOG_S("service", set_service(w->set)));
+    all->on_demand--;
+    watch_free(w);
+  }
+  all->count = kept;
+}
+
+void watches_abandon(struct watches *all) {
+  while (all->waiters) {
+    struct waiter *one = all->waiters;
+    all->waiters = one->next;
+    one->answer(one->arg, -ECANCELED, NULL);
+    free(one);
+  }
+}

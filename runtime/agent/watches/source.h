@@ -1,0 +1,44 @@
+/* source: one watch on a registry, for all of this host's watches that have the same target there:
+ * however many they are, the registry is asked once. Control thread only. */
+#pragma once
+
+#include "agent/registries/registries.h"
+#include "config/target.h"
+#include "watch/set.h"
+
+#include <uv.h>
+
+struct source;
+struct watcher;
+
+struct sources {
+  uv_loop_t *loop;
+  struct source *first;
+  bool changed;            /* sources_flush has something to do */
+  struct watcher *retired; /* that still close their connections */
+};
+
+/* Somebody who is told of what the source says, from sources_flush. The caller fills in `told` and
+ * `arg`. */
+struct source_user {
+  struct source *source; /* NULL: of none */
+  struct source_user *next, **link;
+  void (*told)(void *arg, const struct set_published *what);
+  void *arg;
+  bool late; /* it came after the source had spoken */
+};
+
+/* Joins the source of this target, as it is written, and these options, or begins it, after
+ * `delay_ms`; the first one's `service` is what the plugin is told. Of `use` it keeps what it
+ * needs. 0, -ENOMEM, or as target_parse says. */
+int source_join(struct sources *all, const struct registry_use *use, const char *target,
+                const char *service, unsigned delay_ms, struct source_user *user, struct fault *f);
+void source_leave(struct source_user *user); /* of none: nothing */
+
+/* Whether it has this endpoint now. */
+bool source_has(const struct source *s, const char *id);
+
+void sources_flush(struct sources *all); /* tells of what has changed */
+/* Lets the plugins close their connections: how many will call `closed`, later. */
+size_t sources_close(struct sources *all, void (*closed)(void *arg), void *arg);
+void sources_free(struct sources *all); /* when all have left */

@@ -1,0 +1,370 @@
+#include "agent/watches/watches.h"
+
+#include "agent/registries/registries.h"
+#include "agent/watches/copies.h"
+#include "agent/watches/probes.h"
+#include "agent/watches/watcher.h"
+#include "agent/watches/watches_inside.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/log.h"
+#include "base/value.h"
+#include "config/config.h"
+#include "config/source_address.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+  COPY_TICKS = 5,        /* a round of copies begins at most so often, in seconds */
+  COPY_ENDPOINTS = 10000 /* and writes so many each second */
+};
+
+struct watch *watch_find(const struct watches *all, const char *service) {
+  size_t low = 0, high = all->count;
+  while (low < high) {
+    size_t middle = (low + high) / 2;
+    int order = strcmp(service, set_service(all->items[middle]->set));
+    if (order == 0)
+      return all->items[middle];
+    if (order < 0)
+      high = middle;
+    else
+      low = middle + 1;
+  }
+  return NULL;
+}
+
+/* ---- from the sources to the feeds ---- */
+
+/* Asked for by the watch of this name, or by one that has the same source. */
+static void on_probed(void *arg, const struct instance *in, bool alive) {
+  const struct watches *all = arg;
+  const struct watch *asker = watch_find(all, in->service);
+  for (size_t i = 0; !alive && i < all->count; i++) {
+    const struct watch *w = all->items[i];
+    bool same = asker && w == asker;
+    for (unsigned k = 0; asker && k < FEED_SOURCES; k++)
+      same |= w->uses[k].source && (w->uses[k].source == asker->uses[0].source ||
+                                    w->uses[k].source == asker->uses[1].source);
+    if (same && w->feed)
+      feed_disprove(w->feed, in->id);
+  }
+}
+
+void watches_flush(struct watches *all) {
+  sources_flush(&all->sources);
+}
+
+/* ---- its beginning and its end ---- */
+
+struct watches *watches_new(const struct watches_with *with) {
+  struct watches *all = calloc(1, sizeof *all);
+  if (!all)
+    return NULL;
+  *all = (struct watches){.store = with->store};
+  all->parts = (struct watch_parts){.loop = with->loop,
+                                    .plugins = with->plugins,
+                                    .sets = with->sets,
+                                    .withdrew = with->withdrew,
+                                    .arg = with->arg};
+  all->sources.loop = with->loop;
+  all->parts.sources = &all->sources;
+  all->parts.probes = probes_new(with->io, on_probed, all);
+  if (all->parts.probes)
+    return all;
+  watches_free(all);
+  return NULL;
+}
+
+static void on_one_closed(void *arg) {
+  struct watches *all = arg;
+  if (--all->closing == 0)
+    all->closed(all->closed_arg);
+}
+
+void watches_close(struct watches *all, void (*closed)(void *arg), void *arg) {
+  all->closed = closed;
+  all->closed_arg = arg;
+  all->closing = 1;
+  all->closing += sources_close(&all->sources, on_one_closed, all);
+  on_one_closed(all);
+}
+
+void watches_free(struct watches *all) {
+  if (!all)
+    return;
+  watches_abandon(all);
+  probes_free(all->parts.probes);
+  for (size_t i = 0; i < all->count; i++)
+    watch_free(all->items[i]);
+  sources_free(&all->sources);
+  free(all->items);
+  free(all);
+}
+
+/* Whether the target's authority is this agent's own address: it would watch itself. */
+static bool is_here(const struct target *t, const char *http) {
+  struct value *registry = value_table(), *all = value_table();
+  bool here = false;
+  for (const char *at = t->authority; registry && all && *at;) {
+    size_t length = strcspn(at, ",");
+    value_append(all, value_text(at, length));
+    at += length + (at[length] == ',');
+  }
+  if (registry && all && value_set(registry, "endpoints", value_ref(all)) == 0)
+    here = registry_is_here(registry, http);
+  value_unref(all);
+  value_unref(registry);
+  return here;
+}
+
+static void verify_target(const struct config *config, struct plugins *plugins,
+                          const struct config_watch *from, const char *field, const char *text,
+                          struct findings *findings) {
+  char path[600];
+  struct fault f;
+  struct target target;
+  struct registry_use use = {0};
+  int r = target_parse(text, &target, &f);
+  if (r == 0 && is_here(&target, config->http))
+    r = fault_set(&f, -EINVAL, "this is this very agent (http = \"%s\")", config->http);
+  if (r == 0 && !target_is_embedded(&target))
+    r = registries_find(config, plugins, target.registry, &use, &f);
+  if (r == 0 && use.plugin && !plugin_provides(use.plugin, "watch"))
+    r = fault_set(&f, -ENOSYS, "the registry \"%s\" cannot be watched: its plugin has no `watch`",
+                  target.registry);
+  if (r != 0) {
+    snprintf(path, sizeof path, "watches.%s.%s", from->service, field);
+    findings_add(findings, value_get(from->declared, field), path, "%s", f.text);
+  }
+  value_unref(use.options);
+  target_clear(&target);
+}
+
+static void verify_one(const struct config *config, struct plugins *plugins,
+                       const struct config_watch *from, struct findings *findings) {
+  verify_target(config, plugins, from, "target", from->target, findings);
+  if (from->second)
+    verify_target(config, plugins, from, from->merge == FEED_FALLBACK ? "fallback" : "also",
+                  from->second, findings);
+}
+
+static void verify_resolve(const struct config *config, struct plugins *plugins,
+                           struct findings *findings) {
+  const struct value *resolve = value_get(config->root, "resolve");
+  struct registry_use use = {0};
+  struct fault f;
+  int r = resolve ? registries_find(config, plugins, value_as_text(resolve, ""), &use, &f) : 0;
+  if (r == 0 && use.plugin && !plugin_provides(use.plugin, "watch"))
+    r = fault_set(&f, -ENOSYS, "the registry \"%s\" cannot be watched", value_as_text(resolve, ""));
+  if (r != 0)
+    findings_add(findings, resolve, "resolve", "%s", f.text);
+  value_unref(use.options);
+}
+
+size_t watches_verify(struct plugins *plugins, const struct config *config,
+                      struct findings *findings) {
+  size_t before = findings->count;
+  registries_verify(config, plugins, findings);
+  for (size_t i = 0; i < config->watch_count; i++)
+    verify_one(config, plugins, &config->watches[i], findings);
+  verify_resolve(config, plugins, findings);
+  return findings->count - before;
+}
+
+/* Into its place by name. Takes nothing over when it fails. */
+static int insert(struct watches *all, struct watch *w) {
+  struct watch **items = realloc(all->items, (all->count + 1) * sizeof *items);
+  if (!items)
+    return -ENOMEM;
+  all->items = items;
+  size_t i = all->count++;
+  for (; i > 0 && strcmp(set_service(items[i - 1]->set), set_service(w->set)) > 0; i--)
+    items[i] = items[i - 1];
+  items[i] = w;
+  return 0;
+}
+
+int watch_add(struct watches *all, const struct watch_wish *wish, struct watch **out,
+              struct fault *f) {
+  int rc = watch_new(&all->parts, wish, out, f);
+  if (rc != 0)
+    return rc;
+  rc = insert(all, *out);
+  if (rc != 0) {
+    watch_free(*out);
+    return fault_set(f, rc, "out of memory");
+  }
+  return 0;
+}
+
+bool watches_ready(const struct watches *all) {
+  for (size_t i = 0; i < all->count; i++)
+    if (all->items[i]->feed && !feed_ready(all->items[i]->feed))
+      return false;
+  return true;
+}
+
+/* Goes on where it stopped, for at least `most` endpoints: a hundred thousand on their way to the
+ * disk at once would be 12 MiB of memory for a moment. */
+static void write_copies(struct watches *all, size_t most) {
+  for (size_t endpoints = 0; all->next_copy < all->count && endpoints < most; all->next_copy++) {
+    struct watch *w = all->items[all->next_copy];
+    if (w->changed && !w->on_demand) {
+      copy_write(all->store, set_service(w->set), set_rows(w->set), set_count(w->set));
+      endpoints += set_count(w->set);
+    }
+    w->changed = false;
+  }
+}
+
+void watches_tick(struct watches *all) {
+  for (size_t i = 0; i < all->count; i++)
+    if (all->items[i]->feed)
+      feed_tick(all->items[i]->feed);
+  if (all->on_demand > 0)
+    watches_forget_idle(all);
+  if (++all->ticks % COPY_TICKS == 0 && all->next_copy >= all->count)
+    all->next_copy = 0;
+  write_copies(all, COPY_ENDPOINTS);
+}
+
+void watches_save(struct watches *all) {
+  all->next_copy = 0;
+  write_copies(all, SIZE_MAX);
+}
+
+/* ---- what the embedded registry has ---- */
+
+bool watches_feeds_itself(const struct watches *all, const char *service) {
+  const struct watch *w = watch_find(all, service);
+  return !w || (!w->feed && strcmp(w->targets[0].name, service) == 0);
+}
+
+/* Whether it is registered where its service is watched. */
+static bool comes_back(const struct watches *all, const struct instance *in) {
+  const struct config *config = all->parts.config;
+  const struct watch *w = watch_find(all, in->service);
+  for (size_t i = 0; w && i < config->service_count; i++) {
+    const struct value *registries = config->service_registries[i];
+    if (strcmp(config->services[i]->instance->id, in->id) != 0)
+      continue;
+    for (size_t k = 0; k < value_length(registries); k++)
+      for (int t = 0; t < FEED_SOURCES; t++)
+        if (w->uses[t].source &&
+            strcmp(value_as_text(value_at(registries, k), ""), w->targets[t].registry) == 0)
+          return true;
+  }
+  return false;
+}
+
+/* Each local endpoint holds its set open, so that a service without a watch lasts as long as it has
+ * one. */
+void watches_local(struct watches *all, const struct registration_state *state, bool gone) {
+  const struct instance *in = state->registration->instance;
+  if (!watches_feeds_itself(all, in->service)) {
+    bool fresh = !gone && state->create_index == state->modify_index;
+    if (fresh && !comes_back(all, in))
+      log_warn("registered, and not picked: a watch takes this service from elsewhere",
+               LOG_S("service", in->service), LOG_S("instance", in->id));
+    return;
+  }
+  struct set *s = sets_find(all->parts.sets, in->service);
+  if (gone) {
+    if (s && set_remove(s, in->id) == 0)
+      set_close(s);
+    return;
+  }
+  bool known = s && set_status(s, in->id, state->status) != -ENOENT;
+  if (!known)
+    s = sets_open(all->parts.sets, in->service);
+  int r = s ? set_put(s, in, state->status) : -ENOMEM;
+  if (r != 0) {
+    log_error("registered, but not in the catalog", LOG_S("service", in->service),
+              LOG_S("instance", in->id), LOG_S("error", strerror(-r)));
+    if (s && !known)
+      set_close(s);
+  }
+}
+
+void watch_follow(const struct watch *w, const struct set_published *what) {
+  struct instances has = {0};
+  if (instances_copy(&has, what->rows, what->count) == 0)
+    set_replace(w->set, has.items, has.statuses, has.count);
+  instances_free(&has);
+}
+
+void watches_published(struct watches *all, const struct set_published *what) {
+  for (size_t i = 0; i < all->count; i++) {
+    struct watch *w = all->items[i];
+    bool itself = strcmp(set_service(w->set), what->service) == 0;
+    if (itself && w->feed && !what->stale)
+      w->changed = true;
+    if (!itself && !w->feed && strcmp(w->targets[0].name, what->service) == 0)
+      watch_follow(w, what);
+  }
+}
+
+/* An endpoint that no source has any more is held, or a copy of a former life: the first's. */
+void watches_show_source(const struct watches *all, const char *service, const char *id,
+                         struct buf *out) {
+  const struct watch *w = watch_find(all, service);
+  unsigned i = w && w->uses[1].source && !source_has(w->uses[0].source, id) &&
+               source_has(w->uses[1].source, id);
+  if (!w) {
+    buf_text(out, "\"embedded\"");
+    return;
+  }
+  const struct target *t = &w->targets[i];
+  struct buf text = {0};
+  buf_format(&text, "%s://%s/%s", t->registry, t->authority, t->name);
+  buf_json_text(out, text.data ? text.data : "");
+  buf_free(&text);
+}
+
+/* ---- metrics ---- */
+
+static void family(struct buf *out, const char *name, const char *type, const char *help) {
+  buf_format(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+void watches_metrics(const struct watches *all, struct buf *out) {
+  struct feed_stats sum = {0};
+  for (size_t i = 0; i < all->count; i++) {
+    struct feed_stats one = {0};
+    if (all->items[i]->feed)
+      feed_stats(all->items[i]->feed, &one);
+    sum.held += one.held;
+    sum.holds += one.holds;
+    sum.kept += one.kept;
+    sum.differing += one.differing;
+  }
+  family(out, "perigee_guard_held_endpoints", "gauge",
+         "Endpoints that vanished in a sudden loss which is not believed yet.");
+  buf_format(out, "perigee_guard_held_endpoints %llu\n", (unsigned long long)sum.held);
+  family(out, "perigee_guard_holds_total", "counter", "Sudden losses that were held.");
+  buf_format(out, "perigee_guard_holds_total %llu\n", (unsigned long long)sum.holds);
+  family(out, "perigee_watch_kept_total", "counter",
+         "Lists shorter than min_endpoints that were not published.");
+  buf_format(out, "perigee_watch_kept_total %llu\n", (unsigned long long)sum.kept);
+  family(out, "perigee_watch_differing", "gauge",
+         "Ids that only one of two compared registries has.");
+  buf_format(out, "perigee_watch_differing %llu\n", (unsigned long long)sum.differing);
+  bool any = false;
+  for (size_t i = 0; i < all->count; i++) {
+    int64_t since = set_stale_ns(all->items[i]->set);
+    if (since == 0)
+      continue;
+    if (!any)
+      family(out, "perigee_watch_stale_seconds", "gauge",
+             "How long a service's source has been unreachable.");
+    any = true;
+    buf_text(out, "perigee_watch_stale_seconds{service=");
+    buf_json_text(out, set_service(all->items[i]->set));
+    buf_format(out, "} %.3f\n", (double)(clock_now_ns() - since) / 1e9);
+  }
+}

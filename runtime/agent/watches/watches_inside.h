@@ -1,0 +1,47 @@
+/* watches_inside: what watches.c (the configuration's) and on_demand.c share. Not for others. */
+#pragma once
+
+#include "agent/watches/watch.h"
+#include "agent/watches/watches.h"
+#include "base/buf.h"
+
+/* Somebody who waits for a service's first load. */
+struct waiter {
+  struct waiter *next;
+  void (*answer)(void *arg, int status, const char *text);
+  void *arg;
+  int64_t until_ns;
+  char service[];
+};
+
+struct watches {
+  struct watch_parts parts;
+  struct store *store;
+  const struct policies *shown;
+  struct sources sources;
+  struct watch **items; /* by service */
+  size_t count;
+  size_t on_demand; /* of them */
+  struct waiter *waiters;
+  unsigned ticks;
+  size_t next_copy; /* where the round of copies goes on; at the end none is under way */
+  bool closed_all;
+  size_t closing; /* watchers whose plugin closes its connection; one more while they begin to */
+  void (*closed)(void *arg);
+  void *closed_arg;
+};
+
+struct watch *watch_find(const struct watches *all, const char *service);
+int watch_add(struct watches *all, const struct watch_wish *wish, struct watch **out,
+              struct fault *f);
+
+/* Whether the embedded registry feeds this service's set. */
+bool watches_feeds_itself(const struct watches *all, const char *service);
+/* The watch of another name takes over what was published of its target. */
+void watch_follow(const struct watch *w, const struct set_published *what);
+
+/* on_demand.c */
+bool watch_wish_on_demand(const struct config *config, const char *service, struct buf *target,
+                          struct watch_wish *out); /* false: there is no `resolve` */
+void watches_forget_idle(struct watches *all);     /* what nobody has asked for lately */
+void watches_abandon(struct watches *all);         /* answers all who wait with -ECANCELED */
