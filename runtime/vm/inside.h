@@ -20,11 +20,12 @@ struct value;
 struct turn {
   lua_State *L;
   struct turn *outer;
-  volatile sig_atomic_t ticks, allowed; /* of TURN_TICK_NS of this thread's CPU time */
-  volatile sig_atomic_t hooked, over;   /* a hook is installed; it is the one that kills */
-  struct fuel *fuel;                    /* NULL: not a compiled isolate */
-  int64_t first_ns;                     /* CPU time at the first tick, where there is fuel */
-  bool sliceable, sliced;               /* may give way at a tick; did */
+  volatile sig_atomic_t ticks, allowed;  /* of TURN_TICK_NS of this thread's CPU time */
+  volatile sig_atomic_t patience, stuck; /* so many for what cannot give way; they are over */
+  volatile sig_atomic_t hooked, over;    /* a hook is installed; it is the one that kills */
+  struct fuel *fuel;                     /* NULL: not a compiled isolate */
+  int64_t first_ns;                      /* CPU time at the first tick, where there is fuel */
+  bool sliceable, sliced;                /* may give way at a tick; did */
 };
 /* turn_share: what one task has of the CPU between two waits, in slices. */
 struct turn_share {
@@ -42,7 +43,8 @@ bool turn_end(struct turn *turn, struct isolate *iso, struct turn_share *share);
  * that it is in. */
 void turn_aside(struct turn *aside, lua_State *L);
 void turn_resume(const struct turn *aside);
-bool turn_is_over(void);
+bool turn_is_over(void);                             /* for what is in C just now */
+int64_t turn_patience_ns(const struct isolate *iso); /* with what cannot give way */
 /* Raises where the turn is over: for loops in C that may take long. `steps` is what that took since
  * the last time, as a compiled isolate counts. */
 void turn_poll(lua_State *L, int32_t steps);
@@ -98,6 +100,7 @@ struct isolate {
   unsigned in_lua; /* plugin code is running: the hard limit holds */
   bool refuse;     /* a killed turn: every allocation fails, which no handler sees */
   bool killed, dead, ending, closing;
+  bool stuck;        /* it was, as it could not give way */
   struct fuel fuel;  /* of a compiled one, this turn's */
   char where[200];   /* where the killed code was */
   char refused[200]; /* grant.c: what was asked for last without being granted */
@@ -106,7 +109,10 @@ struct isolate {
   struct task *tasks, *ended, *running;
   size_t queued;       /* of its tasks in the vm's lines: what is woken goes behind them */
   struct task *sliced; /* gave way in its turn: until it goes on, no other task does */
-  lua_State *spare;    /* a stack that a task is through with, for the next; NULL: none */
+  bool slow;        /* its last task was hit by a tick: the next begins among those that gave way */
+  bool gave_way;    /* a coroutine of the running task, and who resumed it does not know yet */
+  int enclosed;     /* so many coroutines of it were resumed where nothing can yield */
+  lua_State *spare; /* a stack that a task is through with, for the next; NULL: none */
   int spare_ref;
   uint64_t tired;    /* the pass in which it had a tick: its next turn is in a later one */
   unsigned settling; /* ended tasks are being told of: who that wakes is queued */
@@ -200,7 +206,12 @@ struct task *task_running(lua_State *L);
 const char *task_subject(lua_State *L); /* of the running task; NULL: none */
 bool task_may_wait(lua_State *L);       /* there is a running task, and it is no prompt one */
 bool task_can_slice(lua_State *L);      /* may be yielded here by a hook, and resumed as it was */
-bool task_outermost(lua_State *L);      /* L is the running task itself, not a coroutine it made */
+void task_slice(lua_State *L);          /* it is about to be */
+/* Once, for who resumed L: it has not yielded by itself, but was made to give way. */
+bool task_gave_way(lua_State *L);
+/* A coroutine is resumed where nothing can yield (1), and comes back from there (-1). */
+void task_enclose(lua_State *L, int by);
+bool task_outermost(lua_State *L); /* L is the running task itself, not a coroutine it made */
 struct task *task_ref(struct task *t);
 void task_unref(struct task *t);
 void tasks_end(struct isolate *iso);

@@ -28,6 +28,16 @@ static int outermost_call(lua_State *L) {
   return 1;
 }
 
+static int gave_way_call(lua_State *L) {
+  lua_pushboolean(L, task_gave_way(L));
+  return 1;
+}
+
+static int enclose_call(lua_State *L) {
+  task_enclose(L, (int)lua_tointeger(L, 1));
+  return 0;
+}
+
 static int deep_call(lua_State *L) {
   lua_pushboolean(L, turn_is_deep());
   return 1;
@@ -40,6 +50,10 @@ static void push_host(lua_State *L) {
   lua_setfield(L, -2, "HOST");
   lua_pushcfunction(L, outermost_call);
   lua_setfield(L, -2, "outermost");
+  lua_pushcfunction(L, gave_way_call);
+  lua_setfield(L, -2, "gave_way");
+  lua_pushcfunction(L, enclose_call);
+  lua_setfield(L, -2, "enclose");
   lua_pushcfunction(L, deep_call);
   lua_setfield(L, -2, "deep");
 }

