@@ -260,6 +260,9 @@ int open_endpoints(lua_State *L) {
   lua_setfield(L, -2, "__mode");
   lua_setmetatable(L, -2);
   lua_setfield(L, LUA_REGISTRYINDEX, ROSTERS);
-  lua_settop(L, now - 1);
-  return 0;
+  luaL_getmetatable(L, ROSTER_TYPE);
+  lua_getfield(L, -1, "__index");
+  lua_replace(L, now);
+  lua_settop(L, now);
+  return 1;
 }

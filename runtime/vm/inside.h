@@ -79,10 +79,10 @@ struct vm {
   uv_timer_t rest;      /* active: nobody who has had a slice goes on */
   unsigned closing;     /* of the three handles: how many are still open */
   bool scripted;
-  struct spec_bench *bench;      /* of the test that runs: bind_spec.c */
-  uint64_t pass;                 /* of the lines, counted */
-  uint64_t hit;                  /* the last pass in which a turn had a tick */
-  int hit_ticks;                 /* how many */
+  struct spec_bench *bench; /* of the test that runs: bind_spec.c */
+  uint64_t pass;            /* of the lines, counted */
+  uint64_t hit;             /* the pass in which a turn had a tick; 0: nobody rests for it yet */
+  int hit_ticks;            /* how many */
   struct task_line ready, later; /* who begins a turn; who has had a slice, or waits behind one */
   size_t isolates, memory;
   struct vm_stats ended; /* counters of isolates that are gone; sums only */
@@ -215,10 +215,10 @@ bool task_outermost(lua_State *L); /* L is the running task itself, not a corout
 struct task *task_ref(struct task *t);
 void task_unref(struct task *t);
 void tasks_end(struct isolate *iso);
-/* Those that begin a turn now, each; then one after the other of those that have had a slice, until
- * a tick hits: so that whoever is woken waits for one slice, however many go on and on. Then they
- * rest for as long as the slice was, so that they have half of the thread, and it is no hog to the
- * kernel. */
+/* Those that begin a turn now, then those that have had a slice or were slow the last time, until a
+ * tick hits: so that whoever is woken waits for one slice, however many go on and on. Then those of
+ * the second kind rest for as long as the slice was, so that they have half of the thread, and it
+ * is no hog to the kernel. */
 void tasks_run(struct vm *vm);
 bool tasks_ready(const struct vm *vm); /* there is something to run now */
 

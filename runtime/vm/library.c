@@ -21,7 +21,8 @@ static const struct luaL_Reg waiting_namespaces[] = {
     {"endpoints", open_listing}, {"services", open_names},  {"env", open_env}, {NULL, NULL},
 };
 
-static const char *const waiting_chunks[] = {"task", "instance", "registry", "call", NULL};
+static const char *const waiting_chunks[] = {"task", "instance",  "registry",
+                                             "call", "endpoints", NULL};
 
 static int outermost_call(lua_State *L) {
   lua_pushboolean(L, task_outermost(L));
@@ -58,17 +59,23 @@ static void push_host(lua_State *L) {
   lua_setfield(L, -2, "deep");
 }
 
-static void run_chunk(lua_State *L, const char *name, int perigee, int host) {
+static void push_chunk(lua_State *L, const char *name, bool as_plugins) {
   const struct library_chunk *chunk = isolate_vm(isolate_of(L))->library;
   while (strcmp(chunk->name, name) != 0)
     chunk++;
-  lua_pushfstring(L, "=perigee/%s.lua", chunk->name);
-  if (luaL_loadbufferx(L, chunk->source, chunk->length, lua_tostring(L, -1), "t") != 0)
+  const char *as = lua_pushfstring(L, "=perigee/%s.lua", chunk->name);
+  int status = as_plugins ? chunk_load(L, chunk->source, chunk->length, as)
+                          : luaL_loadbufferx(L, chunk->source, chunk->length, as, "t");
+  if (status != 0)
     lua_error(L);
+  lua_remove(L, -2);
+}
+
+static void run_chunk(lua_State *L, const char *name, int perigee, int host) {
+  push_chunk(L, name, false);
   lua_pushvalue(L, perigee);
   lua_pushvalue(L, host);
   lua_call(L, 2, 0);
-  lua_pop(L, 1);
 }
 
 static void open_namespaces(lua_State *L, const struct luaL_Reg *n, int perigee) {
@@ -92,6 +99,7 @@ static void open_waiting(lua_State *L, int perigee, int host) {
   open_namespaces(L, waiting_namespaces, perigee);
   open_set(L);
   open_endpoints(L);
+  lua_setfield(L, host, "endpoints");
   open_require(L);
   open_registry(L);
   lua_setfield(L, host, "registry");
@@ -138,6 +146,7 @@ static void open_compiled(lua_State *L, int perigee, int host) {
   run_chunk(L, "fuel", perigee, host);
   lua_getfield(L, host, "counter");
   iso->ref_fuel = luaL_ref(L, LUA_REGISTRYINDEX);
+  iso->fuel.left = iso->limits.steps; /* for what is loaded with checks before the first turn */
 }
 
 void library_open(lua_State *L) {
@@ -165,6 +174,8 @@ void library_open(lua_State *L) {
     open_compiled(L, perigee, host);
   else
     open_waiting(L, perigee, host);
+  push_chunk(L, "sort", true); /* as long as there is to sort, it counts as the plugin's own */
+  lua_call(L, 0, 0);
   if (granted_ffi(L)) {
     library_push_ffi(L);
     lua_setglobal(L, "ffi");

@@ -302,6 +302,12 @@ static void task_queue(struct task *t, struct task_line *line) {
   vm_wake(t->isolate->vm);
 }
 
+/* Who was slow the last time is not among the first. */
+static void task_queue_new(struct task *t) {
+  struct vm *vm = t->isolate->vm;
+  task_queue(t, t->isolate->slow ? &vm->later : &vm->ready);
+}
+
 static void task_run(struct task *t) {
   struct isolate *iso = t->isolate;
   struct fault fault = {0};
@@ -387,11 +393,14 @@ static bool resting(const struct vm *vm) {
 }
 
 void tasks_run(struct vm *vm) {
+  bool hit = vm->hit == vm->pass; /* who was woken, or a plan, outside of the lines */
   vm->pass++;
   line_run(vm, &vm->ready);
-  if (!resting(vm))
+  if (!hit && !resting(vm))
     line_run(vm, &vm->later);
-  if (!resting(vm) && vm->hit == vm->pass && vm->later.first && !vm->scripted)
+  hit = hit || vm->hit == vm->pass;
+  vm->hit = 0; /* no pass: it is seen to */
+  if (hit && !resting(vm) && vm->later.first && !vm->scripted)
     vm_rest(vm, vm->hit_ticks);
 }
 
@@ -435,12 +444,18 @@ struct task *task_spawn(lua_State *L, int arguments, const struct task_start *st
   }
   lua_xmove(L, thread, arguments + 1);
   if (t->pace == TASK_WAITS)
-    task_queue(t, &iso->vm->ready);
+    task_queue_new(t);
   return t;
 }
 
 void task_begin(struct task *t) {
-  task_run(t);
+  struct isolate *iso = t->isolate;
+  if (t->pace == TASK_PROMPT && iso->slow) {
+    iso->sliced = t; /* gives way before its first line */
+    task_queue(t, &iso->vm->later);
+  } else {
+    task_run(t);
+  }
 }
 
 bool task_can_wait(lua_State *L) {
@@ -452,7 +467,7 @@ int task_wait(lua_State *L, void *operation, task_cancel_fn cancel, struct task_
   if (!task_can_wait(L)) {
     cancel(operation);
     return luaL_error(L, task_may_wait(L)
-                             ? "cannot wait inside a sort, a metamethod or another C function"
+                             ? "cannot wait inside string.gsub or another function in C"
                              : "cannot wait here: only a task can, and neither a plan nor a "
                                "file that is loading is one");
   }
@@ -495,9 +510,9 @@ void task_wake(struct task_wait *w, task_push_fn push, void *arg) {
       d.count = 0;
   }
   t->arguments = d.count;
-  if (iso->running || iso->settling || iso->queued || must_queue(t))
-    task_queue(t,
-               &iso->vm->ready); /* woken by another of the isolate: after it, not on its stack */
+  /* Woken by another of the isolate: after it, not on its stack. */
+  if (iso->running || iso->settling || iso->queued || iso->slow || must_queue(t))
+    task_queue_new(t);
   else
     task_run(t);
   isolate_release(iso);

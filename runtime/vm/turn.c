@@ -23,7 +23,7 @@
  *
  * Compiled code looks at no hook: it has fuel (fuel.h), which the same tick takes away. C functions
  * are not interrupted: those that can take long look at turn_is_over themselves (pattern.c,
- * bind_table.c, border.c, bind_json.c), or take no more than a bounded size. */
+ * border.c, bind_json.c), or take no more than a bounded size. */
 #include "base/clock.h"
 #include "vm/inside.h"
 
@@ -44,7 +44,7 @@ static _Thread_local struct turn *volatile innermost;
 static _Thread_local timer_t watch;
 
 enum { SLICE_INSTRUCTIONS = 1000 };        /* between two attempts to give way */
-enum { STACK_MAX = 1 << 20 };              /* bytes of the C stack; the system gives 8 MiB */
+enum { STACK_MAX = 1 << 18 };              /* bytes of the C stack: unwinding more takes its time */
 static _Thread_local uintptr_t stack_base; /* where the outermost turn began */
 
 void turn_name_place(struct isolate *iso, lua_State *L) {
@@ -193,6 +193,7 @@ bool turn_end(struct turn *turn, struct isolate *iso, struct turn_share *share) 
     iso->vm->hit_ticks = turn->ticks;
   }
   if (share) {
+    iso->slow = turn->ticks > 0;
     share->sliced = turn->sliced;
     share->spent = turn->sliced ? share->spent + turn->ticks : 0;
   }

@@ -21,6 +21,9 @@ static void a_runaway_is_killed_wherever_it_is(void **state) {
   assert_killed(state, "coroutine.wrap(function() while true do end end)()");
   assert_killed(state, "while true do coroutine.wrap(function() pcall(error) end)() end");
   assert_killed(state, "table.sort({1,2,3}, function() while true do end end)");
+  assert_killed(state, "('x'):gsub('.', function() while true do end end)");
+  assert_killed(
+      state, "('x'):gsub('.', function() coroutine.wrap(function() while true do end end)() end)");
   assert_killed(
       state, "local t = setmetatable({}, {__index = function() while true do end end}) return t.x");
   assert_killed(state, "while true do local t = {} for i = 1, 100 do t[i] = {} end end");
