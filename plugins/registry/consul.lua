@@ -1,14 +1,15 @@
 -- Consul, by the HTTP API of an agent of its own.
 --
 --   registries = { consul = { address = "http://127.0.0.1:8500", token = { file = "consul.token" } } }
---   watches = { web = "consul:///web?passing=true", hello = "consul://10.0.0.9:8500/helloworld?tag=v1" }
+--   services = { web = { port = 8081, registry = "consul", check = { http = "/healthz" } } }
+--   watches = { api = "consul:///api?passing=true", hello = "consul://10.0.0.9:8500/helloworld?tag=v1" }
 --
--- A registration has the checks that it brings, for Consul to run, or else one that perigee tells how the
--- instance is: when it is told nothing for its time, Consul holds the instance for critical, and removes it
--- after `deregister_after`.
+-- A registration has a check that perigee tells how the instance is: its heartbeat. When it is told nothing for
+-- its time, Consul holds the instance for critical, and removes it after `deregister_after`. Beside it, or in
+-- its place, are those that Consul is to run itself: `checks = { web = { { http = "/healthz", interval = "5s" } } }`.
 local checks = require("perigee.consul.checks")
 local client = require("perigee.consul.client")
-local instances = require("perigee.consul.instances")
+local registration = require("perigee.consul.registration")
 local watch = require("perigee.consul.watch")
 
 local encode = perigee.url.encode
@@ -16,20 +17,28 @@ local encode = perigee.url.encode
 -- What a heartbeat tells of an instance's status.
 local telling = { passing = "pass", warning = "warn", critical = "fail" }
 
-local function all_checks(instance, lease, options)
-  local list = perigee.json.array({})
-  for i, check in ipairs(instance.checks or {}) do
-    local body, message, code = checks.body(check, instance)
-    if not body then
-      return nil, message, code
-    end
-    body.DeregisterCriticalServiceAfter = body.DeregisterCriticalServiceAfter or ("%gs"):format(options.deregister_after)
-    list[i] = body
+local function tell(conn, lease)
+  return conn.client:request("PUT", ("/v1/agent/check/%s/%s"):format(telling[lease.told], encode("perigee:" .. lease.id)))
+end
+
+-- A table that Consul answers with.
+local function table_at(conn, path)
+  local response, message, code = conn.client:request("GET", path)
+  local all = response and perigee.json.decode(response.body)
+  if type(all) ~= "table" then
+    return nil, message or "Consul's answer is no table", code or "EPROTO"
   end
-  if #list == 0 then
-    list[1] = checks.heartbeat(instance, lease.ttl, options.deregister_after)
+  return all
+end
+
+-- Who answers for a target: another one goes without this registry's token, which is for its own addresses only.
+local function asked(conn, target, options)
+  if target.authority == "" then
+    return conn.client
   end
-  return list
+  conn.others[target.authority] = conn.others[target.authority]
+    or client.new({ address = target.authority, timeout = options.timeout, tls = options.tls })
+  return conn.others[target.authority]
 end
 
 return {
@@ -44,9 +53,16 @@ return {
     datacenter = { "string", optional = true },
     near = { "string", optional = true, about = "sort by the distance from this node, or _agent" },
     stale = { "boolean", true, about = "any server may answer, not the leader alone" },
+    max_stale = { "duration", "10s", about = "how long the server that answers may not have heard of its leader" },
     wait = { "duration", "5m", min = "1s", max = "10m", about = "how long Consul may hold a query" },
     timeout = { "duration", "5s", min = "100ms" },
+    tagged_address = { "string", optional = true, about = 'which of the tagged addresses is picked, as "wan"' },
+    zone = { "string", "zone", about = "the meta key, of a service or else of its node, that says its zone" },
     deregister_after = { "duration", "1m", min = "1m" },
+    heartbeat = { "boolean", true, about = "a check that perigee tells how the instance is" },
+    checks = { "map", {}, of = { "list", of = checks.form, single = true },
+      about = "what Consul is to check itself, by the service's name" },
+    tag_override = { "boolean", false, about = "tags may be changed in Consul, and stay so" },
     tls = {
       ca = { "string", optional = true }, cert = { "string", optional = true }, key = { "string", optional = true },
       server_name = { "string", optional = true }, verify = { "boolean", true },
@@ -54,32 +70,36 @@ return {
   },
 
   open = function(options)
-    return { client = client.new(options) }
+    return { client = client.new(options), token = registration.token_mark(options), others = {} }
   end,
 
   register = function(conn, instance, lease, options)
-    local body = instances.encode(instance, lease.owner)
-    local list, message, code = all_checks(instance, lease, options)
-    if not list then
+    local body, message, code = registration.body(instance, lease, options)
+    if not body then
       return nil, message, code
     end
-    body.Checks = list
     local ok, why, failed = conn.client:request("PUT", "/v1/agent/service/register",
       { ["replace-existing-checks"] = "1" }, body)
-    if not ok then
-      return nil, why, failed
+    local held = ok and registration.lease_of(body, lease, options)
+    if held and options.heartbeat then
+      held.told = instance.status or "passing"
+      ok, why, failed = tell(conn, held) -- a check that was there before keeps the status it had
     end
-    local told = not next(instance.checks or {}) and (instance.status or "passing") or nil
-    return { id = instance.id, ttl = lease.ttl, owner = lease.owner, told = told }
+    return ok and held or nil, why, failed
   end,
 
-  -- An agent of Consul's that was restarted may have forgotten: then it is lost.
+  -- A Consul agent that was restarted may have forgotten: then it is lost. What was registered with another
+  -- token is registered again, as Consul goes on using that one for it.
   renew = function(conn, lease)
-    local method, path = "GET", "/v1/agent/service/"
-    if lease.told then
-      method, path = "PUT", "/v1/agent/check/" .. (telling[lease.told] or "pass") .. "/perigee:"
+    if lease.token ~= conn.token then
+      return 0
     end
-    local ok, message, code = conn.client:request(method, path .. encode(lease.id))
+    local ok, message, code
+    if lease.told then
+      ok, message, code = tell(conn, lease)
+    else
+      ok, message, code = conn.client:request("GET", "/v1/agent/service/" .. encode(lease.id))
+    end
     if ok then
       return lease.ttl
     elseif code == "ENOENT" or (lease.told and code == "HTTP_500" and message:find("CheckID", 1, true)) then
@@ -96,27 +116,17 @@ return {
     return nil, message, code
   end,
 
-  list = function(conn, owner)
-    local response, message, code = conn.client:request("GET", "/v1/agent/services")
-    local all = response and perigee.json.decode(response.body)
-    if type(all) ~= "table" then
-      return nil, message or "Consul's answer is no table", code or "EPROTO"
+  list = function(conn, owner, held)
+    local services, message, code = table_at(conn, "/v1/agent/services")
+    local there
+    if services then
+      there, message, code = table_at(conn, "/v1/agent/checks")
     end
-    local found = {}
-    for id, service in pairs(all) do
-      if type(service.Meta) == "table" and service.Meta["perigee-owner"] == owner then
-        found[#found + 1] = { service = service.Service, id = id, lease = { id = id, owner = owner } }
-      end
-    end
-    return found
+    return there and registration.ours(services, there, owner, held), message, code
   end,
 
   watch = function(conn, target, set, options)
-    local from = conn.client
-    if target.authority ~= "" then -- without this registry's token, which is for its own address only
-      from = client.new({ address = target.authority, timeout = options.timeout, tls = options.tls })
-    end
-    local running, message, code = watch.new(from, target, options)
+    local running, message, code = watch.new(asked(conn, target, options), target, options)
     if not running then
       return nil, message, code
     end

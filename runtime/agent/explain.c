@@ -73,7 +73,7 @@ static void add_endpoint(struct agent *a, const struct plan_look *look, size_t i
   member(out, "zone", in->zone);
   member(out, "status", status_name(row->status));
   buf_text(out, ",\"from\":");
-  watches_show_source(a->watches, q->service, in->id, out);
+  watches_show_sources(a->watches, q->service, in, out);
   if (own && strcmp(own->registration->instance->service, q->service) == 0)
     add_checks(out, own);
   if (policies_explain(a->policies, in->id, &policy) && strcmp(policy.service, q->service) == 0)
@@ -105,6 +105,7 @@ int explain_service(struct agent *a, const char *service, struct buf *out, struc
   member(out, "balancer", select_by_name(q->rules->algorithm)->name);
   if (q->rules->chooser.name) /* in this agent; elsewhere the balancer is its standin */
     member(out, "picked_by", q->rules->chooser.name);
+  watches_show_merge(a->watches, service, out);
   plan_look_service(look, out);
   buf_text(out, ",\"endpoints\":[");
   for (size_t i = 0; i < q->count; i++)

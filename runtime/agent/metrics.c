@@ -291,6 +291,7 @@ void agent_status(struct agent *a, struct buf *out) {
   member_number(out, "critical", (double)e.critical);
   member_number(out, "fail_open", (double)sets.fail_open);
   member_number(out, "stale", (double)sets.stale);
+  member_number(out, "differing", (double)watches_differing(a->watches));
   member_number(out, "store_queue", (double)d.queue);
   member_number(out, "loop_lag_worst_seconds", lag_worst_seconds(a->lag));
   buf_char(out, '}');

@@ -8,6 +8,7 @@
 #include "agent/policies/policies.h"
 #include "agent/routes/routes.h"
 #include "agent/watches/watches.h"
+#include "agent/watches/wraps.h"
 #include "base/buf.h"
 #include "base/fault.h"
 #include "registry/embedded.h"
@@ -144,9 +145,19 @@ static int plugin_renews(void *arg, const char *id, vm_reply reply, void *to, st
   return refused(embedded_renew(a->embedded, id, reply, to), f);
 }
 
+static int plugin_watches(void *arg, const char *target, const struct isolate *by,
+                          void (*told)(void *to, const struct set_published *what), void *to,
+                          void **watch, struct fault *f) {
+  return wraps_watch(((struct agent *)arg)->watches, target, by, told, to, watch, f);
+}
+
 struct vm_registry agent_registry(struct agent *a) {
-  return (struct vm_registry){
-      .arg = a, .add = plugin_registers, .remove = plugin_deregisters, .renew = plugin_renews};
+  return (struct vm_registry){.arg = a,
+                              .add = plugin_registers,
+                              .remove = plugin_deregisters,
+                              .renew = plugin_renews,
+                              .watch = plugin_watches,
+                              .unwatch = wraps_unwatch};
 }
 
 const struct server_requests agent_requests = {

@@ -202,16 +202,19 @@ static struct value *check_address(struct checking *c, const struct rule *r, con
 
 enum { SECRET_MAX = 65536 };
 
-/* A file's text without the newline at its end. A relative name is beside the file that says so. */
-static struct value *read_secret_file(const struct value *where, const char *name,
-                                      struct fault *f) {
-  char path[4096];
-  const char *base = value_file(where), *slash = strrchr(base, '/');
-  int dir = *name != '/' && slash ? (int)(slash - base) + 1 : 0;
-  if (snprintf(path, sizeof path, "%.*s%s", dir, base, name) >= (int)sizeof path) {
-    fault_set(f, -ENAMETOOLONG, "the file's name is too long");
+const char *secret_file(const struct value *v, char *path, size_t size) {
+  const char *key, *name = NULL;
+  if (value_kind(v) == VALUE_TABLE && value_fields(v) == 1 && value_length(v) == 0)
+    name = value_as_text(value_field(v, 0, &key), NULL);
+  if (!name || strcmp(key, "file") != 0)
     return NULL;
-  }
+  const char *base = value_file(v), *slash = strrchr(base, '/');
+  int dir = *name != '/' && slash ? (int)(slash - base) + 1 : 0;
+  return snprintf(path, size, "%.*s%s", dir, base, name) < (int)size ? path : name;
+}
+
+/* A file's text without the newline at its end. */
+static struct value *read_secret_file(const char *path, struct fault *f) {
   char text[SECRET_MAX + 1];
   int fd = open(path, O_RDONLY | O_CLOEXEC);
   ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text);
@@ -233,12 +236,13 @@ static struct value *check_secret(struct checking *c, const struct rule *r, cons
                                   const struct spot *at) {
   if (value_kind(v) == VALUE_TEXT)
     return placed(c, value_secret(value_as_text(v, ""), value_text_length(v)), v);
-  const char *key = NULL, *name = NULL;
+  char file[4096];
+  const char *key = NULL, *name = NULL, *path = secret_file(v, file, sizeof file);
   if (value_fields(v) == 1 && !value_length(v))
     name = value_as_text(value_field(v, 0, &key), NULL);
   struct fault f = {0};
-  if (name && strcmp(key, "file") == 0) {
-    struct value *secret = read_secret_file(v, name, &f);
+  if (path) {
+    struct value *secret = read_secret_file(path, &f);
     if (!secret && *f.text)
       find(c, v, at, "%s", f.text);
     else
@@ -303,10 +307,21 @@ static struct value *check_map(struct checking *c, const struct rule *r, const s
   return out;
 }
 
+static void refuse_unnamed(struct checking *c, const struct rule *r, const struct value *v,
+                           const struct spot *at) {
+  const char *main;
+  struct spot first = {at, NULL, 1};
+  if (rule_main(r, &main))
+    find(c, value_at(v, 0), &first,
+         "each entry has a name: NAME = ...; without one there is %s alone, once, and first", main);
+  else
+    find(c, value_at(v, 0), &first, "each entry has a name: NAME = ...");
+}
+
 static void refuse_unknown(struct checking *c, const struct rule *r, const struct value *v,
                            const struct spot *at) {
   if (value_length(v))
-    find(c, value_at(v, 0), &(struct spot){at, NULL, 1}, "each entry has a name: NAME = ...");
+    refuse_unnamed(c, r, v, at);
   for (size_t i = 0; i < value_fields(v); i++) {
     const char *key;
     const struct value *field = value_field(v, i, &key);
@@ -358,6 +373,24 @@ static bool is_main(const struct rule *main, const struct value *v) {
   return main && main->type == RULE_LIST && value_length(v) && !value_fields(v);
 }
 
+/* { VALUE, NAME = ... }: the main option, and others by their names. */
+static bool has_main_first(const struct rule *main, const char *name, const struct value *v) {
+  return main && value_length(v) == 1 && value_fields(v) > 0 && !value_get(v, name);
+}
+
+/* `v` with everything by its name. */
+static struct value *with_names(struct checking *c, const struct value *v, const char *main_name,
+                                const struct value *main) {
+  struct value *whole = placed(c, value_table(), v);
+  c->failed |= value_set(whole, main_name, value_ref(main)) < 0;
+  for (size_t i = 0; i < value_fields(v); i++) {
+    const char *key;
+    const struct value *field = value_field(v, i, &key);
+    c->failed |= value_set(whole, key, value_ref(field)) < 0;
+  }
+  return whole;
+}
+
 static struct value *check_table(struct checking *c, const struct rule *r, const struct value *v,
                                  const struct spot *at) {
   const char *main_name = NULL;
@@ -368,9 +401,9 @@ static struct value *check_table(struct checking *c, const struct rule *r, const
       mismatch(c, r, v, v, at);
       return NULL;
     }
-    whole = placed(c, value_table(), v);
-    c->failed |= value_set(whole, main_name, value_ref(v)) < 0;
-    v = whole;
+    v = whole = with_names(c, v, main_name, v);
+  } else if (has_main_first(main, main_name, v)) {
+    v = whole = with_names(c, v, main_name, value_at(v, 0));
   }
   struct value *out = placed(c, value_table(), v);
   refuse_unknown(c, r, v, at);

@@ -47,6 +47,21 @@ static void write_stage(struct buf *out, const json_t *stage) {
              text_of(stage, "hash"), output_color("off"));
 }
 
+/* Of a service that is watched in two registries; NULL: it is not. */
+static void write_merge(struct buf *out, const json_t *o) {
+  const char *how = text_of(o, "how");
+  if (!o)
+    return;
+  buf_format(out, "  %s%s%s: %s, %s", output_color("bold"), how, output_color("off"),
+             text_of(o, "first"), text_of(o, "second"));
+  if (json_is_true(json_object_get(o, "stands_in")))
+    buf_text(out, "; the second stands in");
+  if (json_object_get(o, "unlike"))
+    buf_format(out, "; only in the first %.0f, only in the second %.0f, not alike %.0f",
+               number_of(o, "only_first"), number_of(o, "only_second"), number_of(o, "unlike"));
+  buf_char(out, '\n');
+}
+
 static void write_service(struct buf *out, const json_t *o) {
   const json_t *stages = json_object_get(o, "stages"), *one;
   size_t i;
@@ -64,17 +79,28 @@ static void write_service(struct buf *out, const json_t *o) {
     }
     buf_char(out, '\n');
   }
+  write_merge(out, json_object_get(o, "merge"));
   json_array_foreach(stages, i, one) write_stage(out, one);
   if (json_object_get(o, "shadow_moves"))
     buf_format(out, "  the shadow would move %.3g %% of the picks\n",
                number_of(o, "shadow_moves") * 100);
 }
 
+static void write_registries(struct buf *out, const json_t *e) {
+  const json_t *from = json_object_get(e, "from"), *one;
+  size_t i;
+  buf_format(out, "    %-12s ", "registry");
+  json_array_foreach(from, i, one)
+      buf_format(out, "%s%s", i ? " and " : "", json_string_value(one));
+  if (json_array_size(from) == 0)
+    buf_text(out, "none any more");
+  buf_format(out, ", weight %.6g\n", number_of(e, "registered_weight"));
+}
+
 static void write_reasons(struct buf *out, const json_t *e) {
   const json_t *one;
   size_t i;
-  buf_format(out, "    %-12s %s, weight %.6g\n", "registry", text_of(e, "from"),
-             number_of(e, "registered_weight"));
+  write_registries(out, e);
   json_array_foreach(json_object_get(e, "checks"), i, one)
       buf_format(out, "    %-12s %s %s%s%s\n", "check", text_of(one, "id"), text_of(one, "status"),
                  *text_of(one, "output") ? ": " : "", text_of(one, "output"));

@@ -24,6 +24,8 @@ struct config_watch {
 
 struct config_options { /* what the command line overrides; NULL or false = as the file says */
   const char *file;
+  const char
+      *of; /* the file in whose place `file` would be: plugins are looked for beside it too */
   const char *http, *dns; /* an address, or "off" */
   const char *run_dir, *data_dir, *log_level;
   bool leave, dev;
@@ -59,8 +61,8 @@ struct config {
   struct config_watch *watches;
   size_t watch_count;
   struct value *root; /* all of it, checked, with defaults */
-  /* DIR/plugins/KIND/NAME.lua is looked for in each: beside the file, /etc/perigee, the library.
-   * Ends with NULL. */
+  /* DIR/plugins/KIND/NAME.lua is looked for in each: beside the file (and `of`'s), /etc/perigee,
+   * the library. Ends with NULL. */
   char **plugin_directories;
   size_t plugin_directory_count;
 };

@@ -40,18 +40,32 @@ static bool is_balancer(const struct value *v) {
   return list || is_stage(v);
 }
 
-static enum feed_on_empty on_empty_of(const struct value *declared, bool two) {
-  const char *word = value_as_text(value_get(declared, "on_empty"), two ? "fallback" : "empty");
-  return strcmp(word, "keep") == 0    ? FEED_KEEP
-         : strcmp(word, "empty") == 0 ? FEED_EMPTY
-                                      : FEED_SWITCH;
-}
-
 static enum feed_merge merge_of(const struct value *declared) {
   const char *word = value_as_text(value_get(declared, "merge"), "union");
   if (!value_get(declared, "also") || strcmp(word, "prefer") == 0)
     return FEED_FALLBACK;
   return strcmp(word, "compare") == 0 ? FEED_COMPARE : FEED_UNION;
+}
+
+/* Whether it has a second target to go to. */
+static bool can_switch(const struct value *declared) {
+  return (value_get(declared, "fallback") || value_get(declared, "also")) &&
+         merge_of(declared) == FEED_FALLBACK;
+}
+
+static enum feed_on_empty on_empty_of(const struct value *declared) {
+  const char *word =
+      value_as_text(value_get(declared, "on_empty"), can_switch(declared) ? "fallback" : "empty");
+  return strcmp(word, "keep") == 0    ? FEED_KEEP
+         : strcmp(word, "empty") == 0 ? FEED_EMPTY
+                                      : FEED_SWITCH;
+}
+
+/* Of two that are to say the same, the one that can be reached knows better than the other one's
+ * last word; a `fallback` may be worse than that. */
+static int64_t stale_after_of(const struct value *declared) {
+  bool prefers = value_get(declared, "also") && merge_of(declared) == FEED_FALLBACK;
+  return (int64_t)(value_as_number(value_get(declared, "stale_after"), prefers ? 30 : 0) * 1e9);
 }
 
 /* The second target, which must be one that a plugin watches: what this agent has itself it can
@@ -64,8 +78,11 @@ static void check_second(const struct value *w, const char *service, struct find
   snprintf(path, sizeof path, "watches.%.300s.%s", service, also ? "also" : "fallback");
   if (fallback && also)
     findings_add(findings, also, path, "both `also` and `fallback`: a watch has two targets");
-  if (!fallback && strcmp(value_as_text(value_get(w, "on_empty"), ""), "fallback") == 0)
-    findings_add(findings, w, path, "missing: on_empty = \"fallback\" needs it");
+  if (!can_switch(w) && strcmp(value_as_text(value_get(w, "on_empty"), ""), "fallback") == 0)
+    findings_add(findings, w, path, "missing: on_empty = \"fallback\" needs %s",
+                 also ? "merge = \"prefer\"" : "it");
+  if (!also && value_get(w, "merge"))
+    findings_add(findings, w, path, "missing: `merge` needs `also`, a second target");
   if (!fallback && !also)
     return;
   int status = target_parse(value_as_text(also ? also : fallback, ""), &target, &f);
@@ -95,9 +112,9 @@ static void add_watch(struct config *c, const char *name, const struct value *de
                            .merge = merge_of(declared),
                            .balancer = value_ref(value_get(declared, "balancer")),
                            .declared = declared};
-  w.on_empty = on_empty_of(declared, w.second != NULL);
+  w.on_empty = on_empty_of(declared);
   w.min_endpoints = (uint32_t)value_as_number(value_get(declared, "min_endpoints"), 1);
-  w.stale_after_ns = (int64_t)(value_as_number(value_get(declared, "stale_after"), 0) * 1e9);
+  w.stale_after_ns = stale_after_of(declared);
   if (more)
     c->watches = more;
   if (!more || !w.service || !w.target) {

@@ -125,6 +125,14 @@ static void run_write(struct file_job *job) {
   job->result.status = rc;
 }
 
+static void run_rename(struct file_job *job) {
+  struct stat st;
+  const char *to = job->content.data;
+  bool failed =
+      (stat(to, &st) == 0 && chmod(job->path, st.st_mode & 07777) < 0) || rename(job->path, to) < 0;
+  job->result.status = failed ? -errno : 0;
+}
+
 static void run_stat(struct file_job *job) {
   struct stat st;
   if (stat(job->path, &st) < 0)
@@ -244,6 +252,14 @@ int file_write(struct io *io, const char *path, const char *data, size_t length,
   if (job)
     buf_add(&job->content, data, length);
   return job_start(io, job, run_write, done, arg, out);
+}
+
+int file_rename(struct io *io, const char *from, const char *to, file_fn done, void *arg,
+                struct file_job **out) {
+  struct file_job *job = job_new(from);
+  if (job)
+    buf_text(&job->content, to);
+  return job_start(io, job, run_rename, done, arg, out);
 }
 
 int file_stat(struct io *io, const char *path, file_fn done, void *arg, struct file_job **out) {

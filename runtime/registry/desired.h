@@ -32,9 +32,10 @@ struct desired_entry {
   int64_t doubted_ns; /* clock_now_ns; somebody may have changed it there */
   struct alarm due;   /* the next look at it */
   struct desired_entry *next_ready;
-  bool ready;  /* in the queue of those that are due */
-  bool listed; /* by the audit that runs */
-  char key[];  /* SERVICE/ID */
+  bool ready;    /* in the queue of those that are due */
+  bool listed;   /* by the audit that runs */
+  bool attended; /* somebody watches whether it is changed there */
+  char key[];    /* SERVICE/ID */
 };
 
 struct desired {

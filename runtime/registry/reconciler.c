@@ -1,45 +1,18 @@
-#include "registry/reconciler.h"
+#include "registry/reconciler_inside.h"
 
 #include "base/backoff.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/value.h"
-#include "registry/store.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define SECOND INT64_C(1000000000)
 static const double wake_s = 3; /* after an outage all look again within this time */
-static const double audit_s = 60, audit_failed_s = 15;
-
-struct reconciler {
-  uv_timer_t timer;
-  struct desired desired;
-  struct alarms alarms;
-  struct alarm audit;
-  struct desired_entry *ready, **ready_last; /* due, and waiting for a place */
-  const struct reconciler_registry *how;
-  void *arg;
-  double ttl;
-  unsigned running;
-  bool failing; /* the last answer was none; at first: not known to work */
-  bool listing, cannot_list;
-  bool stopping, leaving;
-  double stop_ttl;
-  void (*stopped)(void *arg);
-  void *stopped_arg;
-  uv_timer_t patience;
-  unsigned handles; /* that are still open */
-  struct reconciler_stats stats;
-};
-
-static void pump(struct reconciler *r);
+enum { EACH_MS = 10 };          /* of patience at the end, for each entry */
 
 /* ---- when ---- */
-
-static void arm(struct reconciler *r);
 
 static void on_timer(uv_timer_t *timer) {
   reconciler_tick(timer->data);
@@ -47,10 +20,10 @@ static void on_timer(uv_timer_t *timer) {
 
 void reconciler_tick(struct reconciler *r) {
   alarms_run(&r->alarms, clock_now_ns(), UINT32_MAX);
-  pump(r);
+  reconciler_pump(r);
 }
 
-static void arm(struct reconciler *r) {
+void reconciler_arm(struct reconciler *r) {
   const struct alarm *first = alarms_first(&r->alarms);
   if (!first) {
     uv_timer_stop(&r->timer);
@@ -60,7 +33,7 @@ static void arm(struct reconciler *r) {
   uv_timer_start(&r->timer, on_timer, wait > 0 ? (uint64_t)(wait + 999999) / 1000000 : 0, 0);
 }
 
-static void look_after(struct desired_entry *e, double seconds) {
+void entry_look(struct desired_entry *e, double seconds) {
   struct reconciler *r = e->owner;
   if (e->ready)
     return;
@@ -79,8 +52,7 @@ static void on_due(struct alarm *a) {
 
 /* ---- entries ---- */
 
-/* The entry is known to the alarms from now on. False, and it is gone: out of memory. */
-static bool adopt(struct reconciler *r, struct desired_entry *e) {
+bool entry_adopt(struct reconciler *r, struct desired_entry *e) {
   if (e->owner)
     return true;
   if (alarms_join(&r->alarms, 1) != 0) {
@@ -94,8 +66,6 @@ static bool adopt(struct reconciler *r, struct desired_entry *e) {
 
 static void entry_end(struct desired_entry *e) {
   struct reconciler *r = e->owner;
-  if (r->how->forget)
-    r->how->forget(r->arg, e);
   alarm_clear(&r->alarms, &e->due);
   alarms_leave(&r->alarms, 1);
   desired_remove(&r->desired, e);
@@ -121,7 +91,7 @@ static void failed(struct desired_entry *e, int status, const char *why) {
   r->failing = true;
   if (status == -EACCES && !e->refused) {
     e->refused = true;
-    look_after(e, 0);
+    entry_look(e, 0);
     return;
   }
   e->failures++;
@@ -129,7 +99,7 @@ static void failed(struct desired_entry *e, int status, const char *why) {
   log_warn("the registry did not do it; trying again", LOG_S("registry", r->desired.registry),
            LOG_S("instance", e->key), LOG_S("error", why && *why ? why : strerror(-status)),
            LOG_N("again_in", delay));
-  look_after(e, delay);
+  entry_look(e, delay);
 }
 
 static void operate(struct desired_entry *e) {
@@ -143,6 +113,7 @@ static void operate(struct desired_entry *e) {
   double ttl = r->stopping ? r->stop_ttl : r->ttl;
   bool fresh = op == OPERATION_REGISTER && e->lease_ttl != ttl;
   e->busy = op;
+  e->attended &= op == OPERATION_RENEW; /* else it will have another lease */
   e->asked = e->digest;
   r->running++;
   int rc = r->how->operate(r->arg, e, op, fresh ? NULL : e->lease, ttl);
@@ -156,7 +127,7 @@ static void operate(struct desired_entry *e) {
 
 static void check_stopped(struct reconciler *r);
 
-static void pump(struct reconciler *r) {
+void reconciler_pump(struct reconciler *r) {
   while (r->ready && r->running < (r->failing ? 1u : OPERATIONS_AT_ONCE)) {
     struct desired_entry *e = r->ready;
     r->ready = e->next_ready;
@@ -166,7 +137,7 @@ static void pump(struct reconciler *r) {
     if (!e->busy)
       operate(e);
   }
-  arm(r);
+  reconciler_arm(r);
   check_stopped(r);
 }
 
@@ -179,7 +150,7 @@ static void recovered(struct reconciler *r) {
   for (uint32_t i = 0; i < r->desired.table.count; i++) {
     struct desired_entry *e = r->desired.table.items[i];
     if (alarm_is_set(&e->due) && e->due.due_ns > latest)
-      look_after(e, clock_random_unit() * wake_s);
+      entry_look(e, clock_random_unit() * wake_s);
   }
   if (!r->cannot_list && !r->listing && !r->stopping)
     alarm_set(&r->alarms, &r->audit,
@@ -188,14 +159,14 @@ static void recovered(struct reconciler *r) {
 
 static void attend(struct desired_entry *e) {
   struct reconciler *r = e->owner;
-  if (r->how->attend && !r->stopping)
-    r->how->attend(r->arg, e);
+  if (r->how->attend && !r->stopping && !e->attended)
+    r->how->attend(r->arg);
 }
 
 /* A third of the lease's time, a little sooner or later than the others. */
 static void keep(struct desired_entry *e, double ttl) {
   if (ttl > 0)
-    look_after(e, ttl / 3 * (0.9 + 0.2 * clock_random_unit()));
+    entry_look(e, ttl / 3 * (0.9 + 0.2 * clock_random_unit()));
 }
 
 static void registered(struct desired_entry *e, struct value *lease, double ttl) {
@@ -212,11 +183,11 @@ static void registered(struct desired_entry *e, struct value *lease, double ttl)
     keep(e, ttl);
     attend(e);
   } else {
-    look_after(e, 0);
+    entry_look(e, 0);
   }
 }
 
-static void renewed(struct desired_entry *e, double ttl) {
+void entry_renewed(struct desired_entry *e, double ttl) {
   struct reconciler *r = e->owner;
   e->failures = 0;
   e->refused = false;
@@ -226,7 +197,7 @@ static void renewed(struct desired_entry *e, double ttl) {
       keep(e, ttl);
       attend(e);
     } else {
-      look_after(e, 0);
+      entry_look(e, 0);
     }
     return;
   }
@@ -234,7 +205,7 @@ static void renewed(struct desired_entry *e, double ttl) {
   e->held = 0;
   log_warn("the registry has lost it; registering again", LOG_S("registry", r->desired.registry),
            LOG_S("instance", e->key));
-  look_after(e, 0);
+  entry_look(e, 0);
 }
 
 static void deregistered(struct desired_entry *e) {
@@ -250,7 +221,7 @@ static void deregistered(struct desired_entry *e) {
   value_unref(e->lease); /* wanted again meanwhile */
   e->lease = NULL;
   e->held = 0;
-  look_after(e, 0);
+  entry_look(e, 0);
 }
 
 void reconciler_done(struct reconciler *r, struct desired_entry *e, int status, const char *why,
@@ -267,11 +238,11 @@ void reconciler_done(struct reconciler *r, struct desired_entry *e, int status, 
     if (op == OPERATION_REGISTER)
       registered(e, lease, ttl);
     else if (op == OPERATION_RENEW)
-      renewed(e, ttl);
+      entry_renewed(e, ttl);
     else
       deregistered(e);
   }
-  pump(r);
+  reconciler_pump(r);
 }
 
 /* ---- what is wanted ---- */
@@ -279,15 +250,15 @@ void reconciler_done(struct reconciler *r, struct desired_entry *e, int status, 
 void reconciler_want(struct reconciler *r, const struct instance *in, enum status status,
                      bool heard) {
   struct desired_entry *e = desired_get(&r->desired, in->service, in->id);
-  if (!e || !adopt(r, e)) {
+  if (!e || !entry_adopt(r, e)) {
     log_error("out of memory: not registered", LOG_S("registry", r->desired.registry),
               LOG_S("instance", in->id));
     return;
   }
   if (!desired_set(e, in, status, heard) || e->busy)
     return;
-  look_after(e, 0);
-  arm(r);
+  entry_look(e, 0);
+  reconciler_arm(r);
 }
 
 void reconciler_unwant(struct reconciler *r, const char *service, const char *id) {
@@ -297,8 +268,8 @@ void reconciler_unwant(struct reconciler *r, const char *service, const char *id
   e->wanted = false;
   if (e->busy)
     return;
-  look_after(e, 0);
-  arm(r);
+  entry_look(e, 0);
+  reconciler_arm(r);
 }
 
 void reconciler_doubt(struct reconciler *r, struct desired_entry *e) {
@@ -307,8 +278,8 @@ void reconciler_doubt(struct reconciler *r, struct desired_entry *e) {
   e->doubted_ns = now + wait;
   if (e->busy || (alarm_is_set(&e->due) && e->due.due_ns <= now + wait))
     return; /* what comes of that is attended again */
-  look_after(e, (double)wait / (double)SECOND);
-  arm(r);
+  entry_look(e, (double)wait / (double)SECOND);
+  reconciler_arm(r);
 }
 
 void reconciler_each_held(const struct reconciler *r,
@@ -320,90 +291,36 @@ void reconciler_each_held(const struct reconciler *r,
   }
 }
 
+static bool can_attend(const struct desired_entry *e) {
+  return e->wanted && e->lease && e->held != 0 &&
+         (e->busy == OPERATION_NONE || e->busy == OPERATION_RENEW);
+}
+
+bool reconciler_can_attend(const struct reconciler *r) {
+  uint32_t i = 0;
+  while (i < r->desired.table.count && !can_attend(r->desired.table.items[i]))
+    i++;
+  return i < r->desired.table.count;
+}
+
+void reconciler_attend_all(struct reconciler *r,
+                           void (*each)(void *arg, const struct desired_entry *e), void *arg) {
+  for (uint32_t i = 0; i < r->desired.table.count; i++) {
+    struct desired_entry *e = r->desired.table.items[i];
+    e->attended = can_attend(e);
+    if (e->attended)
+      each(arg, e);
+  }
+}
+
+void reconciler_attend_none(struct reconciler *r) {
+  for (uint32_t i = 0; i < r->desired.table.count; i++)
+    ((struct desired_entry *)r->desired.table.items[i])->attended = false;
+}
+
 bool reconciler_withdrew(const struct reconciler *r, const char *service, const char *id) {
   const struct desired_entry *e = desired_find(&r->desired, service, id);
   return e && !e->wanted;
-}
-
-/* ---- audits ---- */
-
-static void audit_again(struct reconciler *r, double base_s) {
-  alarm_set(&r->alarms, &r->audit,
-            clock_now_ns() + (int64_t)(base_s * (1 + clock_random_unit()) * (double)SECOND));
-}
-
-static void on_audit(struct alarm *a) {
-  struct reconciler *r = (struct reconciler *)((char *)a - offsetof(struct reconciler, audit));
-  if (r->stopping || r->cannot_list || r->listing)
-    return;
-  for (uint32_t i = 0; i < r->desired.table.count; i++) {
-    struct desired_entry *e = r->desired.table.items[i];
-    e->listed = e->busy != OPERATION_NONE || !e->lease; /* what changes meanwhile is not judged */
-  }
-  int rc = r->how->list ? r->how->list(r->arg) : -ENOSYS;
-  r->listing = rc == 0;
-  r->cannot_list = rc == -ENOSYS;
-  if (rc != 0 && !r->cannot_list)
-    audit_again(r, audit_failed_s);
-}
-
-/* Whether what the registry says of a lease is what we have, as far as both say it. */
-static bool lease_agrees(const struct value *ours, const struct value *listed) {
-  for (size_t i = 0; i < value_fields(listed); i++) {
-    const char *name;
-    const struct value *said = value_field(listed, i, &name), *known = value_get(ours, name);
-    if (known && !value_equal(known, said))
-      return false;
-  }
-  return true;
-}
-
-/* One that the registry has as ours. */
-static void audit_one(struct reconciler *r, const struct value *item) {
-  const char *service = value_as_text(value_get(item, "service"), NULL),
-             *id = value_as_text(value_get(item, "id"), NULL);
-  const struct value *lease = value_get(item, "lease");
-  if (!service || !id || value_kind(lease) != VALUE_TABLE)
-    return;
-  struct desired_entry *e = desired_get(&r->desired, service, id);
-  if (!e || !adopt(r, e))
-    return;
-  e->listed = !e->lease || e->busy || lease_agrees(e->lease, lease);
-  if (e->lease || e->busy)
-    return;
-  e->lease = value_ref(lease); /* of a life before this one, which the store does not remember */
-  if (!e->wanted) {
-    r->stats.orphans++;
-    log_info("an entry of ours that nobody wants any more", LOG_S("registry", r->desired.registry),
-             LOG_S("instance", e->key));
-  }
-  look_after(e, 0);
-}
-
-void reconciler_listed(struct reconciler *r, int status, const char *why,
-                       const struct value *list) {
-  r->listing = false;
-  if (status == -ENOTSUP || r->stopping) {
-    r->cannot_list = true;
-    return;
-  }
-  if (status != 0) {
-    log_warn("the registry was not audited", LOG_S("registry", r->desired.registry),
-             LOG_S("error", why && *why ? why : strerror(-status)));
-    audit_again(r, audit_failed_s);
-    arm(r);
-    return;
-  }
-  r->stats.audits++;
-  for (size_t i = 0; i < value_length(list); i++)
-    audit_one(r, value_at(list, i));
-  for (uint32_t i = 0; i < r->desired.table.count; i++) {
-    struct desired_entry *e = r->desired.table.items[i];
-    if (e->wanted && !e->listed && !e->busy && e->held == e->digest)
-      renewed(e, 0);
-  }
-  audit_again(r, audit_s);
-  pump(r);
 }
 
 /* ---- its beginning and its end ---- */
@@ -429,11 +346,11 @@ struct reconciler *reconciler_new(uv_loop_t *loop, const char *registry, double 
   desired_recall(&r->desired);
   for (uint32_t i = r->desired.table.count; i-- > 0;) {
     struct desired_entry *e = r->desired.table.items[i];
-    if (adopt(r, e))
-      look_after(e, 0);
+    if (entry_adopt(r, e))
+      entry_look(e, 0);
   }
   alarm_set(&r->alarms, &r->audit, clock_now_ns());
-  arm(r);
+  reconciler_arm(r);
   return r;
 }
 
@@ -496,10 +413,10 @@ void reconciler_stop(struct reconciler *r, bool leave, double ttl, unsigned pati
     struct desired_entry *e = r->desired.table.items[i];
     e->wanted &= !leave;
     if (!e->busy)
-      look_after(e, 0);
+      entry_look(e, 0);
   }
   alarm_clear(&r->alarms, &r->audit);
-  uv_timer_start(&r->patience, on_patience, patience_ms, 0);
+  uv_timer_start(&r->patience, on_patience, patience_ms + r->desired.table.count * EACH_MS, 0);
   uv_timer_start(&r->timer, on_timer, 0, 0);
 }
 

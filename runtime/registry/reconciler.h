@@ -28,10 +28,9 @@ struct reconciler_registry {
   int (*operate)(void *arg, struct desired_entry *e, enum operation op, const struct value *lease,
                  double ttl);
   int (*list)(void *arg); /* NULL or -ENOSYS: the registry cannot tell what is ours */
-  /* Both may be NULL. The registry has the entry as its lease says: whoever sees that somebody
-   * changed it there says so by reconciler_doubt, once. Told again with every renewal. */
-  void (*attend)(void *arg, struct desired_entry *e);
-  void (*forget)(void *arg, struct desired_entry *e); /* the entry ends */
+  /* May be NULL. The registry has the entry as its lease says, and it is not `attended`: whoever
+   * sees that somebody changes it there says so by reconciler_changed. */
+  void (*attend)(void *arg);
 };
 
 struct reconciler_stats {
@@ -62,6 +61,13 @@ void reconciler_done(struct reconciler *r, struct desired_entry *e, int status, 
 /* The entry may not be there any more, or not as it was: it is renewed at once, but not more often
  * than every DOUBT_NS, as whoever changed it may go on doing so. */
 void reconciler_doubt(struct reconciler *r, struct desired_entry *e);
+/* The same of each in a list of { service, id }. They are attended no more. */
+void reconciler_changed(struct reconciler *r, const struct value *list);
+/* All that the registry has as their leases say are attended from now on: calls `each` for them. */
+void reconciler_attend_all(struct reconciler *r,
+                           void (*each)(void *arg, const struct desired_entry *e), void *arg);
+void reconciler_attend_none(struct reconciler *r);
+bool reconciler_can_attend(const struct reconciler *r); /* there is something to attend */
 
 /* Each entry that has a lease. */
 void reconciler_each_held(const struct reconciler *r,
@@ -72,7 +78,7 @@ void reconciler_listed(struct reconciler *r, int status, const char *why, const 
 
 /* The end of the work. `leave`: all is deregistered; else each lease is asked for once more, with
  * `ttl` seconds, for the next agent to take up. `stopped` is called when that is done, or after
- * `patience_ms`, once, later. */
+ * `patience_ms` and a little for each entry, once, later. */
 void reconciler_stop(struct reconciler *r, bool leave, double ttl, unsigned patience_ms,
                      void (*stopped)(void *arg), void *arg);
 

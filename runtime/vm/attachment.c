@@ -5,6 +5,7 @@
 #include "vm/inside.h"
 #include "vm/plugin.h"
 #include "vm/script.h"
+#include "vm/secrets.h"
 
 #include <errno.h>
 #include <lauxlib.h>
@@ -117,8 +118,12 @@ int use_make(struct attachment *a, const struct edition *e, struct use *out,
   struct fault f;
   struct making m = {out, a->service};
   *out = (struct use){.ref_options = LUA_NOREF, .ref_ctx = LUA_NOREF};
-  if (schema_check(e->schema, a->written, a->path, findings, &out->options) > 0)
+  if (secrets_note(a->written, &out->secrets) != 0)
+    return -ENOMEM;
+  if (schema_check(e->schema, a->written, a->path, findings, &out->options) > 0) {
+    use_clear(out, e);
     return -EINVAL;
+  }
   int code = isolate_enter(e->isolate, use_body, &m, &f);
   out->made = true;
   if (code == 0)
@@ -134,6 +139,7 @@ void use_clear(struct use *u, const struct edition *e) {
     luaL_unref(e->isolate->L, LUA_REGISTRYINDEX, u->ref_ctx);
   }
   value_unref(u->options);
+  secrets_free(u->secrets);
   *u = (struct use){0};
 }
 
@@ -169,6 +175,14 @@ const struct value *attachment_written(const struct attachment *a) {
 
 const struct value *attachment_options(const struct attachment *a) {
   return a->uses[NOW].options;
+}
+
+bool attachment_may_age(const struct attachment *a) {
+  return a->uses[NOW].secrets != NULL;
+}
+
+bool attachment_aged(const struct attachment *a) {
+  return secrets_changed(a->uses[NOW].secrets);
 }
 
 void attachment_follow(struct attachment *a, const struct attachment_events *events, void *arg) {

@@ -30,6 +30,7 @@ int open_fs(lua_State *L);
 void push_module(lua_State *L, const char *name); /* what require(name) gives a plugin; raises */
 int open_require(lua_State *L);                   /* sets the global `require` */
 int open_registry(lua_State *L);        /* pushes what lua/perigee/registry.lua rounds off */
+int open_watch(lua_State *L);           /* pushes the function */
 int open_pick(lua_State *L);            /* pushes the function */
 int open_listing(lua_State *L);         /* pushes the function */
 int open_names(lua_State *L);           /* pushes the function */

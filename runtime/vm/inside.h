@@ -273,6 +273,7 @@ enum place {
 struct use {
   bool made;
   struct value *options; /* as its edition's schema gave them */
+  struct secrets *secrets;
   int ref_options, ref_ctx;
 };
 struct attachment {

@@ -12,6 +12,7 @@
 struct fault;
 struct isolate;
 struct io;
+struct set_published;
 
 struct value;
 struct isolate_limits {
@@ -28,7 +29,8 @@ struct isolate_limits {
   int32_t steps;
 };
 
-/* The registry that plugins register in, as its host offers it. Each verb takes a change and
+/* The registry that plugins register in, as its host offers it, and the others that they may watch.
+ * Each verb takes a change and
  * returns 0: then `reply` is called once, later, from the loop, with 0 or a negative errno and what
  * it says; or negative errno with `f`: then it is not called. */
 typedef void (*vm_reply)(void *to, int status, const char *text);
@@ -40,6 +42,12 @@ struct vm_registry {
              struct fault *f);
   int (*remove)(void *arg, const char *id, vm_reply reply, void *to, struct fault *f);
   int (*renew)(void *arg, const char *id, vm_reply reply, void *to, struct fault *f);
+  /* What the registry of this target has (set_published, rows by id): `told` later, from the loop,
+   * whenever that is something new, until `unwatch(*watch)`. `by` asks. */
+  int (*watch)(void *arg, const char *target, const struct isolate *by,
+               void (*told)(void *to, const struct set_published *what), void *to, void **watch,
+               struct fault *f);
+  void (*unwatch)(void *watch);
 };
 
 struct value;

@@ -16,9 +16,19 @@ static const struct luaL_Reg namespaces[] = {
     {"log", open_log},   {"time", open_time},     {"random", open_random}, {NULL, NULL},
 };
 static const struct luaL_Reg waiting_namespaces[] = {
-    {"sleep", open_sleep},       {"http", open_http},       {"tcp", open_tcp}, {"unix", open_unix},
-    {"dns", open_dns},           {"process", open_process}, {"fs", open_fs},   {"pick", open_pick},
-    {"endpoints", open_listing}, {"services", open_names},  {"env", open_env}, {NULL, NULL},
+    {"sleep", open_sleep},
+    {"http", open_http},
+    {"tcp", open_tcp},
+    {"unix", open_unix},
+    {"dns", open_dns},
+    {"process", open_process},
+    {"fs", open_fs},
+    {"pick", open_pick},
+    {"endpoints", open_listing},
+    {"services", open_names},
+    {"env", open_env},
+    {"watch", open_watch},
+    {NULL, NULL},
 };
 
 static const char *const waiting_chunks[] = {"task", "instance",  "registry",

@@ -41,6 +41,7 @@ unsigned plugin_changes(const struct plugin *p);
  * Until its next reload. */
 const struct value *plugin_standin(const struct plugin *p);
 /* Until its next reload: a reference into it is given back before (attachment_follow). */
+bool plugin_is_attached(const struct plugin *p); /* somebody uses it */
 struct isolate *plugin_isolate(const struct plugin *p);
 double plugin_every(const struct plugin *p); /* seconds; 0: the plugin does not say */
 /* Whether it has this function of its kind: "run", "watch", "on.status", ... A check without "run"
@@ -58,6 +59,10 @@ const struct value *attachment_options(const struct attachment *a);
 
 /* As they were given, NULL: none. */
 const struct value *attachment_written(const struct attachment *a);
+/* Whether its options have secrets from files; and whether one of these is not as it was when it
+ * was read: who attaches anew gets what is in it now. */
+bool attachment_may_age(const struct attachment *a);
+bool attachment_aged(const struct attachment *a);
 
 /* For owners that hold more of the plugin's isolate than an attachment: what `open` returned, or
  * what a call's outcome became. Neither function may free attachments of the plugin. */

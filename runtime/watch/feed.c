@@ -7,8 +7,9 @@
 #include <string.h>
 
 struct source {
-  struct instances has; /* by id */
+  struct roll says;
   bool known, stale;
+  bool aged; /* stale for too long, and that was looked at */
   int64_t stale_since_ns;
 };
 
@@ -19,6 +20,8 @@ struct feed {
   void *arg;
   struct source sources[FEED_SOURCES];
   struct guard guard;
+  /* Of a union: what was published before, and no source has that was reached since. */
+  struct roll rest;
   bool seeded, believing;
   struct feed_stats stats;
 };
@@ -35,7 +38,8 @@ void feed_free(struct feed *f) {
   if (!f)
     return;
   for (unsigned i = 0; i < FEED_SOURCES; i++)
-    instances_free(&f->sources[i].has);
+    roll_free(&f->sources[i].says);
+  roll_free(&f->rest);
   guard_free(&f->guard);
   free(f);
 }
@@ -48,63 +52,91 @@ static bool too_stale(const struct feed *f, const struct source *s) {
 }
 
 static bool usable(const struct feed *f, const struct source *s) {
-  return s->known && !too_stale(f, s) && s->has.count >= f->rule.min_endpoints;
+  return s->known && !too_stale(f, s) && s->says.has.count >= f->rule.min_endpoints;
 }
 
-/* Merges two lists that are sorted by id; of an id in both, the first one's. `differing` counts ids
- * that only one has; `out` may be NULL. */
-static int unite(const struct instances *a, const struct instances *b, struct instances *out,
-                 uint64_t *differing) {
-  size_t i = 0, k = 0;
-  int rc = 0;
-  *differing = 0;
-  while (rc == 0 && (i < a->count || k < b->count)) {
-    int order = i == a->count ? 1 : k == b->count ? -1 : strcmp(a->items[i]->id, b->items[k]->id);
-    *differing += order != 0;
-    if (out)
-      rc = order <= 0 ? instances_add(out, a->items[i], a->statuses[i])
-                      : instances_add(out, b->items[k], b->statuses[k]);
-    i += order <= 0;
-    k += order >= 0;
-  }
-  return rc;
+/* Whether it was reached, or is known not to be. */
+static bool has_spoken(const struct source *s) {
+  return s->known || s->stale;
 }
 
 static void note_switch(struct feed *f, bool second) {
   if (f->stats.switched != second)
     log_warn(second ? "the fallback stands in" : "the first target is used again",
              LOG_S("service", set_service(f->into)),
-             LOG_I("endpoints", f->sources[second].has.count));
+             LOG_I("endpoints", f->sources[second].says.has.count));
   f->stats.switched = second;
+}
+
+/* It was reached, or has been out of reach for so long that it counts for nothing. */
+static bool is_settled(const struct feed *f, const struct source *s) {
+  return s->known || too_stale(f, s);
+}
+
+/* `*both`, or NULL for want of memory. */
+static const struct instances *choose_union(struct feed *f, struct roll *both) {
+  struct roll none = {0}, sources = {0};
+  struct source *first = &f->sources[0], *second = &f->sources[1];
+  struct roll *a = too_stale(f, first) && !too_stale(f, second) ? &none : &first->says;
+  struct roll *b = too_stale(f, second) && !too_stale(f, first) ? &none : &second->says;
+  int rc = roll_unite(a, b, &sources.has);
+  if (is_settled(f, first) && is_settled(f, second))
+    roll_free(&f->rest);
+  else
+    roll_drop(&f->rest, &sources);
+  rc = rc ? rc : roll_unite(&sources, &f->rest, &both->has);
+  roll_free(&sources);
+  return rc == 0 ? &both->has : NULL;
+}
+
+static void compare(struct feed *f) {
+  struct roll_difference *d = &f->stats.differing, before = *d;
+  if (!f->sources[0].known || !f->sources[1].known)
+    return;
+  roll_compare(&f->sources[0].says, &f->sources[1].says, d);
+  size_t were = before.only_first + before.only_second + before.unlike,
+         are = d->only_first + d->only_second + d->unlike;
+  if ((were > 0) != (are > 0) || !f->stats.compared)
+    log_info(are ? "the two registries differ" : "the two registries agree",
+             LOG_S("service", set_service(f->into)), LOG_I("only_first", d->only_first),
+             LOG_I("only_second", d->only_second), LOG_I("unlike", d->unlike));
+  f->stats.compared = true;
 }
 
 /* What to publish: one source's list, `*both` when it is merged, or NULL: what is published stays.
  */
-static const struct instances *choose(struct feed *f, struct instances *both,
+static const struct instances *choose(struct feed *f, struct roll *both,
                                       const struct source **from) {
   struct source *first = &f->sources[0], *second = &f->sources[1];
+  bool published = set_count(f->into) > 0;
   *from = first;
   if (f->rule.merge == FEED_UNION && (first->known || second->known)) {
-    uint64_t differing;
-    *from = first->stale && first->known ? first : second->known && second->stale ? second : first;
-    return unite(&first->has, &second->has, both, &differing) == 0 ? both : NULL;
+    const struct instances *now = choose_union(f, both);
+    *from = first->stale || !second->stale ? first : second;
+    if (now && now->count < f->rule.min_endpoints && f->rule.on_empty == FEED_KEEP && published) {
+      f->stats.kept++;
+      return NULL;
+    }
+    return now;
   }
-  if (f->rule.merge == FEED_COMPARE && first->known && second->known)
-    unite(&first->has, &second->has, NULL, &f->stats.differing);
+  if (f->rule.merge == FEED_COMPARE)
+    compare(f);
+  if (!has_spoken(first) && published)
+    return NULL;
   bool may_switch = f->rule.on_empty == FEED_SWITCH && f->rule.merge == FEED_FALLBACK;
   bool second_stands_in = may_switch && !usable(f, first) && usable(f, second);
   note_switch(f, second_stands_in);
   if (second_stands_in) {
     *from = second;
-    return &second->has;
+    return &second->says.has;
   }
   if (!first->known)
     return NULL;
-  if (!usable(f, first) && f->rule.on_empty != FEED_EMPTY && set_count(f->into) > 0) {
+  if (!usable(f, first) && f->rule.on_empty != FEED_EMPTY && published) {
     f->stats.kept++;
     return NULL;
   }
-  return &first->has;
+  return &first->says.has;
 }
 
 /* ---- what is published ---- */
@@ -132,7 +164,7 @@ static int publish(struct feed *f, const struct instances *now) {
 }
 
 static void feed_update(struct feed *f) {
-  struct instances both = {0};
+  struct roll both = {0};
   const struct source *from;
   const struct instances *now = choose(f, &both, &from);
   if (now) {
@@ -140,7 +172,7 @@ static void feed_update(struct feed *f) {
         .now = now, .withdrew = f->events.withdrew, .arg = f->arg, .now_ns = clock_now_ns()};
     u.before = set_rows(f->into);
     u.before_count = f->believing ? 0 : set_count(f->into);
-    f->believing = false;
+    f->believing &= f->rest.has.count > 0;
     int holding = guard_update(&f->guard, &u);
     int rc = publish(f, now);
     if (rc != 0 || holding < 0)
@@ -150,7 +182,7 @@ static void feed_update(struct feed *f) {
   }
   set_stale_since(f->into, now ? from->stale : f->sources[0].stale || f->seeded,
                   from->stale_since_ns);
-  instances_free(&both);
+  roll_free(&both);
 }
 
 void feed_change(struct feed *f, const struct feed_rule *rule) {
@@ -159,18 +191,27 @@ void feed_change(struct feed *f, const struct feed_rule *rule) {
     feed_update(f);
 }
 
+static void remember_rest(struct feed *f) {
+  if (f->rule.merge == FEED_UNION &&
+      roll_fill(&f->rest, set_rows(f->into), set_count(f->into)) != 0)
+    log_error("out of memory: a registry that is out of reach is not known",
+              LOG_S("service", set_service(f->into)));
+}
+
 void feed_believe(struct feed *f) {
   f->believing = true;
+  remember_rest(f);
 }
 
 void feed_told(struct feed *f, unsigned i, const struct set_published *what) {
   struct source *s = &f->sources[i];
-  if (what->known && instances_copy(&s->has, what->rows, what->count) != 0) {
+  if (what->known && roll_fill(&s->says, what->rows, what->count) != 0) {
     log_error("out of memory: not published", LOG_S("service", set_service(f->into)));
     return;
   }
   s->known |= what->known;
   s->stale = what->stale;
+  s->aged &= s->stale;
   s->stale_since_ns = what->stale_since_ns;
   f->seeded &= !s->known;
   feed_update(f);
@@ -180,6 +221,7 @@ void feed_seed(struct feed *f, const struct instances *copy, int64_t since_ns) {
   if (set_replace(f->into, copy->items, copy->statuses, copy->count) != 0)
     return;
   f->seeded = true;
+  remember_rest(f);
   f->sources[0].stale_since_ns = since_ns;
   set_stale_since(f->into, true, since_ns);
 }
@@ -190,18 +232,29 @@ void feed_disprove(struct feed *f, const char *id) {
 }
 
 int64_t feed_tick(struct feed *f) {
-  int64_t due = guard_due_ns(&f->guard), now = clock_now_ns();
-  const struct source *first = &f->sources[0];
-  int64_t stale_due = first->stale && f->rule.stale_after_ns && !f->stats.switched
-                          ? first->stale_since_ns + f->rule.stale_after_ns
-                          : 0;
-  if ((due && due <= now) || (stale_due && stale_due <= now))
+  int64_t due = guard_due_ns(&f->guard);
+  bool update = due && due <= clock_now_ns();
+  for (unsigned i = 0; i < FEED_SOURCES; i++) {
+    struct source *s = &f->sources[i];
+    bool ages = !s->aged && too_stale(f, s);
+    s->aged |= ages;
+    update |= ages;
+  }
+  if (update)
     feed_update(f);
   return guard_due_ns(&f->guard);
 }
 
+bool feed_has(struct feed *f, unsigned i, const struct instance *in) {
+  return roll_find(&f->sources[i].says, in) >= 0;
+}
+
 bool feed_ready(const struct feed *f) {
   return f->seeded || f->sources[0].known || f->sources[1].known;
+}
+
+enum feed_merge feed_merge(const struct feed *f) {
+  return f->rule.merge;
 }
 
 void feed_stats(const struct feed *f, struct feed_stats *out) {

@@ -1,14 +1,17 @@
 /* feed: from what one or two sources say of a service to what is published of it. A source that is
  * unreachable keeps its last word; a sudden loss is held (guard.h); two sources are merged, or the
- * second stands in for the first. Control thread only. */
+ * second stands in for the first. What is published when it begins (of a former life, or of other
+ * sources) stays until the sources that now have the say have spoken. Control thread only. */
 #pragma once
 
 #include "watch/guard.h"
+#include "watch/roll.h"
 
 enum feed_merge {
   FEED_FALLBACK, /* the second while the first has too few, or is stale for too long */
-  FEED_UNION,    /* both; of an id in both, the first one's facts */
-  FEED_COMPARE   /* the first; what differs is only counted */
+  FEED_UNION,    /* both (roll.h), but for one that is stale for too long; of an instance that both
+                    have, the first one's facts */
+  FEED_COMPARE   /* the first; how they differ is only told */
 };
 enum feed_on_empty { FEED_EMPTY, FEED_KEEP, FEED_SWITCH };
 
@@ -52,10 +55,16 @@ int64_t feed_tick(struct feed *f);
 /* Whether there is something to go by: a source was reached, or a copy of a former life. */
 bool feed_ready(const struct feed *f);
 
+/* Whether source `i` has this endpoint of the service, by this id or where it is. */
+bool feed_has(struct feed *f, unsigned i, const struct instance *in);
+
+enum feed_merge feed_merge(const struct feed *f);
+
 struct feed_stats {
   uint64_t held;        /* endpoints, now */
   uint64_t holds, kept; /* ever: sudden losses held; too short lists not published */
-  uint64_t differing;   /* FEED_COMPARE: ids that only one source has, now */
-  bool switched;        /* the second source stands in */
+  bool compared;        /* FEED_COMPARE, and both were reached: `differing` is how it is */
+  struct roll_difference differing;
+  bool switched; /* the second source stands in */
 };
 void feed_stats(const struct feed *f, struct feed_stats *out);

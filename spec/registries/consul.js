@@ -1,115 +1,104 @@
-// A small Consul agent for the specs, after contracts/consul-http.md: services, checks, blocking health
-// queries. What it answers has the shape of a real Consul 1.9's (spec/serve/recorded). It is told to misbehave
-// by PUT /spec/fail?status=500&count=2, PUT /spec/index?to=5 and the like. node consul.js PORT RECORDED
+// A small Consul agent for the specs, after contracts/consul-http.md: registrations, checks, blocking health
+// queries. What it answers has the shape of a real Consul 1.9's (spec/serve/recorded). It is told what to be by
+// PUT /spec/...: see `own`, and consul/trouble.js. node consul.js PORT RECORDED [INDEX]
 'use strict';
 const http = require('http'), fs = require('fs');
-const [port, recorded] = [Number(process.argv[2]), process.argv[3]];
-const body = text => JSON.parse(text.slice(text.indexOf('\r\n\r\n') < 0 ? text.indexOf('\n\n') : text.indexOf('\r\n\r\n')));
-const model = body(fs.readFileSync(recorded, 'utf8'))[0];
+const { Catalog } = require('./consul/catalog'), registration = require('./consul/registration'), trouble = require('./consul/trouble');
 
-let index = Number(process.argv[4] || 10), fail = { status: 0, count: 0 }, headerless = 0, leader = true;
-const services = new Map(), waiting = new Set(), requests = [];
+const [port, recorded, first] = process.argv.slice(2), text = fs.readFileSync(recorded, 'utf8').replace(/\r/g, '');
+const catalog = new Catalog(JSON.parse(text.slice(text.indexOf('\n\n')))[0], Number(first || 10));
+const requests = [];
+let token = null, scripts = true;
 
-function changed(to) {
-  index = to || index + 1;
-  for (const again of [...waiting]) again();
-}
-
-function entry(s) {
-  const copy = JSON.parse(JSON.stringify(model));
-  copy.Node.Node = s.node;
-  copy.Node.Address = '10.99.0.1';
-  copy.Node.Meta = s.nodeMeta || {};
-  Object.assign(copy.Service, { ID: s.ID, Service: s.Name, Address: s.Address || '', Port: s.Port || 0, Tags: s.Tags || [],
-    Meta: s.Meta || {}, Weights: s.Weights || { Passing: 1, Warning: 1 } });
-  copy.Checks = copy.Checks.slice(0, 1).concat(s.checks.map(c => Object.assign({}, copy.Checks[1], c)));
-  return copy;
-}
-
-function health(name, query) {
-  return [...services.values()].filter(s => s.Name === name)
-    .filter(s => query.getAll('tag').every(tag => (s.Tags || []).includes(tag)))
-    .filter(s => !query.has('passing') || s.checks.every(c => c.Status === 'passing'))
-    .map(entry);
-}
-
-function answer(response, status, value) {
-  response.statusCode = status;
-  if (!headerless) response.setHeader('X-Consul-Index', index);
-  response.setHeader('X-Consul-KnownLeader', String(leader));
+function answer(response, status, value, index) {
+  const plain = typeof value === 'string';
+  if (index) response.setHeader('X-Consul-Index', index);
+  response.setHeader('X-Consul-KnownLeader', 'true');
   response.setHeader('X-Consul-LastContact', '0');
-  response.setHeader('Content-Type', typeof value === 'string' ? 'text/plain' : 'application/json');
-  response.end(typeof value === 'string' ? value : JSON.stringify(value));
+  response.writeHead(status, { 'Content-Type': plain ? 'text/plain' : 'application/json' }).end(plain ? value : JSON.stringify(value));
 }
 
-// Rule 2: held until the index is larger, or the time is over.
-function blocking(url, response, read) {
-  const known = Number(url.searchParams.get('index') || 0);
-  if (!known || index !== known) return answer(response, 200, read());
-  const wait = parseFloat(url.searchParams.get('wait') || '300') * 1000;
-  const done = () => { waiting.delete(done); clearTimeout(timer); answer(response, 200, read()); };
-  const timer = setTimeout(done, wait);
-  waiting.add(done);
-  response.on('close', () => { waiting.delete(done); clearTimeout(timer); });
-}
-
-function register(text) {
-  const s = JSON.parse(text);
-  s.ID = s.ID || s.Name;
-  s.node = s.node || 'n1';
-  s.checks = (s.Checks || []).map((c, i) => ({ CheckID: c.CheckID || `service:${s.ID}:${i + 1}`, Status: c.Status || 'critical' }));
-  services.set(s.node + '/' + s.ID, s);
-  changed();
+// Held until the index is larger than the one that is known, or is another line of them, or the time is over.
+function health(request, response, name, query) {
+  const known = Number(query.get('index') || 0), begun = catalog.index;
+  const read = () => answer(response, 200, catalog.health(name, query), catalog.indexOf(name));
+  if (!known || catalog.indexOf(name) > known) return read();
+  const wait = (registration.seconds(query.get('wait') || '') || 300) * 1000;
+  const end = () => { catalog.held.delete(look); clearTimeout(timer); };
+  const look = late => {
+    if (late !== true && catalog.indexOf(name) <= known && catalog.index >= begun) return;
+    end();
+    if (!trouble.strikes(request, response)) read();
+  };
+  const timer = setTimeout(look, wait, true);
+  look.url = request.url;
+  catalog.held.add(look);
+  response.on('close', end);
 }
 
 const own = {
-  fail: q => { fail = { status: Number(q.get('status')), count: Number(q.get('count') || 1) }; for (const again of [...waiting]) again(); },
-  index: q => changed(Number(q.get('to'))),
-  headerless: q => { headerless = Number(q.get('on')); changed(); },
-  leader: q => { leader = q.get('is') === 'true'; changed(); },
+  requests: () => requests,
+  held: () => [...catalog.held].map(look => look.url),
+  trouble: q => { trouble.begin(q); for (const look of [...catalog.held]) look(true); },
+  index: q => catalog.changed(null, Number(q.get('to'))),
+  same: q => catalog.changed(q.get('name')), // a newer index, and nothing else
+  acl: q => { token = q.get('token'); },
+  scripts: q => { scripts = q.get('on') === 'true'; },
+  forget: () => catalog.forget(),
+  edit: (q, body) => { const s = catalog.find(q.get('id')); Object.assign(s, body); catalog.changed(s.Name); },
+  unchecked: q => { const s = catalog.find(q.get('id')); s.checks.forEach(c => clearTimeout(c.timer)); s.checks = []; },
+  place: (q, body) => catalog.register(body), // of whoever else, on another node
   crowd: q => {
-    for (let i = 0; i < Number(q.get('of')); i++) {
-      services.set('n1/c' + i, { ID: 'c' + i, Name: 'crowd', Address: `10.${i >> 16}.${i >> 8 & 255}.${i & 255}`, Port: 80, node: 'n1', checks: [] });
-    }
-    changed();
+    for (let i = 0; i < Number(q.get('of')); i++)
+      catalog.services.set('n1/c' + i, { ID: 'c' + i, Name: 'crowd', Address: `10.${i >> 16}.${i >> 8 & 255}.${i & 255}`, Port: 80, node: 'n1', checks: [] });
+    catalog.changed('crowd');
   },
-  forget: () => { services.clear(); changed(); },
 };
 
-function handle(request, response, text) {
-  const url = new URL(request.url, 'http://consul'), path = url.pathname.split('/').slice(1).map(decodeURIComponent);
-  const [, what, how, ...rest] = path, name = rest.join('/');
-  if (path[0] === 'spec') {
-    if (what === 'requests') return answer(response, 200, requests);
-    own[what](url.searchParams);
+const statuses = { pass: 'passing', warn: 'warning', fail: 'critical' };
+
+function agent(request, response, body, [what, how, ...rest], query) {
+  const id = rest.join('/'), s = catalog.find(what === 'service' && how !== 'deregister' ? [how, ...rest].join('/') : id);
+  if (what === 'services') return answer(response, 200, Object.fromEntries([...catalog.services.values()].map(o => [o.ID, catalog.service(o)])));
+  if (what === 'checks') return answer(response, 200, Object.fromEntries(catalog.checks().map(c => [c.CheckID, { ...c, timer: undefined }])));
+  if (what === 'service' && how === 'register') {
+    const registered = JSON.parse(body), refusal = registration.refuse(registered, scripts);
+    if (refusal) return answer(response, ...refusal);
+    catalog.register(registered, query.has('replace-existing-checks'));
     return answer(response, 200, '');
   }
-  requests.push({ method: request.method, url: request.url, token: request.headers['x-consul-token'] || '', body: text });
-  if (fail.count > 0) { fail.count--; return answer(response, fail.status, 'as the spec wants'); }
-  const find = id => [...services.values()].find(s => s.ID === id);
-  if (what === 'health' && how === 'service') return blocking(url, response, () => health(name, url.searchParams));
-  if (what === 'agent' && how === 'services') return answer(response, 200, Object.fromEntries([...services.values()].map(s => [s.ID, { ID: s.ID, Service: s.Name, Meta: s.Meta || {} }])));
-  if (what === 'agent' && how === 'service' && rest[0] === 'register') { register(text); return answer(response, 200, ''); }
-  if (what === 'agent' && how === 'service' && rest[0] === 'deregister') {
-    const s = find(rest.slice(1).join('/'));
-    if (!s) return answer(response, 404, 'Unknown service ID');
-    services.delete(s.node + '/' + s.ID);
-    changed();
+  if (what === 'service' && how === 'deregister') {
+    if (!s) return answer(response, 404, `Unknown service ID "${id}". Ensure that the service ID is passed, not the service name.`);
+    catalog.deregister(s);
     return answer(response, 200, '');
   }
-  if (what === 'agent' && how === 'service') return find(name) ? answer(response, 200, entry(find(name)).Service) : answer(response, 404, 'unknown service ID: ' + name);
-  if (what === 'agent' && how === 'check') {
-    const check = [...services.values()].flatMap(s => s.checks).find(c => c.CheckID === rest.slice(1).join('/'));
-    if (!check) return answer(response, 404, 'Unknown check ID');
-    check.Status = { pass: 'passing', warn: 'warning', fail: 'critical' }[rest[0]];
-    changed();
+  if (what === 'service') return s ? answer(response, 200, catalog.service(s)) : answer(response, 404, 'unknown service ID: ' + how);
+  if (what === 'check' && statuses[how]) {
+    const of = [...catalog.services.values()].find(o => o.checks.some(c => c.CheckID === id)), check = of && of.checks.find(c => c.CheckID === id);
+    if (!check) return answer(response, 404, `Unknown check ID "${id}". Ensure that the check ID is passed, not the check name.`);
+    if (!check.TTL) return answer(response, 500, `CheckID "${id}" does not have associated TTL`);
+    catalog.tell(of, check, statuses[how]);
     return answer(response, 200, '');
   }
-  answer(response, 404, 'Invalid URL path: not a recognized HTTP API endpoint');
+  return answer(response, 404, 'Invalid URL path: not a recognized HTTP API endpoint');
 }
 
-http.createServer((request, response) => {
-  let text = '';
-  request.on('data', part => text += part);
-  request.on('end', () => handle(request, response, text));
-}).listen(port, '127.0.0.1', () => console.log('ready'));
+function handle(request, response, body) {
+  const url = new URL(request.url, 'http://consul'), [root, ...path] = url.pathname.split('/').slice(1).map(decodeURIComponent);
+  if (root === 'spec') return answer(response, 200, own[path[0]](url.searchParams, body && JSON.parse(body)) || '');
+  const said = request.headers['x-consul-token'] || '';
+  requests.push({ method: request.method, url: request.url, token: said, body });
+  if (trouble.strikes(request, response)) return undefined;
+  if (token !== null && said !== token) return answer(response, 403, 'Permission denied');
+  if (path[0] === 'health' && path[1] === 'service') return health(request, response, path.slice(2).join('/'), url.searchParams);
+  if (path[0] === 'agent') return agent(request, response, body, path.slice(1), url.searchParams);
+  return answer(response, 404, 'Invalid URL path: not a recognized HTTP API endpoint');
+}
+
+const server = http.createServer((request, response) => {
+  let body = '';
+  request.on('data', part => body += part);
+  request.on('end', () => handle(request, response, body));
+});
+server.keepAliveTimeout = 60000;
+server.listen(Number(port), '127.0.0.1', () => console.log('ready'));

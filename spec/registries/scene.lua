@@ -4,7 +4,7 @@ local cjson = require("cjson")
 local etcd = require("spec.registries.etcd")
 local host = require("spec.registries.host")
 local perigee = require("spec.support.perigee")
-local process = require("spec.support.process")
+local picking = require("spec.registries.picking")
 
 local Scene = {}
 Scene.__index = Scene
@@ -20,18 +20,6 @@ local function listeners(address)
     endpoints[i] = ("%s:%d"):format(address, first + i - 1)
   end
   return endpoints
-end
-
-local function picker(run_dir, endpoints)
-  local program = perigee.scratch() .. "/picker"
-  local built = perigee.run({ "sh", "-c", table.concat({ "cc -std=c11 -D_GNU_SOURCE -Iruntime/client", perigee.cflags,
-    "spec/registries/picker.c", perigee.build .. "/libperigee.a", "-lm -o", program }, " ") })
-  assert(built.code == 0, built.err)
-  local p = perigee.spawn({ program, run_dir, "web", unpack(endpoints) })
-  perigee.wait_for("the first pick", function()
-    return p:stdout():find("picking", 1, true), p:stderr()
-  end)
-  return p
 end
 
 -- options: network (network.lua's, with a member on each host), cluster (one that runs already), registry (more
@@ -52,7 +40,7 @@ local function start(options)
   scene.agent = host.agent({ registries = { etcd = registry }, services = { web = instances } }, options)
   scene.other = host.agent({ registries = { etcd = registry }, watches = { web = "etcd:///web" } }, options)
   host.expect(scene.other, "web", table.concat(endpoints, " "), 40)
-  scene.picker = picker(scene.other.run_dir, endpoints)
+  scene.picker = picking.start(scene.other.run_dir, "web", endpoints)
   return scene
 end
 
@@ -87,9 +75,7 @@ function Scene:expect_held(at)
 end
 
 function Scene:expect_picks()
-  self.picker:poll()
-  assert(not self.picker.done, "the picking process ended")
-  assert(self.picker:stdout() == "picking\n", self.picker:stdout() .. self.other:log())
+  self.picker:expect("by now", self.other)
 end
 
 -- Until the agent has failed so often since now.
@@ -127,10 +113,7 @@ end
 
 -- The end: all that was registered goes with it, and no pick failed until then.
 function Scene:finish(at)
-  self.picker:signal(process.signal.TERM)
-  self.picker:wait(15 * perigee.slower)
-  local picks, wrong = self.picker:stdout():match("(%d+) picks, (%d+) wrong")
-  assert(wrong == "0" and tonumber(picks) > 100, self.picker:stdout())
+  self.picker:finish()
   self.agent:stop()
   self.agent.options.arguments = { "--leave" }
   self.agent:start()

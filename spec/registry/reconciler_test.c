@@ -33,7 +33,8 @@ static struct {
   } running[PLACES];
   int running_count;
   bool listing, stopped;
-  struct desired_entry *attended; /* the last that was registered or renewed */
+  int to_attend; /* how often it was told that something is not attended */
+  int attended;
 } t;
 
 static int do_operate(void *arg, struct desired_entry *e, enum operation op,
@@ -54,16 +55,20 @@ static int do_list(void *arg) {
   return 0;
 }
 
-static void do_attend(void *arg, struct desired_entry *e) {
-  t.attended = e;
+static void do_attend(void *arg) {
+  t.to_attend++;
 }
 
-static void do_forget(void *arg, struct desired_entry *e) {
-  if (t.attended == e)
-    t.attended = NULL;
+static const struct reconciler_registry played = {do_operate, do_list, do_attend};
+
+static void count_attended(void *arg, const struct desired_entry *e) {
+  t.attended++;
 }
 
-static const struct reconciler_registry played = {do_operate, do_list, do_attend, do_forget};
+static void attend(void) {
+  t.attended = 0;
+  reconciler_attend_all(t.reconciler, count_attended, NULL);
+}
 
 static struct place *place_of(const char *key) {
   for (int i = 0; i < PLACES; i++)
@@ -293,21 +298,52 @@ static void an_audit_mends_what_somebody_wrote_over(void **state) {
   assert_int_equal(stats().lost, 1);
 }
 
-static void what_is_doubted_is_mended_at_once_and_then_not_so_often(void **state) {
+/* Somebody has deleted web/a, and whoever attends it says so. */
+static void delete_a(void) {
+  struct value *list = value_table(), *item = value_table();
+  *place_of("web/a") = (struct place){0};
+  value_set(item, "service", value_text("web", 3));
+  value_set(item, "id", value_text("a", 1));
+  value_append(list, item);
+  reconciler_changed(t.reconciler, list);
+  value_unref(list);
+  settle();
+}
+
+static void what_somebody_changed_is_mended_at_once_and_then_not_so_often(void **state) {
   want("web", "a", STATUS_PASSING);
   settle();
-  for (int i = 0; i < 2; i++) {
-    *place_of("web/a") = (struct place){0};
-    assert_non_null(t.attended);
-    reconciler_doubt(t.reconciler, t.attended);
-    settle();
-    assert_true((place_of("web/a") != NULL) == (i == 0)); /* somebody may go on deleting it */
-  }
+  delete_a();
+  assert_non_null(place_of("web/a"));
+  delete_a();
+  assert_null(place_of("web/a")); /* somebody may go on deleting it */
   pass(5.25);
   assert_non_null(place_of("web/a"));
+}
+
+static void what_is_registered_is_attended_once(void **state) {
+  assert_false(reconciler_can_attend(t.reconciler));
+  want("web", "a", STATUS_PASSING);
+  want("web", "b", STATUS_PASSING);
+  settle();
+  assert_true(t.to_attend >= 2);
+  assert_true(reconciler_can_attend(t.reconciler));
+  attend();
+  assert_int_equal(t.attended, 2);
+  t.to_attend = 0;
+  pass(20); /* renewals of what is attended ask for nothing */
+  assert_int_equal(t.to_attend, 0);
+  delete_a(); /* it is registered anew, with another lease */
+  assert_true(t.to_attend > 0);
+  attend();
+  reconciler_attend_none(t.reconciler);
+  t.to_attend = 0;
+  pass(5);
+  assert_true(t.to_attend >= 2);
   reconciler_unwant(t.reconciler, "web", "a");
   settle();
-  assert_null(t.attended);
+  attend();
+  assert_int_equal(t.attended, 1);
 }
 
 static void a_registry_that_cannot_list_is_not_asked_again(void **state) {
@@ -383,7 +419,8 @@ int main(void) {
       TEST(orphans_go_and_others_stay),
       TEST(an_audit_finds_what_renewals_do_not),
       TEST(an_audit_mends_what_somebody_wrote_over),
-      TEST(what_is_doubted_is_mended_at_once_and_then_not_so_often),
+      TEST(what_somebody_changed_is_mended_at_once_and_then_not_so_often),
+      TEST(what_is_registered_is_attended_once),
       TEST(a_registry_that_cannot_list_is_not_asked_again),
       TEST(the_next_agent_takes_the_lease_up),
       TEST(before_its_checks_speak_nothing_changes),

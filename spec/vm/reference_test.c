@@ -45,6 +45,7 @@ static const struct {
     {"socket", "Socket"},
     {"server", "Server"},
     {"watcher", "Watcher"},
+    {"watch", "Watch"},
     {"exchange", "Upload"},
     {"http stream", "Stream"},
     {"body", "Body"},

@@ -42,6 +42,11 @@ static int desk_renew(void *arg, const char *id, vm_reply reply, void *to, struc
   return take(d, id, reply, to, f);
 }
 
+static struct vm_registry desk_of(struct desk *d) {
+  return (struct vm_registry){
+      .arg = d, .add = desk_add, .remove = desk_remove, .renew = desk_renew};
+}
+
 static void desk_answer(struct desk *d, int status, const char *text) {
   void *to = d->to;
   assert_non_null(to);
@@ -50,7 +55,7 @@ static void desk_answer(struct desk *d, int status, const char *text) {
 }
 
 /* The fixture's vm with that registry and a catalog; all isolates have ended by then. */
-static void open_desk(struct fixture *fx, struct vm_registry *r, const char *run_dir) {
+static void open_desk(struct fixture *fx, const struct vm_registry *r, const char *run_dir) {
   struct vm_config config = {
       .loop = &fx->loop, .io = fx->io, .library = ".", .registry = r, .run_dir = run_dir};
   struct fault f;
@@ -93,7 +98,7 @@ static void until_asked(struct fixture *fx, struct desk *d) {
 static void a_change_is_answered(void **state) {
   struct fixture *fx = *state;
   struct desk d = {0};
-  struct vm_registry r = {&d, desk_add, desk_remove, desk_renew};
+  const struct vm_registry r = desk_of(&d);
   struct asking a;
   open_desk(fx, &r, NULL);
 
@@ -135,7 +140,7 @@ static void a_change_is_answered(void **state) {
 static void who_asked_may_be_gone(void **state) {
   struct fixture *fx = *state;
   struct desk d = {0};
-  struct vm_registry r = {&d, desk_add, desk_remove, desk_renew};
+  const struct vm_registry r = desk_of(&d);
   struct asking a;
   open_desk(fx, &r, NULL);
   begin(fx, &a, "perigee.register{ service = 'web', port = 1 }", 300000000);
@@ -156,7 +161,7 @@ static void who_asked_may_be_gone(void **state) {
 static void where_nobody_can_wait_nothing_is_asked(void **state) {
   struct fixture *fx = *state;
   struct desk d = {0};
-  struct vm_registry r = {&d, desk_add, desk_remove, desk_renew};
+  const struct vm_registry r = desk_of(&d);
   struct plugin *p;
   struct fault f;
   assert_non_null(strstr(ask(fx, "return pcall(perigee.renew, 'x')"), "there is no registry here"));

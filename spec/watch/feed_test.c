@@ -234,8 +234,12 @@ static void the_fallback_stands_in_and_goes_again(void **state) {
   has("xy");
 }
 
+static void begin_union(void) {
+  begin_anew((struct feed_rule){.merge = FEED_UNION, .on_empty = FEED_EMPTY, .min_endpoints = 1});
+}
+
 static void a_union_has_both_and_the_firsts_facts(void **state) {
-  begin_anew((struct feed_rule){.merge = FEED_UNION, .on_empty = FEED_SWITCH, .min_endpoints = 1});
+  begin_union();
   say(0, "ab");
   say(1, "bc");
   has("abc");
@@ -243,12 +247,113 @@ static void a_union_has_both_and_the_firsts_facts(void **state) {
   assert_string_equal(set_rows(into)[2].instance->address, "10.2.0.1");
 }
 
-static void a_comparison_only_counts(void **state) {
+/* `n` instances of one source, named by it, at ports from 1 on. */
+static void say_places(unsigned i, char name, int n) {
+  struct set_row rows[8] = {0};
+  for (int k = 0; k < n; k++) {
+    char id[3] = {name, (char)('1' + k), 0};
+    rows[k].instance = instance_new(&(struct instance_draft){
+        .id = id, .service = "web", .address = "10.1.0.1", .port = (uint16_t)(k + 1), .weight = 1});
+  }
+  feed_told(
+      feed, i,
+      &(struct set_published){.service = "web", .known = true, .rows = rows, .count = (size_t)n});
+  for (int k = 0; k < n; k++)
+    instance_unref(rows[k].instance);
+}
+
+static void a_union_knows_an_instance_by_its_place_too(void **state) {
+  begin_union();
+  say_places(0, 'x', 1);
+  say_places(1, 'a', 2);
+  has("a2x1");
+  assert_true(feed_has(feed, 0, set_rows(into)[1].instance));
+  assert_true(feed_has(feed, 1, set_rows(into)[1].instance)); /* there it is a1 */
+  assert_false(feed_has(feed, 0, set_rows(into)[0].instance));
+  say_places(0, 'x', 2);
+  has("x1x2");
+}
+
+static void a_union_keeps_what_an_unreached_source_may_have(void **state) {
+  begin_union();
+  say(0, "ab");
+  feed_believe(feed); /* as another watch of the same service does */
+  say(1, "bx");
+  say(0, "a");
+  has("abx");
+  say(1, "x"); /* what a reached source has had goes with it */
+  has("ax");
+  begin_union();
+  struct instances copy = {0};
+  struct instance *in = instance_new(&(struct instance_draft){
+      .id = "k", .service = "web", .address = "10.0.0.1", .port = 80, .weight = 1});
+  assert_int_equal(instances_add(&copy, in, STATUS_PASSING), 0);
+  instance_unref(in);
+  feed_seed(feed, &copy, now_ns);
+  instances_free(&copy);
+  say(0, "a");
+  has("ak");
+  say(1, "!?");
+  has("ak");
+  assert_true(set_stale_ns(into) != 0);
+  say(1, "b");
+  has("ab");
+  assert_true(set_stale_ns(into) == 0);
+}
+
+static void a_union_does_without_what_is_stale_for_too_long(void **state) {
+  begin_anew((struct feed_rule){.merge = FEED_UNION,
+                                .on_empty = FEED_EMPTY,
+                                .min_endpoints = 1,
+                                .stale_after_ns = 10 * second});
+  say(0, "ab");
+  say(1, "bc");
+  say(0, "!ab");
+  has("abc");
+  now_ns += 11 * second;
+  feed_tick(feed);
+  has("bc");
+  say(1, "!bc"); /* the last word of both is better than none */
+  now_ns += 11 * second;
+  feed_tick(feed);
+  has("abc");
+}
+
+static void a_union_may_keep_too_few(void **state) {
+  begin_anew((struct feed_rule){.merge = FEED_UNION, .on_empty = FEED_KEEP, .min_endpoints = 2});
+  say(0, "a");
+  say(1, "b");
+  say(0, "");
+  has("ab");
+  say(1, "cd");
+  has("cd");
+}
+
+static void a_second_target_waits_for_the_first_where_something_is_published(void **state) {
+  begin_anew((struct feed_rule){.on_empty = FEED_SWITCH, .min_endpoints = 1});
+  say(0, "ab");
+  struct feed_rule rule = {.on_empty = FEED_SWITCH, .min_endpoints = 1};
+  feed_free(feed);
+  feed = feed_new(into, &rule, &events, NULL); /* as a reload with another target does */
+  feed_believe(feed);
+  say(1, "xy");
+  has("ab");
+  say(0, "!?");
+  has("xy");
+}
+
+static void a_comparison_tells_how_they_differ(void **state) {
   begin_anew((struct feed_rule){.merge = FEED_COMPARE, .on_empty = FEED_EMPTY, .min_endpoints = 1});
   say(0, "abc");
-  say(1, "bcd");
+  assert_false(stats().compared);
+  say(1, "bcde");
   has("abc");
-  assert_int_equal(stats().differing, 2);
+  assert_true(stats().compared);
+  assert_int_equal(stats().differing.only_first, 1);
+  assert_int_equal(stats().differing.only_second, 2);
+  assert_int_equal(stats().differing.unlike, 2); /* b and c are elsewhere */
+  say(0, "bc");                                  /* the first alone has the say */
+  has("bc");
 }
 
 int main(void) {
@@ -265,7 +370,12 @@ int main(void) {
       TEST(too_few_are_kept),
       TEST(the_fallback_stands_in_and_goes_again),
       TEST(a_union_has_both_and_the_firsts_facts),
-      TEST(a_comparison_only_counts),
+      TEST(a_union_knows_an_instance_by_its_place_too),
+      TEST(a_union_keeps_what_an_unreached_source_may_have),
+      TEST(a_union_does_without_what_is_stale_for_too_long),
+      TEST(a_union_may_keep_too_few),
+      TEST(a_second_target_waits_for_the_first_where_something_is_published),
+      TEST(a_comparison_tells_how_they_differ),
 #undef TEST
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,42 +1,80 @@
--- watch: one service of a Consul, by blocking queries. The index rules are Consul's own: it is at least 1,
--- and one that falls (Consul was restarted, or restored) begins again at 0.
+-- watch: one service of a Consul, by blocking queries. The index rules are Consul's own: the first question
+-- has none; one that falls (Consul was restored from a backup) begins again without; one below 1 counts as 1,
+-- so that the next question is held.
 local map = require("perigee.consul.map")
 local pace = require("perigee.pace")
 
 local Watch = {}
 Watch.__index = Watch
 
+local LONGEST = 600 -- seconds for which Consul holds a query at most
 local SLACK = 5 -- seconds over what Consul may take: wait + wait / 16
 
 -- What a target may ask for, and its name in the query.
 local known = {
-  tag = "tag", passing = "passing", healthy = "passing", near = "near", dc = "dc", ns = "ns",
-  partition = "partition", filter = "filter", wait = "wait", stale = "stale",
+  tag = "tag", passing = "passing", healthy = "passing", near = "near", dc = "dc", ns = "ns", partition = "partition",
+  filter = "filter", node_meta = "node-meta", stale = "stale", wait = "wait",
 }
 
-local function on(value)
-  return value == "true" or value == "1" or value == ""
-end
+local units = { ms = 0.001, s = 1, m = 60, h = 3600 }
+
+-- How an option is written in the query; nil: it is not what it should be.
+local write = {
+  tag = function(value)
+    local tags = {}
+    for tag in value:gmatch("[^,]+") do
+      tags[#tags + 1] = tag
+    end
+    return tags
+  end,
+  passing = function(value)
+    return (value == "true" or value == "1" or value == "") and "1" or value == "false" and ""
+  end,
+  filter = function(value)
+    return (value:gsub("%+", " ")) -- a target has no spaces
+  end,
+  wait = function(value)
+    local number, unit = value:match("^([%d.]+)(%a+)$")
+    local seconds = units[unit] and tonumber(number)
+    return seconds and math.max(1, math.min(LONGEST, seconds * units[unit]))
+  end,
+}
+write.stale = write.passing
 
 -- The query of a target: nil, message, code where it asks for what is not known.
 local function query_of(target, options)
-  local query = { near = options.near, wait = ("%gs"):format(options.wait), stale = options.stale and "1" or nil }
+  local query = { near = options.near, wait = options.wait, stale = options.stale and "1" or nil }
   for name, value in pairs(target.options) do
     local as = known[name]
     if not as then
       return nil, ("a target of Consul's has no option %s"):format(name), "EINVAL"
-    elseif as == "tag" then
-      query.tag = {}
-      for tag in value:gmatch("[^,]+") do
-        table.insert(query.tag, tag)
-      end
-    elseif as == "passing" or as == "stale" then
-      query[as] = on(value) and "1" or nil
-    else
-      query[as] = value
     end
+    local written = value
+    if write[as] then
+      written = write[as](value)
+    end
+    if not written then
+      return nil, ("%s=%s: %s is expected"):format(name, value, as == "wait" and 'a time as in "30s"' or "true or false"),
+        "EINVAL"
+    end
+    query[as] = written ~= "" and written or nil
   end
   return query
+end
+
+-- Where the fields of an instance are, for those who ask for another address or go by another zone.
+local function map_of(options)
+  local own, tagged = {}, options.tagged_address
+  for field, path in pairs(map) do
+    own[field] = path
+  end
+  own.zone = { "Service.Meta." .. options.zone, "Node.Meta." .. options.zone }
+  if tagged then
+    local at = "Service.TaggedAddresses." .. tagged
+    own.address = { at .. ".Address", "Service.Address", "Node.TaggedAddresses." .. tagged, "Node.Address" }
+    own.port = { at .. ".Port", "Service.Port" }
+  end
+  return own
 end
 
 local function new(client, target, options)
@@ -44,25 +82,37 @@ local function new(client, target, options)
   if not query then
     return nil, message, code
   end
+  local wait = query.wait
+  query.wait = ("%gs"):format(wait)
   return setmetatable({
     client = client, path = "/v1/health/service/" .. perigee.url.encode(target.name), query = query, index = 0,
-    timeout = options.wait * 17 / 16 + SLACK, pace = pace.new(),
+    timeout = wait + wait / 16 + SLACK, pace = pace.new(), map = map_of(options), max_stale = options.max_stale,
   }, Watch)
 end
 
-function Watch:take(response, set)
-  local index = tonumber(response.headers["X-Consul-Index"])
-  if not index or index < 1 then
-    self.index = 0
-    return nil, "Consul's answer has no index", "EPROTO"
-  end
-  if response.headers["X-Consul-KnownLeader"] == "false" then
+-- The index of an answer: nil, message, code where it is not to be believed.
+function Watch:judge(headers)
+  local index = tonumber((headers["X-Consul-Index"] or ""):match("^%d+$"))
+  if not index then
+    return nil, "the answer has no X-Consul-Index: it is not Consul's", "EPROTO"
+  elseif headers["X-Consul-KnownLeader"] == "false" then
     return nil, "Consul has no leader", "EAGAIN" -- what it answers may be old, or nothing
   end
-  if index == self.index then
+  local age = (tonumber(headers["X-Consul-LastContact"]) or 0) / 1000
+  if age > self.max_stale then
+    return nil, ("the Consul server that answered has not heard of its leader for %g s"):format(age), "EAGAIN"
+  end
+  return math.max(1, index)
+end
+
+function Watch:take(response, set)
+  local index, message, code = self:judge(response.headers)
+  if not index then
+    return nil, message, code
+  elseif index == self.index then
     return set:current()
   end
-  local ok, skipped, why = set:replace_json(response.body, map, { lenient = true })
+  local ok, skipped, why = set:replace_json(response.body, self.map, { lenient = true })
   if not ok then
     return nil, "Consul's answer: " .. skipped, why
   elseif skipped then
@@ -75,7 +125,8 @@ end
 -- One query: held by Consul until there is something new, or its time is over.
 function Watch:turn(set)
   self.pace:wait()
-  self.query.index = ("%.0f"):format(self.index)
+  self.client:rest()
+  self.query.index = self.index > 0 and ("%.0f"):format(self.index) or nil
   local response, message, code = self.client:request("GET", self.path, self.query, nil, { timeout = self.timeout })
   if not response then
     return nil, message, code

@@ -6,6 +6,7 @@
 --     encode = function(prefix, instance) return prefix .. instance.id, "..." end,
 --     decode = function(key, value) return { id = key, address = "...", port = 80 } end,
 --   })
+local attend = require("perigee.etcd.attend")
 local gateway = require("perigee.etcd.gateway")
 local layouts = require("perigee.etcd.layouts")
 local lease = require("perigee.etcd.lease")
@@ -133,7 +134,7 @@ local function plugin(own, default)
     return lease.renew(conn.etcd, held)
   end
   own.attend = function(conn, held)
-    return lease.attend(conn.etcd, held)
+    return attend(conn.etcd, held)
   end
   own.deregister = function(conn, held)
     return lease.deregister(conn.etcd, held)

@@ -1,7 +1,5 @@
 -- lease: a registration in etcd is a key that lives as long as its lease. Each instance has a lease of its
 -- own, so that services fail apart, and a key that never changes, so that nothing is left behind.
-local gateway = require("perigee.etcd.gateway")
-
 local encode = perigee.base64.encode
 
 local Lease = {}
@@ -132,37 +130,6 @@ function Lease.present(etcd, held)
     found[#found + 1] = lease and { service = one.service, id = one.id, lease = lease }
   end
   return found
-end
-
--- Waits until somebody else has changed the key: true.
-function Lease.attend(etcd, lease)
-  if lease.withdrawn then
-    return nil, "there is no key", "ENOENT"
-  end
-  local now, message, code = etcd:call("/v3/kv/range", { key = encode(lease.key), limit = 1 })
-  if not now then
-    return nil, message, code
-  end
-  local kv = now.kvs and now.kvs[1]
-  if not kv or kv.lease ~= lease.id then
-    return true
-  end
-  local response, member, failed = etcd:call("/v3/watch", {
-    create_request = { key = encode(lease.key), start_revision = ("%.0f"):format(tonumber(now.header.revision) + 1) },
-  }, true)
-  if not response then
-    return nil, member, failed
-  end
-  local next_frame = gateway.frames(response)
-  local frame, why
-  repeat
-    frame, why, failed = next_frame()
-  until not frame or frame.canceled or frame.events
-  response:close()
-  if not frame then
-    return nil, why, failed
-  end
-  return frame.events ~= nil or nil, frame.cancel_reason or "etcd has ended the watch", "ECONNRESET"
 end
 
 return Lease

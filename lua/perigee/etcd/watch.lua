@@ -27,12 +27,14 @@ local function new(etcd, first, last, decode, options)
   }, Watch)
 end
 
--- Pages of one revision, each handed to `visit` as it comes. The header of the first.
-function Watch:pages(visit)
+-- Pages of one revision, each handed to `visit` as it comes, without values where only keys are wanted. The header
+-- of the first.
+function Watch:pages(visit, keys_only)
   local key, header = self.key, nil
   repeat
     local reply, message, code = self.etcd:call("/v3/kv/range", {
       key = key, range_end = self.range_end, limit = self.page, revision = header and header.revision,
+      keys_only = keys_only,
     })
     if not reply then
       return nil, message, code
@@ -203,14 +205,18 @@ function Watch:distrust(member, set)
   end
 end
 
--- One stream, to its end: "reload"; "again", when it could be trusted for a while; or nil, message, code.
-function Watch:stream(set)
-  local response, member, code = self.etcd:call("/v3/watch", {
+-- A stream of what comes from this revision on, and the member that it comes from.
+function Watch:begin(revision)
+  return self.etcd:call("/v3/watch", {
     create_request = {
-      key = self.key, range_end = self.range_end, start_revision = ("%.0f"):format(self.known.revision + 1),
-      progress_notify = true,
+      key = self.key, range_end = self.range_end, start_revision = ("%.0f"):format(revision), progress_notify = true,
     },
   }, true)
+end
+
+-- One stream, to its end: "reload"; "again", when it could be trusted for a while; or nil, message, code.
+function Watch:stream(set)
+  local response, member, code = self:begin(self.known.revision + 1)
   if not response then
     return nil, member, code
   end

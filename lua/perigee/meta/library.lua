@@ -275,6 +275,14 @@ function perigee.fs.read(path, options) end
 ---@return string? code
 function perigee.fs.write(path, text) end
 
+---Puts one file in the place of another, whose permissions it gets. Waits.
+---@param from string
+---@param to string
+---@return true? ok
+---@return string? message
+---@return string? code
+function perigee.fs.rename(from, to) end
+
 ---Waits.
 ---@param path string
 ---@return { type: string, size: integer, modified: number, mode: integer }? facts
@@ -418,3 +426,23 @@ function perigee.renew(id) end
 ---@return string? message
 ---@return string? code
 function perigee.deregister(id) end
+
+---A target's instances, each with its `status`.
+---@class perigee.Watched
+---@field known boolean it was reached at least once
+---@field stale boolean it cannot be reached now: the list is its last word
+---@field [integer] perigee.Instance
+
+---What other registries have of a service, for a registry that is made of several: `for a, b in perigee.watch(one,
+---another) do`. Each turn waits until one of them has something new, the first until each has answered or failed. A
+---target names a registry of the configuration: "etcd:///web". Raises for what cannot be watched.
+---@param ... string one target or more, 16 at most
+---@return fun(watch: perigee.Watch): perigee.Watched, ... next
+---@return perigee.Watch watch ends with the task that waits for it
+function perigee.watch(...) end
+
+---@class perigee.Watch
+local Watch = {}
+
+---Ends the watch, and the loop that it is in.
+function Watch:close() end

@@ -88,7 +88,7 @@ function Instance:has(tag) end
 ---@field watch? fun(connection: any, target: perigee.Target, set: perigee.Set, options: table, ctx: perigee.Context): boolean?, string?, string?
 ---@field register? fun(connection: any, instance: perigee.Instance, lease: table): table?, string?, string?
 ---@field renew? fun(connection: any, lease: table): number?, string?, string?
----@field attend? fun(connection: any, lease: table): true?, string?, string?
+---@field attend? fun(connection: any, held: table[]): table[]?, string?, string?
 ---@field deregister? fun(connection: any, lease: table): true?, string?, string?
 ---@field list? fun(connection: any, owner: string, held: table[]): table[]?, string?, string?
 
@@ -201,7 +201,6 @@ function Endpoints:share(test, fraction) end
 ---@field in_flight integer
 ---@field latency? number seconds; nil: nothing was reported
 ---@field ejected boolean
----@field index integer
 local Endpoint = {}
 
 ---@param tag string
@@ -256,7 +255,10 @@ function View:hash(n) end
 ---@class perigee.ChangeEvent
 ---@field event "change"
 ---@field service string
----@field endpoints perigee.Instance[]
+---@field endpoints perigee.Instance[] made when it is asked for
+---@field added string[] ids: since the hook was told of the service the last time, 1,000 at most
+---@field removed string[]
+---@field changed string[]
 
 ---@class perigee.StatusEvent
 ---@field event "status"
@@ -266,6 +268,18 @@ function View:hash(n) end
 ---@field to perigee.Status
 ---@field output string
 ---@field instance perigee.Instance
+
+---@class perigee.ReloadEvent
+---@field event "reload"
+---@field ok boolean it was carried out
+---@field message string why it was done, or refused
+
+---@class perigee.StartEvent
+---@field event "start"
+
+---@class perigee.StopEvent
+---@field event "stop"
+---@field leaving boolean what is registered goes
 
 ---@class perigee.Request
 ---@field method string

@@ -1,88 +1,104 @@
 #include "agent/registries/attends.h"
 
+#include "agent/registries/held.h"
 #include "base/clock.h"
-#include "registry/desired.h"
+#include "base/fault.h"
+#include "base/value.h"
+#include "registry/reconciler.h"
 #include "vm/plugin.h"
 
-#include <errno.h>
 #include <lauxlib.h>
 #include <stdlib.h>
 
-/* After one that failed, a quarter more or less: renewals see to the entry meanwhile. */
-static const double in_vain_ns = 30e9;
+/* Between two calls, so that a thousand registrations that come one by one are not a thousand. */
+enum { PAUSE_MS = 1000 };
+/* After one that failed, a quarter more or less: renewals and audits see to it meanwhile. */
+static const double in_vain_ms = 30000;
 
-struct attend {
-  struct attend *next, **link;
-  struct attends *all;
-  struct desired_entry *entry;
+struct attends {
+  uv_timer_t timer; /* active: the next call begins then */
+  struct reconciler *of;
+  struct attachment *attachment;
+  int connection;
   struct call *call;
-  int64_t not_before_ns;
+  int64_t begun_ns;
 };
 
-static void attend_free(struct attend *a) {
-  if (a->call)
-    call_cancel(a->call);
-  a->all->count--;
-  *a->link = a->next;
-  if (a->next)
-    a->next->link = a->link;
-  free(a);
-}
-
-static struct attend *find(const struct attends *all, const struct desired_entry *e) {
-  struct attend *a = all->first;
-  while (a && a->entry != e)
-    a = a->next;
+struct attends *attends_new(uv_loop_t *loop, struct reconciler *of) {
+  struct attends *a = calloc(1, sizeof *a);
+  if (!a)
+    return NULL;
+  a->of = of;
+  uv_timer_init(loop, &a->timer);
+  a->timer.data = a;
   return a;
 }
 
-static int push_arguments(lua_State *L, void *arg) {
-  const struct attend *a = arg;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, a->all->connection);
-  push_value(L, a->entry->lease);
-  return 2;
+static void on_closed(uv_handle_t *timer) {
+  free(timer->data);
 }
 
+void attends_free(struct attends *a) {
+  if (!a)
+    return;
+  attends_end(a);
+  uv_close((uv_handle_t *)&a->timer, on_closed);
+}
+
+void attends_end(struct attends *a) {
+  if (!a)
+    return;
+  uv_timer_stop(&a->timer);
+  if (a->call)
+    call_cancel(a->call);
+  a->call = NULL;
+  reconciler_attend_none(a->of);
+}
+
+static void begin(uv_timer_t *timer);
+
 static void on_returned(void *arg, const struct call_result *result) {
-  struct attend *a = arg;
-  struct attends *all = a->all;
-  struct desired_entry *e = a->entry;
+  struct attends *a = arg;
+  struct value *list = NULL;
+  struct fault f;
   a->call = NULL;
   if (result->status == -ECANCELED)
     return;
-  if (result->status == 0 && result->results > 0 && lua_toboolean(result->L, -result->results)) {
-    attend_free(a);
-    all->changed(all->arg, e);
-  } else {
-    a->not_before_ns = clock_now_ns() + (int64_t)(in_vain_ns * (0.75 + 0.5 * clock_random_unit()));
-  }
+  bool told = result->status == 0 && result->results > 0 &&
+              lua_istable(result->L, -result->results) &&
+              read_value(result->L, -result->results, &list, &f) == 0;
+  double pause_ms = told ? PAUSE_MS : in_vain_ms * (0.75 + 0.5 * clock_random_unit());
+  uv_timer_start(&a->timer, begin, (uint64_t)pause_ms, 0);
+  reconciler_changed(a->of, list);
+  value_unref(list);
 }
 
-void attends_begin(struct attends *all, struct desired_entry *e) {
-  struct attend *a = find(all, e);
-  if (!all->attachment || !e->lease || (a && (a->call || a->not_before_ns > clock_now_ns())))
+static void push_one(void *L, const struct desired_entry *e) {
+  push_held(L, e);
+}
+
+static int push_arguments(lua_State *L, void *arg) {
+  const struct attends *a = arg;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, a->connection);
+  lua_newtable(L);
+  reconciler_attend_all(a->of, push_one, L);
+  return 2;
+}
+
+static void begin(uv_timer_t *timer) {
+  struct attends *a = timer->data;
+  attends_end(a);
+  if (!reconciler_can_attend(a->of))
     return;
-  if (!a) {
-    a = all->count < ATTENDS_MOST ? calloc(1, sizeof *a) : NULL;
-    if (!a)
-      return; /* renewals see to it */
-    all->count++;
-    *a = (struct attend){.next = all->first, .link = &all->first, .all = all, .entry = e};
-    if (a->next)
-      a->next->link = &a->next;
-    all->first = a;
-  }
-  if (attachment_call(all->attachment, "attend", push_arguments, on_returned, a, 0, &a->call) != 0)
-    attend_free(a);
+  a->begun_ns = clock_now_ns();
+  attachment_call(a->attachment, "attend", push_arguments, on_returned, a, 0, &a->call);
 }
 
-void attends_end(struct attends *all, const struct desired_entry *e) {
-  struct attend *a = find(all, e);
-  if (a)
-    attend_free(a);
-}
-
-void attends_clear(struct attends *all) {
-  while (all->first)
-    attend_free(all->first);
+void attends_ask(struct attends *a, struct attachment *attachment, int connection) {
+  int64_t since_ms = (clock_now_ns() - a->begun_ns) / 1000000;
+  a->attachment = attachment;
+  a->connection = connection;
+  if (!uv_is_active((uv_handle_t *)&a->timer))
+    uv_timer_start(&a->timer, begin,
+                   !a->begun_ns || since_ms >= PAUSE_MS ? 0 : (uint64_t)(PAUSE_MS - since_ms), 0);
 }

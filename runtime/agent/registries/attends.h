@@ -1,27 +1,19 @@
-/* attends: a registry plugin's `attend(conn, lease)`, held open for each registration that we have
- * there: it returns when somebody else may have changed it. What then is so, a renewal finds out.
- * Control thread only. */
+/* attends: a registry plugin's `attend(conn, held)`, held open for all that we have there: it
+ * returns what of it somebody else has changed. What then is so, a renewal finds out. Asked anew,
+ * a second later at the earliest, when there is more to attend. Control thread only. */
 #pragma once
 
-#include <stdint.h>
+#include <uv.h>
 
 struct attachment;
-struct attend;
-struct desired_entry;
+struct attends;
+struct reconciler;
 
-enum { ATTENDS_MOST = 64 }; /* of a registry's: each may be a connection to it */
+/* `of` outlives it. NULL: out of memory. */
+struct attends *attends_new(uv_loop_t *loop, struct reconciler *of);
+void attends_free(struct attends *a); /* memory goes with the loop's close callback */
 
-struct attends {
-  struct attend *first;
-  unsigned count;
-  struct attachment *attachment; /* NULL: nothing can be attended */
-  int connection;                /* a reference in its isolate */
-  void (*changed)(void *arg, struct desired_entry *e);
-  void *arg;
-};
-
-/* Begins with the entry's lease, unless it is attended already, or was in vain lately. */
-void attends_begin(struct attends *all, struct desired_entry *e);
-/* `e` has another lease from now on, or is gone. */
-void attends_end(struct attends *all, const struct desired_entry *e);
-void attends_clear(struct attends *all); /* ends them all */
+/* There is something that is not attended yet. `connection` is a reference in the attachment's
+ * isolate; both last until attends_end. */
+void attends_ask(struct attends *a, struct attachment *attachment, int connection);
+void attends_end(struct attends *a); /* what is attended, until it is asked again */

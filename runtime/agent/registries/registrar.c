@@ -1,6 +1,7 @@
 #include "agent/registries/registrar.h"
 
 #include "agent/registries/attends.h"
+#include "agent/registries/held.h"
 #include "agent/registries/reference.h"
 #include "base/fault.h"
 #include "base/findings.h"
@@ -34,7 +35,7 @@ struct registrar {
   int connection;                /* what `open` returned: a reference in the isolate */
   bool opened, doubted;          /* doubted: opened anew when nothing runs */
   struct errand *errands;
-  struct attends attends;
+  struct attends *attends;
 };
 
 /* ---- errands ---- */
@@ -152,9 +153,7 @@ static void push_wanted(lua_State *L, const struct errand *e) {
   }
 }
 
-/* What we have there, in the form in which `list` answers. */
-static void push_held_one(void *arg, const struct desired_entry *e) {
-  lua_State *L = arg;
+void push_held(lua_State *L, const struct desired_entry *e) {
   const char *slash = strchr(e->key, '/');
   lua_createtable(L, 0, 3);
   lua_pushlstring(L, e->key, (size_t)(slash - e->key));
@@ -166,9 +165,8 @@ static void push_held_one(void *arg, const struct desired_entry *e) {
   lua_rawseti(L, -2, (int)lua_objlen(L, -2) + 1);
 }
 
-static void push_held(lua_State *L, struct registrar *r) {
-  lua_newtable(L);
-  reconciler_each_held(r->reconciler, push_held_one, L);
+static void push_one(void *L, const struct desired_entry *e) {
+  push_held(L, e);
 }
 
 static int push_arguments(lua_State *L, void *arg) {
@@ -176,7 +174,8 @@ static int push_arguments(lua_State *L, void *arg) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, e->registrar->connection);
   if (!e->entry) {
     lua_pushstring(L, e->registrar->owner);
-    push_held(L, e->registrar);
+    lua_newtable(L);
+    reconciler_each_held(e->registrar->reconciler, push_one, L);
     return 3;
   }
   if (e->op == OPERATION_REGISTER) {
@@ -208,7 +207,7 @@ static int errand_run(struct errand *e) {
 /* ---- the connection ---- */
 
 static void connection_forget(struct registrar *r) {
-  attends_clear(&r->attends);
+  attends_end(r->attends);
   reference_drop(plugin_isolate(r->use.plugin), r->connection);
   attachment_free(r->attachment);
   r->attachment = NULL;
@@ -228,7 +227,7 @@ static int errand_open(struct errand *e) {
 /* Operations end where they began; what only opens, opens in the new version. */
 static void on_leaving(void *arg) {
   struct registrar *r = arg;
-  attends_clear(&r->attends);
+  attends_end(r->attends);
   for (struct errand *e = r->errands; e; e = e->next)
     if (e->opens && e->call) {
       call_cancel(e->call);
@@ -293,6 +292,7 @@ static void on_opened(void *arg, const struct call_result *result) {
 
 static int begin(struct registrar *r, const struct errand *draft) {
   struct fault f;
+  r->doubted |= r->attachment && attachment_aged(r->attachment);
   if (r->doubted && !r->errands)
     connection_forget(r);
   int rc = r->attachment ? 0 : attach(r, &f);
@@ -316,8 +316,6 @@ static int begin(struct registrar *r, const struct errand *draft) {
 static int do_operate(void *arg, struct desired_entry *entry, enum operation op,
                       const struct value *lease, double ttl) {
   struct registrar *r = arg;
-  if (op != OPERATION_RENEW)
-    attends_end(&r->attends, entry);
   const struct errand draft = {
       .registrar = r, .entry = entry, .op = op, .lease = lease, .ttl = ttl};
   return begin(r, &draft);
@@ -329,25 +327,14 @@ static int do_list(void *arg) {
   return plugin_provides(r->use.plugin, "list") ? begin(r, &draft) : -ENOSYS;
 }
 
-static void do_attend(void *arg, struct desired_entry *entry) {
+static void do_attend(void *arg) {
   struct registrar *r = arg;
-  if (!r->opened || r->doubted || !plugin_provides(r->use.plugin, "attend"))
-    return;
-  r->attends.attachment = r->attachment;
-  r->attends.connection = r->connection;
-  attends_begin(&r->attends, entry);
-}
-
-static void do_forget(void *arg, struct desired_entry *entry) {
-  attends_end(&((struct registrar *)arg)->attends, entry);
-}
-
-static void on_changed(void *arg, struct desired_entry *entry) {
-  reconciler_doubt(((struct registrar *)arg)->reconciler, entry);
+  if (r->opened && !r->doubted && plugin_provides(r->use.plugin, "attend"))
+    attends_ask(r->attends, r->attachment, r->connection);
 }
 
 static const struct reconciler_registry hands = {
-    .operate = do_operate, .list = do_list, .attend = do_attend, .forget = do_forget};
+    .operate = do_operate, .list = do_list, .attend = do_attend};
 
 /* ---- its beginning and its end ---- */
 
@@ -357,14 +344,13 @@ struct registrar *registrar_new(uv_loop_t *loop, const char *name, const struct 
   if (!r)
     return NULL;
   *r = (struct registrar){.use = *use, .connection = LUA_REFNIL};
-  r->attends.changed = on_changed;
-  r->attends.arg = r;
   r->use.options = value_ref(use->options);
   r->name = strdup(name);
   r->owner = strdup(owner);
   if (r->name && r->owner)
     r->reconciler = reconciler_new(loop, name, ttl, store, &hands, r);
-  if (r->reconciler)
+  r->attends = r->reconciler ? attends_new(loop, r->reconciler) : NULL;
+  if (r->attends)
     return r;
   registrar_free(r);
   return NULL;
@@ -383,6 +369,8 @@ void registrar_configure(struct registrar *r, const struct registry_use *use) {
 void registrar_free(struct registrar *r) {
   if (!r)
     return;
+  attends_free(r->attends);
+  r->attends = NULL;
   connection_forget(r);
   reconciler_free(r->reconciler);
   value_unref(r->use.options);

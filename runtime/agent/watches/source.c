@@ -123,24 +123,6 @@ void source_leave(struct source_user *user) {
     source_free(s);
 }
 
-/* ---- what it has ---- */
-
-bool source_has(const struct source *s, const char *id) {
-  const struct set_row *rows = set_rows(s->set);
-  size_t low = 0, high = set_count(s->set);
-  while (low < high) {
-    size_t middle = (low + high) / 2;
-    int order = strcmp(id, rows[middle].instance->id);
-    if (order == 0)
-      return true;
-    if (order < 0)
-      high = middle;
-    else
-      low = middle + 1;
-  }
-  return false;
-}
-
 static void tell_late(struct source *s) {
   int64_t stale_ns = set_stale_ns(s->set);
   const struct set_published now = {.service = set_service(s->set),

@@ -35,9 +35,6 @@ int source_join(struct sources *all, const struct registry_use *use, const char 
                 const char *service, unsigned delay_ms, struct source_user *user, struct fault *f);
 void source_leave(struct source_user *user); /* of none: nothing */
 
-/* Whether it has this endpoint now. */
-bool source_has(const struct source *s, const char *id);
-
 void sources_flush(struct sources *all); /* tells of what has changed */
 /* Lets the plugins close their connections: how many will call `closed`, later. */
 size_t sources_close(struct sources *all, void (*closed)(void *arg), void *arg);

@@ -16,6 +16,7 @@
 static const double every_s = 10; /* of a `watch` that polls, when its plugin does not say */
 static const int64_t close_ns = 1000000000,
                      reopen_ns = 400000000; /* the latter: below any backoff */
+enum { LOOK_MS = 2000 };                    /* at the files of secrets, while a call runs */
 
 struct watcher {
   struct registry_use use;       /* its options are a reference */
@@ -49,6 +50,7 @@ static void back_off(struct watcher *w, const char *why) {
 
 static void call_ended(struct watcher *w) {
   w->call = NULL;
+  uv_timer_stop(&w->timer);
   if (w->binding && set_binding_current(w->binding))
     w->failures = 0;
   set_binding_revoke(w->binding);
@@ -223,10 +225,25 @@ static int attach(struct watcher *w, struct fault *f) {
   return r;
 }
 
+/* The call that runs goes on with a secret that is another one by now: it is ended, and all opened
+ * anew. */
+static void watcher_look(uv_timer_t *timer) {
+  struct watcher *w = timer->data;
+  if (!attachment_aged(w->attachment))
+    return;
+  log_info("a secret's file has changed: opened anew", LOG_S("service", set_service(w->set)),
+           LOG_S("registry", w->use.path));
+  watcher_quiet(w);
+  again_after(w, 0);
+  reopen(w);
+}
+
 static void watcher_call(uv_timer_t *timer) {
   struct watcher *w = timer->data;
   struct fault f;
-  if (w->call) { /* a `close` whose deadline has passed and is not told yet */
+  if (!w->call && w->attachment && attachment_aged(w->attachment))
+    reopen(w);
+  if (w->call) { /* a `close` that is not over */
     again_after(w, 0.1);
     return;
   }
@@ -240,6 +257,8 @@ static void watcher_call(uv_timer_t *timer) {
   if (r != 0) {
     call_ended(w);
     back_off(w, strerror(-r));
+  } else if (attachment_may_age(w->attachment)) {
+    uv_timer_start(timer, watcher_look, LOOK_MS, LOOK_MS);
   }
 }
 

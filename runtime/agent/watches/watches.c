@@ -98,6 +98,7 @@ void watches_free(struct watches *all) {
   if (!all)
     return;
   watches_abandon(all);
+  wraps_end(all);
   probes_free(all->parts.probes);
   for (size_t i = 0; i < all->count; i++)
     watch_free(all->items[i]);
@@ -226,6 +227,7 @@ void watches_tick(struct watches *all) {
   for (size_t i = 0; i < all->count; i++)
     if (all->items[i]->feed)
       feed_tick(all->items[i]->feed);
+  wraps_tick(all);
   if (all->on_demand > 0)
     watches_forget_idle(all);
   if (++all->ticks % COPY_TICKS == 0 && all->next_copy >= all->count)
@@ -309,27 +311,91 @@ void watches_published(struct watches *all, const struct set_published *what) {
   }
 }
 
-/* An endpoint that no source has any more is held, or a copy of a former life: the first's. */
-void watches_show_source(const struct watches *all, const char *service, const char *id,
-                         struct buf *out) {
-  const struct watch *w = watch_find(all, service);
-  unsigned i = w && w->uses[1].source && !source_has(w->uses[0].source, id) &&
-               source_has(w->uses[1].source, id);
-  if (!w) {
-    buf_text(out, "\"embedded\"");
-    return;
-  }
-  const struct target *t = &w->targets[i];
+static void show_target(const struct target *t, struct buf *out) {
   struct buf text = {0};
   buf_format(&text, "%s://%s/%s", t->registry, t->authority, t->name);
   buf_json_text(out, text.data ? text.data : "");
   buf_free(&text);
 }
 
+void watches_show_sources(const struct watches *all, const char *service, const struct instance *in,
+                          struct buf *out) {
+  const struct watch *w = watch_find(all, service);
+  unsigned shown = 0;
+  buf_char(out, '[');
+  if (!w)
+    buf_text(out, "\"embedded\"");
+  for (unsigned i = 0; w && i < FEED_SOURCES; i++) {
+    if (w->feed && (!w->uses[i].source || !feed_has(w->feed, i, in)))
+      continue;
+    if (!w->feed && i > 0)
+      continue;
+    buf_text(out, shown++ ? "," : "");
+    show_target(&w->targets[i], out);
+  }
+  buf_char(out, ']');
+}
+
+void watches_show_merge(const struct watches *all, const char *service, struct buf *out) {
+  static const char *const words[] = {
+      [FEED_FALLBACK] = "prefer", [FEED_UNION] = "union", [FEED_COMPARE] = "compare"};
+  const struct watch *w = watch_find(all, service);
+  struct feed_stats stats;
+  if (!w || !w->feed || !w->uses[1].source)
+    return;
+  feed_stats(w->feed, &stats);
+  buf_format(out, ",\"merge\":{\"how\":\"%s\",\"first\":", words[feed_merge(w->feed)]);
+  show_target(&w->targets[0], out);
+  buf_text(out, ",\"second\":");
+  show_target(&w->targets[1], out);
+  if (feed_merge(w->feed) == FEED_FALLBACK)
+    buf_format(out, ",\"stands_in\":%s", stats.switched ? "true" : "false");
+  if (stats.compared)
+    buf_format(out, ",\"only_first\":%zu,\"only_second\":%zu,\"unlike\":%zu",
+               stats.differing.only_first, stats.differing.only_second, stats.differing.unlike);
+  buf_char(out, '}');
+}
+
 /* ---- metrics ---- */
 
 static void family(struct buf *out, const char *name, const char *type, const char *help) {
   buf_format(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+size_t watches_differing(const struct watches *all) {
+  size_t count = 0;
+  for (size_t i = 0; i < all->count; i++) {
+    struct feed_stats one = {0};
+    if (all->items[i]->feed)
+      feed_stats(all->items[i]->feed, &one);
+    count += one.differing.only_first + one.differing.only_second + one.differing.unlike > 0;
+  }
+  return count;
+}
+
+static void differing(const char *service, const char *how, size_t count, struct buf *out) {
+  buf_text(out, "perigee_watch_differing{service=");
+  buf_json_text(out, service);
+  buf_format(out, ",how=\"%s\"} %zu\n", how, count);
+}
+
+static void show_differing(const struct watches *all, struct buf *out) {
+  bool any = false;
+  for (size_t i = 0; i < all->count; i++) {
+    const struct watch *w = all->items[i];
+    struct feed_stats one = {0};
+    if (w->feed)
+      feed_stats(w->feed, &one);
+    if (!one.compared)
+      continue;
+    if (!any)
+      family(out, "perigee_watch_differing", "gauge",
+             "Instances that only one of two compared registries has, or both differently.");
+    any = true;
+    differing(set_service(w->set), "only_first", one.differing.only_first, out);
+    differing(set_service(w->set), "only_second", one.differing.only_second, out);
+    differing(set_service(w->set), "unlike", one.differing.unlike, out);
+  }
 }
 
 void watches_metrics(const struct watches *all, struct buf *out) {
@@ -341,7 +407,6 @@ void watches_metrics(const struct watches *all, struct buf *out) {
     sum.held += one.held;
     sum.holds += one.holds;
     sum.kept += one.kept;
-    sum.differing += one.differing;
   }
   family(out, "perigee_guard_held_endpoints", "gauge",
          "Endpoints that vanished in a sudden loss which is not believed yet.");
@@ -351,9 +416,7 @@ void watches_metrics(const struct watches *all, struct buf *out) {
   family(out, "perigee_watch_kept_total", "counter",
          "Lists shorter than min_endpoints that were not published.");
   buf_format(out, "perigee_watch_kept_total %llu\n", (unsigned long long)sum.kept);
-  family(out, "perigee_watch_differing", "gauge",
-         "Ids that only one of two compared registries has.");
-  buf_format(out, "perigee_watch_differing %llu\n", (unsigned long long)sum.differing);
+  show_differing(all, out);
   bool any = false;
   for (size_t i = 0; i < all->count; i++) {
     int64_t since = set_stale_ns(all->items[i]->set);

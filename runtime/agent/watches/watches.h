@@ -69,9 +69,16 @@ void watches_tick(struct watches *all); /* once a second */
 void watches_save(struct watches *all); /* to the data directory, before the store is closed */
 /* Whether each watch has heard of its source, or knows what a former life knew. */
 bool watches_ready(const struct watches *all);
-/* Where an endpoint of a service comes from, as JSON: "embedded", or the target that has it. */
-void watches_show_source(const struct watches *all, const char *service, const char *id,
-                         struct buf *out);
+/* Where an endpoint of a service comes from, as a list in JSON: ["embedded"], or the targets that
+ * have it now; none of one that is held, or is a copy of a former life. */
+struct instance;
+void watches_show_sources(const struct watches *all, const char *service, const struct instance *in,
+                          struct buf *out);
+/* ,"merge":{...} of a service that is watched in two registries: how, which, and how they differ.
+ */
+void watches_show_merge(const struct watches *all, const char *service, struct buf *out);
+/* Services of which two registries that are compared do not have the same. */
+size_t watches_differing(const struct watches *all);
 void watches_metrics(const struct watches *all, struct buf *out);
 
 /* A registration of this agent changed or is gone: an endpoint of its service, unless a watch takes

@@ -225,7 +225,9 @@ int watches_configure(struct watches *all, const struct config *config, struct f
     first = first ? first : rc;
   }
   all->next_copy = 0;
-  if (!old)
+  if (old)
+    wraps_configure(all, old);
+  else
     copies_each(all->store, seed, all);
   return first;
 }

@@ -19,6 +19,7 @@ struct watches {
   struct store *store;
   const struct policies *shown;
   struct sources sources;
+  struct wrap *wraps;   /* wraps.c */
   struct watch **items; /* by service */
   size_t count;
   size_t on_demand; /* of them */
@@ -45,3 +46,8 @@ bool watch_wish_on_demand(const struct config *config, const char *service, stru
                           struct watch_wish *out); /* false: there is no `resolve` */
 void watches_forget_idle(struct watches *all);     /* what nobody has asked for lately */
 void watches_abandon(struct watches *all);         /* answers all who wait with -ECANCELED */
+
+/* wraps.c */
+void wraps_tick(struct watches *all);
+void wraps_configure(struct watches *all, const struct config *old); /* to all's configuration */
+void wraps_end(struct watches *all); /* the plugins that have them are told nothing more */

@@ -29,20 +29,10 @@ local function keep(conn, instance, options)
   return lease
 end
 
-local checks = {
-  { http = "/healthz", interval = "2s", headers = { Host = "x" } }, { tcp = true, interval = 5 },
-  { grpc = "10.9.9.9:9009/web", interval = "2s", tls = true }, { udp = true, interval = "2s" },
-  { h2ping = true, interval = "2s" }, { exec = { "true" }, interval = "2s" }, { os_service = "web", interval = "2s" },
-  { docker = "box", args = { "true" }, interval = "2s" }, { alias = "other" }, { ttl = "3s", deregister_after = "90s" },
-}
-
 own.watch = function(conn, target, set, options)
   local instance = {
     id = target.options.id, service = target.name, address = "10.9.9.9", port = tonumber(target.options.port),
-    tags = { "v1" }, meta = { team = "a" }, weight = 2, zone = "z1", checks = target.options.checks and checks,
-    url = function(_, path)
-      return "http://10.9.9.9:9009" .. path
-    end,
+    tags = { "v1" }, meta = { team = "a" }, weight = 2, zone = "z1",
   }
   set:current()
   local lease = keep(conn, instance, options)

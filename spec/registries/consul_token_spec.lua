@@ -1,0 +1,91 @@
+-- spec: timeout 240
+-- The token of a Consul: from a file that is looked at again, and to that registry's own addresses only.
+local consul = require("spec.registries.consul")
+local host = require("spec.registries.host")
+local perigee = require("spec.support.perigee")
+
+local function rotate(file, token)
+  perigee.write(file .. ".new", token .. "\n")
+  assert(os.rename(file .. ".new", file))
+end
+
+-- The tokens of an agent's requests, and how many had each.
+local function tokens(requests)
+  local seen = {}
+  for _, r in ipairs(requests) do
+    seen[r.token] = (seen[r.token] or 0) + 1
+  end
+  return seen
+end
+
+describe("the token of a Consul", function()
+  local server, other, agent, file
+
+  before_each(function()
+    server, other = consul.start(), consul.start()
+    file = perigee.scratch() .. "/token"
+    rotate(file, "first")
+    server:guard("first")
+    server:add("1")
+    other:add("2")
+    agent = host.agent({
+      registries = { consul = { address = server.url, token = { file = file }, ttl = "3s" } },
+      services = { own = { id = "i1", address = "10.9.9.9", port = 9009, registry = "consul" } },
+      watches = { web = "consul:///web", elsewhere = ("consul://127.0.0.1:%d/web"):format(other.port) },
+    })
+    host.expect(agent, "web", "10.0.0.1:80")
+    host.expect(agent, "elsewhere", "10.0.0.2:80")
+    server:asked("PUT /v1/agent/check/pass/perigee%3Ai1")
+  end)
+
+  after_each(function()
+    agent:stop()
+    server:kill()
+    other:kill()
+  end)
+
+  it("is sent to its own address, and to no other that a target names", function()
+    assert.same({ first = #server:requests("/v1/") }, tokens(server:requests("/v1/")))
+    assert.same({ [""] = #other:requests("/v1/") }, tokens(other:requests("/v1/")))
+  end)
+
+  it("stays behind when Consul sends the query to another address", function()
+    server:trouble("redirect&to=" .. other.url .. "&on=/web?")
+    other:add("3")
+    host.expect(agent, "web", "10.0.0.2:80 10.0.0.3:80")
+    assert.same({ [""] = #other:requests("/v1/") }, tokens(other:requests("/v1/")))
+  end)
+
+  it("is the new one as soon as the file has it, though a query with the old one is held", function()
+    perigee.wait_for("a held query", function()
+      return server:held("/web?") == 1
+    end)
+    server:guard("second") -- what is held stays so
+    rotate(file, "second")
+    perigee.wait_for("a query with the new token", function()
+      return tokens(server:requests("/health/service/web?")).second
+    end, 20)
+    perigee.wait_for("a registration with the new token", function() -- as Consul would go on using the old one for it
+      return tokens(server:requests("PUT /v1/agent/service/register")).second
+    end, 20)
+    server:add("3")
+    host.expect(agent, "web", "10.0.0.1:80 10.0.0.3:80")
+    assert.falsy(agent:log():find("second", 1, true))
+  end)
+
+  it("that is refused leaves what is known, stale, until the file has a good one", function()
+    server:guard("second")
+    server:put("/spec/same?name=web")
+    host.stale(agent, "web", true)
+    assert.equal("10.0.0.1:80", host.endpoints(agent, "web"))
+    host.logged(agent, "403: Permission denied; the token of this registry may not do this")
+    os.remove(file) -- in the middle of a rotation
+    host.logged(agent, "cannot read")
+    rotate(file, "second")
+    host.stale(agent, "web", false)
+    server:put("/spec/forget")
+    perigee.wait_for("the service to be registered again", function()
+      return server:get("/v1/agent/services").i1
+    end, 30)
+  end)
+end)
