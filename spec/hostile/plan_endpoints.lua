@@ -43,11 +43,6 @@ return {
     try("share of nothing", endpoints.share, nil, "v1", 0.5)
     try("share of more", endpoints.share, endpoints, "v1", 1.5)
     try("share of no number", endpoints.share, endpoints, "v1", 0 / 0)
-    try("share in a coroutine that waits", function()
-      return coroutine.wrap(function()
-        endpoints:share(coroutine.yield, 0.5)
-      end)()
-    end)
     try("waiting", perigee.sleep, "1ms")
     try("a task", perigee.task.spawn, print or tostring)
     for k in pairs(first.meta) do
