@@ -103,8 +103,8 @@ static void compare(struct feed *f) {
   f->stats.compared = true;
 }
 
-/* What to publish: one source's list, `*both` when it is merged, or NULL: what is published stays.
- */
+/* What to publish: one source's list, `*both` when it is merged or there is none, or NULL: what is
+ * published stays. */
 static const struct instances *choose(struct feed *f, struct roll *both,
                                       const struct source **from) {
   struct source *first = &f->sources[0], *second = &f->sources[1];
@@ -136,7 +136,10 @@ static const struct instances *choose(struct feed *f, struct roll *both,
     f->stats.kept++;
     return NULL;
   }
-  return &first->says.has;
+  if (!too_stale(f, first))
+    return &first->says.has;
+  f->believing = true; /* no loss that the registry told of */
+  return &both->has;
 }
 
 /* ---- what is published ---- */
