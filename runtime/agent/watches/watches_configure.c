@@ -63,8 +63,7 @@ static bool sources_differ(const struct watch *w, const struct config *old,
   const struct config_watch *before = wanted(old, set_service(w->set)),
                             *after = wanted(new, set_service(w->set));
   if (w->on_demand)
-    return after ||
-           texts_differ(resolve_registry(old), resolve_registry(new)) ||
+    return after || texts_differ(resolve_registry(old), resolve_registry(new)) ||
            registries_differ(w, old, new);
   return !after || !before || texts_differ(before->target, after->target) ||
          texts_differ(before->second, after->second) || before->merge != after->merge ||
