@@ -11,8 +11,9 @@
 #include <string.h>
 #include <unistd.h>
 
-const char *const library_names[] = {"depth", "coroutine", "sort", "task", "instance", "registry",
-                                     "call",  "endpoints", "fuel", "view", "test",     NULL};
+const char *const library_names[] = {"depth",    "coroutine", "collect", "sort",      "task",
+                                     "instance", "registry",  "call",    "endpoints", "fuel",
+                                     "view",     "test",      NULL};
 
 static int library_read(const char *directory, const char *name, struct library_chunk *chunk,
                         struct fault *f) {
