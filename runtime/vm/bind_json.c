@@ -125,7 +125,7 @@ static void encode_value(struct encoder *e, int depth) {
     return;
   }
   if (e->out->length > e->limit) {
-    e->problem = "more text than the plugin's memory limit";
+    e->problem = "more text than a quarter of the plugin's memory";
     return;
   }
   switch (lua_type(e->L, -1)) {
