@@ -118,6 +118,7 @@ void vm_free(struct vm *vm) {
     return;
   turn_watch_stop();
   uv_timer_stop(&vm->rest);
+  vm->hit = 0;
   tasks_run(vm); /* all have ended; the lines let go of them */
   library_free(vm);
   perigee_close(vm->catalog);
