@@ -29,15 +29,27 @@ static bool ships(const char *plugin) {
   return false;
 }
 
-/* The check's name and its options. A key that is nearly a setting is a misspelt one. */
+static size_t count_names(const struct value *declared) {
+  const char *key;
+  size_t count = 0;
+  for (size_t i = 0; i < value_fields(declared); i++) {
+    value_field(declared, i, &key);
+    count += !is_setting(key);
+  }
+  return count;
+}
+
+/* The check's name and its options. Beside another, a key that is nearly a setting is a misspelt
+ * one; alone, it is a plugin's name, as "disk" is nearly "rise". */
 static const struct value *find_plugin(const struct value *declared, const char *path,
                                        const char **plugin, struct findings *findings) {
   const struct value *options = NULL;
   size_t before = findings->count;
+  bool alone = count_names(declared) == 1;
   for (size_t i = 0; i < value_fields(declared); i++) {
     const char *key;
     const struct value *v = value_field(declared, i, &key);
-    const char *near = ships(key) ? NULL : nearest_word(key, settings, SETTINGS);
+    const char *near = alone || ships(key) ? NULL : nearest_word(key, settings, SETTINGS);
     if (is_setting(key))
       continue;
     if (near)

@@ -65,8 +65,8 @@ describe("--dev", function()
     agent:save("perigee.lua", [[return { services = { web = { port = 1, check = { says = {}, interval = "100ms" } } } }]])
     local function says(word)
       perigee.wait_for("the check to say " .. word, function()
-        local check = (agent:get("/v1/agent/checks").json() or {})["service:web-127.0.0.1-1"]
-        return check and check.Output == word, agent:log()
+        local row = (agent:get("/v1/agent/checks").json() or {})["service:web-127.0.0.1-1"]
+        return row and row.Output == word, agent:log()
       end)
     end
     says("one")
