@@ -17,6 +17,9 @@ return {
     end
     local host, port = target.name:match("^([^:]+):(%d+)$")
     if not host then
+      host, port = target.name:match("^%[([%x:.]+)%]:(%d+)$")
+    end
+    if not host then
       return nil, ("dns:///%s: a name and a port are expected, as in dns:///web.internal:80"):format(target.name), "EINVAL"
     end
     return names.follow(set, function()

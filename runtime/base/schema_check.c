@@ -2,15 +2,14 @@
  * Recursion is as deep as the declaration, never as deep as the value. */
 #include "base/buf.h"
 #include "base/fault.h"
+#include "base/file.h"
 #include "base/schema_rule.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Where in the tree a check is: a chain on the C stack, written out only for a finding. */
 struct spot {
@@ -215,20 +214,19 @@ const char *secret_file(const struct value *v, char *path, size_t size) {
 
 /* A file's text without the newline at its end. */
 static struct value *read_secret_file(const char *path, struct fault *f) {
-  char text[SECRET_MAX + 1];
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text);
-  if (n < 0 || n > SECRET_MAX)
+  struct buf text = {0};
+  struct value *secret = NULL;
+  int code = file_read_whole(path, SECRET_MAX, &text, NULL);
+  if (code == 0) {
+    size_t n = text.length;
+    secret = value_secret(text.data, n && text.data[n - 1] == '\n' ? n - 1 : n);
+  } else {
     fault_set(f, -EINVAL, "cannot read %.300s: %s", path,
-              n < 0 ? strerror(errno) : "larger than 64 KiB");
-  if (fd >= 0)
-    close(fd);
-  if (n < 0 || n > SECRET_MAX)
-    return NULL;
-  if (n && text[n - 1] == '\n')
-    n--;
-  struct value *secret = value_secret(text, (size_t)n);
-  explicit_bzero(text, sizeof text);
+              code == -EFBIG ? "larger than 64 KiB" : file_problem(code));
+  }
+  if (text.data)
+    explicit_bzero(text.data, text.length);
+  buf_free(&text);
   return secret;
 }
 

@@ -17,7 +17,7 @@ struct config_watch {
   enum feed_merge merge;  /* of the two */
   enum feed_on_empty on_empty;
   uint32_t min_endpoints;
-  int64_t stale_after_ns;
+  int64_t stale_after_ns, hold_ns;
   struct value *balancer;       /* "name", { "name", ... } or a list of stages; NULL = default */
   const struct value *declared; /* the watch as written, for findings about it; of config->root */
 };

@@ -27,6 +27,7 @@ struct isolate_limits {
    * default 250,000: a millisecond of compiled code). Of `perigee` there is what never waits. */
   bool compiled;
   int32_t steps;
+  bool elsewhere; /* what this very agent answers it over HTTP is an error (ELOOP) */
 };
 
 /* The registry that plugins register in, as its host offers it, and the others that they may watch.
@@ -42,6 +43,8 @@ struct vm_registry {
              struct fault *f);
   int (*remove)(void *arg, const char *id, vm_reply reply, void *to, struct fault *f);
   int (*renew)(void *arg, const char *id, vm_reply reply, void *to, struct fault *f);
+  const char *(*service_of)(void *arg, const char *id); /* NULL: no instance has this id */
+  unsigned (*port)(void *arg); /* of the host's own HTTP API, which can do more than this; 0: none */
   /* What the registry of this target has (set_published, rows by id): `told` later, from the loop,
    * whenever that is something new, until `unwatch(*watch)`. `by` asks. */
   int (*watch)(void *arg, const char *target, const struct isolate *by,

@@ -21,6 +21,7 @@ struct feed_rule {
                                   to the second */
   uint32_t min_endpoints;      /* at least 1 */
   int64_t stale_after_ns;      /* 0: staleness alone never counts as empty */
+  int64_t hold_ns;             /* of a sudden loss (guard.h); 0: none is */
 };
 
 enum { FEED_SOURCES = 2 };

@@ -94,7 +94,8 @@ describe("a hook", function()
 
   it("is told of many changes at once", function()
     local agent = agent_with({ diary = DIARY }, [[return {
-      hooks = { { "diary", path = "HOME/diary" } }, routes = { burst = {} }, ]] .. GRANT .. "}", {
+      hooks = { { "diary", path = "HOME/diary" } }, routes = { burst = {} },
+      plugins = { burst = { grant = { register = "web" } }, diary = { grant = { write = "HOME/diary" } } } }]], {
       ["route/burst"] = [[return { kind = "route", summary = "registers forty at once", PUT = function()
         local tasks = {}
         for i = 1, 40 do

@@ -115,6 +115,23 @@ describe("a plugin", function()
     assert.truthy(agent:log():find("line=", 1, true))
   end)
 
+  it("is never waited for: a pipe in the place of a file is no file", function()
+    local agent = agent_with({ ["perigee.lua"] = one(WEB), ["plugins/check/probe.lua"] = check("first") })
+    says(agent, "^first")
+    local pipe = agent.folder .. "/pipe"
+    for path, command in pairs({
+      ["plugins/check/probe.lua"] = { "reload", "probe" },
+      ["perigee.lua"] = { "reload" },
+      pipe = { "diff", pipe },
+    }) do
+      assert.equal(0, os.execute(("cd %s && rm -f %s && mkfifo %s"):format(agent.folder, path, path)))
+      local r = agent:command(unpack(command))
+      assert.equal(1, r.code, r.out)
+      assert.truthy(r.err:find("not a file", 1, true), r.err)
+    end
+    says(agent, "^first a %d+$")
+  end)
+
   it("that fails in its first calls gives way to the one before, until its file changes", function()
     local agent = agent_with({ ["perigee.lua"] = one(WEB), ["plugins/check/probe.lua"] = check("first") })
     says(agent, "^first")

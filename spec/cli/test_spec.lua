@@ -361,7 +361,7 @@ describe("perigee test", function()
         return #perigee.fs.list("/etc/app"), done.timed_out
       end } }]], [[
       grant{ read = { "/etc/app", "/etc/app/" }, write = { "/run/app/out" }, run = { "systemctl" }, connect = { "db.test" },
-        env = { "WHO" } }
+        env = { "WHO" }, register = { "web" } }
       it("does all of it", function(t)
         t.files["/etc/app/in"], t.env.WHO = "hello ", "you"
         t.commands["systemctl reload app"] = { delay = 60 }

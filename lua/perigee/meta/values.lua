@@ -150,6 +150,13 @@ function Set:remove(id) end
 ---@return true
 function Set:current() end
 
+---It may be otherwise by now, and stays as it is known: for who is told so by somebody whom it goes on asking.
+---A watch that returns nil says the same.
+---@param why string
+---@param age? number|string for how long already
+---@return true
+function Set:stale(why, age) end
+
 ---@return string
 function Set:service() end
 
