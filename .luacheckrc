@@ -12,7 +12,8 @@ files["lua"] = { read_globals = { "perigee" } }
 files["lua/perigee/coroutine.lua"] = { globals = { "coroutine" } }
 files["lua/perigee/fuel.lua"] = { globals = { "pcall", "xpcall", "coroutine", "math" } }
 files["lua/perigee/view.lua"] = { self = false } -- one view for all picks
-files["lua/perigee/depth.lua"] = { globals = { "coroutine", "string", "table" } }
+files["lua/perigee/depth.lua"] = { globals = { "coroutine", "xpcall" } }
+files["lua/perigee/sort.lua"] = { globals = { "table" } }
 files["examples/**/perigee.lua"] = { read_globals = { "env", "file", "host" } }
 files["examples/**/plugins"] = { read_globals = { "perigee" } }
 files["examples/clients/openresty"] = { globals = { "ngx" } } -- nginx's own

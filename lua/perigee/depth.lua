@@ -14,3 +14,19 @@ local function guarded(fn)
 end
 
 coroutine.resume = guarded(coroutine.resume)
+
+-- Lua's own calls the handler in C, before the stack unwinds, where it could neither wait nor give way. Here nobody can look
+-- at the stack anyway, so it is called afterwards.
+local call = pcall
+
+local function handled(handler, ok, ...)
+  if ok then
+    return true, ...
+  end
+  local _, answer = call(handler, (...))
+  return false, answer
+end
+
+function xpcall(fn, handler, ...)
+  return handled(handler, call(fn, ...))
+end

@@ -55,6 +55,7 @@ return {
     stale = { "boolean", true, about = "any server may answer, not the leader alone" },
     max_stale = { "duration", "10s", about = "how long the server that answers may not have heard of its leader" },
     wait = { "duration", "5m", min = "1s", max = "10m", about = "how long Consul may hold a query" },
+    hold = { "integer", 128, min = 1, about = "queries that Consul holds at once; other services are asked for every 10 s" },
     timeout = { "duration", "5s", min = "100ms" },
     tagged_address = { "string", optional = true, about = 'which of the tagged addresses is picked, as "wan"' },
     zone = { "string", "zone", about = "the meta key, of a service or else of its node, that says its zone" },

@@ -122,6 +122,25 @@ describe("a watch", function()
     end
   end)
 
+  it("has as many queries held as Consul may hold, and asks for the others every ten seconds", function(t)
+    local use, waits, web, lists = t:use{ hold = 2 }, {}, {}, { entries("a"), entries("a"), entries("a") }
+    for i = 1, 3 do
+      t.http["/v1/health/service/s" .. i] = function(request)
+        waits[#waits + 1] = field(request, "wait")
+        local held = field(request, "index") and field(request, "wait") == "300s"
+        return { json = lists[i], headers = headers(i == 3 and #lists[3] or 1), delay = held and "300s" or nil }
+      end
+      web[i] = use:watch("consul:///s" .. i)
+      t:advance("100ms")
+    end
+    t:advance("60s")
+    assert.same({ "300s", "300s", "300s", "300s", "1ms" }, { unpack(waits, 1, 5) })
+    assert(#waits >= 4 + 5 and #waits <= 4 + 8, #waits .. " queries")
+    lists[3] = entries("a", "b")
+    t:advance("12s")
+    assert.same({ "a", "b" }, web[3]:ids())
+  end)
+
   it("asks for no longer than Consul takes", function(t)
     for said, asked in pairs({ ["1h"] = "600s", ["30s"] = "30s", ["1500ms"] = "1.5s", ["10ms"] = "1s" }) do
       t:use():watch("consul:///web?wait=" .. said)

@@ -271,43 +271,43 @@ static void on_ended(struct task_watch *w, struct task *t) {
 struct starting {
   const struct edition *edition;
   const struct use *use;
-  const char *subject, *name;
-  int (*push)(lua_State *L, void *arg);
-  void *arg;
-  int64_t deadline_ns;
+  const char *subject;
+  const struct call_start *how;
+  struct fault *fault;
   struct task *task;
 };
 
 static int start_body(lua_State *L, void *arg) {
   struct starting *s = arg;
-  struct task_start start = {.deadline_ns = s->deadline_ns, .subject = s->subject};
-  if (!edition_push_function(L, s->edition, s->name))
-    return -ENOSYS;
-  int pushed = s->push ? s->push(L, s->arg) : 0;
+  const struct call_start *how = s->how;
+  struct task_start start = {
+      .deadline_ns = how->deadline_ns, .subject = s->subject, .pace = how->pace};
+  if (!edition_push_function(L, s->edition, how->name))
+    return fault_set(s->fault, -ENOSYS, "the plugin has no function \"%s\"", how->name);
+  int pushed = how->push ? how->push(L, how->arg) : 0;
   lua_rawgeti(L, LUA_REGISTRYINDEX, s->use->ref_options);
   lua_rawgeti(L, LUA_REGISTRYINDEX, s->use->ref_ctx);
   s->task = task_spawn(L, pushed + 2, &start);
-  return s->task ? 0 : -EAGAIN;
+  return s->task ? 0 : fault_set(s->fault, -EAGAIN, "the plugin has too many tasks");
 }
 
-int call_start(struct attachment *a, enum place place, const char *name,
-               int (*push)(lua_State *L, void *arg), call_done_fn done, void *arg,
-               int64_t deadline_ns, struct call **out) {
-  struct edition *e = a->plugin->editions[place];
-  struct starting s = {e, &a->uses[place], a->subject, name, push, arg, deadline_ns, NULL};
+int call_start(struct attachment *a, const struct call_start *how, struct call **out,
+               struct fault *f) {
+  struct edition *e = a->plugin->editions[how->place];
+  struct starting s = {e, &a->uses[how->place], a->subject, how, f, NULL};
   if (a->ending)
-    return -ECANCELED;
-  if (!a->uses[place].made)
-    return -EINVAL;
+    return fault_set(f, -ECANCELED, "the plugin's use has ended");
+  if (!a->uses[how->place].made)
+    return fault_set(f, -EINVAL, "the plugin's new version does not take these options");
   struct call *c = calloc(1, sizeof *c);
   if (!c)
-    return -ENOMEM;
-  int code = isolate_enter(e->isolate, start_body, &s, NULL);
+    return fault_set(f, -ENOMEM, "out of memory");
+  int code = isolate_enter(e->isolate, start_body, &s, f);
   if (code != 0) {
     free(c);
     return code;
   }
-  *c = (struct call){.edition = e, .done = done, .arg = arg, .watch.ended = on_ended};
+  *c = (struct call){.edition = e, .done = how->done, .arg = how->arg, .watch.ended = on_ended};
   e->calls++;
   task_watch(s.task, &c->watch);
   c->next = a->calls;
@@ -317,48 +317,15 @@ int call_start(struct attachment *a, enum place place, const char *name,
   a->calls = c;
   if (out)
     *out = c;
+  if (how->pace != TASK_WAITS)
+    task_begin(s.task);
   return 0;
 }
 
 int attachment_call(struct attachment *a, const char *name, int (*push)(lua_State *L, void *arg),
                     call_done_fn done, void *arg, int64_t deadline_ns, struct call **out) {
-  return call_start(a, NOW, name, push, done, arg, deadline_ns, out);
-}
-
-struct running {
-  const struct edition *edition;
-  const struct use *use;
-  const char *name;
-  const struct attachment_turn *turn;
-};
-
-static int run_body(lua_State *L, void *arg) {
-  struct running *r = arg;
-  int bottom = lua_gettop(L);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, r->use->ref_ctx);
-  if (!edition_push_function(L, r->edition, r->name))
-    return -ENOSYS;
-  int pushed = r->turn->push(L, bottom + 1, r->turn->arg);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, r->use->ref_options);
-  lua_pushvalue(L, bottom + 1);
-  isolate_call(L, pushed + 2, LUA_MULTRET);
-  return r->turn->take(L, lua_gettop(L) - bottom - 1, r->turn->arg);
-}
-
-int attachment_run(struct attachment *a, const char *name, const struct attachment_turn *turn,
-                   struct fault *f) {
-  struct plugin *p = a->plugin;
-  struct running r = {p->editions[NOW], &a->uses[NOW], name, turn};
-  if (a->ending)
-    return fault_set(f, -ECANCELED, "the plugin's use has ended");
-  if (!r.use->made)
-    return fault_set(f, -EPROTO, "the plugin's new version does not take these options");
-  if (isolate_busy(r.edition->isolate))
-    return fault_set(f, -EAGAIN, "the plugin is in the middle of something else");
-  int code = isolate_enter(r.edition->isolate, run_body, &r, f);
-  if (p->called)
-    p->called(p->called_arg, p, code == -EFAULT || code == -ETIME || code == -ENOMEM);
-  return code;
+  const struct call_start how = {NOW, TASK_WAITS, name, push, done, arg, deadline_ns};
+  return call_start(a, &how, out, NULL);
 }
 
 void call_cancel(struct call *c) {

@@ -105,14 +105,14 @@ static void roster_renew(lua_State *L, struct roster *r, const struct plan_quest
 }
 
 /* The attachment's roster, which lasts as long as its ctx. */
-static struct roster *push_roster(lua_State *L, int ctx) {
+static struct roster *push_roster(lua_State *L, int ref_ctx) {
   lua_getfield(L, LUA_REGISTRYINDEX, ROSTERS);
-  lua_pushvalue(L, ctx);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, ref_ctx);
   lua_rawget(L, -2);
   struct roster *r = lua_touserdata(L, -1);
   if (!r) {
     lua_pop(L, 1);
-    lua_pushvalue(L, ctx);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, ref_ctx);
     r = lua_newuserdata(L, sizeof *r);
     *r = (struct roster){0};
     luaL_getmetatable(L, ROSTER_TYPE);
@@ -127,57 +127,82 @@ static struct roster *push_roster(lua_State *L, int ctx) {
 
 /* ---- a run ---- */
 
-struct running {
-  const struct plan_run *run;
-  unsigned changes;
-  struct now *now; /* of the isolate that runs it; NULL until it does */
-  struct fault *f;
-};
-
-static int push_endpoints(lua_State *L, int ctx, void *arg) {
-  struct running *r = arg;
+static int push_endpoints(lua_State *L, void *arg) {
+  struct plan_run *run = arg;
+  const struct attachment *a = run->attachment;
   lua_getfield(L, LUA_REGISTRYINDEX, NOW_KEY);
   struct now *now = lua_touserdata(L, -1);
   lua_pop(L, 1);
-  struct roster *roster = push_roster(L, ctx);
-  if (!same_instances(roster, r->run->question))
-    roster_renew(L, roster, r->run->question, now);
-  r->now = now;
-  now->run = r->run;
+  struct roster *roster = push_roster(L, a->uses[NOW].ref_ctx);
+  if (!same_instances(roster, run->question))
+    roster_renew(L, roster, run->question, now);
+  run->now = now;
+  now->run = run;
   now->epoch = roster->epoch;
-  now->changes = r->changes;
+  now->changes = plugin_changes(a->plugin);
   return 1;
 }
 
 /* Nothing, or true: a plan. nil and a reason: none. */
-static int take_outcome(lua_State *L, int results, void *arg) {
-  struct running *r = arg;
-  if (results == 0 || lua_toboolean(L, -results))
+static int take_outcome(const struct call_result *result, struct fault *f) {
+  lua_State *L = result->L;
+  int first = -result->results;
+  if (result->results == 0 || lua_toboolean(L, first))
     return 0;
-  const char *reason =
-      results >= 2 && lua_type(L, 1 - results) == LUA_TSTRING ? lua_tostring(L, 1 - results) : NULL;
-  return fault_set(r->f, -ENODATA, "%s", reason ? reason : "it gave no reason");
+  bool says = result->results >= 2 && lua_type(L, first + 1) == LUA_TSTRING;
+  return fault_set(f, -ENODATA, "%s", says ? lua_tostring(L, first + 1) : "it gave no reason");
 }
 
 static int check_weights(const struct plan_run *run, struct fault *f) {
   for (size_t i = 0; i < run->question->count; i++)
     if (!(run->rows[i].weight >= 0 && run->rows[i].weight <= DBL_MAX))
-      return fault_set(f, -EINVAL,
+      return fault_set(f, -ERANGE,
                        "it gives %.200s the weight %g: a weight is a finite number, not below 0",
                        run->question->rows[i].instance->id, run->rows[i].weight);
   return 0;
 }
 
-int plan_run(struct attachment *a, const struct plan_run *run, struct fault *f) {
-  struct running r = {run, plugin_changes(attachment_plugin(a)), NULL, f};
-  const struct attachment_turn turn = {push_endpoints, take_outcome, &r};
-  struct isolate *iso = plugin_isolate(attachment_plugin(a));
-  isolate_hold(iso); /* `now` is in it */
-  int code = attachment_run(a, "plan", &turn, f);
-  if (r.now)
-    r.now->run = NULL;
-  isolate_release(iso);
-  return code ? code : check_weights(run, f);
+/* What is planned has been planned; the isolate lasts until the call has been told of. */
+static void let_go(struct plan_run *run) {
+  if (run->now)
+    run->now->run = NULL;
+  run->now = NULL;
+  run->call = NULL;
+}
+
+static void on_over(void *arg, const struct call_result *result) {
+  struct plan_run *run = arg;
+  let_go(run);
+  if (result->status != 0)
+    run->fault = *result->fault;
+  else if (take_outcome(result, &run->fault) == 0)
+    check_weights(run, &run->fault);
+  if (run->over)
+    run->over(run->arg);
+}
+
+void plan_begin(struct plan_run *run, struct attachment *a, bool whole) {
+  const struct call_start how = {.place = NOW,
+                                 .pace = whole ? TASK_WHOLE : TASK_PROMPT,
+                                 .name = "plan",
+                                 .push = push_endpoints,
+                                 .done = on_over,
+                                 .arg = run};
+  run->attachment = a;
+  run->fault = (struct fault){0};
+  if (call_start(a, &how, &run->call, &run->fault) != 0)
+    let_go(run);
+}
+
+bool plan_goes_on(const struct plan_run *run) {
+  return run->call != NULL;
+}
+
+void plan_cancel(struct plan_run *run) {
+  struct call *call = run->call;
+  let_go(run);
+  if (call)
+    call_cancel(call);
 }
 
 /* ---- once an isolate ---- */
@@ -235,6 +260,9 @@ int open_endpoints(lua_State *L) {
   lua_setfield(L, -2, "__mode");
   lua_setmetatable(L, -2);
   lua_setfield(L, LUA_REGISTRYINDEX, ROSTERS);
-  lua_settop(L, now - 1);
-  return 0;
+  luaL_getmetatable(L, ROSTER_TYPE);
+  lua_getfield(L, -1, "__index");
+  lua_replace(L, now);
+  lua_settop(L, now);
+  return 1;
 }

@@ -13,7 +13,9 @@
 
 enum {
   DEPTH_MAX = 100,
-  DECODE_SHARE = 4,  /* a text is at most this part of the isolate's memory */
+  DECODE_SHARE = 4, /* a text is at most this part of the isolate's memory */
+  TABLE_BYTES = 64, /* what each table takes, and each value in it, at the least */
+  VALUE_BYTES = 8,
   DECODE_GROWTH = 40 /* bytes of tables that a byte of JSON can become: "[[],[],..." */
 };
 
@@ -173,17 +175,41 @@ static int encode_call(lua_State *L) {
   return 1;
 }
 
+/* What comes of the text takes this much memory, if not more. */
+static size_t least_bytes(const char *text, size_t length) {
+  size_t tables = 0, values = 0;
+  bool quoted = false;
+  for (size_t i = 0; i < length; i++) {
+    char c = text[i];
+    if (quoted && c == '\\')
+      i++;
+    else if (c == '"')
+      quoted = !quoted;
+    else if (!quoted && (c == '[' || c == '{'))
+      tables++;
+    else if (!quoted && c == ',')
+      values++;
+  }
+  return tables * TABLE_BYTES + values * VALUE_BYTES;
+}
+
+static int push_too_much(lua_State *L, size_t length) {
+  return push_error(L, -ENOMEM, "%zu bytes of JSON need more memory than the plugin has", length);
+}
+
 /* decode(text): the value, or nil, message, code.
  * lua-cjson leaks its buffer when an allocation raises, so the limit is lifted while it works and
  * looked at afterwards. */
 static int decode_call(lua_State *L) {
   struct isolate *iso = isolate_of(L);
-  size_t length, most = iso->limits.memory_hard / DECODE_SHARE;
+  size_t length, hard = iso->limits.memory_hard, most = hard / DECODE_SHARE;
   if (lua_type(L, 1) != LUA_TSTRING)
     return push_error(L, -EINVAL, "not a text to decode but a %s", luaL_typename(L, 1));
-  lua_tolstring(L, 1, &length);
+  const char *text = lua_tolstring(L, 1, &length);
   if (length > most)
     return push_error(L, -E2BIG, "%zu bytes of JSON, at most %zu", length, most);
+  if (least_bytes(text, length) > hard)
+    return push_too_much(L, length);
   lua_settop(L, 1);
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_insert(L, 1);
@@ -191,10 +217,10 @@ static int decode_call(lua_State *L) {
   iso->lifted += lift;
   int status = lua_pcall(L, 1, 1, 0);
   iso->lifted -= lift;
-  if (iso->memory > iso->limits.memory_hard) {
+  if (iso->memory > hard) {
     lua_settop(L, 0);
     lua_gc(L, LUA_GCCOLLECT, 0);
-    return push_error(L, -ENOMEM, "%zu bytes of JSON need more memory than the plugin has", length);
+    return push_too_much(L, length);
   }
   if (status != 0)
     return push_error(L, -EINVAL, "not JSON: %s", lua_tostring(L, -1));

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 
 /* share(test, fraction): of the picks that a tier gets, those endpoints get `fraction` that `test`
- * is true of: a tag, or a function of one endpoint. Among themselves they keep their proportions,
+ * is true of: a tag, or a list that says it of each that is shown (lua/perigee/endpoints.lua asks a
+ * function). Among themselves they keep their proportions,
  * and so do the others. Only what can be picked is counted, so that the fraction holds while some
  * are critical; where only one side can be, it has all. Returns how many can be picked that the
  * test is true of. */
@@ -26,12 +27,10 @@ static int by_tier(const void *a, const void *b) {
   return x->tier != y->tier ? (x->tier < y->tier ? -1 : 1) : (x->row > y->row) - (x->row < y->row);
 }
 
-static bool passes(lua_State *L, const struct roster *r, const char *tag, uint32_t row) {
+static bool passes(lua_State *L, const char *tag, uint32_t row, uint32_t place) {
   if (tag)
     return has_tag(facts_of(L, row)->instance, tag);
-  lua_pushvalue(L, 2);
-  push_cursor(L, r, row);
-  lua_call(L, 1, 1);
+  lua_rawgeti(L, 2, (int)place);
   bool passed = lua_toboolean(L, -1);
   lua_pop(L, 1);
   return passed;
@@ -44,14 +43,17 @@ static bool has_weight(const struct plan_row *p) {
 /* Fills `parts`, sorted by tier; how many. */
 static uint32_t divide(lua_State *L, const struct roster *r, const char *tag, struct part *parts) {
   const struct plan_run *run = now_of(L)->run;
-  uint32_t count = 0;
+  uint32_t count = 0, place = 0;
   bool any = false, sorted = true;
   for (uint32_t i = 0; i < r->count; i++) {
-    if (!shown(run, i) || run->rows[i].drop)
+    if (!shown(run, i))
+      continue;
+    place++;
+    if (run->rows[i].drop)
       continue;
     bool well = facts_of(L, i)->status != STATUS_CRITICAL && !live_of(L, i).ejected;
     bool counts = well && has_weight(&run->rows[i]);
-    parts[count++] = (struct part){run->rows[i].tier, i, passes(L, r, tag, i), counts};
+    parts[count++] = (struct part){run->rows[i].tier, i, passes(L, tag, i, place), counts};
     any = any || counts;
     sorted = sorted && (count < 2 || parts[count - 2].tier <= parts[count - 1].tier);
   }
@@ -94,7 +96,7 @@ int roster_share(lua_State *L) {
   lua_Integer chosen = 0;
   may_set(L, PLAN_WEIGHT, "weight");
   if (!tag)
-    luaL_checktype(L, 2, LUA_TFUNCTION);
+    luaL_argcheck(L, lua_istable(L, 2), 2, "a tag or a function expected");
   luaL_argcheck(L, fraction >= 0 && fraction <= 1, 3, "a number from 0 to 1 is expected");
   struct part *parts = lua_newuserdata(L, (r->count + 1) * sizeof *parts);
   uint32_t count = divide(L, r, tag, parts);

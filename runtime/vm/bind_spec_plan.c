@@ -143,7 +143,10 @@ static int run(struct planned *p, struct attachment *use, const char *service, s
   if (code != 0)
     return code;
   plan_from_registry(&q, p->said);
-  code = plan_run(use, &(struct plan_run){.question = &q, .rows = p->said}, f);
+  struct plan_run run = {.question = &q, .rows = p->said};
+  plan_begin(&run, use, true);
+  *f = run.fault;
+  code = f->code;
   if (code == 0 && plan_shares(&q, p->said, p->shares) != 0)
     code = fault_set(f, -ENOMEM, "out of memory");
   return code;

@@ -40,8 +40,9 @@ static int task_gc(lua_State *L) {
 static int spawn(lua_State *L, int function, int64_t deadline_ns) {
   struct task_start start = {.parent = task_running(L), .deadline_ns = deadline_ns};
   luaL_checktype(L, function, LUA_TFUNCTION);
-  if (!start.parent)
-    return luaL_error(L, "a task is started by a task, not while the plugin's file is loading");
+  if (!task_may_wait(L))
+    return luaL_error(L, "a task is started by a task, and neither a plan nor a file that is "
+                         "loading is one");
   int arguments = lua_gettop(L) - function;
   struct task **udata = lua_newuserdata(L, sizeof(struct task *));
   *udata = NULL;

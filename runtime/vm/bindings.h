@@ -19,7 +19,7 @@ int open_random(lua_State *L); /* pushes the function */
 int open_task(lua_State *L);
 int open_sleep(lua_State *L);     /* pushes the function */
 int open_set(lua_State *L);       /* pushes nothing that plugins name: registers the set's type */
-int open_endpoints(lua_State *L); /* likewise the endpoints' (bind_endpoints.h) */
+int open_endpoints(lua_State *L); /* the endpoints' (bind_endpoints.h): pushes their methods */
 int open_http(lua_State *L);
 int open_http_response(lua_State *L); /* pushes a function of lua/perigee/test.lua's */
 int open_tcp(lua_State *L);
@@ -40,7 +40,6 @@ int open_tries(lua_State *L);           /* pushes what lua/perigee/call.lua roun
 
 /* Replace what in Lua's own libraries cannot be interrupted; at an isolate's opening. */
 void string_bound(lua_State *L); /* bind_string.c */
-void table_bound(lua_State *L);  /* bind_table.c */
 
 /* A number of seconds or a text like "500ms" at `index`, in nanoseconds; else raises. */
 int64_t duration_check(lua_State *L, int index);

@@ -21,11 +21,12 @@ struct value;
 struct turn {
   lua_State *L;
   struct turn *outer;
-  volatile sig_atomic_t ticks, allowed; /* of TURN_TICK_NS of this thread's CPU time */
-  volatile sig_atomic_t hooked, over;   /* a hook is installed; it is the one that kills */
-  struct fuel *fuel;                    /* NULL: not a compiled isolate */
-  int64_t first_ns;                     /* CPU time at the first tick, where there is fuel */
-  bool sliceable, sliced;               /* may give way at a tick; did */
+  volatile sig_atomic_t ticks, allowed;  /* of TURN_TICK_NS of this thread's CPU time */
+  volatile sig_atomic_t patience, stuck; /* so many for what cannot give way; they are over */
+  volatile sig_atomic_t hooked, over;    /* a hook is installed; it is the one that kills */
+  struct fuel *fuel;                     /* NULL: not a compiled isolate */
+  int64_t first_ns;                      /* CPU time at the first tick, where there is fuel */
+  bool sliceable, sliced;                /* may give way at a tick; did */
 };
 /* turn_share: what one task has of the CPU between two waits, in slices. */
 struct turn_share {
@@ -43,7 +44,8 @@ bool turn_end(struct turn *turn, struct isolate *iso, struct turn_share *share);
  * that it is in. */
 void turn_aside(struct turn *aside, lua_State *L);
 void turn_resume(const struct turn *aside);
-bool turn_is_over(void);
+bool turn_is_over(void);                             /* for what is in C just now */
+int64_t turn_patience_ns(const struct isolate *iso); /* with what cannot give way */
 /* Raises where the turn is over: for loops in C that may take long. `steps` is what that took since
  * the last time, as a compiled isolate counts. */
 void turn_poll(lua_State *L, int32_t steps);
@@ -78,10 +80,10 @@ struct vm {
   uv_timer_t rest;      /* active: nobody who has had a slice goes on */
   unsigned closing;     /* of the three handles: how many are still open */
   bool scripted;
-  struct spec_bench *bench;      /* of the test that runs: bind_spec.c */
-  uint64_t pass;                 /* of the lines, counted */
-  uint64_t hit;                  /* the last pass in which a turn had a tick */
-  int hit_ticks;                 /* how many */
+  struct spec_bench *bench; /* of the test that runs: bind_spec.c */
+  uint64_t pass;            /* of the lines, counted */
+  uint64_t hit;             /* the pass in which a turn had a tick; 0: nobody rests for it yet */
+  int hit_ticks;            /* how many */
   struct task_line ready, later; /* who begins a turn; who has had a slice, or waits behind one */
   size_t isolates, memory;
   struct vm_stats ended; /* counters of isolates that are gone; sums only */
@@ -108,6 +110,7 @@ struct isolate {
   unsigned in_lua; /* plugin code is running: the hard limit holds */
   bool refuse;     /* a killed turn: every allocation fails, which no handler sees */
   bool killed, dead, ending, closing;
+  bool stuck;        /* it was, as it could not give way */
   struct fuel fuel;  /* of a compiled one, this turn's */
   char where[200];   /* where the killed code was */
   char refused[200]; /* grant.c: what was asked for last without being granted */
@@ -116,8 +119,13 @@ struct isolate {
   struct task *tasks, *ended, *running;
   size_t queued;       /* of its tasks in the vm's lines: what is woken goes behind them */
   struct task *sliced; /* gave way in its turn: until it goes on, no other task does */
-  uint64_t tired;      /* the pass in which it had a tick: its next turn is in a later one */
-  unsigned settling;   /* ended tasks are being told of: who that wakes is queued */
+  bool slow;        /* its last task was hit by a tick: the next begins among those that gave way */
+  bool gave_way;    /* a coroutine of the running task, and who resumed it does not know yet */
+  int enclosed;     /* so many coroutines of it were resumed where nothing can yield */
+  lua_State *spare; /* a stack that a task is through with, for the next; NULL: none */
+  int spare_ref;
+  uint64_t tired;    /* the pass in which it had a tick: its next turn is in a later one */
+  unsigned settling; /* ended tasks are being told of: who that wakes is queued */
   struct handle *handles;
   size_t task_count, handle_count;
   uint64_t turns, kills, errors, log_suppressed;
@@ -178,15 +186,24 @@ void library_run(lua_State *L, const char *name);
 
 /* task.c: beside task.h. A task is counted by references: one while it lives, one for each watch,
  * one for its udata. Its results stay on its stack for as long as it is there. */
+enum task_pace {
+  TASK_WAITS,  /* it begins in the loop's next turn, and may wait */
+  TASK_PROMPT, /* it begins at once, and does not wait: it only gives way */
+  TASK_WHOLE   /* nor gives way: it has ended when it has begun */
+};
 struct task_start {
   struct task *parent; /* ends it when it ends; NULL: the host's own */
   const char *subject; /* the address of the instance it is about, which its children have too.
                           NULL: none; must last as long as the task */
   int64_t deadline_ns; /* 0: none, else from now */
+  enum task_pace pace;
 };
 /* Makes a task of the function and its `arguments` on top of L, which it pops; it runs in the
- * loop's next turn. Raises for memory. NULL, with nothing popped: too many tasks. */
+ * loop's next turn, but a prompt one in task_begin. Raises for memory. NULL, with nothing popped:
+ * too many tasks. */
 struct task *task_spawn(lua_State *L, int arguments, const struct task_start *start);
+/* Runs a prompt one's first slice: it may have ended when this returns. Not while isolate_busy. */
+void task_begin(struct task *t);
 /* Ends it, with its children. One that is running ends when it comes back to the loop. */
 void task_end(struct task *t, int status, const char *text);
 bool task_ended(const struct task *t);
@@ -197,15 +214,21 @@ task_stack(const struct task *t); /* of one whose status is 0: all on it are its
 int task_push_results(lua_State *L, const struct task *t); /* pushes them; how many */
 struct task *task_running(lua_State *L);
 const char *task_subject(lua_State *L); /* of the running task; NULL: none */
+bool task_may_wait(lua_State *L);       /* there is a running task, and it is no prompt one */
 bool task_can_slice(lua_State *L);      /* may be yielded here by a hook, and resumed as it was */
-bool task_outermost(lua_State *L);      /* L is the running task itself, not a coroutine it made */
+void task_slice(lua_State *L);          /* it is about to be */
+/* Once, for who resumed L: it has not yielded by itself, but was made to give way. */
+bool task_gave_way(lua_State *L);
+/* A coroutine is resumed where nothing can yield (1), and comes back from there (-1). */
+void task_enclose(lua_State *L, int by);
+bool task_outermost(lua_State *L); /* L is the running task itself, not a coroutine it made */
 struct task *task_ref(struct task *t);
 void task_unref(struct task *t);
 void tasks_end(struct isolate *iso);
-/* Those that begin a turn now, each; then one after the other of those that have had a slice, until
- * a tick hits: so that whoever is woken waits for one slice, however many go on and on. Then they
- * rest for as long as the slice was, so that they have half of the thread, and it is no hog to the
- * kernel. */
+/* Those that begin a turn now, then those that have had a slice or were slow the last time, until a
+ * tick hits: so that whoever is woken waits for one slice, however many go on and on. Then those of
+ * the second kind rest for as long as the slice was, so that they have half of the thread, and it
+ * is no hog to the kernel. */
 void tasks_run(struct vm *vm);
 bool tasks_ready(const struct vm *vm); /* there is something to run now */
 
@@ -291,11 +314,18 @@ bool plugin_push_function(lua_State *L, const struct plugin *p, const char *name
 int use_make(struct attachment *a, const struct edition *e, struct use *out,
              struct findings *findings);
 void use_clear(struct use *u, const struct edition *e);
-/* As attachment_call, in this place. */
-int call_start(struct attachment *a, enum place place, const char *name,
-               int (*push)(lua_State *L, void *arg),
-               void (*done)(void *arg, const struct call_result *result), void *arg,
-               int64_t deadline_ns, struct call **out);
+/* As attachment_call, in this place and at this pace. */
+struct call_start {
+  enum place place;
+  enum task_pace pace;
+  const char *name;
+  int (*push)(lua_State *L, void *arg);
+  void (*done)(void *arg, const struct call_result *result);
+  void *arg;
+  int64_t deadline_ns;
+};
+int call_start(struct attachment *a, const struct call_start *how, struct call **out,
+               struct fault *f);
 void calls_cancel(struct attachment *a, const struct edition *e); /* those in it */
 
 /* handover.c: what the old edition gives to the new one, by value. */

@@ -185,8 +185,10 @@ int isolate_explain(struct isolate *iso, lua_State *L, int status, bool killed, 
                      (int)iso->limits.steps, (int)(iso->limits.turn_ns / 1000000),
                      iso->where[0] ? iso->where : "?");
   if (killed)
-    return fault_set(f, -ETIME, "killed: ran for more than %d ms without waiting, at %s",
-                     (int)(iso->limits.turn_ns / 1000000), iso->where[0] ? iso->where : "?");
+    return fault_set(f, -ETIME, "killed: ran for more than %d ms %s, at %s",
+                     (int)((iso->stuck ? turn_patience_ns(iso) : iso->limits.turn_ns) / 1000000),
+                     iso->stuck ? "where it cannot give way to others" : "without waiting",
+                     iso->where[0] ? iso->where : "?");
   if (status == LUA_ERRMEM)
     return fault_set(f, -ENOMEM, "out of memory: %zu of %zu bytes in use", iso->memory,
                      iso->limits.memory_hard);

@@ -31,11 +31,22 @@ static const struct luaL_Reg waiting_namespaces[] = {
     {NULL, NULL},
 };
 
-static const char *const waiting_chunks[] = {"task", "instance", "registry", "call", NULL};
+static const char *const waiting_chunks[] = {"task", "instance",  "registry",
+                                             "call", "endpoints", NULL};
 
 static int outermost_call(lua_State *L) {
   lua_pushboolean(L, task_outermost(L));
   return 1;
+}
+
+static int gave_way_call(lua_State *L) {
+  lua_pushboolean(L, task_gave_way(L));
+  return 1;
+}
+
+static int enclose_call(lua_State *L) {
+  task_enclose(L, (int)lua_tointeger(L, 1));
+  return 0;
 }
 
 static int deep_call(lua_State *L) {
@@ -50,21 +61,31 @@ static void push_host(lua_State *L) {
   lua_setfield(L, -2, "HOST");
   lua_pushcfunction(L, outermost_call);
   lua_setfield(L, -2, "outermost");
+  lua_pushcfunction(L, gave_way_call);
+  lua_setfield(L, -2, "gave_way");
+  lua_pushcfunction(L, enclose_call);
+  lua_setfield(L, -2, "enclose");
   lua_pushcfunction(L, deep_call);
   lua_setfield(L, -2, "deep");
 }
 
-static void run_chunk(lua_State *L, const char *name, int perigee, int host) {
+static void push_chunk(lua_State *L, const char *name, bool as_plugins) {
   const struct library_chunk *chunk = isolate_vm(isolate_of(L))->library;
   while (strcmp(chunk->name, name) != 0)
     chunk++;
-  lua_pushfstring(L, "=perigee/%s.lua", chunk->name);
-  if (luaL_loadbufferx(L, chunk->source, chunk->length, lua_tostring(L, -1), "t") != 0)
+  const char *as = lua_pushfstring(L, "=perigee/%s.lua", chunk->name);
+  int status = as_plugins ? chunk_load(L, chunk->source, chunk->length, as)
+                          : luaL_loadbufferx(L, chunk->source, chunk->length, as, "t");
+  if (status != 0)
     lua_error(L);
+  lua_remove(L, -2);
+}
+
+static void run_chunk(lua_State *L, const char *name, int perigee, int host) {
+  push_chunk(L, name, false);
   lua_pushvalue(L, perigee);
   lua_pushvalue(L, host);
   lua_call(L, 2, 0);
-  lua_pop(L, 1);
 }
 
 static void open_namespaces(lua_State *L, const struct luaL_Reg *n, int perigee) {
@@ -88,6 +109,7 @@ static void open_waiting(lua_State *L, int perigee, int host) {
   open_namespaces(L, waiting_namespaces, perigee);
   open_set(L);
   open_endpoints(L);
+  lua_setfield(L, host, "endpoints");
   open_require(L);
   open_registry(L);
   lua_setfield(L, host, "registry");
@@ -134,6 +156,7 @@ static void open_compiled(lua_State *L, int perigee, int host) {
   run_chunk(L, "fuel", perigee, host);
   lua_getfield(L, host, "counter");
   iso->ref_fuel = luaL_ref(L, LUA_REGISTRYINDEX);
+  iso->fuel.left = iso->limits.steps; /* for what is loaded with checks before the first turn */
 }
 
 void library_open(lua_State *L) {
@@ -161,6 +184,8 @@ void library_open(lua_State *L) {
     open_compiled(L, perigee, host);
   else
     open_waiting(L, perigee, host);
+  push_chunk(L, "sort", true); /* as long as there is to sort, it counts as the plugin's own */
+  lua_call(L, 0, 0);
   if (granted_ffi(L)) {
     library_push_ffi(L);
     lua_setglobal(L, "ffi");

@@ -107,20 +107,6 @@ typedef void (*call_done_fn)(void *arg, const struct call_result *result);
  * `done` or call_cancel; `out` may be NULL. */
 int attachment_call(struct attachment *a, const char *name, int (*push)(lua_State *L, void *arg),
                     call_done_fn done, void *arg, int64_t deadline_ns, struct call **out);
-/* Calls the plugin's function `name` now, as one turn that cannot wait, and returns when it is
- * over: for what must be decided before the loop goes on. `push` as above, but it also gets ctx, at
- * the stack's index `ctx`; options and ctx follow. `take` reads the results, the last `results`
- * values on the stack; both run protected. What `take` returns; -ENOSYS, -ECANCELED, -EFAULT:
- * raised, -ETIME: killed, -ENOMEM. -EAGAIN: isolate_busy; ask again in
- * the next turn. */
-struct attachment_turn {
-  int (*push)(lua_State *L, int ctx, void *arg);
-  int (*take)(lua_State *L, int results, void *arg);
-  void *arg;
-};
-int attachment_run(struct attachment *a, const char *name, const struct attachment_turn *turn,
-                   struct fault *f);
-
 void call_cancel(struct call *c); /* ends its task; `done` is not called */
 /* Inside a call's `done`: whether the call began before the plugin's last reload. What it says is
  * as good as any, but its failure is not the new one's. */

@@ -98,9 +98,9 @@ bool plugin_make_ready(struct plugin *p, int64_t deadline_ns,
   if (!edition_provides(p->editions[PREPARED], "ready") || !(r = calloc(1, sizeof *r)))
     return false;
   *r = (struct readying){.plugin = p, .done = done, .arg = arg};
+  const struct call_start how = {PREPARED, TASK_WAITS, "ready", NULL, on_ready, r, deadline_ns};
   for (struct attachment *a = p->attachments; a; a = a->next)
-    if (a->uses[PREPARED].made &&
-        call_start(a, PREPARED, "ready", NULL, on_ready, r, deadline_ns, NULL) == 0)
+    if (a->uses[PREPARED].made && call_start(a, &how, NULL, NULL) == 0)
       r->waiting++;
   if (r->waiting > 0)
     p->readying = r;

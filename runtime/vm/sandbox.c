@@ -112,7 +112,6 @@ void sandbox_open(lua_State *L) {
   drop(L, LUA_MATHLIBNAME, math_dropped);
 
   string_bound(L);
-  table_bound(L);
   lua_register(L, "load", load_call);
   lua_register(L, "loadstring", load_call);
   lua_getglobal(L, LUA_MATHLIBNAME);

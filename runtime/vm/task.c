@@ -30,6 +30,7 @@ struct task {
   int ref; /* keeps L */
   unsigned references;
   enum { TASK_READY, TASK_RUNNING, TASK_WAITING, TASK_ENDED } state;
+  enum task_pace pace;
   bool ending;   /* to end when it comes back: `status` and `text` are set */
   int arguments; /* on L's top, for its next resumption */
   struct turn_share share;
@@ -64,7 +65,28 @@ bool task_outermost(lua_State *L) {
  */
 bool task_can_slice(lua_State *L) {
   const struct task *t = task_running(L);
-  return t && t->L == L && !t->wait.active && lua_isyieldable(L);
+  return t && !t->wait.active && t->isolate->enclosed == 0 && lua_isyieldable(L);
+}
+
+void task_slice(lua_State *L) {
+  struct isolate *iso = isolate_of(L);
+  iso->gave_way = L != iso->running->L;
+}
+
+bool task_gave_way(lua_State *L) {
+  struct isolate *iso = isolate_of(L);
+  bool gave_way = iso->gave_way;
+  iso->gave_way = false;
+  return gave_way;
+}
+
+void task_enclose(lua_State *L, int by) {
+  isolate_of(L)->enclosed += by;
+}
+
+bool task_may_wait(lua_State *L) {
+  const struct task *t = task_running(L);
+  return t && t->pace == TASK_WAITS;
 }
 
 bool task_ended(const struct task *t) {
@@ -99,10 +121,31 @@ static void task_unlist(struct task *t) {
     t->next->link = t->link;
 }
 
+/* The stack of one that ended well is as good as new, so that who is called again and again makes
+ * no garbage. */
 static void stack_drop(struct task *t) {
-  if (t->L)
-    luaL_unref(t->isolate->L, LUA_REGISTRYINDEX, t->ref);
+  struct isolate *iso = t->isolate;
+  if (t->L && t->status == 0 && t->state == TASK_ENDED && !iso->spare) {
+    lua_settop(t->L, 0);
+    iso->spare = t->L;
+    iso->spare_ref = t->ref;
+  } else if (t->L) {
+    luaL_unref(iso->L, LUA_REGISTRYINDEX, t->ref);
+  }
   t->L = NULL;
+}
+
+/* May raise for memory. */
+static lua_State *stack_take(lua_State *L, int *ref) {
+  struct isolate *iso = isolate_of(L);
+  lua_State *stack = iso->spare;
+  *ref = iso->spare_ref;
+  iso->spare = NULL;
+  if (stack)
+    return stack;
+  stack = lua_newthread(L);
+  *ref = luaL_ref(L, LUA_REGISTRYINDEX);
+  return stack;
 }
 
 void task_unref(struct task *t) {
@@ -259,6 +302,12 @@ static void task_queue(struct task *t, struct task_line *line) {
   vm_wake(t->isolate->vm);
 }
 
+/* Who was slow the last time is not among the first. */
+static void task_queue_new(struct task *t) {
+  struct vm *vm = t->isolate->vm;
+  task_queue(t, t->isolate->slow ? &vm->later : &vm->ready);
+}
+
 static void task_run(struct task *t) {
   struct isolate *iso = t->isolate;
   struct fault fault = {0};
@@ -274,14 +323,18 @@ static void task_run(struct task *t) {
   iso->running = t;
   int arguments = t->arguments;
   t->arguments = 0;
-  int status = isolate_resume(iso, t->L, arguments, &t->share, &killed);
+  iso->gave_way = false;
+  iso->enclosed = 0;
+  struct turn_share *share = t->pace == TASK_WHOLE ? NULL : &t->share;
+  int status = isolate_resume(iso, t->L, arguments, share, &killed);
   iso->running = outer;
   iso->sliced = t->share.sliced ? t : NULL;
   t->state = TASK_WAITING;
   if (t->ending) {
     task_finish(t);
   } else if (t->share.sliced) {
-    task_queue(t, &iso->vm->later); /* its stack stays as it is */
+    lua_settop(t->L, 0); /* of what a coroutine gave way by; its own frames stay as they are */
+    task_queue(t, &iso->vm->later);
   } else if (status == LUA_YIELD && !killed && t->wait.active) {
     lua_settop(t->L, 0);
   } else if (status == 0 && !killed) {
@@ -323,9 +376,10 @@ static void task_go_on(struct task *t) {
   task_unref(t);
 }
 
-/* Up to the one that is the last now: what is queued meanwhile is for the next pass. */
-static void line_run(struct vm *vm, struct task_line *line, bool to_the_end) {
-  for (struct task **end = line->last; line->first && (to_the_end || vm->hit != vm->pass);) {
+/* Up to the one that is the last now, as what is queued meanwhile is for the next pass; or until a
+ * tick hits. */
+static void line_run(struct vm *vm, struct task_line *line) {
+  for (struct task **end = line->last; line->first && vm->hit != vm->pass;) {
     struct task *t = line->first;
     bool last = &t->ready_next == end;
     task_go_on(line_take(line));
@@ -339,11 +393,14 @@ static bool resting(const struct vm *vm) {
 }
 
 void tasks_run(struct vm *vm) {
+  bool hit = vm->hit == vm->pass; /* who was woken, or a plan, outside of the lines */
   vm->pass++;
-  line_run(vm, &vm->ready, true);
-  if (!resting(vm))
-    line_run(vm, &vm->later, false);
-  if (!resting(vm) && vm->hit == vm->pass && vm->later.first && !vm->scripted)
+  line_run(vm, &vm->ready);
+  if (!hit && !resting(vm))
+    line_run(vm, &vm->later);
+  hit = hit || vm->hit == vm->pass;
+  vm->hit = 0; /* no pass: it is seen to */
+  if (hit && !resting(vm) && vm->later.first && !vm->scripted)
     vm_rest(vm, vm->hit_ticks);
 }
 
@@ -357,8 +414,8 @@ struct task *task_spawn(lua_State *L, int arguments, const struct task_start *st
     return NULL;
   if (arguments > TASK_ARGUMENTS_MAX)
     luaL_error(L, "%d arguments for a task: at most %d", arguments, TASK_ARGUMENTS_MAX);
-  lua_State *thread = lua_newthread(L);
-  int ref = luaL_ref(L, LUA_REGISTRYINDEX);
+  int ref;
+  lua_State *thread = stack_take(L, &ref);
   struct task *t = calloc(1, sizeof *t);
   if (t) {
     t->isolate = iso;
@@ -372,6 +429,7 @@ struct task *task_spawn(lua_State *L, int arguments, const struct task_start *st
   }
   t->L = thread;
   t->ref = ref;
+  t->pace = start->pace;
   t->wait.task = t;
   t->arguments = arguments;
   t->subject = start->parent ? start->parent->subject : start->subject;
@@ -385,21 +443,33 @@ struct task *task_spawn(lua_State *L, int arguments, const struct task_start *st
     start->parent->children = t;
   }
   lua_xmove(L, thread, arguments + 1);
-  task_queue(t, &iso->vm->ready);
+  if (t->pace == TASK_WAITS)
+    task_queue_new(t);
   return t;
 }
 
+void task_begin(struct task *t) {
+  struct isolate *iso = t->isolate;
+  if (t->pace == TASK_PROMPT && iso->slow) {
+    iso->sliced = t; /* gives way before its first line */
+    task_queue(t, &iso->vm->later);
+  } else {
+    task_run(t);
+  }
+}
+
 bool task_can_wait(lua_State *L) {
-  return task_running(L) && lua_isyieldable(L);
+  return task_may_wait(L) && lua_isyieldable(L);
 }
 
 int task_wait(lua_State *L, void *operation, task_cancel_fn cancel, struct task_wait **out) {
   struct task *t = task_running(L);
   if (!task_can_wait(L)) {
     cancel(operation);
-    return luaL_error(L, t ? "cannot wait inside a sort, a metamethod or another C function"
-                           : "cannot wait here: only a task can, and neither a plan nor a "
-                             "file that is loading is one");
+    return luaL_error(L, task_may_wait(L)
+                             ? "cannot wait inside string.gsub or another function in C"
+                             : "cannot wait here: only a task can, and neither a plan nor a "
+                               "file that is loading is one");
   }
   wait_cancel(t); /* of a coroutine that failed to yield through its maker, and was caught */
   t->wait.operation = operation;
@@ -440,9 +510,9 @@ void task_wake(struct task_wait *w, task_push_fn push, void *arg) {
       d.count = 0;
   }
   t->arguments = d.count;
-  if (iso->running || iso->settling || iso->queued || must_queue(t))
-    task_queue(t,
-               &iso->vm->ready); /* woken by another of the isolate: after it, not on its stack */
+  /* Woken by another of the isolate: after it, not on its stack. */
+  if (iso->running || iso->settling || iso->queued || iso->slow || must_queue(t))
+    task_queue_new(t);
   else
     task_run(t);
   isolate_release(iso);

@@ -5,14 +5,15 @@
  * time that other processes took. Nothing else is paid while a turn behaves (an always-on count
  * hook costs half of the interpreter's speed).
  *
- *     0 ─── first tick ─────────────── turn_ns ───►
- *      runs  a hook that gives way      a hook that raises, for the rest of the turn
- *            where that can be
+ *     0 ─── first tick ── turn_ns / 4 ──── turn_ns ───►
+ *      runs  a hook that   or raises,       a hook that raises, for the rest of the turn
+ *            gives way     where it cannot
  *
  * Giving way: a count hook yields the task as it stands, and the loop goes on with all others
- * before it resumes it. Only the task's own coroutine can (a yield in one that the plugin made
- * would go to the plugin), and not through C (a sort's comparator). The time of all its slices is
- * counted until it waits.
+ * before it resumes it. A coroutine that the plugin made gives way to who resumed it, and so on up
+ * to the task (lua/perigee/coroutine.lua). It cannot be done through C (a sort's comparator). What
+ * cannot, holds up all others: it is killed after a quarter of the time. The time of all slices is
+ * counted until the task waits.
  *
  * The kill: when all of it is more than turn_ns, the handler installs a hook for every instruction,
  * as luajit.c does for Ctrl-C. It is sticky: the hook stays for the rest of the turn, so that
@@ -22,7 +23,7 @@
  *
  * Compiled code looks at no hook: it has fuel (fuel.h), which the same tick takes away. C functions
  * are not interrupted: those that can take long look at turn_is_over themselves (pattern.c,
- * bind_table.c, border.c, bind_json.c), or take no more than a bounded size. */
+ * border.c, bind_json.c), or take no more than a bounded size. */
 #include "base/clock.h"
 #include "vm/inside.h"
 
@@ -43,7 +44,7 @@ static _Thread_local struct turn *volatile innermost;
 static _Thread_local timer_t watch;
 
 enum { SLICE_INSTRUCTIONS = 1000 };        /* between two attempts to give way */
-enum { STACK_MAX = 1 << 20 };              /* bytes of the C stack; the system gives 8 MiB */
+enum { STACK_MAX = 1 << 18 };              /* bytes of the C stack: unwinding more takes its time */
 static _Thread_local uintptr_t stack_base; /* where the outermost turn began */
 
 void turn_name_place(struct isolate *iso, lua_State *L) {
@@ -57,11 +58,19 @@ void turn_name_place(struct isolate *iso, lua_State *L) {
   }
 }
 
+static void kill_hook(lua_State *L, lua_Debug *unused);
+
 static void turn_kill(lua_State *L) {
   struct isolate *iso = isolate_of(L);
+  struct turn *turn = innermost;
   if (!iso->killed)
     turn_name_place(iso, L);
   iso->killed = true;
+  iso->stuck = turn->stuck && !turn->over;
+  if (turn->stuck) {
+    turn->over = 1;
+    lua_sethook(L, kill_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+  }
   lua_gc(L, LUA_GCSTOP, 0); /* a collection must not start on the way to the failing allocation */
   iso->refuse = true;
   lua_newuserdata(L, 1);
@@ -76,10 +85,16 @@ static void kill_hook(lua_State *L, lua_Debug *unused) {
 static void slice_hook(lua_State *L, lua_Debug *unused) {
   (void)unused;
   struct turn *turn = innermost;
-  if (!turn || !turn->sliceable || !task_can_slice(L))
+  if (!turn || !turn->sliceable || turn->sliced) /* a coroutine gave way: the task is about to */
     return;
-  turn->sliced = true;
-  lua_yield(L, 0);
+  if (task_can_slice(L)) {
+    turn->sliced = true;
+    task_slice(L);
+    lua_yield(L, 0);
+  }
+  if (turn->stuck)
+    turn_kill(L);
+  lua_sethook(L, slice_hook, LUA_MASKCOUNT, SLICE_INSTRUCTIONS);
 }
 
 /* A compiled isolate has few ticks, and the first may be for time that passed before its turn: of
@@ -107,12 +122,13 @@ static void on_tick(int number, siginfo_t *info, void *unused) {
     lua_sethook(turn->L, kill_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
   } else if (turn->sliceable) {
     turn->hooked = 1;
-    lua_sethook(turn->L, slice_hook, LUA_MASKCOUNT, SLICE_INSTRUCTIONS);
+    turn->stuck = turn->ticks > turn->patience;
+    lua_sethook(turn->L, slice_hook, LUA_MASKCOUNT, 1);
   }
 }
 
 bool turn_is_over(void) {
-  return innermost && innermost->over;
+  return innermost && (innermost->over || innermost->stuck);
 }
 
 void turn_poll(lua_State *L, int32_t steps) {
@@ -144,11 +160,16 @@ void turn_watch_stop(void) {
   timer_delete(watch);
 }
 
+int64_t turn_patience_ns(const struct isolate *iso) {
+  return iso->limits.turn_ns / 4;
+}
+
 void turn_begin(struct turn *turn, struct isolate *iso, const struct turn_share *share) {
   int64_t ticks = iso->limits.turn_ns / TURN_TICK_NS - (share ? share->spent : 0);
   *turn = (struct turn){.L = iso->L,
                         .outer = innermost,
                         .allowed = ticks > 0 ? (int)ticks : 0,
+                        .patience = (int)(turn_patience_ns(iso) / TURN_TICK_NS),
                         .sliceable = share != NULL && !iso->limits.compiled};
   if (iso->limits.compiled) {
     iso->fuel = (struct fuel){.left = iso->limits.steps};
@@ -172,6 +193,7 @@ bool turn_end(struct turn *turn, struct isolate *iso, struct turn_share *share) 
     iso->vm->hit_ticks = turn->ticks;
   }
   if (share) {
+    iso->slow = turn->ticks > 0;
     share->sliced = turn->sliced;
     share->spent = turn->sliced ? share->spent + turn->ticks : 0;
   }

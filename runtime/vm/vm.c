@@ -11,8 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-const char *const library_names[] = {"depth", "coroutine", "task", "instance", "registry",
-                                     "call",  "fuel",      "view", "test",     NULL};
+const char *const library_names[] = {"depth", "coroutine", "sort", "task", "instance", "registry",
+                                     "call",  "endpoints", "fuel", "view", "test",     NULL};
 
 static int library_read(const char *directory, const char *name, struct library_chunk *chunk,
                         struct fault *f) {

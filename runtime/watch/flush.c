@@ -276,6 +276,10 @@ static bool flush_one(struct set *s) {
     return false;
   }
   s->dirty = s->touched = false;
+  if (!ends && s->overtaken) {
+    s->dirty = true;
+    wait_until(s, s->plan_again_ns);
+  }
   if (rc == ELSEWHERE) {
     work_start(s->work);
     return false;

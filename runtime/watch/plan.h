@@ -31,21 +31,28 @@ struct plan_question {
   const struct set_row *rows; /* by id */
   size_t count;
   const struct balancer *rules;
-  bool run;        /* something happened that a plan may see; else what it last said is asked for */
+  bool run;        /* something happened that a plan may see, or one is under way; else what it last
+                      said is asked for */
   bool in_catalog; /* this agent has published it before */
   int64_t now_ns;
   struct plan_live (*live)(void *arg, const struct set_row *row);
   void *live_arg;
 };
 
+struct plan_answer {
+  bool differs;     /* it is not what was answered last */
+  bool taken;       /* the question is, or will be, answered by what `run` asked for; else that is
+                       still to be done: this is the answer to an earlier one, or none */
+  int64_t until_ns; /* of -EAGAIN: ask again then, or when set_hurry is called */
+};
+
 /* Answers for the sets, for those services that it wants to be asked about. `out` has a row for
  * each of the question's, filled with what the registry says. 0: that is how it is; 1: somebody has
- * changed some of them; -EAGAIN: not yet, ask again at
- * `*until_ns`, and publish nothing until then. *differs: it is not what was answered last. */
+ * changed some of them; -EAGAIN: not yet, and publish nothing until then. */
 struct planner {
   bool (*wants)(void *arg, const char *service);
-  int (*plan)(void *arg, const struct plan_question *q, struct plan_row *out, bool *differs,
-              int64_t *until_ns);
+  int (*plan)(void *arg, const struct plan_question *q, struct plan_row *out,
+              struct plan_answer *answer);
   void *arg;
 };
 

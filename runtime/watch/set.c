@@ -128,6 +128,10 @@ void set_replan(struct set *s) {
     set_queue(s);
 }
 
+void set_hurry(struct set *s) {
+  s->due_ns = 0; /* of no meaning unless it waits */
+}
+
 void set_close(struct set *s) {
   if (--s->opens == 0)
     set_changed(s, true);

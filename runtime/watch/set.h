@@ -98,6 +98,8 @@ void set_question(struct set *s, struct plan_question *out);
 /* Has it planned again by the next flush, which publishes it only when that changes something.
  * Nothing when it was never published: it is planned then anyway. */
 void set_replan(struct set *s);
+/* What its planner waited for is there: it need not wait until the time that was said. */
+void set_hurry(struct set *s);
 
 /* Stale: its source cannot be reached; what is known stays. */
 void set_stale(struct set *s, bool stale);

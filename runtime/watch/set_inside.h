@@ -23,15 +23,17 @@ struct set {
   int64_t stale_since_ns;
   struct set_work *work; /* a publishing that is being made elsewhere; else NULL */
   int64_t due_ns;        /* while it waits: not before */
+  int64_t plan_since_ns; /* a plan goes on since then; else 0 */
   int64_t plan_again_ns; /* the plan that ran last took its time: not before */
   int64_t ramp_ns;       /* an endpoint is in its slow start: publish again then; else 0 */
   uint32_t opens;
   bool known;
   bool dirty, moved, stale, in_catalog, failing;
-  bool touched; /* dirty for more than a plan that may come to the same */
-  bool replan;  /* what a plan sees may have changed */
-  bool again;   /* has changed since its work began */
-  bool lost;    /* had a healthy endpoint, and then none: its recovery is news */
+  bool touched;   /* dirty for more than a plan that may come to the same */
+  bool replan;    /* what a plan sees may have changed */
+  bool overtaken; /* and that was so before the last one was over */
+  bool again;     /* has changed since its work began */
+  bool lost;      /* had a healthy endpoint, and then none: its recovery is news */
   char service[];
 };
 

@@ -99,29 +99,42 @@ void set_question(struct set *s, struct plan_question *out) {
                                 .live_arg = s->all};
 }
 
+/* What took its time is not done again for ten times as long. */
+static void plan_pace(struct set *s) {
+  int64_t now = clock_now_ns(), pause = (now - s->plan_since_ns) * PLAN_PACE;
+  s->plan_again_ns = now + (pause < PLAN_PACE_MOST_NS ? pause : PLAN_PACE_MOST_NS);
+  s->plan_since_ns = 0;
+}
+
 /* What the endpoints count for, where somebody plans that: *plan, else NULL. -EAGAIN: it waits. */
 static int plan_take(struct set *s, int64_t now, const struct plan_row **plan) {
   struct sets *all = s->all;
   const struct planner *planner = all->planner;
-  bool differs = false;
+  struct plan_answer answer = {0};
   *plan = NULL;
+  s->overtaken = false;
   if (!planner || !planner->wants(planner->arg, s->service))
     return 0;
   if (scratch_reserve((void **)&all->plan, &all->plan_room, s->rows.count, sizeof *all->plan) != 0)
     return -ENOMEM;
   struct plan_question q;
   set_question(s, &q);
-  q.run = s->replan || !s->in_catalog;
+  q.run = s->replan || !s->in_catalog || s->plan_since_ns;
   q.now_ns = now;
-  int rc = planner->plan(planner->arg, &q, all->plan, &differs, &s->due_ns);
-  if (rc < 0)
+  int rc = planner->plan(planner->arg, &q, all->plan, &answer);
+  if (q.run && answer.taken) {
+    s->replan = false;
+    s->plan_since_ns = now;
+  }
+  if (rc < 0) {
+    s->due_ns = answer.until_ns;
     return rc;
-  int64_t took = (clock_now_ns() - now) * PLAN_PACE;
-  s->plan_again_ns =
-      q.run ? now + (took < PLAN_PACE_MOST_NS ? took : PLAN_PACE_MOST_NS) : s->plan_again_ns;
-  s->replan = false;
-  s->touched |= differs;
-  s->moved |= differs;
+  }
+  if (s->plan_since_ns)
+    plan_pace(s);
+  s->overtaken = s->replan;
+  s->touched |= answer.differs;
+  s->moved |= answer.differs;
   *plan = rc > 0 ? all->plan : NULL;
   return 0;
 }

@@ -68,11 +68,11 @@ struct bench {
 };
 
 static void run(const struct bench *b) {
-  struct fault f = {0};
-  const struct plan_run r = {&b->q, out, NULL};
+  struct plan_run r = {.question = &b->q, .rows = out};
   plan_from_registry(&b->q, out);
-  if (plan_run(b->attachment, &r, &f) != 0)
-    fail("plan_run", f.text);
+  plan_begin(&r, b->attachment, true);
+  if (r.fault.code != 0)
+    fail("plan_begin", r.fault.text);
 }
 
 /* The best of five rounds of at least 20 ms. */

@@ -1,6 +1,7 @@
 -- Policies, hooks and routes that mean harm, all at once in one agent: each is contained, what it last said stays, and
 -- the others go on. spec: timeout 300
 local perigee = require("spec.support.perigee")
+local hostile = require("spec.support.hostile")
 
 -- The bodies of decide(instance, options, ctx). What is decided first, where something is, stays.
 local POLICIES = {
@@ -47,10 +48,9 @@ local ROUTES = {
 
 local function agent_with_all()
   local home = perigee.scratch()
-  local config = { services = {}, hooks = {}, routes = {}, plugins = {} }
+  local config = { home = home, services = {}, hooks = {}, routes = {}, plugins = {}, files = {} }
   local function plugin(kind, name, source)
-    os.execute(("mkdir -p %s/plugins/%s"):format(home, kind))
-    perigee.write(("%s/plugins/%s/%s.lua"):format(home, kind, name), source)
+    config.files[kind .. "/" .. name] = source
     table.insert(config.plugins, ("['%s/%s'] = { turn = '50ms' }"):format(kind, name))
   end
   for name, body in pairs(POLICIES) do
@@ -68,21 +68,16 @@ local function agent_with_all()
       GET = function(request, options, ctx) %s end }]]):format(one[1]))
     table.insert(config.routes, ("%s = {}"):format(name))
   end
-  perigee.write(home .. "/plugins/hook/neighbour.lua", [[return { kind = "hook", summary = "goes on",
+  config.files["hook/neighbour"] = [[return { kind = "hook", summary = "goes on",
     options = { path = "string" },
     on = { change = function(event, options, ctx)
       ctx.state.n = (ctx.state.n or 0) + 1
       return perigee.fs.write(options.path, tostring(ctx.state.n))
-    end } }]])
+    end } }]]
   table.insert(config.hooks, ("{ 'neighbour', path = '%s/count' }"):format(home))
   table.insert(config.plugins, ("neighbour = { grant = { write = { '%s/count' } } }"):format(home))
   table.insert(config.services, "neighbour = { port = 1, id = 'neighbour' }")
-  local text = "return { log = 'warn',"
-  for name, list in pairs(config) do
-    text = text .. ("\n%s = { %s },"):format(name, table.concat(list, ",\n"))
-  end
-  perigee.write(home .. "/perigee.lua", text .. "}")
-  local agent = perigee.agent({ config_file = home .. "/perigee.lua" })
+  local agent = hostile.start(config)
   agent.count = home .. "/count"
   return agent
 end
@@ -90,16 +85,8 @@ end
 describe("policies, hooks and routes that mean harm", function()
   local agent = agent_with_all()
 
-  local function picks()
-    local r = agent:command("pick", "neighbour", "-n", "20")
-    assert.same({ 0, 20 }, { r.code, select(2, r.out:gsub("[^\n]+", "")) }, r.err)
-  end
-
   local function wait_for(what, condition)
-    return perigee.wait_for(what, function()
-      picks()
-      return condition()
-    end, 120)
+    return hostile.wait_for(agent, what, condition)
   end
 
   local function decision(id)
@@ -160,7 +147,7 @@ describe("policies, hooks and routes that mean harm", function()
       for _ = 1, one[3] or 1 do
         answer = perigee.http(agent.url .. "/v1/x/" .. name)
       end
-      picks()
+      hostile.picks(agent)
       if one[2] > 0 then
         assert.equal(one[2], answer.status, answer.body:sub(1, 200))
       else

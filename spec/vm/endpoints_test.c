@@ -62,7 +62,8 @@ struct planning {
   struct attachment *attachment;
 };
 
-static struct planning planning(struct fixture *fx, const char *head, const char *body) {
+static struct planning planning_within(struct fixture *fx, const struct isolate_limits *limits,
+                                       const char *head, const char *body) {
   struct planning p;
   struct buf source = {0};
   struct findings findings = {0};
@@ -71,11 +72,15 @@ static struct planning planning(struct fixture *fx, const char *head, const char
              "%s return { kind = 'balancer', summary = 'a test', plan = function(endpoints, "
              "options, ctx)\n%s\nend }",
              head, body);
-  if (load(fx, "balancer", source.data, NULL, &p.plugin, &f) != 0)
+  if (load(fx, "balancer", source.data, limits, &p.plugin, &f) != 0)
     fail_msg("%s", f.text);
   assert_int_equal(plugin_attach(p.plugin, NULL, "test", &p.attachment, &findings), 0);
   buf_free(&source);
   return p;
+}
+
+static struct planning planning(struct fixture *fx, const char *head, const char *body) {
+  return planning_within(fx, NULL, head, body);
 }
 
 static void planning_end(struct planning *p) {
@@ -84,9 +89,12 @@ static void planning_end(struct planning *p) {
 }
 
 static int run(const struct planning *p, struct service *s, struct fault *f) {
-  const struct plan_run r = {&s->q, s->out, s->hidden};
+  struct plan_run r = {.question = &s->q, .rows = s->out, .hidden = s->hidden};
   plan_from_registry(&s->q, s->out);
-  return plan_run(p->attachment, &r, f);
+  plan_begin(&r, p->attachment, true);
+  assert_false(plan_goes_on(&r));
+  *f = r.fault;
+  return f->code;
 }
 
 static void runs(const struct planning *p, struct service *s) {
@@ -257,9 +265,9 @@ static void refusals(void **state) {
   } cases[] = {
       {"return nil, 'not now'", -ENODATA, "not now"},
       {"return false", -ENODATA, "it gave no reason"},
-      {"for e in endpoints:each() do e.weight = 0/0 end", -EINVAL, "it gives e01 the weight"},
-      {"for e in endpoints:each() do e.weight = -0.1 end", -EINVAL, "not below 0"},
-      {"for e in endpoints:each() do e.weight = 1e308 * 10 end", -EINVAL, "finite"},
+      {"for e in endpoints:each() do e.weight = 0/0 end", -ERANGE, "it gives e01 the weight"},
+      {"for e in endpoints:each() do e.weight = -0.1 end", -ERANGE, "not below 0"},
+      {"for e in endpoints:each() do e.weight = 1e308 * 10 end", -ERANGE, "finite"},
       {"for e in endpoints:each() do e.tier = -1 end", -EFAULT, "tier is a whole number"},
       {"for e in endpoints:each() do e.tier = 65536 end", -EFAULT, "tier is a whole number"},
       {"for e in endpoints:each() do e.weight = nil end", -EFAULT, "weight is a number"},
@@ -301,12 +309,102 @@ static void the_largest_weights_are_weights(void **state) {
   planning_end(&p);
 }
 
+/* ---- what takes longer ---- */
+
+static const struct isolate_limits patient = {.turn_ns = INT64_C(20000000000)};
+static const char *const long_plan = "for e in endpoints:each() do\n"
+                                     "  local n = 0 for i = 1, 5e6 do n = n + 1 end\n"
+                                     "  e.weight = n\n"
+                                     "end";
+
+struct lasting {
+  struct plan_run run;
+  int told;
+  bool over;
+};
+
+static void on_over(void *arg) {
+  struct lasting *l = arg;
+  l->told++;
+  l->over = true;
+}
+
+/* Of a question that is forgotten as soon as it goes on, as a set's is. */
+static void lasting_begin(struct lasting *l, const struct planning *p, struct service *s) {
+  *l = (struct lasting){.run = {.question = &s->q, .rows = s->out, .over = on_over, .arg = l}};
+  plan_from_registry(&s->q, s->out);
+  struct plan_question once = s->q;
+  l->run.question = &once;
+  plan_begin(&l->run, p->attachment, false);
+  assert_true(plan_goes_on(&l->run));
+  assert_int_equal(l->told, 0);
+  assert_true(isolate_busy(plugin_isolate(p->plugin)));
+  memset(&once, 0xff, sizeof once);
+  l->run.question = &s->q;
+}
+
+static void a_long_plan_gives_way(void **state) {
+  struct fixture *fx = *state;
+  struct planning p = planning_within(fx, &patient, "", long_plan);
+  struct service *s = service_new();
+  struct lasting l;
+  add(s, "v1", STATUS_PASSING);
+  add(s, "v1", STATUS_PASSING);
+  lasting_begin(&l, &p, s);
+  run_until(fx, &l.over);
+  assert_int_equal(l.run.fault.code, 0);
+  assert_int_equal(l.told, 1);
+  assert_true(s->out[0].weight == 5e6 && s->out[1].weight == 5e6);
+  assert_false(isolate_busy(plugin_isolate(p.plugin)));
+  service_free(s);
+  planning_end(&p);
+}
+
+static void a_plan_without_end_is_killed_in_its_slices(void **state) {
+  struct fixture *fx = *state;
+  const struct isolate_limits tight = {.turn_ns = 20000000};
+  struct planning p = planning_within(fx, &tight, "", "while true do pcall(error) end");
+  struct service *s = service_new();
+  for (int i = 0; i < 3; i++) {
+    struct lasting l;
+    lasting_begin(&l, &p, s);
+    run_until(fx, &l.over);
+    assert_int_equal(l.run.fault.code, -ETIME);
+  }
+  service_free(s);
+  planning_end(&p);
+}
+
+static void a_long_plan_is_cancelled(void **state) {
+  struct fixture *fx = *state;
+  struct planning p = planning_within(fx, &patient, "", long_plan);
+  struct service *s = service_new();
+  struct lasting l;
+  add(s, "v1", STATUS_PASSING);
+  lasting_begin(&l, &p, s);
+  plan_cancel(&l.run);
+  plan_cancel(&l.run);
+  assert_false(plan_goes_on(&l.run) || isolate_busy(plugin_isolate(p.plugin)));
+  lasting_begin(&l, &p, s); /* nothing is left of it that would be in the way */
+  attachment_free(p.attachment);
+  assert_int_equal(l.run.fault.code, -ECANCELED);
+  assert_int_equal(l.told, 1);
+  service_free(s);
+  plugin_free(p.plugin);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      FIXTURE_TEST(shares_hold_whatever_there_is),   FIXTURE_TEST(one_side_alone_has_all),
-      FIXTURE_TEST(live_figures_and_ages),           FIXTURE_TEST(kept_endpoints),
-      FIXTURE_TEST(no_garbage_from_run_to_run),      FIXTURE_TEST(refusals),
+      FIXTURE_TEST(shares_hold_whatever_there_is),
+      FIXTURE_TEST(one_side_alone_has_all),
+      FIXTURE_TEST(live_figures_and_ages),
+      FIXTURE_TEST(kept_endpoints),
+      FIXTURE_TEST(no_garbage_from_run_to_run),
+      FIXTURE_TEST(refusals),
       FIXTURE_TEST(the_largest_weights_are_weights),
+      FIXTURE_TEST(a_long_plan_gives_way),
+      FIXTURE_TEST(a_plan_without_end_is_killed_in_its_slices),
+      FIXTURE_TEST(a_long_plan_is_cancelled),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

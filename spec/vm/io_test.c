@@ -434,7 +434,7 @@ static void waiting_where_one_cannot_raises(void **state) {
   for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
     char body[400];
     snprintf(body, sizeof body,
-             "local ok, text = pcall(table.sort, { 1, 2 }, function() %s end) return ok, text",
+             "local ok, text = pcall(string.gsub, 'x', '.', function() %s end) return ok, text",
              calls[i]);
     assert_non_null(strstr(ask_peer(*state, body), "false|"));
     assert_non_null(strstr(ask_peer(*state, body), "cannot wait"));

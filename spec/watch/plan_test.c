@@ -10,19 +10,18 @@
 static struct {
   int answer; /* what plan() returns */
   int asked, runs;
-  bool differs;
-  double weight; /* of the first; the others keep theirs */
+  bool differs, leaves; /* ... the question for later */
+  double weight;        /* of the first; the others keep theirs */
   uint16_t tier;
   bool drop;
   int64_t until_ns;
 } does;
 
-static int plan(void *arg, const struct plan_question *q, struct plan_row *out, bool *differs,
-                int64_t *until_ns) {
+static int plan(void *arg, const struct plan_question *q, struct plan_row *out,
+                struct plan_answer *answer) {
   does.asked++;
   does.runs += q->run;
-  *until_ns = does.until_ns;
-  *differs = does.differs;
+  *answer = (struct plan_answer){does.differs, !does.leaves, does.until_ns};
   if (does.answer != 1)
     return does.answer;
   plan_from_registry(q, out);
@@ -134,6 +133,38 @@ static void not_yet(void **state) {
   assert_true(fake.rows[0].weight == 5);
 }
 
+/* What comes while a plan goes on is planned after it, as soon as its pace allows. */
+static void a_plan_that_goes_on(void **state) {
+  struct fixture *fx = *state;
+  does.answer = -EAGAIN;
+  does.until_ns = now_ns + 5000000;
+  replace(fx->web, "a b c");
+  assert_int_equal(sets_flush(fx->all), 0);
+  does.leaves = true;
+  does.answer = 1;
+  set_hurry(fx->web);
+  assert_int_equal(sets_flush(fx->all), 1);
+  assert_int_equal(does.runs, 2);
+  assert_int_equal(sets_due_ns(fx->all), 0); /* nothing has come */
+  does.leaves = false;
+  does.answer = -EAGAIN;
+  put(fx->web, "d", 1, STATUS_PASSING);
+  now_ns += 5000000;
+  sets_flush(fx->all);
+  put(fx->web, "e", 1, STATUS_PASSING);
+  does.leaves = true;
+  does.answer = 1;
+  set_hurry(fx->web);
+  assert_int_equal(sets_flush(fx->all), 1);
+  assert_string_equal(fake.ids, "a b c d e ");
+  assert_int_equal(does.runs, 4);
+  does.leaves = false;
+  now_ns = sets_due_ns(fx->all);
+  sets_flush(fx->all);
+  assert_int_equal(does.runs, 5);
+  assert_int_equal(sets_due_ns(fx->all), 0);
+}
+
 /* ---- what is kept of it ---- */
 
 static void make_question(struct fixture *fx, const char *ids, struct plan_question *q) {
@@ -243,6 +274,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(what_no_plan_sees_runs_none, setup_planned, teardown),
       cmocka_unit_test_setup_teardown(a_full_catalog_forgets_no_plan, setup_planned, teardown),
       cmocka_unit_test_setup_teardown(not_yet, setup_planned, teardown),
+      cmocka_unit_test_setup_teardown(a_plan_that_goes_on, setup_planned, teardown),
       cmocka_unit_test_setup_teardown(an_outcome_goes_by_id, setup, teardown),
       cmocka_unit_test_setup_teardown(shares_are_those_of_picks, setup, teardown),
       cmocka_unit_test_setup_teardown(a_plan_begins_with_the_levels_of_priority, setup, teardown),

@@ -1,6 +1,7 @@
 -- watch: one service of a Consul, by blocking queries. The index rules are Consul's own: the first question
 -- has none; one that falls (Consul was restored from a backup) begins again without; one below 1 counts as 1,
 -- so that the next question is held.
+local holding = require("perigee.consul.holding")
 local map = require("perigee.consul.map")
 local pace = require("perigee.pace")
 
@@ -9,6 +10,7 @@ Watch.__index = Watch
 
 local LONGEST = 600 -- seconds for which Consul holds a query at most
 local SLACK = 5 -- seconds over what Consul may take: wait + wait / 16
+local EVERY = 10 -- seconds between the queries of one that may not be held
 
 -- What a target may ask for, and its name in the query.
 local known = {
@@ -83,10 +85,10 @@ local function new(client, target, options)
     return nil, message, code
   end
   local wait = query.wait
-  query.wait = ("%gs"):format(wait)
   return setmetatable({
     client = client, path = "/v1/health/service/" .. perigee.url.encode(target.name), query = query, index = 0,
-    timeout = wait + wait / 16 + SLACK, pace = pace.new(), map = map_of(options), max_stale = options.max_stale,
+    wait = ("%gs"):format(wait), timeout = wait + wait / 16 + SLACK, hold = options.hold, pace = pace.new(),
+    map = map_of(options), max_stale = options.max_stale,
   }, Watch)
 end
 
@@ -122,10 +124,13 @@ function Watch:take(response, set)
   return true
 end
 
--- One query: held by Consul until there is something new, or its time is over.
+-- One query: held by Consul until there is something new, or its time is over; or for no time, where it holds
+-- as many already as it may.
 function Watch:turn(set)
   self.pace:wait()
   self.client:rest()
+  local held = holding.begin(self, self.timeout, self.hold)
+  self.query.wait = held and self.wait or "1ms"
   self.query.index = self.index > 0 and ("%.0f"):format(self.index) or nil
   local response, message, code = self.client:request("GET", self.path, self.query, nil, { timeout = self.timeout })
   if not response then
@@ -133,6 +138,9 @@ function Watch:turn(set)
   end
   local ok, why, failed = self:take(response, set)
   response.body:close()
+  if ok and not held then
+    perigee.sleep(EVERY * (0.9 + 0.2 * perigee.random()))
+  end
   return ok, why, failed
 end
 
@@ -141,6 +149,7 @@ function Watch:run(set)
   repeat
     ok, message, code = self:turn(set)
   until not ok
+  holding.done(self)
   return nil, message, code
 end
 

@@ -1,11 +1,10 @@
-#include "agent/plans/pipeline.h"
+#include "agent/plans/pipeline_inside.h"
 
 #include "agent/plugins/plugins.h"
 #include "base/buf.h"
 #include "base/fault.h"
 #include "base/findings.h"
 #include "base/log.h"
-#include "vm/bind_endpoints.h"
 #include "watch/balancer.h"
 
 #include <errno.h>
@@ -16,47 +15,8 @@
 
 static const int64_t prepare_ns = 10 * INT64_C(1000000000); /* for one `prepare` */
 static const double soonest_s = 0.01;                       /* a shorter `every` is as long */
-static const double shadow_step = 0.01; /* moves so much more or less: worth a line */
 
-enum state { NOT_RUN, WELL, KEEPS, FAILS, QUARANTINED };
 static const char *const state_names[] = {"not run", "well", "keeps", "fails", "quarantined"};
-
-struct step {
-  struct pipeline *pipeline;
-  struct attachment *attachment;
-  bool shadow, promoted;
-  enum state state;
-  char why[300]; /* it keeps or fails */
-  struct outcome said;
-  bool prepares, prepared; /* it has a `prepare`; that has ended once */
-  struct call *preparing;
-  bool unprepared; /* that went wrong the last time */
-};
-
-struct pipeline {
-  struct plugins *plugins;
-  struct pipeline_stats *stats;
-  char *service;
-  struct step *steps;
-  size_t count;
-  const struct pipeline_events *events; /* NULL: nobody is told */
-  void *events_arg;
-  /* The last run's: what the shadows made of it, and the part of the picks that this moves. */
-  struct outcome shadow;
-  double moves, told; /* below 0: not known */
-  /* Scratch, room for so many rows. */
-  struct plan_row *aside;
-  bool *hidden;
-  size_t room;
-};
-
-static const char *name_of(const struct step *s) {
-  return plugin_name(attachment_plugin(s->attachment));
-}
-
-static bool is_shadow(const struct step *s) {
-  return s->shadow && !s->promoted;
-}
 
 /* ---- its beginning and its end ---- */
 
@@ -70,7 +30,9 @@ static void stop_preparing(struct step *s) {
 
 /* What the old version finds, the new one finds again. */
 static void leaving(void *arg) {
-  stop_preparing(arg);
+  struct step *s = arg;
+  stop_preparing(s);
+  run_end(s->pipeline);
 }
 
 static void arrived(void *arg) {
@@ -133,6 +95,7 @@ int pipeline_new(struct plugins *plugins, const char *service, const struct bala
 void pipeline_free(struct pipeline *p) {
   if (!p)
     return;
+  run_end(p);
   for (size_t i = 0; i < p->count; i++) {
     struct step *s = &p->steps[i];
     stop_preparing(s);
@@ -140,6 +103,7 @@ void pipeline_free(struct pipeline *p) {
     outcome_free(&s->said);
   }
   outcome_free(&p->shadow);
+  free(p->rows);
   free(p->aside);
   free(p->hidden);
   free(p->steps);
@@ -150,123 +114,6 @@ void pipeline_free(struct pipeline *p) {
 void pipeline_tell(struct pipeline *p, const struct pipeline_events *events, void *arg) {
   p->events = events;
   p->events_arg = arg;
-}
-
-/* ---- a run ---- */
-
-/* Said once, not at each run. */
-static void step_becomes(struct step *s, enum state state, const char *why) {
-  bool news = s->state != state || strcmp(s->why, why) != 0;
-  bool was_bad = s->state == FAILS || s->state == QUARANTINED;
-  s->state = state;
-  snprintf(s->why, sizeof s->why, "%s", why);
-  if (!news || !s->pipeline->events) /* a question what would be is no news */
-    return;
-  if (state == WELL && was_bad)
-    log_info("balancer plugin plans again", LOG_S("plugin", name_of(s)),
-             LOG_S("service", s->pipeline->service));
-  else if (state == KEEPS)
-    log_info("balancer plugin keeps the last plan", LOG_S("plugin", name_of(s)),
-             LOG_S("service", s->pipeline->service), LOG_S("reason", why));
-  else if (state == FAILS)
-    log_error("balancer plugin failed; the last plan stays", LOG_S("plugin", name_of(s)),
-              LOG_S("service", s->pipeline->service), LOG_S("error", why));
-}
-
-static int step_run(struct step *s, const struct plan_run *run, struct fault *f) {
-  struct pipeline *p = s->pipeline;
-  struct plugin *plugin = attachment_plugin(s->attachment);
-  if (isolate_busy(plugin_isolate(plugin)))
-    return -EAGAIN;
-  if (!plugins_allows(p->plugins, plugin)) {
-    s->state = QUARANTINED; /* for why it failed last */
-    return fault_set(f, -EPERM, "it is in quarantine");
-  }
-  int r = plan_run(s->attachment, run, f);
-  plugins_note(p->plugins, plugin, r != 0 && r != -ENODATA);
-  p->stats->runs++;
-  p->stats->kept += r == -ENODATA;
-  p->stats->refused += r == -EINVAL;
-  p->stats->faults += r != 0 && r != -ENODATA && r != -EINVAL;
-  step_becomes(s, r == 0 ? WELL : r == -ENODATA ? KEEPS : FAILS, r == 0 ? "" : f->text);
-  return r;
-}
-
-static int scratch_reserve(struct pipeline *p, size_t count) {
-  if (count <= p->room)
-    return 0;
-  struct plan_row *aside = realloc(p->aside, count * 2 * sizeof *aside);
-  p->aside = aside ? aside : p->aside;
-  bool *hidden = realloc(p->hidden, count * 2 * sizeof *hidden);
-  p->hidden = hidden ? hidden : p->hidden;
-  if (!aside || !hidden)
-    return -ENOMEM;
-  p->room = count * 2;
-  return 0;
-}
-
-static const bool *hide_unselected(struct pipeline *p, const struct plan_question *q) {
-  const struct selection *select = &q->rules->select;
-  if (!selection_chooses(select))
-    return NULL;
-  for (size_t i = 0; i < q->count; i++)
-    p->hidden[i] = !selection_has(select, q->rows[i].instance);
-  return p->hidden;
-}
-
-static void shadow_tell(struct pipeline *p) {
-  if (!p->events || (p->told >= 0 && fabs(p->moves - p->told) < shadow_step))
-    return;
-  p->told = p->moves;
-  log_info("what a shadow would move", LOG_S("service", p->service),
-           LOG_N("share_of_picks", p->moves));
-}
-
-/* What the shadows made of the same endpoints, against what is in force. */
-static void shadow_compare(struct pipeline *p, const struct plan_question *q,
-                           const struct plan_row *rows) {
-  double *shares = malloc((q->count * 2 + 1) * sizeof *shares);
-  p->moves = -1;
-  if (shares && plan_shares(q, rows, shares) == 0 &&
-      plan_shares(q, p->aside, shares + q->count) == 0 &&
-      outcome_set(&p->shadow, q, p->aside) == 0) {
-    p->moves = plan_moved(shares, shares + q->count, q->count);
-    shadow_tell(p);
-  }
-  free(shares);
-}
-
-int pipeline_run(struct pipeline *p, const struct plan_question *q, struct plan_row *rows,
-                 struct fault *f) {
-  bool forked = false, broken = false;
-  if (scratch_reserve(p, q->count + 1) != 0)
-    return fault_set(f, -ENOMEM, "out of memory");
-  const bool *hidden = hide_unselected(p, q);
-  const struct plan_run live = {q, rows, hidden}, aside = {q, p->aside, hidden};
-  for (size_t i = 0; i < p->count; i++) {
-    struct step *s = &p->steps[i];
-    struct fault why = {0};
-    int r = 0;
-    if (is_shadow(s) && !forked) {
-      memcpy(p->aside, rows, q->count * sizeof *rows);
-      forked = true;
-    }
-    if (!is_shadow(s))
-      r = step_run(s, &live, &why);
-    if (r == 0 && forked && !broken)
-      broken = step_run(s, &aside, &why) != 0;
-    if (r != 0)
-      return r == -EAGAIN ? r : fault_set(f, r, "%.80s: %.380s", name_of(s), why.text);
-    if (is_shadow(s) && broken)
-      continue; /* what it said last stays */
-    if (outcome_set(&s->said, q, is_shadow(s) ? p->aside : rows) != 0)
-      return fault_set(f, -ENOMEM, "out of memory");
-  }
-  if (forked && !broken)
-    shadow_compare(p, q, rows);
-  else
-    p->moves = -1;
-  return 0;
 }
 
 /* ---- prepare ---- */
@@ -285,8 +132,8 @@ static void prepare_over(void *arg, const struct call_result *result) {
   plugins_note(p->plugins, attachment_plugin(s->attachment),
                result->status != 0 && result->status != -ETIMEDOUT);
   if (why && !s->unprepared)
-    log_warn("balancer plugin could not prepare; what it knows stays", LOG_S("plugin", name_of(s)),
-             LOG_S("service", p->service), LOG_S("error", why));
+    log_warn("balancer plugin could not prepare; what it knows stays",
+             LOG_S("plugin", step_name(s)), LOG_S("service", p->service), LOG_S("error", why));
   s->unprepared = why != NULL;
   s->prepared = true;
   if (!why && p->events)
@@ -332,8 +179,9 @@ double pipeline_every(const struct pipeline *p) {
 
 bool pipeline_promote(struct pipeline *p, const char *name, bool live) {
   bool any = false;
+  run_end(p);
   for (size_t i = 0; i < p->count; i++)
-    if (p->steps[i].shadow && strcmp(name_of(&p->steps[i]), name) == 0) {
+    if (p->steps[i].shadow && strcmp(step_name(&p->steps[i]), name) == 0) {
       p->steps[i].promoted = live;
       any = true;
     }
@@ -360,11 +208,11 @@ const struct plan_row *pipeline_said(const struct pipeline *p, size_t i, const c
 }
 
 const char *pipeline_name(const struct pipeline *p, size_t i) {
-  return name_of(&p->steps[i]);
+  return step_name(&p->steps[i]);
 }
 
 bool pipeline_is_shadow(const struct pipeline *p, size_t i) {
-  return is_shadow(&p->steps[i]);
+  return step_is_shadow(&p->steps[i]);
 }
 
 void pipeline_show(const struct pipeline *p, size_t i, struct buf *out) {
@@ -376,7 +224,7 @@ void pipeline_show(const struct pipeline *p, size_t i, struct buf *out) {
   buf_json_text(out, plugin_path(plugin));
   buf_text(out, ",\"hash\":");
   buf_json_text(out, plugin_hash(plugin));
-  buf_format(out, ",\"shadow\":%s,\"promoted\":%s,\"state\":", is_shadow(s) ? "true" : "false",
+  buf_format(out, ",\"shadow\":%s,\"promoted\":%s,\"state\":", step_is_shadow(s) ? "true" : "false",
              s->promoted ? "true" : "false");
   buf_json_text(out, state_names[s->state]);
   if (*s->why) {

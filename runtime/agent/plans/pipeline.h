@@ -1,7 +1,8 @@
 /* pipeline: the plugin stages of one service's balancer, run left to right over its endpoints. A
  * stage that is a shadow works on a copy, and so do, once more, those after it: what it would
- * change is told, and nothing else. A stage that fails, fails the whole run. Control thread only.
- */
+ * change is told, and nothing else. A stage that fails, fails the whole run. A run is over when
+ * the question has been put, unless one of the plugins takes longer than a slice of its turn: then
+ * it goes on in later turns of the loop, over a copy of the question. Control thread only. */
 #pragma once
 
 #include "watch/plan.h"
@@ -29,16 +30,22 @@ int pipeline_new(struct plugins *plugins, const char *service, const struct bala
                  struct findings *findings);
 void pipeline_free(struct pipeline *p); /* ends what is under way */
 
-/* For its owner; neither is called from within a function of this file. */
+/* For its owner; none is called from within a function of this file. */
 struct pipeline_events {
+  void (*planned)(void *arg);  /* what goes on may be over: pipeline_run can tell */
   void (*prepared)(void *arg); /* a `prepare` went well: it may plan otherwise now */
   void (*reloaded)(void *arg); /* a stage's plugin was replaced */
 };
 void pipeline_tell(struct pipeline *p, const struct pipeline_events *events, void *arg);
 
-/* Over `rows`, which hold what the registry says. 0; -EAGAIN: a plugin is busy, ask in the next
- * turn; else `rows` is of no use, and `f` says which stage failed and why. */
+/* Over `rows`, which hold what the registry says. 0; -EAGAIN: not yet, ask again; else `rows` is of
+ * no use, and `f` says which stage failed and why. What goes on answers when it is asked again:
+ * what it was put then, of those that are still there. */
 int pipeline_run(struct pipeline *p, const struct plan_question *q, struct plan_row *rows,
+                 struct fault *f);
+bool pipeline_goes_on(const struct pipeline *p); /* the next answer is to an earlier question */
+/* The same at once, and all others wait for it: for who asks what would be. */
+int pipeline_try(struct pipeline *p, const struct plan_question *q, struct plan_row *rows,
                  struct fault *f);
 
 /* Starts the stages' `prepare`, but for those that are still at it. False: no stage has one. */

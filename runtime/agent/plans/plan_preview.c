@@ -60,7 +60,7 @@ static int plan_anew(struct plans *all, struct plugins *plugins, const struct pl
   if (r != 0)
     fault_set(f, r, "%s", findings.count ? findings.items[0].text : "out of memory");
   else if (p)
-    r = pipeline_run(p, q, rows, f);
+    r = pipeline_try(p, q, rows, f);
   if (r == 0 && own)
     hand_apply(&own->hand, q, rows);
   pipeline_free(p);

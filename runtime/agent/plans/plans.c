@@ -68,6 +68,13 @@ void plans_touch(struct service_plan *p) {
     set_replan(s);
 }
 
+static void planned(void *arg) {
+  const struct service_plan *p = arg;
+  struct set *s = sets_find(p->all->with.sets, p->service);
+  if (s)
+    set_hurry(s);
+}
+
 static void prepared(void *arg) {
   plans_touch(arg);
 }
@@ -96,7 +103,7 @@ static void reloaded(void *arg) {
     plans_touch(p);
 }
 
-static const struct pipeline_events events = {prepared, reloaded};
+static const struct pipeline_events events = {planned, prepared, reloaded};
 
 /* ---- answering ---- */
 
@@ -125,18 +132,18 @@ static void remember(struct service_plan *p, const struct plan_question *q,
 }
 
 static int run(struct service_plan *p, const struct plan_question *q, struct plan_row *rows,
-               int64_t *until_ns) {
+               struct plan_answer *answer) {
   struct fault f = {0};
   int64_t now = clock_now_ns();
-  if (!q->in_catalog && !pipeline_ready(p->pipeline) && now < p->patience_ns) {
-    *until_ns = now + turn_ns;
+  answer->taken = false;
+  answer->until_ns = now + turn_ns;
+  if (!q->in_catalog && !pipeline_ready(p->pipeline) && now < p->patience_ns)
     return -EAGAIN;
-  }
+  bool earlier = pipeline_goes_on(p->pipeline);
   int r = pipeline_run(p->pipeline, q, rows, &f);
-  if (r == -EAGAIN) {
-    *until_ns = now + turn_ns;
+  answer->taken = !earlier && (r != -EAGAIN || pipeline_goes_on(p->pipeline));
+  if (r == -EAGAIN)
     return r;
-  }
   p->failing = r != 0;
   arm(p);
   if (r == 0) {
@@ -150,7 +157,7 @@ static int run(struct service_plan *p, const struct plan_question *q, struct pla
 
 /* What is so without the overrides. */
 static int decide(struct service_plan *p, const struct plan_question *q, struct plan_row *rows,
-                  int64_t *until_ns) {
+                  struct plan_answer *answer) {
   plan_from_registry(q, rows);
   if (p->hand.is_frozen) {
     outcome_apply(&p->hand.frozen, q, rows);
@@ -159,7 +166,7 @@ static int decide(struct service_plan *p, const struct plan_question *q, struct 
   if (!p->pipeline)
     return 0;
   if (q->run)
-    return run(p, q, rows, until_ns);
+    return run(p, q, rows, answer);
   outcome_apply(&p->planned, q, rows);
   return 1;
 }
@@ -168,15 +175,16 @@ static bool wants(void *arg, const char *service) {
   return plans_find(arg, service) != NULL;
 }
 
-static int plan(void *arg, const struct plan_question *q, struct plan_row *out, bool *differs,
-                int64_t *until_ns) {
+static int plan(void *arg, const struct plan_question *q, struct plan_row *out,
+                struct plan_answer *answer) {
   struct service_plan *p = plans_find(arg, q->service);
-  int r = decide(p, q, out, until_ns);
+  answer->taken = true;
+  int r = decide(p, q, out, answer);
   if (r < 0)
     return r;
   if (hand_apply(&p->hand, q, out))
     r = 1;
-  *differs = !outcome_is(&p->answered, q, out);
+  answer->differs = !outcome_is(&p->answered, q, out);
   if (outcome_set(&p->answered, q, out) != 0)
     return -ENOMEM;
   return r;
