@@ -6,6 +6,7 @@
 #include "base/fault.h"
 #include "vm/fuel.h"
 #include "vm/isolate.h"
+#include "vm/source.h"
 #include "vm/task.h"
 
 #include <setjmp.h>
@@ -89,10 +90,19 @@ struct vm {
   struct isolate *first;
 };
 
+/* A file that it has required, in the order in which they were. */
+struct required {
+  struct required *next;
+  char hash[SOURCE_HASH_SIZE];
+  char path[];
+};
+
 struct isolate {
   struct isolate *next, **link;
   struct vm *vm;
   char *name;
+  char *own_library; /* where it may require from beside the library; NULL: nowhere */
+  struct required *required;
   lua_State *L; /* the main one: host work only, never a plugin's waiting code */
   struct isolate_limits limits;
   size_t memory, memory_peak, collect_at;
@@ -244,7 +254,8 @@ struct edition {
   const char *kind, *name; /* the plugin's */
   char *path, *summary, *source;
   size_t source_length;
-  char hash[65]; /* of the source */
+  char hash[SOURCE_HASH_SIZE];    /* of the source */
+  char version[SOURCE_HASH_SIZE]; /* of that and of what it requires */
   double every;
   struct value *standin; /* NULL: it names none */
   unsigned changes;      /* of a balancer: what its plan may change */
