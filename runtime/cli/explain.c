@@ -75,10 +75,12 @@ static void write_service(struct buf *out, const json_t *o) {
   const json_t *stages = json_object_get(o, "stages"), *one;
   size_t i;
   const char *by = text_of(o, "picked_by");
-  buf_format(out, "%s%s%s  version %.0f, %s%s%s%s%s\n", output_color("bold"), text_of(o, "service"),
+  buf_format(out, "%s%s%s  version %.0f, %s%s%s%s", output_color("bold"), text_of(o, "service"),
              output_color("off"), number_of(o, "version"), by, *by ? " in the agent, " : "",
-             text_of(o, "balancer"), *by ? " elsewhere" : "",
-             json_is_true(json_object_get(o, "stale")) ? ", stale" : "");
+             text_of(o, "balancer"), *by ? " elsewhere" : "");
+  if (json_is_true(json_object_get(o, "stale")))
+    buf_format(out, ", stale for %.0f s", number_of(o, "stale_seconds"));
+  buf_char(out, '\n');
   if (json_is_true(json_object_get(o, "frozen"))) {
     buf_text(out, "  frozen at the plan of ");
     write_time(out, number_of(o, "frozen_plan_of"));
