@@ -77,7 +77,7 @@ local own = {
     return {
       id = it.id, address = it.address, port = said(it.port), ports = said(it.ports), tags = said(it.tags),
       meta = said(it.meta), weight = said(it.weight), zone = said(it.zone), status = said(it.status),
-    }, it.owner
+    }, said(it.owner)
   end,
 }
 
