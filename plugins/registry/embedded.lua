@@ -33,6 +33,7 @@ end
 -- It has the service. What it cannot be sure of itself is no more sure here.
 function Watch:found(response, set, news, stale)
   local ok, message, code = true, nil, nil
+  set:via((response.headers["X-Perigee-Via"] or "") .. "," .. (response.headers["X-Perigee-Agent"] or ""))
   if news then
     ok, message, code = set:replace_json(response.body, map)
   elseif not stale then
@@ -112,6 +113,10 @@ return {
       local response, message, code = watch.others:try(function(url)
         return watch:ask(url)
       end)
+      if code == "ELOOP" then -- nobody's word, and it must not be passed on
+        set:via(nil)
+        set:replace({})
+      end
       if not response then
         return nil, message, code
       end

@@ -9,6 +9,8 @@
 #include "base/value.h"
 #include "registry/registration.h"
 #include "registry/store.h"
+#include "select/select.h"
+#include "watch/balancer.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -82,22 +84,12 @@ static void settle(struct service_plan *p, struct waiting *w) {
   record_save(p, w);
 }
 
-static int restore_one(void *arg, const char *key, const void *bytes, size_t length) {
-  struct plans *all = arg;
-  struct value *v = NULL;
-  struct service_plan *p = plans_entry(all, key);
-  int r = p ? value_decode(bytes, length, &v) : -ENOMEM;
-  if (r == 0)
-    r = hand_from_value(&p->hand, key, v);
-  if (r != 0)
-    log_error("what an operator said of a service cannot be read back", LOG_S("service", key),
-              LOG_S("error", strerror(-r)));
-  value_unref(v);
-  return 0;
+static int read_hand(struct service_plan *p, const struct value *v) {
+  return hand_from_value(&p->hand, p->service, v);
 }
 
 void hands_restore(struct plans *all) {
-  store_each(all->with.store, bucket, restore_one, all);
+  plans_restore(all, bucket, read_hand, "what an operator said of a service cannot be read back");
   hands_arm(all);
 }
 
@@ -143,6 +135,14 @@ static bool has_endpoint(struct set *s, const char *id) {
   return false;
 }
 
+/* NULL: whatever weight is said has an effect. */
+static const char *weightless(struct set *s) {
+  struct plan_question q;
+  set_question(s, &q);
+  const struct select_balancer *b = q.rules->algorithm ? select_by_name(q.rules->algorithm) : NULL;
+  return b && b->weightless ? b->name : NULL;
+}
+
 int plans_override(struct plans *all, const char *service, const char *id, double weight,
                    int64_t for_ns, plans_done done, void *arg, struct fault *f) {
   struct set *s = set_of(all, service, f);
@@ -150,6 +150,11 @@ int plans_override(struct plans *all, const char *service, const char *id, doubl
     return -ENOENT;
   if (!has_endpoint(s, id))
     return fault_set(f, -ENOENT, "%.200s has no endpoint \"%.255s\"", service, id);
+  if (weight != 0 && weightless(s))
+    return fault_set(f, -EINVAL,
+                     "all endpoints are alike to %s, which balances %.200s: --weight 0 takes one "
+                     "out, no other has an effect",
+                     weightless(s), service);
   struct service_plan *p = plans_entry(all, service);
   struct waiting *w = p ? waiting_new(done, arg, f) : NULL;
   if (!w || hand_override(&p->hand, id, weight, clock_steady_us() + for_ns / 1000) != 0) {
