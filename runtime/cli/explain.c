@@ -62,6 +62,15 @@ static void write_merge(struct buf *out, const json_t *o) {
   buf_char(out, '\n');
 }
 
+/* What is registered here, and somebody else has in a registry. */
+static void write_taken(struct buf *out, const json_t *taken) {
+  const json_t *one;
+  size_t i;
+  json_array_foreach(taken, i, one) buf_format(
+      out, "  %s%s is not registered in %s%s: %s\n", output_color("red"), text_of(one, "id"),
+      text_of(one, "registry"), output_color("off"), text_of(one, "reason"));
+}
+
 static void write_service(struct buf *out, const json_t *o) {
   const json_t *stages = json_object_get(o, "stages"), *one;
   size_t i;
@@ -82,6 +91,7 @@ static void write_service(struct buf *out, const json_t *o) {
     buf_char(out, '\n');
   }
   write_merge(out, json_object_get(o, "merge"));
+  write_taken(out, json_object_get(o, "taken"));
   json_array_foreach(stages, i, one) write_stage(out, one);
   if (json_object_get(o, "shadow_moves"))
     buf_format(out, "  the shadow would move %.3g %% of the picks\n",
