@@ -14,7 +14,7 @@ local uses = require("perigee.test.uses")
 local types = { table = true, ["function"] = true }
 
 local declared = { names = {} }
-local tests, above = {}, {}
+local tests, above, running = {}, {}, false
 
 -- What a spec has beside what a plugin has.
 local words = { assert = assertions }
@@ -22,6 +22,8 @@ local words = { assert = assertions }
 function words.it(name, body)
   if type(name) ~= "string" or type(body) ~= "function" then
     error("it(name, function(t) ... end)", 2)
+  elseif running then
+    error("a test has no tests in it: what several share is a function", 2)
   end
   above[#above + 1] = name
   declared.names[#declared.names + 1] = table.concat(above, " ")
@@ -137,6 +139,7 @@ host.spec = {
   -- Whether the test passed, why not, and what was logged.
   run = function(number)
     local test = new()
+    running = true
     local ok, problem = xpcall(function()
       tests[number](test)
     end, assertions.explain)

@@ -33,6 +33,7 @@ end
 -- It has the service. What it cannot be sure of itself is no more sure here.
 function Watch:found(response, set, news, stale)
   local ok, message, code = true, nil, nil
+  set:via((response.headers["X-Perigee-Via"] or "") .. "," .. (response.headers["X-Perigee-Agent"] or ""))
   if news then
     ok, message, code = set:replace_json(response.body, map)
   elseif not stale then
@@ -61,17 +62,32 @@ function Watch:take(response, set)
   local index, stale = tonumber(response.headers["X-Perigee-Index"]), response.headers["X-Perigee-Stale"]
   local absent = response.status == 404
   if not index or not (absent or response.status == 200) then
-    return nil, ("%s: HTTP %d is not how a perigee answers"):format(self.from, response.status), "EPROTO"
+    local said = type(response.body) == "string" and response.body or "not as a perigee answers"
+    return nil, ("%s: HTTP %d: %s"):format(self.from, response.status, said:sub(1, 200)), "EPROTO"
   end
   local news, fell = index ~= self.index, index < self.index
   if news or (stale == nil) ~= (self.stale == nil) then
     self.pace:news()
   end
   self.index, self.stale = index, stale
+  local ok, message, code
   if absent then
-    return self:absent(set, news, fell)
+    ok, message, code = self:absent(set, news, fell)
+  else
+    ok, message, code = self:found(response, set, news, stale)
   end
-  return self:found(response, set, news, stale)
+  self:doubt(stale or not self.had)
+  return ok, message, code
+end
+
+-- Where this one is not sure, another may be; when none was, this one is asked on until its time is over.
+function Watch:doubt(unsure)
+  if unsure and self.doubted < #self.others.urls - 1 then
+    self.doubted = self.doubted + 1
+    self.others:avoid(self.from)
+  else
+    self.doubted = 0
+  end
 end
 
 return {
@@ -89,14 +105,18 @@ return {
 
   watch = function(_, target, set, options)
     local watch = setmetatable({
-      options = options, pace = pace.new(), path = "/v1/services/" .. perigee.url.encode(target.name),
+      options = options, pace = pace.new(), path = "/v1/services/" .. perigee.url.encode(target.name), doubted = 0,
+      others = members.new(target.authority ~= "" and target.authority or options.address, 8500),
     }, Watch)
-    local others = members.new(target.authority ~= "" and target.authority or options.address, 8500)
     while true do
       watch.pace:wait()
-      local response, message, code = others:try(function(url)
+      local response, message, code = watch.others:try(function(url)
         return watch:ask(url)
       end)
+      if code == "ELOOP" then -- nobody's word, and it must not be passed on
+        set:via(nil)
+        set:replace({})
+      end
       if not response then
         return nil, message, code
       end

@@ -95,25 +95,56 @@ static void write_services(const struct config *old, const struct config *new, s
   }
 }
 
+static bool has_instances(const struct config *c, const char *service) {
+  for (size_t i = 0; i < c->service_count; i++)
+    if (strcmp(c->services[i]->instance->service, service) == 0)
+      return true;
+  return false;
+}
+
 /* ---- everything else ---- */
+
+static void write_name(const char *what, const char *name, const struct value *a,
+                       const struct value *b, struct rows *rows) {
+  struct buf detail = {0};
+  if (a && b)
+    name_differences(a, b, &detail);
+  if (!value_equal(a, b))
+    write_row(rows, &(struct row){what, name, NULL,
+                                  !b  ? "removed"
+                                  : a ? "changed"
+                                      : "added",
+                                  detail.data});
+  buf_free(&detail);
+}
 
 static void write_names(const char *what, const struct value *a, const struct value *b,
                         struct rows *rows) {
+  const char *name;
   for (size_t i = 0; i < value_fields(a); i++) {
-    const char *name;
-    const struct value *v = value_field(a, i, &name), *other = value_get(b, name);
-    struct buf detail = {0};
-    if (other && !value_equal(v, other))
-      name_differences(v, other, &detail);
-    if (!value_equal(v, other))
-      write_row(rows, &(struct row){what, name, NULL, other ? "changed" : "removed", detail.data});
-    buf_free(&detail);
+    const struct value *v = value_field(a, i, &name);
+    write_name(what, name, v, value_get(b, name), rows);
   }
   for (size_t i = 0; i < value_fields(b); i++) {
-    const char *name;
-    value_field(b, i, &name);
+    const struct value *v = value_field(b, i, &name);
     if (!value_get(a, name))
-      write_row(rows, &(struct row){what, name, NULL, "added", NULL});
+      write_name(what, name, NULL, v, rows);
+  }
+}
+
+/* What is said of services whose instances register themselves; the others' rows are instances. */
+static void write_rules(const struct config *old, const struct config *new, struct rows *rows) {
+  const struct value *before = value_get(old->root, "services");
+  const struct value *after = value_get(new->root, "services");
+  for (int side = 0; side < 2; side++) {
+    const struct value *from = side ? after : before;
+    for (size_t i = 0; i < value_fields(from); i++) {
+      const char *name;
+      value_field(from, i, &name);
+      const struct value *a = written(old, name, 0), *b = written(new, name, 0);
+      if (!has_instances(old, name) && !has_instances(new, name) && !(side && a))
+        write_name("service", name, a, b, rows);
+    }
   }
 }
 
@@ -154,6 +185,7 @@ size_t changes_write(const struct config *old, const struct config *new,
   struct rows rows = {out, 0};
   if (new) {
     write_services(old, new, &rows);
+    write_rules(old, new, &rows);
     write_settings(old->root, new->root, &rows);
   }
   plugins_differences(plugins, draft, write_plugin, &rows);

@@ -8,4 +8,8 @@
 
 enum { IDENTITY_LENGTH = 16 };
 
+/* Who else has passed on what is answered, each after a comma: those that it came through. */
+#define VIA_HEADER "X-Perigee-Via"
+enum { VIA_MOST = 16 * (IDENTITY_LENGTH + 1) };
+
 const char *identity(void); /* IDENTITY_LENGTH hexadecimal digits */

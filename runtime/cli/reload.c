@@ -30,13 +30,16 @@ const struct command command_reload = {
              "touched: services keep their registrations, leases and statuses, watches their "
              "endpoints, listeners their connections.\n\nWith the name of a plugin (NAME, or "
              "KIND/NAME) only that one is read again.\n\nA plugin's new version that keeps failing "
-             "in its first calls gives way to the one before it; `perigee plugins` says so.",
+             "in its first calls gives way to the one before it; `perigee plugins` says so.\n\nnode, zone, "
+             "datacenter, run_dir, data_dir and workers cannot change while the agent runs: a plain "
+             "stop and start changes them, and keeps registrations, leases and endpoints.",
     .options =
         (const struct option[]){
             {"dry-run", 'n', NULL, "only show what would change", false},
             {"if-hash", 0, "HASH",
-             "only if what is read has this sha256, as `perigee diff` and `sha256sum` show it: "
-             "for a fleet that goes in steps",
+             "only if the configuration that is read has this sha256, as `perigee diff` shows it "
+             "(of one file without `include` it is sha256sum's); plugins are not in it. For a "
+             "fleet that goes in steps",
              false},
             {0}},
     .examples =

@@ -11,8 +11,8 @@
  * two. The same order in weighted sampling: Ertl, "ProbMinHash", arXiv 1911.00675. */
 #include "select/keyed.h"
 
-#include <float.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* An endpoint's cells deviate by a part of 1 / sqrt(its cells): 10 % at 655 endpoints. The number
  * may not follow theirs, or a change of one would move all keys; it takes two values. */
@@ -21,61 +21,69 @@ enum { FEW = 4096, CELLS = 1 << 16, CELLS_OF_MANY = 1 << 20 };
 struct thrower {
   uint64_t hash;
   double unit; /* of its time */
-  double time; /* when its next dart hits */
-  uint32_t cell, thrown, row;
+  float time;  /* when its next dart hits */
+  uint32_t cell, thrown;
 };
 
 static void aim(struct thrower *t, uint32_t size) {
   uint64_t bits = select_named_hash(t->hash, t->thrown);
   t->cell = (uint32_t)((bits >> 32) * size >> 32);
-  t->time = (t->thrown++ + (uint32_t)bits * 0x1p-32) * t->unit;
+  t->time = (float)((t->thrown++ + (uint32_t)bits * 0x1p-32) * t->unit);
+}
+
+/* The time's bits, which are in the order of times, above the thrower's number: the least of a cell
+ * is its winner. */
+static uint64_t hit_of(const struct thrower *t, uint32_t number) {
+  union {
+    float time;
+    uint32_t bits;
+  } u = {t->time};
+  return (uint64_t)u.bits << 32 | number;
 }
 
 /* All darts that hit before a time. How many cells were hit for the first time. */
-static uint32_t throw_until(struct thrower *throwers, uint32_t count, double until, uint32_t size,
-                            double *times, uint32_t *cells) {
+static uint32_t throw_until(struct thrower *throwers, uint32_t count, float until, uint32_t size,
+                            uint64_t *hits) {
   uint32_t filled = 0;
   for (uint32_t i = 0; i < count; i++) {
     struct thrower t = throwers[i];
-    for (; t.time < until; aim(&t, size))
-      if (t.time < times[t.cell]) {
-        filled += cells[t.cell] == UINT32_MAX;
-        times[t.cell] = t.time;
-        cells[t.cell] = t.row;
-      }
+    for (; t.time < until; aim(&t, size)) {
+      uint64_t hit = hit_of(&t, i), before = hits[t.cell];
+      filled += before == UINT64_MAX;
+      hits[t.cell] = hit < before ? hit : before; /* no branch: which it is, cannot be guessed */
+    }
     throwers[i] = t;
   }
   return filled;
 }
 
 /* In slices of time, so that few darts hit what a later one hits earlier. */
-static void fill(struct thrower *throwers, uint32_t count, double slice, uint32_t size,
-                 double *times, uint32_t *cells) {
-  double until = 0;
-  for (uint32_t i = 0; i < size; i++) {
-    times[i] = DBL_MAX;
-    cells[i] = UINT32_MAX;
-  }
+static void fill(struct thrower *throwers, uint32_t count, float slice, uint32_t size,
+                 uint64_t *hits) {
+  float until = 0;
+  memset(hits, 0xff, size * sizeof *hits);
   for (uint32_t left = size; left;)
-    left -= throw_until(throwers, count, until += slice, size, times, cells);
+    left -= throw_until(throwers, count, until += slice, size, hits);
 }
 
 static uint32_t *make_cells(const struct select_named *rows, uint32_t count, uint32_t size) {
   struct thrower *throwers = malloc(count * sizeof *throwers);
-  double *times = throwers ? malloc(size * sizeof *times) : NULL, largest = 0, darts = 0;
-  uint32_t *cells = times ? malloc(size * sizeof *cells) : NULL;
+  uint64_t *hits = throwers ? malloc(size * sizeof *hits) : NULL;
+  uint32_t *cells = hits ? malloc(size * sizeof *cells) : NULL;
+  double largest = 0, darts = 0;
   for (uint32_t i = 0; i < count; i++)
     largest = rows[i].weight > largest ? rows[i].weight : largest;
   double heavy = select_power_below(largest);
   for (uint32_t i = 0; throwers && i < count; i++) {
-    throwers[i] =
-        (struct thrower){.hash = rows[i].hash, .unit = heavy / rows[i].weight, .row = rows[i].row};
+    throwers[i] = (struct thrower){.hash = rows[i].hash, .unit = heavy / rows[i].weight};
     aim(&throwers[i], size);
     darts += rows[i].weight / heavy; /* in a unit of time */
   }
   if (cells)
-    fill(throwers, count, size / darts / 2, size, times, cells);
-  free(times);
+    fill(throwers, count, (float)(size / darts / 2), size, hits);
+  for (uint32_t i = 0; cells && i < size; i++)
+    cells[i] = rows[(uint32_t)hits[i]].row;
+  free(hits);
   free(throwers);
   return cells;
 }

@@ -1,5 +1,6 @@
 #include "serve/connection.h"
 
+#include "serve/admission.h"
 #include "serve/answer.h"
 #include "serve/reader.h"
 #include "serve/worker.h"
@@ -8,7 +9,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
   KEPT_BYTES = 65536,      /* what an idle connection's output buffer may hold on to */
@@ -408,49 +408,6 @@ void connections_close(struct worker *w) {
 
 /* --- the beginning --- */
 
-/* Over the unix socket, only its owner and root may ask. The file's mode says so too; this holds
- * where somebody changed that. */
-static bool peer_allowed(struct connection *c) {
-  struct ucred peer;
-  socklen_t size = sizeof peer;
-  uv_os_fd_t fd;
-  return uv_fileno(&c->uv.handle, &fd) == 0 &&
-         getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
-         (peer.uid == 0 || peer.uid == geteuid());
-}
-
-/* Counts it, and says with which status and words it is to be refused; 0: it is not. */
-static int admit(struct connection *c, bool unix_socket, const char **text) {
-  struct worker *w = c->worker;
-  if (atomic_load(&w->commons->connections) > atomic_load(&w->commons->connections_most)) {
-    counter_add(w->site.counters, COUNTER_OVER_TOTAL, 1);
-    *text = "This agent has as many connections as it serves (limits.http_max_conns): close some, "
-            "or try again.";
-    return 503;
-  }
-  if (unix_socket) {
-    *text = "This socket is for the user whom the agent runs as, and root.";
-    return peer_allowed(c) ? 0 : 403;
-  }
-  struct sockaddr_storage address;
-  int size = sizeof address;
-  bool full;
-  if (uv_tcp_getpeername(&c->uv.tcp, (struct sockaddr *)&address, &size) != 0) {
-    *text = "The connection is gone.";
-    return 400;
-  }
-  c->client = client_enter(w->commons->clients, (struct sockaddr *)&address,
-                           atomic_load(&w->commons->per_client_most), &full);
-  if (c->client)
-    return 0;
-  if (full)
-    counter_add(w->site.counters, COUNTER_OVER_CLIENT, 1);
-  *text = full ? "This client has as many connections as one client may have "
-                 "(limits.http_max_conns_per_client): reuse or close some."
-               : "Out of memory.";
-  return full ? 429 : 503;
-}
-
 void connection_accept(struct listener *l) {
   struct worker *w = l->worker;
   struct connection *c = calloc(1, sizeof *c);
@@ -480,7 +437,7 @@ void connection_accept(struct listener *l) {
   if (!l->unix_socket)
     uv_tcp_nodelay(&c->uv.tcp, 1);
   const char *text;
-  int status = admit(c, l->unix_socket, &text);
+  int status = admission(w, &c->uv.handle, l->unix_socket, &c->client, &text);
   if (status != 0) {
     if (w->refused_count == REFUSED_MAX) {
       connection_close(c);

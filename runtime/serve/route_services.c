@@ -2,6 +2,7 @@
 #include "serve/routes.h"
 
 #include "base/clock.h"
+#include "base/identity.h"
 #include "serve/answer.h"
 #include "serve/blocking.h"
 #include "serve/json_instance.h"
@@ -143,12 +144,14 @@ static bool is_known(const struct exchange *x, const struct blocking *b,
 }
 
 static void answer_now(struct exchange *x, const struct view_service *s) {
-  char headers[100];
+  char headers[120 + VIA_MOST];
   int n = snprintf(headers, sizeof headers, "X-Perigee-Index: %llu\r\n",
                    (unsigned long long)index_of(x->root, s));
   if (s && s->stale)
-    snprintf(headers + n, sizeof headers - (size_t)n, "X-Perigee-Stale: %.3f\r\n",
-             (double)(clock_now_ns() - s->stale_since_ns) / 1e9);
+    n += snprintf(headers + n, sizeof headers - (size_t)n, "X-Perigee-Stale: %.3f\r\n",
+                  (double)(clock_now_ns() - s->stale_since_ns) / 1e9);
+  if (s && s->via)
+    snprintf(headers + n, sizeof headers - (size_t)n, VIA_HEADER ": %s\r\n", s->via);
   x->more_headers = headers;
   if (s)
     answer_service(x, s);

@@ -119,7 +119,8 @@ static struct view_root *pending_root(struct view *v) {
 static struct service_box *service_new(const struct set_published *what) {
   size_t rows = what->count * sizeof(struct view_row), name = strlen(what->service) + 1;
   size_t plan = what->plan ? what->count * sizeof *what->plan : 0;
-  struct service_box *box = malloc(sizeof *box + rows + plan + name);
+  size_t via = what->via ? strlen(what->via) + 1 : 0;
+  struct service_box *box = malloc(sizeof *box + rows + plan + name + via);
   if (!box)
     return NULL;
   box->retired = (struct retired){.free = service_free};
@@ -127,12 +128,15 @@ static struct service_box *service_new(const struct set_published *what) {
   struct plan_row *planned = (struct plan_row *)&s->rows[what->count];
   char *text = (char *)planned + plan;
   memcpy(text, what->service, name);
+  if (via)
+    memcpy(text + name, what->via, via);
   if (plan)
     memcpy(planned, what->plan, plan);
   *s = (struct view_service){.name = text,
                              .version = what->version,
                              .stale = what->stale,
                              .stale_since_ns = what->stale ? what->stale_since_ns : 0,
+                             .via = via ? text + name : NULL,
                              .plan = plan ? planned : NULL,
                              .count = (uint32_t)what->count};
   for (size_t i = 0; i < what->count; i++)

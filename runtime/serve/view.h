@@ -25,6 +25,7 @@ struct view_service {
   uint64_t version; /* of the catalog's snapshot */
   bool stale;
   int64_t stale_since_ns;      /* clock_now_ns; 0 when not stale */
+  const char *via;             /* as set_via says; NULL: none */
   const struct plan_row *plan; /* one a row: what it counts for; NULL: what is registered */
   uint32_t count;
   struct view_row {

@@ -147,11 +147,16 @@ static void push_exchange(lua_State *L, struct exchange *x) {
   lua_remove(L, -2);
 }
 
-static bool is_this_agent(const struct fetch_response *r) {
-  for (size_t i = 0; i < r->header_count; i++)
-    if (strcasecmp(r->headers[i].name, IDENTITY_HEADER) == 0)
-      return strcmp(r->headers[i].value, identity()) == 0;
-  return false;
+/* What is wrong with an answer that is this agent's own, or has come through it; NULL: nothing. */
+static const char *is_own(const struct fetch_response *r) {
+  for (size_t i = 0; i < r->header_count; i++) {
+    const char *name = r->headers[i].name, *value = r->headers[i].value;
+    if (strcasecmp(name, IDENTITY_HEADER) == 0 && strcmp(value, identity()) == 0)
+      return "is this very agent: a registry is elsewhere";
+    if (strcasecmp(name, VIA_HEADER) == 0 && strstr(value, identity()))
+      return "has this from this very agent: agents that watch each other in a ring know nothing";
+  }
+  return NULL;
 }
 
 int exchange_push_outcome(lua_State *L, void *arg) {
@@ -161,9 +166,9 @@ int exchange_push_outcome(lua_State *L, void *arg) {
     const struct fault *fault = fetch_fault(x->fetch);
     return push_error(L, x->error, "%s", fault ? fault->text : uv_strerror(x->error));
   }
-  if (isolate_of(L)->limits.elsewhere && is_this_agent(x->response))
-    return push_error(L, -ELOOP, "%s is this very agent: a registry is elsewhere",
-                      x->response->url);
+  const char *own = isolate_of(L)->limits.elsewhere ? is_own(x->response) : NULL;
+  if (own)
+    return push_error(L, -ELOOP, "%s %s", x->response->url, own);
   if (!x->any_status && !status_good(x->response->status))
     return push_status_error(L, x);
   push_response_table(L, x);

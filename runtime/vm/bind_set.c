@@ -137,6 +137,12 @@ static int stale_call(lua_State *L) {
   return 1;
 }
 
+static int via_call(lua_State *L) {
+  set_via(set_check(L), luaL_optstring(L, 2, NULL));
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
 /* The options at `index`. */
 static struct leniency leniency_read(lua_State *L, int index) {
   static const char *const options[] = {"lenient", NULL};
@@ -262,15 +268,12 @@ void set_binding_revoke(struct set_binding *b) {
 }
 
 int open_set(lua_State *L) {
-  static const struct luaL_Reg methods[] = {{"put", put_call},
-                                            {"remove", remove_call},
-                                            {"replace", replace_call},
-                                            {"replace_json", replace_json_call},
-                                            {"service", service_call},
-                                            {"current", current_call},
-                                            {"batch", batch_call},
-                                            {"stale", stale_call},
-                                            {NULL, NULL}};
+  static const struct luaL_Reg methods[] = {
+      {"put", put_call},         {"remove", remove_call},
+      {"replace", replace_call}, {"replace_json", replace_json_call},
+      {"service", service_call}, {"current", current_call},
+      {"batch", batch_call},     {"stale", stale_call},
+      {"via", via_call},         {NULL, NULL}};
   handle_type(L, SET_TYPE, methods);
   open_batch(L);
   return 0;

@@ -48,7 +48,7 @@ int handover_plugin(struct plugin *p, struct fault *f) {
   struct exporting x = {old, NULL, f};
   int code = isolate_enter(old->isolate, export_body, &x, f);
   if (code != 0)
-    return blame(old, "export", code, f);
+    return blame(old, "export (a version without import takes over without it)", code, f);
   x.edition = new;
   code = isolate_enter(new->isolate, import_body, &x, f);
   value_unref(x.value);

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@ struct source {
   bool known, stale;
   bool aged; /* stale for too long, and that was looked at */
   int64_t stale_since_ns;
+  char *via; /* NULL: none */
 };
 
 struct feed {
@@ -34,11 +36,16 @@ struct feed *feed_new(struct set *into, const struct feed_rule *rule,
   return f;
 }
 
+static void source_clear(struct source *s) {
+  roll_free(&s->says);
+  free(s->via);
+}
+
 void feed_free(struct feed *f) {
   if (!f)
     return;
   for (unsigned i = 0; i < FEED_SOURCES; i++)
-    roll_free(&f->sources[i].says);
+    source_clear(&f->sources[i]);
   roll_free(&f->rest);
   guard_free(&f->guard);
   free(f);
@@ -103,8 +110,8 @@ static void compare(struct feed *f) {
   f->stats.compared = true;
 }
 
-/* What to publish: one source's list, `*both` when it is merged, or NULL: what is published stays.
- */
+/* What to publish: one source's list, `*both` when it is merged or there is none, or NULL: what is
+ * published stays. */
 static const struct instances *choose(struct feed *f, struct roll *both,
                                       const struct source **from) {
   struct source *first = &f->sources[0], *second = &f->sources[1];
@@ -136,7 +143,10 @@ static const struct instances *choose(struct feed *f, struct roll *both,
     f->stats.kept++;
     return NULL;
   }
-  return &first->says.has;
+  if (!too_stale(f, first))
+    return &first->says.has;
+  f->believing = true; /* no loss that the registry told of */
+  return &both->has;
 }
 
 /* ---- what is published ---- */
@@ -163,6 +173,18 @@ static int publish(struct feed *f, const struct instances *now) {
   return rc;
 }
 
+/* Of a union it came by both ways. */
+static void publish_via(struct feed *f, const struct source *from) {
+  const struct source *other = &f->sources[from == f->sources];
+  char *both = NULL;
+  if (f->rule.merge == FEED_UNION && from->via && other->via &&
+      asprintf(&both, "%s%s", other->via, from->via) < 0)
+    both = NULL;
+  bool others = f->rule.merge == FEED_UNION && !from->via;
+  set_via(f->into, both ? both : others ? other->via : from->via);
+  free(both);
+}
+
 static void feed_update(struct feed *f) {
   struct roll both = {0};
   const struct source *from;
@@ -183,6 +205,7 @@ static void feed_update(struct feed *f) {
     if (holding > 0)
       tell_held(f, u.now_ns);
   }
+  publish_via(f, from);
   set_stale_since(f->into, now ? from->stale : f->sources[0].stale || f->seeded,
                   from->stale_since_ns);
   roll_free(&both);
@@ -216,6 +239,8 @@ void feed_told(struct feed *f, unsigned i, const struct set_published *what) {
   s->stale = what->stale;
   s->aged &= s->stale;
   s->stale_since_ns = what->stale_since_ns;
+  free(s->via);
+  s->via = what->via ? strdup(what->via) : NULL;
   f->seeded &= !s->known;
   feed_update(f);
 }

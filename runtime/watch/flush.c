@@ -89,7 +89,8 @@ static void announce(const struct set *s, const struct shown *shown, bool gone) 
                                .gone = gone,
                                .stale = s->stale,
                                .known = s->known,
-                               .stale_since_ns = s->stale_since_ns};
+                               .stale_since_ns = s->stale_since_ns,
+                               .via = s->via};
   s->all->published(s->all->arg, &what);
 }
 

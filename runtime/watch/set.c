@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/identity.h"
 #include "base/text.h"
 #include "base/value.h"
 #include "catalog/live.h"
@@ -39,6 +40,7 @@ void set_free(struct set *s) {
     work_orphan(s->work);
   rows_free(&s->rows);
   value_unref(s->balancer);
+  free(s->via);
   balancer_end(&s->rules);
   free(s);
 }
@@ -243,6 +245,19 @@ void set_stale_since(struct set *s, bool stale, int64_t since_ns) {
   s->stale_since_ns = !stale ? 0 : since_ns ? since_ns : clock_now_ns();
   if (shown(s) || s->all->apart)
     set_changed(s, false);
+}
+
+void set_via(struct set *s, const char *via) {
+  if (strcmp(via ? via : "", s->via ? s->via : "") == 0)
+    return;
+  free(s->via);
+  s->via = via && *via ? strndup(via, VIA_MOST) : NULL;
+  if (shown(s) || s->all->apart)
+    set_changed(s, false);
+}
+
+const char *set_through(const struct set *s) {
+  return s->via;
 }
 
 int64_t set_stale_ns(const struct set *s) {

@@ -40,6 +40,7 @@ struct set_published {
   bool gone, stale;
   bool known; /* something was put, removed or replaced: no rows means that there are none */
   int64_t stale_since_ns; /* clock_now_ns; 0 when not stale */
+  const char *via;        /* set_via; NULL: none */
 };
 typedef void (*sets_published_fn)(void *arg, const struct set_published *what);
 
@@ -105,6 +106,10 @@ void set_hurry(struct set *s);
 void set_stale(struct set *s, bool stale);
 /* Its source is reached, and what the set has is how things are, also when that is nothing. */
 void set_current(struct set *s);
+/* Through which other agents it came here, the nearest last: their identities (base/identity.h),
+ * each after a comma. NULL: through none. Copied, as far as 16 of them. */
+void set_via(struct set *s, const char *via);
+const char *set_through(const struct set *s);
 int64_t set_stale_ns(const struct set *s); /* since when it is stale; 0: it is not */
 void set_stale_since(struct set *s, bool stale, int64_t since_ns); /* 0: since now */
 

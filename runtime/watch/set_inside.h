@@ -21,6 +21,7 @@ struct set {
   struct set_tally tally;
   uint64_t version;
   int64_t stale_since_ns;
+  char *via;             /* NULL: none */
   struct set_work *work; /* a publishing that is being made elsewhere; else NULL */
   int64_t due_ns;        /* while it waits: not before */
   int64_t plan_since_ns; /* a plan goes on since then; else 0 */

@@ -18,6 +18,7 @@ local CONFIG = [[return {
                plain = { { id = "p", port = 9101 }, { id = "q", port = 9102 } } },
   watches = {
     dialled = { target = "embedded:///web", balancer = { { "dial", file = "HOME/share" }, "weighted" } },
+    alike = { target = "embedded:///web", balancer = "round_robin" },
     shadowed = { target = "embedded:///web",
       balancer = { { "dial", file = "HOME/share" }, { "canary", tag = "v2", share = 0.5, shadow = true }, "weighted" } },
   },
@@ -103,6 +104,12 @@ describe("an operator's hand", function()
   end)
 
   it("overrides where nothing is planned, and the override ends by itself", function()
+    local r = agent:command("override", "alike", "a", "--weight", "5", "--for", "1h")
+    assert.equal(1, r.code)
+    assert.matches("all endpoints are alike to round_robin, which balances alike: --weight 0", r.err, 1, true)
+    runs("override", "alike", "a", "--weight", "0", "--for", "1h")
+    assert.equal(0, share_of("alike", "a"))
+    runs("override", "alike", "a", "--off")
     runs("override", "plain", "p", "--weight", "0", "--for", "1h")
     assert.equal(0, picked("plain", 9101))
     runs("override", "plain", "p", "--weight", "0", "--for", "300ms")

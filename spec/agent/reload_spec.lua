@@ -87,6 +87,20 @@ describe("a plugin", function()
     assert.equal("second", plugin(agent, "probe").summary)
   end)
 
+  it("shows what changes for services whose instances register themselves", function()
+    local function config(least, more)
+      return ("return { services = { jobs = { policy = { 'gate', load = 4 }, min_registered = %d }, %s } }"):format(least, more)
+    end
+    local agent = agent_with({ ["perigee.lua"] = config(1, "old = { policy = 'gate' }") })
+    agent:edit({ ["perigee.lua"] = config(2, "new = { policy = 'gate' }") })
+    local rows = {}
+    for i, row in ipairs(json(agent:command("reload", "--dry-run", "--json")).changes) do
+      rows[i] = row.change .. " " .. row.name .. " " .. row.detail
+    end
+    table.sort(rows)
+    assert.same({ "added new ", "changed jobs min_registered", "removed old " }, rows)
+  end)
+
   it("that is broken changes nothing, and is named with file and line", function()
     local agent = agent_with({ ["perigee.lua"] = one(WEB), ["plugins/check/probe.lua"] = check("first") })
     says(agent, "^first")

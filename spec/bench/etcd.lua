@@ -1,73 +1,63 @@
--- etcd: from a put to the new endpoint in another process's pick, beside a bare watcher of the same JSON
--- gateway in the same run, for the same puts.
+-- etcd: from a put to the new endpoint in another process's pick, beside bare watchers in the same run, for the same
+-- puts: one of the JSON gateway, which is what the agent uses, and one of gRPC. Then what either protocol costs:
+-- a thousand watches, events of theirs, renewals of leases.
 package.path = "./?.lua;" .. package.path
 local bench = require("spec.support.bench")
 local etcd = require("spec.registries.etcd")
-local ffi = require("ffi")
 local host = require("spec.registries.host")
 local perigee = require("spec.support.perigee")
-local process = require("spec.support.process")
+local picks = require("spec.support.picks")
 local COUNT = 1000
 
-ffi.cdef([[
-struct perigee; struct perigee_service;
-struct perigee_endpoint {
-  uint64_t version; uint32_t slot, slot_generation; uint16_t port; uint8_t family, status; float weight;
-  uint32_t index, address_length; char address[256];
-};
-int perigee_open(struct perigee **p, const char *run_dir);
-int perigee_service_open(struct perigee *p, const char *name, struct perigee_service **s);
-int perigee_pick(struct perigee_service *s, const void *options, struct perigee_endpoint *endpoint);
-int perigee_wait(struct perigee_service *s, uint64_t version, int timeout_ms);
-]])
-
--- When each port was first picked.
-local function picks(run_dir)
-  local lib = ffi.load(perigee.build .. "/libperigee.so")
-  local p, s = ffi.new("struct perigee *[1]"), ffi.new("struct perigee_service *[1]")
-  assert(lib.perigee_open(p, run_dir) == 0)
-  assert(lib.perigee_service_open(p[0], "web", s) == 0)
-  local e, seen, deadline = ffi.new("struct perigee_endpoint"), {}, process.now() + 60
-  while e.port < COUNT and process.now() < deadline do
-    if lib.perigee_pick(s[0], nil, e) == 0 and not seen[e.port] then
-      seen[e.port] = process.now()
-    end
-    lib.perigee_wait(s[0], e.version, 1000)
+-- Each port of "PORT ... NUMBER" lines, with the number.
+local function times(text, pattern)
+  local by_port = {}
+  for port, time in text:gmatch(pattern) do
+    by_port[tonumber(port)] = tonumber(time)
   end
-  return seen
+  return by_port
 end
 
-local function quantile(list, q)
-  table.sort(list)
-  return list[math.max(1, math.ceil(#list * q))]
-end
-
-local function measure()
-  local cluster = etcd.start()
+local function latency(cluster)
   local agent = host.agent({ registries = { etcd = { endpoints = cluster:urls() } }, watches = { web = "etcd:///web" } })
   cluster:ctl("put", "perigee/web/one", '{"id":"one","service":"web","address":"10.0.0.1","port":60000}')
   host.expect(agent, "web", "10.0.0.1:60000")
   cluster:ctl("put", "perigee/web/one", '{"id":"one","service":"web","address":"10.0.0.1","port":0}')
-  local bare = perigee.spawn({ "node", "spec/bench/etcd_bare.js", cluster.members[1].url, tostring(COUNT) })
-  local seen = picks(agent.run_dir)
+  local url = cluster.members[1].url
+  local grpc = perigee.spawn({ "node", "spec/bench/etcd_grpc.js", url, tostring(COUNT) })
+  perigee.wait_for("the gRPC watcher", function()
+    return grpc:stdout():find("ready", 1, true), grpc:stderr()
+  end)
+  local bare = perigee.spawn({ "node", "spec/bench/etcd_bare.js", url, tostring(COUNT) })
+  local seen = picks.watch(agent.run_dir, COUNT)
   bare:wait(10)
-  local own, other = {}, {}
-  for port, put, arrived in bare:stdout():gmatch("(%d+) (%d+) (%d+)\n") do
-    if seen[tonumber(port)] then
-      table.insert(own, (seen[tonumber(port)] - tonumber(put) / 1e9) * 1e6)
-      table.insert(other, (tonumber(arrived) - tonumber(put)) / 1e3)
-    end
+  grpc:wait(10)
+  local begun = times(bare:stdout(), "(%d+) (%d+) %d+\n")
+  local figures = picks.figures("etcd put", seen, "bare JSON watcher in node", times(bare:stdout(), "(%d+) %d+ (%d+)\n"),
+    begun, COUNT)
+  for _, figure in ipairs(picks.figures("etcd put", seen, "bare gRPC watcher in node", times(grpc:stdout(), "(%d+) (%d+)\n"),
+    begun, COUNT)) do
+    table.insert(figures, figure)
   end
-  assert(#own >= COUNT * 0.99, #own .. " of " .. COUNT .. " puts were seen by picks: " .. bare:stderr())
-  local figures = {}
-  for _, q in ipairs({ 0.5, 0.99 }) do
-    local a, b = quantile(own, q), quantile(other, q)
+  return figures
+end
+
+-- "NAME JSON GRPC" lines of what is measured with either protocol.
+local function costs(cluster, figures)
+  local r = perigee.run({ "node", "spec/bench/etcd_costs.js", cluster.members[1].url, tostring(cluster.members[1].process.pid) },
+    { timeout = 120 })
+  assert(r.code == 0, r.err)
+  for name, unit, json, grpc in r.out:gmatch("([^\t\n]+)\t(%S+)\t([%d.]+)\t([%d.]+)\n") do
+    json, grpc = tonumber(json), tonumber(grpc)
     table.insert(figures, {
-      name = ("etcd put to another process's pick, p%d"):format(q * 100), value = a, unit = "us",
-      peer = "bare JSON watcher in node", peer_value = b, ratio = a / b,
+      name = "etcd's JSON gateway, " .. name, value = json, unit = unit, peer = "gRPC", peer_value = grpc,
+      ratio = json / math.max(grpc, 0.01),
     })
   end
   return figures
 end
 
-bench.run(measure)
+bench.run(function()
+  local cluster = etcd.start()
+  return costs(cluster, latency(cluster))
+end)

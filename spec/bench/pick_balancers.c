@@ -128,9 +128,9 @@ static void time_tables(FILE *json, const char *balancer, uint32_t count) {
                                .groups = &group,
                                .group_count = 1,
                                .alias = alias};
-    double begun = now_ns();
+    double begun = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
     must(catalog_tables_build(&t), balancer);
-    lower(&least, (now_ns() - begun) / 1e6);
+    lower(&least, (clock_ns(CLOCK_PROCESS_CPUTIME_ID) - begun) / 1e6);
     catalog_tables_end(&t);
   }
   snprintf(name, sizeof name, "tables, %s, of %u endpoints", balancer, count);
@@ -157,7 +157,7 @@ int main(int argc, char **argv) {
   time_tables(json, "maglev", 655); /* 65537 cells */
   time_tables(json, "ring", 655);
   time_tables(json, "rendezvous", 10);
-  time_tables(json, "rendezvous", 4096);
+  time_tables(json, "rendezvous", 655);
   catalog_writer_close(w);
   remove_dir(dir);
   if (json)

@@ -85,6 +85,15 @@ describe("perigee new", function()
   end)
 end)
 
+describe("a test in a test", function()
+  it("is refused, and not passed over", function()
+    local r = test(plugin("check", "return { kind = 'check', summary = 'x', run = function() end }",
+      "it('a', function() it('b', function() error('never') end) end)"))
+    assert.equal(1, r.code)
+    assert.matches("a test has no tests in it", r.out, 1, true)
+  end)
+end)
+
 describe("a spec beside a plugin", function()
   it("is not taken for a plugin", function()
     local path = plugin("check", "return { kind = 'check', summary = 'x', run = function() end }", "it('x', function() end)")

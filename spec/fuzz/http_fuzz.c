@@ -19,6 +19,7 @@ static const struct view_node node = {
     .name = "n1", .id = "id", .address = "10.0.0.1", .datacenter = "dc1", .zone = "z"};
 
 static struct site site;
+static struct parking parking;
 static struct errand *asked;
 static const atomic_bool ready = true;
 
@@ -55,6 +56,8 @@ static void site_make(void) {
   site.all_counters = site.counters;
   site.all_count = 1;
   site.ask = ask;
+  parking_open(&parking, uv_default_loop(), site.view, 0);
+  site.parking = &parking;
   site.date_second = -1;
 }
 
@@ -95,8 +98,13 @@ static void run(struct reader *r, struct buf *out) {
   buf_clear(out);
   asked = NULL;
   exchange_run(&x);
-  if (x.errand) {
+  while (exchange_waits(&x)) {
     struct errand *e = asked;
+    if (parked_is(&x.parked)) { /* its time is over at once */
+      parking_remove(&x.parked);
+      exchange_again(&x, true);
+      continue;
+    }
     e->result = e->kind == ERRAND_DEREGISTER ? -ENOENT : 0;
     if (e->kind == ERRAND_VISIT)
       visit(e);

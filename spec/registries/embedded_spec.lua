@@ -101,6 +101,27 @@ describe("another perigee as a registry", function()
   end)
 end)
 
+describe("two perigees as one registry", function()
+  it("are asked in turn while one cannot reach its own", function()
+    local cluster = etcd.start()
+    cluster:ctl("put", "perigee/web/one", '{"id":"one","service":"web","address":"10.0.0.1","port":80}')
+    local first = host.agent({ registries = { etcd = { endpoints = cluster:urls() } }, watches = { web = "etcd:///web" } })
+    host.expect(first, "web", "10.0.0.1:80")
+    cluster:kill(1)
+    host.stale(first, "web", true)
+    local second = perigee.agent({ config = 'return { watches = { web = "static:///10.0.0.9:80" } }' })
+    local leaf = host.agent({
+      registries = { roots = { adapter = "embedded", address = { "127.0.0.1:" .. first.port, "127.0.0.1:" .. second.port } } },
+      watches = { web = "roots:///web" },
+    })
+    host.expect(leaf, "web", "10.0.0.9:80")
+    host.stale(leaf, "web", false)
+    second:kill()
+    host.stale(leaf, "web", true)
+    host.expect(leaf, "web", "10.0.0.1:80")
+  end)
+end)
+
 describe("a tree of perigees", function()
   local cluster, root, leaves
 

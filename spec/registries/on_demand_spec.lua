@@ -72,6 +72,22 @@ describe("an agent", function()
     agent:stop()
   end)
 
+  it("forgets what nobody asks for any more, and watches it anew when somebody does", function()
+    put(cluster, "kiosk", "k1", 9008)
+    local agent = host.agent({
+      resolve = { registry = "etcd", forget = "1s" }, registries = { etcd = { endpoints = cluster:urls() } },
+    })
+    for _ = 1, 2 do
+      assert.equal(9008, agent:get("/v1/pick/kiosk").json().port)
+      perigee.wait_for("it to be forgotten", function()
+        local services = agent:get("/v1/services").body
+        return services == "[]", services .. agent:log()
+      end, 20)
+    end
+    host.logged(agent, 'event="nobody asks for it any more" service=kiosk')
+    agent:stop()
+  end)
+
   it("has the last known endpoints after a boot while its registry is down, stale and with their age", function()
     put(cluster, "web", "w1", 9003)
     local agent = host.agent({

@@ -201,7 +201,7 @@ static void tables_bear_extremes(void **state) {
 /* Each cell's winner: of all endpoints the one whose dart hits it first, its time by its weight. */
 static void rendezvous_is_a_race(void **state) {
   enum { HOSTS = 7, CELLS = 1 << 16 };
-  static double first[CELLS];
+  static float first[CELLS];
   static uint32_t winner[CELLS];
   fill(HOSTS, 1);
   for (uint32_t i = 0; i < HOSTS; i++)
@@ -209,7 +209,7 @@ static void rendezvous_is_a_race(void **state) {
   for (uint32_t i = 0; i < HOSTS; i++)
     for (uint32_t n = 0; n < CELLS * 5; n++) {
       uint64_t bits = own_hash(i, n);
-      double time = (n + (uint32_t)bits * 0x1p-32) / endpoints[i].weight;
+      float time = (float)((n + (uint32_t)bits * 0x1p-32) * (2 / endpoints[i].weight));
       uint32_t cell = (uint32_t)(bits >> 48);
       if (first[cell] == 0 || time < first[cell]) {
         first[cell] = time;

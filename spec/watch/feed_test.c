@@ -252,6 +252,20 @@ static void the_fallback_stands_in_and_goes_again(void **state) {
   has("xy");
 }
 
+static void what_is_stale_for_too_long_is_none(void **state) {
+  begin_anew((struct feed_rule){
+      .on_empty = FEED_EMPTY, .min_endpoints = 1, .stale_after_ns = 10 * second});
+  say(0, "abcd");
+  say(0, "!abcd");
+  has("abcd");
+  now_ns += 11 * second;
+  feed_tick(feed);
+  has("");
+  assert_int_equal(stats().holds, 0);
+  say(0, "abcd");
+  has("abcd");
+}
+
 static void begin_union(void) {
   begin_anew((struct feed_rule){.merge = FEED_UNION, .on_empty = FEED_EMPTY, .min_endpoints = 1});
 }
@@ -388,6 +402,7 @@ int main(void) {
       TEST(a_copy_stays_until_the_source_speaks),
       TEST(too_few_are_kept),
       TEST(the_fallback_stands_in_and_goes_again),
+      TEST(what_is_stale_for_too_long_is_none),
       TEST(a_union_has_both_and_the_firsts_facts),
       TEST(a_union_knows_an_instance_by_its_place_too),
       TEST(a_union_keeps_what_an_unreached_source_may_have),

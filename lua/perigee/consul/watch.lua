@@ -121,6 +121,7 @@ function Watch:take(response, set)
     perigee.log.warn("left out what is no instance", { service = set:service(), entries = skipped, first = why })
   end
   self.index = index < self.index and 0 or index
+  self.pace:news()
   return true
 end
 

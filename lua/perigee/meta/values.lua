@@ -157,6 +157,12 @@ function Set:current() end
 ---@return true
 function Set:stale(why, age) end
 
+---Through which other agents it came here, for those that this one passes it on to: what comes back in a ring is refused
+---with "ELOOP".
+---@param agents? string their X-Perigee-Agent, the nearest last, each after a comma
+---@return true
+function Set:via(agents) end
+
 ---@return string
 function Set:service() end
 

@@ -9,6 +9,8 @@
 #include "base/value.h"
 #include "registry/registration.h"
 #include "registry/store.h"
+#include "select/select.h"
+#include "watch/balancer.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -143,6 +145,14 @@ static bool has_endpoint(struct set *s, const char *id) {
   return false;
 }
 
+/* NULL: whatever weight is said has an effect. */
+static const char *weightless(struct set *s) {
+  struct plan_question q;
+  set_question(s, &q);
+  const struct select_balancer *b = q.rules->algorithm ? select_by_name(q.rules->algorithm) : NULL;
+  return b && b->weightless ? b->name : NULL;
+}
+
 int plans_override(struct plans *all, const char *service, const char *id, double weight,
                    int64_t for_ns, plans_done done, void *arg, struct fault *f) {
   struct set *s = set_of(all, service, f);
@@ -150,6 +160,11 @@ int plans_override(struct plans *all, const char *service, const char *id, doubl
     return -ENOENT;
   if (!has_endpoint(s, id))
     return fault_set(f, -ENOENT, "%.200s has no endpoint \"%.255s\"", service, id);
+  if (weight != 0 && weightless(s))
+    return fault_set(f, -EINVAL,
+                     "all endpoints are alike to %s, which balances %.200s: --weight 0 takes one "
+                     "out, no other has an effect",
+                     weightless(s), service);
   struct service_plan *p = plans_entry(all, service);
   struct waiting *w = p ? waiting_new(done, arg, f) : NULL;
   if (!w || hand_override(&p->hand, id, weight, clock_steady_us() + for_ns / 1000) != 0) {

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #define SECOND INT64_C(1000000000)
-static const int64_t patience_ns = 5 * SECOND, idle_ns = 600 * SECOND;
+static const int64_t patience_ns = 5 * SECOND;
 enum { ON_DEMAND_MOST = 1000 };
 
 /* REGISTRY:///NAME, with what a target cannot have in it encoded. */
@@ -26,9 +26,13 @@ static void target_of_name(const char *registry, const char *name, struct buf *o
       buf_char(out, (char)*c);
 }
 
+const char *resolve_registry(const struct config *config) {
+  return value_as_text(value_get(value_get(config->root, "resolve"), "registry"), NULL);
+}
+
 bool watch_wish_on_demand(const struct config *config, const char *service, struct buf *target,
                           struct watch_wish *out) {
-  const char *registry = value_as_text(value_get(config->root, "resolve"), NULL);
+  const char *registry = resolve_registry(config);
   if (!registry)
     return false;
   target_of_name(registry, service, target);
@@ -115,7 +119,9 @@ static void notice_calls(struct watch *w) {
 }
 
 void watches_forget_idle(struct watches *all) {
-  int64_t since = clock_now_ns() - idle_ns;
+  const struct value *resolve = value_get(all->parts.config->root, "resolve");
+  double forget_s = value_as_number(value_get(resolve, "forget"), 600);
+  int64_t since = clock_now_ns() - (int64_t)(forget_s * (double)SECOND);
   size_t kept = 0;
   for (size_t i = 0; i < all->count; i++) {
     struct watch *w = all->items[i];

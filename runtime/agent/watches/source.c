@@ -130,7 +130,8 @@ static void tell_late(struct source *s) {
                                     .count = set_count(s->set),
                                     .stale = stale_ns != 0,
                                     .known = true,
-                                    .stale_since_ns = stale_ns};
+                                    .stale_since_ns = stale_ns,
+                                    .via = set_through(s->set)};
   tell(s, &now, true);
 }
 

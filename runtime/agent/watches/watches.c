@@ -156,14 +156,14 @@ static void verify_one(const struct config *config, struct plugins *plugins,
 
 static void verify_resolve(const struct config *config, struct plugins *plugins,
                            struct findings *findings) {
-  const struct value *resolve = value_get(config->root, "resolve");
+  const char *registry = resolve_registry(config);
   struct registry_use use = {0};
   struct fault f;
-  int r = resolve ? registries_find(config, plugins, value_as_text(resolve, ""), &use, &f) : 0;
+  int r = registry ? registries_find(config, plugins, registry, &use, &f) : 0;
   if (r == 0 && use.plugin && !plugin_provides(use.plugin, "watch"))
-    r = fault_set(&f, -ENOSYS, "the registry \"%s\" cannot be watched", value_as_text(resolve, ""));
+    r = fault_set(&f, -ENOSYS, "the registry \"%s\" cannot be watched", registry);
   if (r != 0)
-    findings_add(findings, resolve, "resolve", "%s", f.text);
+    findings_add(findings, value_get(config->root, "resolve"), "resolve", "%s", f.text);
   value_unref(use.options);
 }
 

@@ -54,8 +54,9 @@ void watches_follow(struct watches *all, const struct policies *shown);
 int watches_configure(struct watches *all, const struct config *config, struct fault *f);
 
 /* A service is asked for. One that nobody configured is watched through `resolve`, until nobody has
- * asked for ten minutes. `answer` is called once, with 0 when what there is can be picked from,
- * -ENOENT: nobody knows it, or -EAGAIN: there are too many. Waits for the first load, 5 s at most.
+ * asked for ten minutes, or as long as it says. `answer` is called once, with 0 when what there is
+ * can be picked from, -ENOENT: nobody knows it, or -EAGAIN: there are too many. Waits for the first
+ * load, 5 s at most.
  */
 void watches_ask(struct watches *all, const char *service,
                  void (*answer)(void *arg, int status, const char *text), void *arg);

@@ -63,9 +63,7 @@ static bool sources_differ(const struct watch *w, const struct config *old,
   const struct config_watch *before = wanted(old, set_service(w->set)),
                             *after = wanted(new, set_service(w->set));
   if (w->on_demand)
-    return after ||
-           texts_differ(value_as_text(value_get(old->root, "resolve"), NULL),
-                        value_as_text(value_get(new->root, "resolve"), NULL)) ||
+    return after || texts_differ(resolve_registry(old), resolve_registry(new)) ||
            registries_differ(w, old, new);
   return !after || !before || texts_differ(before->target, after->target) ||
          texts_differ(before->second, after->second) || before->merge != after->merge ||
@@ -178,7 +176,7 @@ static int change(struct watches *all, struct watch **place, const struct config
 
 /* Whether the new configuration has anything for this watch to be. */
 static bool stays(const struct watch *w, const struct config *new) {
-  return wanted(new, set_service(w->set)) || (w->on_demand && value_get(new->root, "resolve"));
+  return wanted(new, set_service(w->set)) || (w->on_demand && resolve_registry(new));
 }
 
 static void drop(struct watches *all, size_t i) {

@@ -42,6 +42,7 @@ bool watches_feeds_itself(const struct watches *all, const char *service);
 void watch_follow(const struct watch *w, const struct set_published *what);
 
 /* on_demand.c */
+const char *resolve_registry(const struct config *config); /* NULL: nothing is watched on demand */
 bool watch_wish_on_demand(const struct config *config, const char *service, struct buf *target,
                           struct watch_wish *out); /* false: there is no `resolve` */
 void watches_forget_idle(struct watches *all);     /* what nobody has asked for lately */
