@@ -30,6 +30,26 @@ describe("README.md", function()
 
   local port
 
+  -- The agent takes what belongs to its configuration by itself, as it was started with --dev.
+  local function taken_up(what, number, before)
+    perigee.wait_for(what .. " to be taken up", function()
+      local now = number()
+      return now ~= before and now, agent:log()
+    end)
+  end
+
+  local function config_hash()
+    return agent:get("/v1/status").json().config_hash
+  end
+
+  local function plugin_hash(name)
+    for _, row in ipairs(agent:get("/v1/plugins").json()) do
+      if row.name == name then
+        return row.hash
+      end
+    end
+  end
+
   local function write(block)
     os.execute(("mkdir -p '%s'"):format((home .. "/" .. block.file):match("^(.*)/")))
     perigee.write(home .. "/" .. block.file, (block.text:gsub("8081", tostring(port))))
@@ -37,17 +57,21 @@ describe("README.md", function()
 
   -- What the agent is started with; what comes later on the page is written when the page says so.
   setup(function()
+    local arguments = {}
     home = perigee.scratch()
     port = perigee.free_port()
     for _, block in ipairs(blocks) do
       if block.file then
         write(block)
       elseif block.text:find("perigee run ", 1, true) then
+        for word in block.text:match("perigee run ([^\n]*)"):gsub("%-c %S+", ""):gmatch("%S+") do
+          arguments[#arguments + 1] = word
+        end
         break
       end
     end
     backend = perigee.spawn({ perigee.build .. "/examples/hello/backend", "web-1", tostring(port) })
-    agent = perigee.agent({ config_file = home .. "/perigee.lua" })
+    agent = perigee.agent({ config_file = home .. "/perigee.lua", arguments = arguments })
   end)
 
   -- The words of the page mean this build, this agent and this port.
@@ -81,7 +105,11 @@ describe("README.md", function()
   for _, block in ipairs(blocks) do
     if block.file then
       it("line " .. block.line .. ": writes " .. block.file, function()
+        local before = config_hash()
         write(block)
+        if block.file:find("^conf%.d/") then
+          taken_up(block.file, config_hash, before)
+        end
       end)
     end
     if block.kind == "sh" then
@@ -93,8 +121,13 @@ describe("README.md", function()
           elseif command:match("^perigee run ") then
             assert.is_nil(agent.process:poll()) -- it is what runs since the setup
           else
+            local edited = command:match("^sed %-i .*plugins/%w+/(%w+)%.lua$")
+            local before = edited and plugin_hash(edited)
             local r = run(command)
             assert.equal(0, r.code, r.out .. r.err)
+            if edited then
+              taken_up(edited, function() return plugin_hash(edited) end, before)
+            end
           end
         end)
       end

@@ -31,6 +31,16 @@ local function table_at(conn, path)
   return all
 end
 
+-- Whether nobody else has the lease's id there: true, or nil, message, code.
+local function is_free(conn, id, lease)
+  local there, message, code = table_at(conn, "/v1/agent/service/" .. encode(id))
+  if not there then
+    return code == "ENOENT" or nil, message, code
+  end
+  local taken, who, exists = registration.taken(there, lease)
+  return taken == false or nil, who, exists
+end
+
 -- Who answers for a target: another one goes without this registry's token, which is for its own addresses only.
 local function asked(conn, target, options)
   if target.authority == "" then
@@ -79,8 +89,10 @@ return {
     if not body then
       return nil, message, code
     end
-    local ok, why, failed = conn.client:request("PUT", "/v1/agent/service/register",
-      { ["replace-existing-checks"] = "1" }, body)
+    local ok, why, failed = is_free(conn, instance.id, lease)
+    if ok then
+      ok, why, failed = conn.client:request("PUT", "/v1/agent/service/register", { ["replace-existing-checks"] = "1" }, body)
+    end
     local held = ok and registration.lease_of(body, lease, options)
     if held and options.heartbeat then
       held.told = instance.status or "passing"
@@ -110,6 +122,10 @@ return {
   end,
 
   deregister = function(conn, lease)
+    local free, _, taken = is_free(conn, lease.id, lease)
+    if not free and taken == "EEXIST" then
+      return true -- ours is gone
+    end
     local ok, message, code = conn.client:request("PUT", "/v1/agent/service/deregister/" .. encode(lease.id))
     if ok or code == "ENOENT" then
       return true

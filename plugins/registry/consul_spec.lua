@@ -286,7 +286,7 @@ describe("an instance", function()
 end)
 
 describe("a registration", function()
-  local REGISTER = "PUT /v1/agent/service/register"
+  local REGISTER, THERE = "PUT /v1/agent/service/register", "/v1/agent/service/web-1"
 
   -- What was sent last by this method and to this path.
   local function sent(t, method, path)
@@ -300,7 +300,7 @@ describe("a registration", function()
   end
 
   it("has everything, and its status told besides, as one that was there keeps what it had", function(t)
-    t.http[REGISTER], t.http["PUT /v1/agent/check/warn/perigee%3Aweb-1"] = 200, 200
+    t.http[REGISTER], t.http[THERE], t.http["PUT /v1/agent/check/warn/perigee%3Aweb-1"] = 200, 404, 200
     local use = t:use{ zone = "rack" }
     local conn = use:open()
     local instance = t:instance{ tags = { "v1" }, meta = { k = "v" }, weight = 2.4, zone = "r1", status = "warning" }
@@ -325,7 +325,7 @@ describe("a registration", function()
   end)
 
   it("has the checks that Consul is to run, of every kind", function(t)
-    t.http[REGISTER] = 200
+    t.http[REGISTER], t.http[THERE] = 200, 404
     t.http["PUT /v1/agent/check/pass/perigee%3Aweb-1"] = 200
     local use = t:use{ deregister_after = "2m", checks = { web = {
       { http = "/healthz", interval = "2s", headers = { Host = "x", Accept = { "a", "b" } }, method = "HEAD", redirects = false },
@@ -364,15 +364,67 @@ describe("a registration", function()
   end)
 
   it("goes without a heartbeat where only Consul's checks count", function(t)
-    t.http[REGISTER] = 200
+    t.http[REGISTER], t.http[THERE] = 200, 404
     local use = t:use{ heartbeat = false, checks = { web = { http = "/", interval = "1s" } } }
     local conn = use:open()
     local lease = use:register(conn, t:instance(), { ttl = 10, owner = "me" })
     assert.equal(1, #sent(t, "PUT", "/v1/agent/service/register").Checks)
-    t.http["/v1/agent/service/web-1"] = 200
+    t.http[THERE] = 200
     assert.equal(10, use:renew(conn, lease))
-    t.http["/v1/agent/service/web-1"] = 404
+    t.http[THERE] = 404
     assert.equal(0, use:renew(conn, lease))
+  end)
+
+  it("on this host's own address is for others where Consul's node is", function(t)
+    t.http[REGISTER], t.http[THERE], t.http["PUT /v1/agent/check/pass/perigee%3Aweb-1"] = 200, 404, 200
+    local use = t:use{ checks = { web = { http = "/", interval = "1s" } } }
+    local other = "1.127.0.0"
+    for address, says in pairs({ ["127.0.0.1"] = "none", ["::1"] = "none", ["127.1.2.3"] = "none", [other] = other }) do
+      assert(use:register(use:open(), t:instance{ address = address }, { ttl = 10, owner = "me" }))
+      local body = sent(t, "PUT", "/v1/agent/service/register")
+      assert.equal(says, body.Address or "none")
+      assert.matches(address, body.Checks[1].HTTP) -- Consul's agent is on this host
+    end
+  end)
+
+  it("leaves alone what somebody else has under its id, before it and after it", function(t)
+    local there, put = nil, 0
+    t.http[THERE] = function()
+      return there and { json = { ID = "web-1", Service = "web", Meta = { ["perigee-owner"] = there.owner } } } or 404
+    end
+    local function taken()
+      put = put + 1
+      return 200
+    end
+    t.http[REGISTER], t.http["PUT /v1/agent/check/pass/perigee%3Aweb-1"] = taken, 200
+    t.http["PUT /v1/agent/service/deregister/web-1"] = taken
+    local use = t:use()
+    local conn = use:open()
+    local function register(lease)
+      local held, message, code = use:register(conn, t:instance(), lease)
+      return held and held.id or code, message
+    end
+    local new = { ttl = 10, owner = "me" }
+    for _, other in ipairs({ { owner = "you" }, {} }) do
+      there = other
+      local code, message = register(new)
+      assert.equal("EEXIST", code)
+      assert.matches(other.owner and "owner you" or "without an owner", message)
+    end
+    assert.equal(0, put)
+    there = { owner = "me" } -- of a life before this one
+    assert.equal("web-1", register(new))
+    local lease = { id = "web-1", ttl = 10, owner = "me" }
+    there = {} -- ours, and somebody has written over it
+    assert.equal("web-1", register(lease))
+    there = { owner = "you" }
+    assert.equal("EEXIST", (register(lease)))
+    assert.equal(2, put)
+    assert.equal(true, use:deregister(conn, lease))
+    assert.equal(2, put)
+    there = { owner = "me" }
+    assert.equal(true, use:deregister(conn, lease))
+    assert.equal(3, put)
   end)
 
   it("says which of its checks is none", function(t)
@@ -398,6 +450,9 @@ describe("a registration", function()
       return 200
     end
     t.http["PUT /v1/agent/check/pass/perigee%3Aweb-1"] = 200
+    t.http[THERE] = function()
+      return services and { json = services["web-1"] } or 404
+    end
     t.http["/v1/agent/services"] = function()
       return { json = services }
     end

@@ -9,7 +9,7 @@ local function answer(etag, ...)
 end
 
 it("follows the list, and asks with the version it knows", function(t)
-  local web = t:use(options):watch("inventory:///web", { every = "5s" })
+  local web = t:use(options):watch("inventory:///web")
   t.http["/hosts?role=web"] = answer('"1"', "a", "b")
   t:advance("1s")
   assert.same({ "a", "b" }, web:ids())

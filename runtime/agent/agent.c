@@ -57,6 +57,8 @@ static void on_watches_closed(void *arg) {
 
 static void on_registrars_stopped(void *arg) {
   struct agent *a = arg;
+  if (registrars_left(a->registrars))
+    a->exit_code = 1;
   watches_close(a->watches, on_watches_closed, a);
 }
 

@@ -3,6 +3,7 @@
 #include "agent/parts.h"
 #include "agent/plans/plans.h"
 #include "agent/policies/policies.h"
+#include "agent/registries/registrars.h"
 #include "agent/watches/watches.h"
 #include "base/buf.h"
 #include "base/clock.h"
@@ -106,6 +107,7 @@ int explain_service(struct agent *a, const char *service, struct buf *out, struc
   if (q->rules->chooser.name) /* in this agent; elsewhere the balancer is its standin */
     member(out, "picked_by", q->rules->chooser.name);
   watches_show_merge(a->watches, service, out);
+  registrars_show_taken(a->registrars, service, out);
   plan_look_service(look, out);
   buf_text(out, ",\"endpoints\":[");
   for (size_t i = 0; i < q->count; i++)

@@ -286,6 +286,7 @@ void agent_status(struct agent *a, struct buf *out) {
   member_number(out, "catalog_version", (double)catalog_version(a->catalog));
   member_number(out, "registrations", (double)e.registrations);
   member_number(out, "held_back", (double)policies_held_back(a->policies));
+  member_number(out, "taken", (double)registrars_taken(a->registrars));
   member_number(out, "passing", (double)e.passing);
   member_number(out, "warning", (double)e.warning);
   member_number(out, "critical", (double)e.critical);

@@ -56,9 +56,14 @@ struct looking {
   uint64_t signature;
 };
 
-static void look_at_plugin(void *arg, struct plugin *p, const struct quarantine *q) {
+static void look_at_file(void *arg, const char *path) {
   struct looking *l = arg;
-  l->signature = look_at(l->signature, plugin_path(p));
+  l->signature = look_at(l->signature, path);
+}
+
+static void look_at_plugin(void *arg, struct plugin *p, const struct quarantine *q) {
+  look_at_file(arg, plugin_path(p));
+  plugin_each_required(p, look_at_file, arg);
 }
 
 static uint64_t look_at_all(const struct reload_watch *w) {
@@ -119,7 +124,8 @@ static void want(struct reload_watch *w, const char *directory) {
   file_watch_next(p->watch, 0, on_change, p);
 }
 
-static void want_directory_of(struct reload_watch *w, const char *path) {
+static void want_directory_of(void *watch, const char *path) {
+  struct reload_watch *w = watch;
   char directory[PATH_BYTES];
   const char *slash = strrchr(path, '/');
   snprintf(directory, sizeof directory, "%.*s", slash ? (int)(slash - path) : 1,
@@ -129,6 +135,7 @@ static void want_directory_of(struct reload_watch *w, const char *path) {
 
 static void want_plugin(void *arg, struct plugin *p, const struct quarantine *q) {
   want_directory_of(arg, plugin_path(p));
+  plugin_each_required(p, want_directory_of, arg);
 }
 
 static void want_all(struct reload_watch *w) {
@@ -138,6 +145,8 @@ static void want_all(struct reload_watch *w) {
   for (size_t i = 0; i < c->plugin_directory_count; i++) {
     char path[PATH_BYTES];
     snprintf(path, sizeof path, "%s/plugins", c->plugin_directories[i]);
+    want(w, path);
+    snprintf(path, sizeof path, "%s/lua", c->plugin_directories[i]);
     want(w, path);
     for (const char *const *k = kinds; *k; k++) {
       snprintf(path, sizeof path, "%s/plugins/%s", c->plugin_directories[i], *k);

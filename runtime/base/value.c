@@ -31,6 +31,7 @@ struct value {
       uint32_t *index; /* of large tables: slots that hold a field's number + 1, 0 = empty */
       size_t index_size;
       size_t field_count, field_room, list_count, list_room;
+      bool is_list; /* also when it is empty */
     } table;
   };
 };
@@ -113,6 +114,11 @@ struct value *value_secret(const char *text, size_t length) {
 
 struct value *value_table(void) {
   return value_new(VALUE_TABLE);
+}
+
+void value_be_list(struct value *table) {
+  if (table)
+    table->table.is_list = true;
 }
 
 /* Room for one more item of `size` bytes in a doubling array. */
@@ -339,7 +345,7 @@ bool value_equal(const struct value *a, const struct value *b) {
 }
 
 static void table_to_json(const struct value *v, struct buf *out) {
-  bool list = value_length(v) > 0, object = value_fields(v) > 0 || !list;
+  bool list = value_length(v) > 0 || v->table.is_list, object = value_fields(v) > 0 || !list;
   buf_char(out, object ? '{' : '[');
   for (size_t i = 0; i < value_fields(v); i++) {
     const char *key = "";

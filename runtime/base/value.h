@@ -22,6 +22,8 @@ struct value *value_text(const char *text, size_t length); /* copies; may hold N
 struct value *value_secret(const char *text, size_t length);
 bool value_is_secret(const struct value *v);
 struct value *value_table(void);
+void value_be_list(
+    struct value *table); /* while building only: as JSON it is [] when it is empty */
 
 /* Every constructor returns NULL when there is no memory; value_set and value_append then say
  * -ENOMEM, so that a caller may check once. Depth is what the builder allows: readers of foreign

@@ -62,14 +62,25 @@ static void write_merge(struct buf *out, const json_t *o) {
   buf_char(out, '\n');
 }
 
+/* What is registered here, and somebody else has in a registry. */
+static void write_taken(struct buf *out, const json_t *taken) {
+  const json_t *one;
+  size_t i;
+  json_array_foreach(taken, i, one) buf_format(
+      out, "  %s%s is not registered in %s%s: %s\n", output_color("red"), text_of(one, "id"),
+      text_of(one, "registry"), output_color("off"), text_of(one, "reason"));
+}
+
 static void write_service(struct buf *out, const json_t *o) {
   const json_t *stages = json_object_get(o, "stages"), *one;
   size_t i;
   const char *by = text_of(o, "picked_by");
-  buf_format(out, "%s%s%s  version %.0f, %s%s%s%s%s\n", output_color("bold"), text_of(o, "service"),
+  buf_format(out, "%s%s%s  version %.0f, %s%s%s%s", output_color("bold"), text_of(o, "service"),
              output_color("off"), number_of(o, "version"), by, *by ? " in the agent, " : "",
-             text_of(o, "balancer"), *by ? " elsewhere" : "",
-             json_is_true(json_object_get(o, "stale")) ? ", stale" : "");
+             text_of(o, "balancer"), *by ? " elsewhere" : "");
+  if (json_is_true(json_object_get(o, "stale")))
+    buf_format(out, ", stale for %.0f s", number_of(o, "stale_seconds"));
+  buf_char(out, '\n');
   if (json_is_true(json_object_get(o, "frozen"))) {
     buf_text(out, "  frozen at the plan of ");
     write_time(out, number_of(o, "frozen_plan_of"));
@@ -80,6 +91,7 @@ static void write_service(struct buf *out, const json_t *o) {
     buf_char(out, '\n');
   }
   write_merge(out, json_object_get(o, "merge"));
+  write_taken(out, json_object_get(o, "taken"));
   json_array_foreach(stages, i, one) write_stage(out, one);
   if (json_object_get(o, "shadow_moves"))
     buf_format(out, "  the shadow would move %.3g %% of the picks\n",

@@ -71,7 +71,10 @@ const struct command command_run = {
              "reload by itself when the configuration or a plugin is saved, as with reload = "
              "\"auto\"",
              false},
-            {"leave", 0, NULL, "deregister everything when it is stopped", false},
+            {"leave", 0, NULL,
+             "deregister everything when it is stopped; it ends with 1, and says what is left, "
+             "where a registry does not do that in time",
+             false},
             {0}},
     .examples =
         (const struct example[]){

@@ -19,6 +19,10 @@ void on_audit(struct alarm *a) {
   struct reconciler *r = (struct reconciler *)((char *)a - offsetof(struct reconciler, audit));
   if (r->stopping || r->cannot_list || r->listing)
     return;
+  if (r->draining) {
+    audit_again(r, audit_failed_s);
+    return;
+  }
   for (uint32_t i = 0; i < r->desired.table.count; i++) {
     struct desired_entry *e = r->desired.table.items[i];
     e->listed = e->busy != OPERATION_NONE || !e->lease; /* what changes meanwhile is not judged */
@@ -66,6 +70,7 @@ static void audit_one(struct reconciler *r, const struct value *item) {
 void reconciler_listed(struct reconciler *r, int status, const char *why,
                        const struct value *list) {
   r->listing = false;
+  reconciler_drained(r);
   if (status == -ENOTSUP || r->stopping) {
     r->cannot_list = true;
     return;
@@ -83,7 +88,7 @@ void reconciler_listed(struct reconciler *r, int status, const char *why,
   for (uint32_t i = 0; i < r->desired.table.count; i++) {
     struct desired_entry *e = r->desired.table.items[i];
     if (e->wanted && !e->listed && !e->busy && e->held == e->digest)
-      entry_renewed(e, 0);
+      entry_renewed(e, 0, NULL);
   }
   audit_again(r, audit_s);
   reconciler_pump(r);

@@ -25,6 +25,7 @@ int desired_init(struct desired *d, const char *registry, struct store *store) {
 static void entry_free(struct desired_entry *e) {
   instance_unref(e->instance);
   value_unref(e->lease);
+  free(e->taken);
   free(e);
 }
 
@@ -162,4 +163,33 @@ static int recall_one(void *arg, const char *key, const void *bytes, size_t leng
 
 int desired_recall(struct desired *d) {
   return store_each(d->store, bucket, recall_one, d);
+}
+
+struct recalling {
+  struct store *store;
+  bool (*each)(void *arg, const char *registry);
+  void *arg;
+  struct buf unknown; /* the keys of what is to be forgotten, each with its 0 */
+};
+
+static int recall_registry(void *arg, const char *key, const void *bytes, size_t length) {
+  struct recalling *r = arg;
+  (void)bytes, (void)length;
+  const char *slash = strchr(key, '/');
+  char *registry = slash ? strndup(key, (size_t)(slash - key)) : NULL;
+  if (registry && !r->each(r->arg, registry))
+    buf_add(&r->unknown, key, strlen(key) + 1);
+  free(registry);
+  return 0;
+}
+
+int desired_recall_registries(struct store *store, bool (*each)(void *arg, const char *registry),
+                              void *arg) {
+  struct recalling r = {.store = store, .each = each, .arg = arg};
+  int rc = store_each(store, bucket, recall_registry, &r);
+  for (size_t at = 0; at < r.unknown.length && !r.unknown.failed;
+       at += strlen(r.unknown.data + at) + 1)
+    store_put(store, bucket, r.unknown.data + at, NULL, 0, NULL, NULL);
+  buf_free(&r.unknown);
+  return rc;
 }

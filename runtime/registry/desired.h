@@ -29,6 +29,7 @@ struct desired_entry {
   enum operation busy;
   unsigned failures;  /* in a row */
   bool refused;       /* once since the last success */
+  char *taken;        /* who has it in its place, in the registry's words; NULL: nobody else */
   int64_t doubted_ns; /* clock_now_ns; somebody may have changed it there */
   struct alarm due;   /* the next look at it */
   struct desired_entry *next_ready;
@@ -62,3 +63,7 @@ void desired_hold(struct desired *d, struct desired_entry *e, struct value *leas
 /* Reads back what desired_hold stored, as entries that nobody wants yet. At start, before the first
  * change. 0 or negative errno. */
 int desired_recall(struct desired *d);
+/* The registries of which leases are remembered: `each` once for each lease. Forgets those of a
+ * registry for which it returns false. At start, before any change. 0 or negative errno. */
+int desired_recall_registries(struct store *store, bool (*each)(void *arg, const char *registry),
+                              void *arg);

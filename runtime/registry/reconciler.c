@@ -10,7 +10,6 @@
 #include <string.h>
 
 static const double wake_s = 3; /* after an outage all look again within this time */
-enum { EACH_MS = 10 };          /* of patience at the end, for each entry */
 
 /* ---- when ---- */
 
@@ -21,6 +20,10 @@ static void on_timer(uv_timer_t *timer) {
 void reconciler_tick(struct reconciler *r) {
   alarms_run(&r->alarms, clock_now_ns(), UINT32_MAX);
   reconciler_pump(r);
+}
+
+void reconciler_soon(struct reconciler *r) {
+  uv_timer_start(&r->timer, on_timer, 0, 0);
 }
 
 void reconciler_arm(struct reconciler *r) {
@@ -71,7 +74,7 @@ static void entry_end(struct desired_entry *e) {
   desired_remove(&r->desired, e);
 }
 
-static enum operation operation_next(const struct desired_entry *e) {
+enum operation entry_next(const struct desired_entry *e) {
   const struct reconciler *r = e->owner;
   if (!e->wanted)
     return e->lease ? OPERATION_DEREGISTER : OPERATION_NONE;
@@ -102,9 +105,26 @@ static void failed(struct desired_entry *e, int status, const char *why) {
   entry_look(e, delay);
 }
 
+/* That somebody else has it is no failure of the registry's. Looked at again as if it were one: the
+ * other's lease may run out. */
+static void taken(struct desired_entry *e, const char *why) {
+  struct reconciler *r = e->owner;
+  const char *text = why && *why ? why : "somebody else has it there";
+  if (!e->taken || strcmp(e->taken, text) != 0) {
+    log_warn("not registered, as it is somebody else's; looking again from time to time",
+             LOG_S("registry", r->desired.registry), LOG_S("instance", e->key),
+             LOG_S("reason", text));
+    free(e->taken);
+    e->taken = strdup(text);
+  }
+  e->refused = false;
+  e->held = 0;
+  entry_look(e, backoff_s(++e->failures));
+}
+
 static void operate(struct desired_entry *e) {
   struct reconciler *r = e->owner;
-  enum operation op = operation_next(e);
+  enum operation op = entry_next(e);
   if (op == OPERATION_NONE) {
     if (!e->wanted)
       entry_end(e);
@@ -125,10 +145,8 @@ static void operate(struct desired_entry *e) {
     failed(e, rc, NULL);
 }
 
-static void check_stopped(struct reconciler *r);
-
 void reconciler_pump(struct reconciler *r) {
-  while (r->ready && r->running < (r->failing ? 1u : OPERATIONS_AT_ONCE)) {
+  while (r->ready && !r->draining && r->running < (r->failing ? 1u : OPERATIONS_AT_ONCE)) {
     struct desired_entry *e = r->ready;
     r->ready = e->next_ready;
     if (!r->ready)
@@ -138,7 +156,7 @@ void reconciler_pump(struct reconciler *r) {
       operate(e);
   }
   reconciler_arm(r);
-  check_stopped(r);
+  reconciler_check_stopped(r);
 }
 
 /* The registry answers again: whoever backs off for long comes within wake_s. */
@@ -174,12 +192,14 @@ static void registered(struct desired_entry *e, struct value *lease, double ttl)
   bool was_lost = e->failures > 0 || e->held == 0;
   e->failures = 0;
   e->refused = false;
+  free(e->taken);
+  e->taken = NULL;
   e->held = e->asked;
   r->stats.registered++;
   desired_hold(&r->desired, e, lease ? lease : value_table(), r->stopping ? r->stop_ttl : r->ttl);
   if (was_lost && !r->stopping)
     log_info("registered", LOG_S("registry", r->desired.registry), LOG_S("instance", e->key));
-  if (operation_next(e) == OPERATION_RENEW) {
+  if (entry_next(e) == OPERATION_RENEW) {
     keep(e, ttl);
     attend(e);
   } else {
@@ -187,13 +207,13 @@ static void registered(struct desired_entry *e, struct value *lease, double ttl)
   }
 }
 
-void entry_renewed(struct desired_entry *e, double ttl) {
+void entry_renewed(struct desired_entry *e, double ttl, const char *why) {
   struct reconciler *r = e->owner;
   e->failures = 0;
   e->refused = false;
   if (ttl > 0) {
     r->stats.renewed++;
-    if (operation_next(e) == OPERATION_RENEW) {
+    if (entry_next(e) == OPERATION_RENEW) {
       keep(e, ttl);
       attend(e);
     } else {
@@ -201,10 +221,15 @@ void entry_renewed(struct desired_entry *e, double ttl) {
     }
     return;
   }
-  r->stats.lost++;
   e->held = 0;
-  log_warn("the registry has lost it; registering again", LOG_S("registry", r->desired.registry),
-           LOG_S("instance", e->key));
+  if (why) {
+    log_info("registering again", LOG_S("registry", r->desired.registry), LOG_S("instance", e->key),
+             LOG_S("reason", why));
+  } else {
+    r->stats.lost++;
+    log_warn("the registry has lost it; registering again", LOG_S("registry", r->desired.registry),
+             LOG_S("instance", e->key));
+  }
   entry_look(e, 0);
 }
 
@@ -231,17 +256,21 @@ void reconciler_done(struct reconciler *r, struct desired_entry *e, int status, 
   r->running--;
   if (status == -ENOENT && op == OPERATION_RENEW)
     status = 0, ttl = 0;
-  if (status != 0) {
+  if (status == -EEXIST && op == OPERATION_REGISTER) {
+    recovered(r);
+    taken(e, why);
+  } else if (status != 0) {
     failed(e, status, why);
   } else {
     recovered(r);
     if (op == OPERATION_REGISTER)
       registered(e, lease, ttl);
     else if (op == OPERATION_RENEW)
-      entry_renewed(e, ttl);
+      entry_renewed(e, ttl, why);
     else
       deregistered(e);
   }
+  reconciler_drained(r);
   reconciler_pump(r);
 }
 
@@ -282,11 +311,34 @@ void reconciler_doubt(struct reconciler *r, struct desired_entry *e) {
   reconciler_arm(r);
 }
 
+void reconciler_drained(struct reconciler *r) {
+  if (!r->draining || r->running || r->listing)
+    return;
+  r->draining = false;
+  for (uint32_t i = 0; i < r->desired.table.count; i++)
+    entry_look(r->desired.table.items[i], 0);
+  reconciler_arm(r);
+}
+
+void reconciler_renew_all(struct reconciler *r) {
+  r->draining = true;
+  reconciler_drained(r);
+}
+
 void reconciler_each_held(const struct reconciler *r,
                           void (*each)(void *arg, const struct desired_entry *e), void *arg) {
   for (uint32_t i = 0; i < r->desired.table.count; i++) {
     const struct desired_entry *e = r->desired.table.items[i];
     if (e->lease)
+      each(arg, e);
+  }
+}
+
+void reconciler_each_taken(const struct reconciler *r,
+                           void (*each)(void *arg, const struct desired_entry *e), void *arg) {
+  for (uint32_t i = 0; i < r->desired.table.count; i++) {
+    const struct desired_entry *e = r->desired.table.items[i];
+    if (e->wanted && e->taken)
       each(arg, e);
   }
 }
@@ -323,7 +375,7 @@ bool reconciler_withdrew(const struct reconciler *r, const char *service, const 
   return e && !e->wanted;
 }
 
-/* ---- its beginning and its end ---- */
+/* ---- it, itself ---- */
 
 struct reconciler *reconciler_new(uv_loop_t *loop, const char *registry, double ttl,
                                   struct store *store, const struct reconciler_registry *how,
@@ -373,58 +425,12 @@ void reconciler_free(struct reconciler *r) {
   uv_close((uv_handle_t *)&r->patience, handle_closed);
 }
 
-static void tell_stopped(struct reconciler *r) {
-  void (*stopped)(void *) = r->stopped;
-  r->stopped = NULL;
-  uv_timer_stop(&r->patience);
-  if (stopped)
-    stopped(r->stopped_arg);
-}
-
-static void on_patience(uv_timer_t *timer) {
-  struct reconciler *r = timer->data;
-  if (r->running || r->ready)
-    log_warn("the registry did not answer in time; leases run out by themselves",
-             LOG_S("registry", r->desired.registry), LOG_I("operations", r->running));
-  tell_stopped(r);
-}
-
-/* Nothing runs and nothing waits for its turn. What backs off is not waited for, unless one leaves.
- */
-static void check_stopped(struct reconciler *r) {
-  if (!r->stopping || !r->stopped || r->running || r->ready)
-    return;
-  for (uint32_t i = 0; i < r->desired.table.count; i++) {
-    const struct desired_entry *e = r->desired.table.items[i];
-    if (r->leaving ? e->lease != NULL : operation_next(e) != OPERATION_NONE && e->failures == 0)
-      return;
-  }
-  tell_stopped(r);
-}
-
-void reconciler_stop(struct reconciler *r, bool leave, double ttl, unsigned patience_ms,
-                     void (*stopped)(void *arg), void *arg) {
-  r->stopping = true;
-  r->leaving = leave;
-  r->stop_ttl = ttl > r->ttl ? ttl : r->ttl;
-  r->stopped = stopped;
-  r->stopped_arg = arg;
-  for (uint32_t i = 0; i < r->desired.table.count; i++) {
-    struct desired_entry *e = r->desired.table.items[i];
-    e->wanted &= !leave;
-    if (!e->busy)
-      entry_look(e, 0);
-  }
-  alarm_clear(&r->alarms, &r->audit);
-  uv_timer_start(&r->patience, on_patience, patience_ms + r->desired.table.count * EACH_MS, 0);
-  uv_timer_start(&r->timer, on_timer, 0, 0);
-}
-
 void reconciler_stats(const struct reconciler *r, struct reconciler_stats *out) {
   *out = r->stats;
   for (uint32_t i = 0; i < r->desired.table.count; i++) {
     const struct desired_entry *e = r->desired.table.items[i];
     out->wanted += e->wanted;
     out->held += e->wanted && e->lease && e->held == e->digest;
+    out->taken += e->wanted && e->taken;
   }
 }

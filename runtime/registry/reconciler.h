@@ -8,7 +8,8 @@
  *   no longer wanted     ─► deregister ─► forgotten
  *   audit, every minute or two: what the registry lists as ours and nobody wants is deregistered;
  *   what it does not list, or not as it was, is registered again. What is not ours is never
- * touched.
+ * touched: what somebody else has registered under the same id is `taken`, told once, and asked
+ * again as often as a failure, until the other has left.
  *
  * Failures back off each by itself (1 s, times 1.6, 20 s at most, jittered); while the registry
  * fails only one operation runs at a time, then at most OPERATIONS_AT_ONCE. Control thread only. */
@@ -34,7 +35,7 @@ struct reconciler_registry {
 };
 
 struct reconciler_stats {
-  uint64_t wanted, held;                                                       /* now */
+  uint64_t wanted, held, taken;                                                /* now */
   uint64_t registered, renewed, deregistered, lost, orphans, audits, failures; /* ever */
 };
 
@@ -46,7 +47,10 @@ struct reconciler *reconciler_new(uv_loop_t *loop, const char *registry, double 
                                   struct store *store, const struct reconciler_registry *how,
                                   void *arg);
 void reconciler_change_ttl(struct reconciler *r,
-                           double ttl);     /* of leases from their next renewal */
+                           double ttl); /* of leases from their next renewal */
+/* The registry is asked in another way from now on: what runs ends first, and then all is renewed.
+ */
+void reconciler_renew_all(struct reconciler *r);
 void reconciler_free(struct reconciler *r); /* after the operations that ran were ended */
 
 /* `heard`: its checks have said something; before that only what is registered already stays so. */
@@ -55,7 +59,9 @@ void reconciler_want(struct reconciler *r, const struct instance *in, enum statu
 void reconciler_unwant(struct reconciler *r, const char *service, const char *id);
 
 /* The answer to an operation. 0: a registration's `lease` (taken over; may be NULL) with its `ttl`
- * in seconds, or a renewal's `ttl`, <= 0 when the lease is gone. Else a negative errno with why. */
+ * in seconds, or a renewal's `ttl`, <= 0 when the lease is gone, or `why` says why it is to be
+ * registered again. Else a negative errno with why.
+ * -EEXIST of a registration: somebody else has it, whom `why` names. */
 void reconciler_done(struct reconciler *r, struct desired_entry *e, int status, const char *why,
                      struct value *lease, double ttl);
 /* The entry may not be there any more, or not as it was: it is renewed at once, but not more often
@@ -72,6 +78,11 @@ bool reconciler_can_attend(const struct reconciler *r); /* there is something to
 /* Each entry that has a lease. */
 void reconciler_each_held(const struct reconciler *r,
                           void (*each)(void *arg, const struct desired_entry *e), void *arg);
+/* What of that is still registered there after a stop that left. */
+uint32_t reconciler_left(const struct reconciler *r);
+/* Each that is wanted and that somebody else has: `taken` says who. */
+void reconciler_each_taken(const struct reconciler *r,
+                           void (*each)(void *arg, const struct desired_entry *e), void *arg);
 /* The answer to `list`: a list of { service, id, lease }. What it says of a lease and is not as we
  * have it was changed by somebody. -ENOTSUP: it never can. */
 void reconciler_listed(struct reconciler *r, int status, const char *why, const struct value *list);

@@ -1,5 +1,5 @@
-/* reconciler_inside: what reconciler.c (operations and their time) and audit.c (what the registry
- * says that it has) share. Not for others. */
+/* reconciler_inside: what reconciler.c (operations and their time), audit.c (what the registry says
+ * that it has) and leaving.c (the end) share. Not for others. */
 #pragma once
 
 #include "registry/reconciler.h"
@@ -18,6 +18,7 @@ struct reconciler {
   unsigned running;
   bool failing; /* the last answer was none; at first: not known to work */
   bool listing, cannot_list;
+  bool draining; /* nothing begins until nothing runs, and then all is looked at */
   bool stopping, leaving;
   double stop_ttl;
   void (*stopped)(void *arg);
@@ -29,10 +30,19 @@ struct reconciler {
 
 /* reconciler.c */
 void reconciler_arm(struct reconciler *r);  /* the timer, for the first alarm */
+void reconciler_soon(struct reconciler *r); /* the timer, for the loop's next turn */
 void reconciler_pump(struct reconciler *r); /* begins what is due, as far as there is room */
+enum operation entry_next(const struct desired_entry *e); /* what it needs now */
 void entry_look(struct desired_entry *e, double seconds); /* is due then */
 /* It is known to the alarms from now on. False, and it is gone: out of memory. */
 bool entry_adopt(struct reconciler *r, struct desired_entry *e);
-void entry_renewed(struct desired_entry *e, double ttl); /* `ttl` <= 0: the registry has lost it */
+/* `ttl` <= 0: the registry has lost it, or `why` says why it is registered again. */
+void entry_renewed(struct desired_entry *e, double ttl, const char *why);
+
+/* Nothing more runs, or something does: see `draining`. */
+void reconciler_drained(struct reconciler *r);
 
 void on_audit(struct alarm *a); /* audit.c */
+
+/* leaving.c: tells that it has stopped, when it has. */
+void reconciler_check_stopped(struct reconciler *r);

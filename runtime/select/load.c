@@ -15,6 +15,8 @@ uint64_t select_now_ns(void) {
 uint64_t select_ewma(uint64_t old_ns, uint64_t elapsed_ns, uint64_t decay_ns, uint64_t sample_ns) {
   if (old_ns <= sample_ns || decay_ns == 0)
     return sample_ns ? sample_ns : 1; /* 0 means that there is none */
+  if (elapsed_ns == 0) /* the clock is coarse: of calls in quick succession the slowest counts */
+    return old_ns;
   double keep = select_exp_minus((double)elapsed_ns / (double)decay_ns);
   double mean = (double)old_ns * keep + (double)sample_ns * (1 - keep);
   return mean < 1 ? 1 : (uint64_t)mean;

@@ -13,7 +13,7 @@
 
 enum {
   DEPTH_MAX = 100,
-  DECODE_SHARE = 4, /* a text is at most this part of the isolate's memory */
+  TEXT_SHARE = 4,   /* a text is at most this part of the isolate's memory */
   TABLE_BYTES = 64, /* what each table takes, and each value in it, at the least */
   VALUE_BYTES = 8,
   DECODE_GROWTH = 40 /* bytes of tables that a byte of JSON can become: "[[],[],..." */
@@ -125,7 +125,7 @@ static void encode_value(struct encoder *e, int depth) {
     return;
   }
   if (e->out->length > e->limit) {
-    e->problem = "more text than the plugin's memory limit";
+    e->problem = "more text than a quarter of the plugin's memory";
     return;
   }
   switch (lua_type(e->L, -1)) {
@@ -160,7 +160,7 @@ static int encode_call(lua_State *L) {
   luaL_checkany(L, 1);
   lua_settop(L, 1);
   luaL_checkstack(L, DEPTH_MAX * 4 + 20, "encode");
-  struct encoder e = {.L = L, .limit = isolate_of(L)->limits.memory_hard};
+  struct encoder e = {.L = L, .limit = isolate_of(L)->limits.memory_hard / TEXT_SHARE};
   e.out = push_buf(L);
   lua_pushvalue(L, 1);
   encode_value(&e, 0);
@@ -202,7 +202,7 @@ static int push_too_much(lua_State *L, size_t length) {
  * looked at afterwards. */
 static int decode_call(lua_State *L) {
   struct isolate *iso = isolate_of(L);
-  size_t length, hard = iso->limits.memory_hard, most = hard / DECODE_SHARE;
+  size_t length, hard = iso->limits.memory_hard, most = hard / TEXT_SHARE;
   if (lua_type(L, 1) != LUA_TSTRING)
     return push_error(L, -EINVAL, "not a text to decode but a %s", luaL_typename(L, 1));
   const char *text = lua_tolstring(L, 1, &length);

@@ -223,6 +223,11 @@ static int replace_json_call(lua_State *L) {
   return replaced(L, code, &f, &lenient);
 }
 
+static int changes_call(lua_State *L) {
+  lua_pushnumber(L, (lua_Number)set_changes(set_check(L)));
+  return 1;
+}
+
 static int batch_call(lua_State *L) {
   push_batch(L, set_service(set_check(L)));
   return 1;
@@ -268,12 +273,17 @@ void set_binding_revoke(struct set_binding *b) {
 }
 
 int open_set(lua_State *L) {
-  static const struct luaL_Reg methods[] = {
-      {"put", put_call},         {"remove", remove_call},
-      {"replace", replace_call}, {"replace_json", replace_json_call},
-      {"service", service_call}, {"current", current_call},
-      {"batch", batch_call},     {"stale", stale_call},
-      {"via", via_call},         {NULL, NULL}};
+  static const struct luaL_Reg methods[] = {{"put", put_call},
+                                            {"remove", remove_call},
+                                            {"replace", replace_call},
+                                            {"replace_json", replace_json_call},
+                                            {"changes", changes_call},
+                                            {"service", service_call},
+                                            {"current", current_call},
+                                            {"batch", batch_call},
+                                            {"stale", stale_call},
+                                            {"via", via_call},
+                                            {NULL, NULL}};
   handle_type(L, SET_TYPE, methods);
   open_batch(L);
   return 0;

@@ -6,7 +6,7 @@
  *         for a fault of the plugin's: it raised, was killed, was late
  *     plan(use, service, list): see bind_spec_plan.c
  *     apart(fn): runs beside everything, until the test ends
- *     seconds(duration), provides(function)
+ *     seconds(duration), provides(function), every(): the plugin's own
  *     as_instance(table, service): an instance as plugins are handed it; or nil, message
  *     set(service): a set; rows(service): the instances in it, each with its `status`
  *     publish(): what changed in the sets can be picked
@@ -27,6 +27,10 @@
 #include <lauxlib.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum {
+  EVERY_S = 10
+}; /* a watch that returned true is called again, where the plugin says nothing */
 
 static struct spec_bench *bench_of(lua_State *L) {
   struct spec_bench *b = isolate_of(L)->vm->bench;
@@ -165,6 +169,12 @@ static int provides_call(lua_State *L) {
   return 1;
 }
 
+static int every_call(lua_State *L) {
+  double every = plugin_every(bench_of(L)->plugin);
+  lua_pushnumber(L, every > 0 ? every : EVERY_S);
+  return 1;
+}
+
 /* ---- what it is called with ---- */
 
 static int instance_call(lua_State *L) {
@@ -217,13 +227,19 @@ static int rows_call(lua_State *L) {
 }
 
 void open_spec(lua_State *L, int host) {
-  static const struct luaL_Reg verbs[] = {
-      {"use", use_call},           {"about", about_call},
-      {"call", call_call},         {"apart", apart_call},
-      {"plan", spec_plan},         {"seconds", seconds_call},
-      {"provides", provides_call}, {"as_instance", instance_call},
-      {"set", set_call},           {"rows", rows_call},
-      {"publish", publish_call},   {NULL, NULL}};
+  static const struct luaL_Reg verbs[] = {{"use", use_call},
+                                          {"about", about_call},
+                                          {"call", call_call},
+                                          {"apart", apart_call},
+                                          {"plan", spec_plan},
+                                          {"seconds", seconds_call},
+                                          {"provides", provides_call},
+                                          {"every", every_call},
+                                          {"as_instance", instance_call},
+                                          {"set", set_call},
+                                          {"rows", rows_call},
+                                          {"publish", publish_call},
+                                          {NULL, NULL}};
   lua_pushvalue(L, host);
   luaL_register(L, NULL, verbs);
   open_signal(L);

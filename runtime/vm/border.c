@@ -12,6 +12,7 @@
 /* How many values cross at once: a table that holds another twice, and so on 30 times over, is
  * small for the plugin and a billion values for the host. */
 enum { DEPTH_MAX = 100, VALUES_MAX = 1000 * 1000 };
+enum { LIST_TYPE = 3 }; /* where the metatable of perigee.json.array is while a value is read */
 
 struct reading {
   struct value *value;
@@ -60,6 +61,11 @@ static struct value *refuse(struct reading *r, const char *what) {
 static struct value *read_table(lua_State *L, int index, int depth, struct reading *r) {
   int count = (int)lua_objlen(L, index);
   struct value *table = value_table();
+  if (table && lua_getmetatable(L, index)) {
+    if (lua_rawequal(L, -1, LIST_TYPE))
+      value_be_list(table);
+    lua_pop(L, 1);
+  }
   if (depth >= DEPTH_MAX)
     refuse(r, "a table nested more than 100 deep");
   for (int i = 1; i <= count && r->code == 0; i++) {
@@ -116,10 +122,11 @@ static struct value *read_one(lua_State *L, int index, int depth, struct reading
   }
 }
 
-/* After the first line nothing here raises: raw accesses only, on a stack that has the room. */
+/* After the first lines nothing here raises: raw accesses only, on a stack that has the room. */
 int border_read(lua_State *L) {
   luaL_checkstack(L, DEPTH_MAX * 3 + 10, "value");
   struct reading *r = lua_touserdata(L, 2);
+  luaL_getmetatable(L, "json array"); /* at LIST_TYPE */
   r->value = read_one(L, 1, 0, r);
   if (!r->value && r->code == 0)
     r->code = fault_set(r->fault, -ENOMEM, "out of memory");

@@ -1,6 +1,5 @@
 /* edition: one version of a plugin's file, loaded into an isolate of its own. */
 #include "base/buf.h"
-#include "base/file.h"
 #include "base/schema.h"
 #include "base/value.h"
 #include "vm/inside.h"
@@ -8,46 +7,14 @@
 
 #include <errno.h>
 #include <lauxlib.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum {
-  SOURCE_MAX = 1 << 20, /* as the sandbox's load: parsing is not interrupted */
-  READINGS_MAX = 20
-};
 
 struct loading {
   struct edition *edition;
   struct fault *fault;
 };
-
-static int read_once(const char *path, struct buf *source, struct fault *f) {
-  int code = file_read_whole(path, SOURCE_MAX, source, NULL);
-  if (code == -EFBIG)
-    return fault_set(f, -E2BIG, "%s: more than %d bytes of source", path, SOURCE_MAX);
-  return code == 0 ? 0 : fault_set(f, code, "%s: %s", path, file_problem(code));
-}
-
-static bool equal(const struct buf *a, const struct buf *b) {
-  return a->data && b->data && a->length == b->length && memcmp(a->data, b->data, a->length) == 0;
-}
-
-/* A file that somebody writes may be read half old, half new: two readings in a row must agree. */
-static int read_source(const char *path, struct buf *source, struct fault *f) {
-  int code = read_once(path, source, f);
-  for (int i = 0; code == 0 && i < READINGS_MAX; i++) {
-    struct buf again = {0};
-    code = read_once(path, &again, f);
-    bool same = code == 0 && equal(&again, source);
-    buf_free(source);
-    *source = again;
-    if (same)
-      return 0;
-  }
-  return code != 0 ? code : fault_set(f, -EAGAIN, "%s: it changes while it is read", path);
-}
 
 static int take_source(struct edition *e, const char *given, struct fault *f) {
   struct buf source = {0};
@@ -55,7 +22,7 @@ static int take_source(struct edition *e, const char *given, struct fault *f) {
   if (given)
     buf_text(&source, given);
   else
-    code = read_source(e->path, &source, f);
+    code = source_read(e->path, &source, f);
   if (code == 0 && (source.failed || buf_reserve(&source, 1) != 0))
     code = fault_set(f, -ENOMEM, "%s: out of memory", e->path);
   if (code != 0) {
@@ -68,12 +35,32 @@ static int take_source(struct edition *e, const char *given, struct fault *f) {
   return 0;
 }
 
-static void hash_source(struct edition *e) {
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  unsigned length = 0;
-  EVP_Digest(e->source, e->source_length, digest, &length, EVP_sha256(), NULL);
-  for (unsigned i = 0; i < length && i < 32; i++)
-    snprintf(e->hash + 2 * i, 3, "%02x", digest[i]);
+/* Where what it requires is looked for: DIR/lua of DIR/plugins/KIND/NAME.lua, and of DIR/NAME.lua,
+ * which the configuration gives by its path. */
+static char *own_library(const char *path, const char *kind) {
+  const char *slash = strrchr(path, '/');
+  size_t length = slash ? (size_t)(slash - path) : 0, end;
+  char tail[50], *library = NULL;
+  snprintf(tail, sizeof tail, "plugins/%s", kind);
+  end = strlen(tail);
+  if (length >= end && memcmp(path + length - end, tail, end) == 0)
+    length -= end;
+  else if (slash)
+    length++;
+  return asprintf(&library, "%.*slua", (int)length, path) < 0 ? NULL : library;
+}
+
+/* Of the source, or where it has required others of all of them. */
+static void version_of(struct edition *e) {
+  struct buf all = {0};
+  buf_text(&all, e->hash);
+  for (const struct required *r = e->isolate->required; r; r = r->next)
+    buf_text(&all, r->hash);
+  if (e->isolate->required && !all.failed)
+    source_hash(all.data, all.length, e->version);
+  else
+    memcpy(e->version, e->hash, sizeof e->version);
+  buf_free(&all);
 }
 
 static int load_body(lua_State *L, void *arg) {
@@ -115,15 +102,19 @@ static int load(struct vm *vm, struct plugin *p, const char *path, const char *s
   struct loading l = {e, f};
   int code = take_source(e, source, f);
   if (code == 0) {
-    hash_source(e);
+    source_hash(e->source, e->source_length, e->hash);
     code = isolate_new(vm, p->name, limits, &e->isolate, f);
   }
+  if (code == 0 && !(e->isolate->own_library = own_library(path, p->kind)))
+    code = fault_set(f, -ENOMEM, "%s: out of memory", path);
   if (code == 0)
     code = isolate_enter(e->isolate, load_body, &l, f);
-  if (code == 0)
+  if (code == 0) {
+    version_of(e);
     *out = e;
-  else
+  } else {
     edition_free(e);
+  }
   return code;
 }
 

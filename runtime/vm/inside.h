@@ -6,6 +6,7 @@
 #include "base/fault.h"
 #include "vm/fuel.h"
 #include "vm/isolate.h"
+#include "vm/source.h"
 #include "vm/task.h"
 
 #include <setjmp.h>
@@ -58,6 +59,13 @@ struct library_chunk {
 };
 extern const char *const library_names[]; /* vm.c; NULL ends it */
 
+/* Who wants to know of a task's end. Its owner frees it; `ended` is called once, unwatched. */
+struct task_watch {
+  struct task_watch *next, **link;
+  struct task *task;
+  void (*ended)(struct task_watch *w, struct task *t);
+};
+
 /* Tasks in the order in which they will run. */
 struct task_line {
   struct task *first, **last;
@@ -89,10 +97,19 @@ struct vm {
   struct isolate *first;
 };
 
+/* A file that it has required, in the order in which they were. */
+struct required {
+  struct required *next;
+  char hash[SOURCE_HASH_SIZE];
+  char path[];
+};
+
 struct isolate {
   struct isolate *next, **link;
   struct vm *vm;
   char *name;
+  char *own_library; /* where it may require from beside the library; NULL: nowhere */
+  struct required *required;
   lua_State *L; /* the main one: host work only, never a plugin's waiting code */
   struct isolate_limits limits;
   size_t memory, memory_peak, collect_at;
@@ -123,9 +140,12 @@ struct isolate {
   int64_t log_refilled_ns;
   uint64_t log_unreported;
   int ref_body, ref_explain, ref_udata,
-      ref_read;      /* functions made once, so that a protected call allocates nothing */
-  int ref_fuel;      /* `fuel` as the plugin's code sees it */
-  char callers[250]; /* who called what raised last, for the fault */
+      ref_read; /* functions made once, so that a protected call allocates nothing */
+  int ref_collector;
+  struct task_watch collecting; /* its task */
+  int cycles;                   /* that are behind it */
+  int ref_fuel;                 /* `fuel` as the plugin's code sees it */
+  char callers[250];            /* who called what raised last, for the fault */
 };
 
 /* chunk.c: as luaL_loadbufferx, of source alone, with the checks of fuel.h where the isolate is
@@ -151,6 +171,7 @@ void due_stop(struct vm *vm, struct alarm *a);
 /* memory.c */
 void *memory_account(void *isolate, void *p, size_t old_size, size_t new_size);
 void memory_settle(struct isolate *iso); /* after a turn: collects over the soft limit */
+int memory_step(lua_State *L); /* a lua_CFunction: a step of that; whether it was the last */
 
 /* isolate.c */
 void isolate_hold(struct isolate *iso);
@@ -179,7 +200,9 @@ void library_run(lua_State *L, const char *name);
 enum task_pace {
   TASK_WAITS,  /* it begins in the loop's next turn, and may wait */
   TASK_PROMPT, /* it begins at once, and does not wait: it only gives way */
-  TASK_WHOLE   /* nor gives way: it has ended when it has begun */
+  TASK_WHOLE,  /* nor gives way: it has ended when it has begun */
+  TASK_CARES /* the host's, before anything else of the isolate: it gives way, as often as it likes
+              */
 };
 struct task_start {
   struct task *parent; /* ends it when it ends; NULL: the host's own */
@@ -192,7 +215,8 @@ struct task_start {
  * loop's next turn, but a prompt one in task_begin. Raises for memory. NULL, with nothing popped:
  * too many tasks. */
 struct task *task_spawn(lua_State *L, int arguments, const struct task_start *start);
-/* Runs a prompt one's first slice: it may have ended when this returns. Not while isolate_busy. */
+/* Runs the first slice of one that does not wait: it may have ended when this returns. Not while
+ * isolate_busy. */
 void task_begin(struct task *t);
 /* Ends it, with its children. One that is running ends when it comes back to the loop. */
 void task_end(struct task *t, int status, const char *text);
@@ -203,6 +227,7 @@ lua_State *
 task_stack(const struct task *t); /* of one whose status is 0: all on it are its results */
 int task_push_results(lua_State *L, const struct task *t); /* pushes them; how many */
 struct task *task_running(lua_State *L);
+struct isolate *isolate_of_task(const struct task *t);
 const char *task_subject(lua_State *L); /* of the running task; NULL: none */
 bool task_may_wait(lua_State *L);       /* there is a running task, and it is no prompt one */
 bool task_can_slice(lua_State *L);      /* may be yielded here by a hook, and resumed as it was */
@@ -222,12 +247,6 @@ void tasks_end(struct isolate *iso);
 void tasks_run(struct vm *vm);
 bool tasks_ready(const struct vm *vm); /* there is something to run now */
 
-/* Who wants to know of a task's end. Its owner frees it; `ended` is called once, unwatched. */
-struct task_watch {
-  struct task_watch *next, **link;
-  struct task *task;
-  void (*ended)(struct task_watch *w, struct task *t);
-};
 void task_watch(struct task *t, struct task_watch *w);
 void task_unwatch(struct task_watch *w); /* idempotent */
 
@@ -244,7 +263,8 @@ struct edition {
   const char *kind, *name; /* the plugin's */
   char *path, *summary, *source;
   size_t source_length;
-  char hash[65]; /* of the source */
+  char hash[SOURCE_HASH_SIZE];    /* of the source */
+  char version[SOURCE_HASH_SIZE]; /* of that and of what it requires */
   double every;
   struct value *standin; /* NULL: it names none */
   unsigned changes;      /* of a balancer: what its plan may change */

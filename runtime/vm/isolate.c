@@ -290,7 +290,13 @@ static void isolate_end(struct isolate *iso) {
   *iso->link = iso->next;
   if (iso->next)
     iso->next->link = iso->link;
+  while (iso->required) {
+    struct required *r = iso->required;
+    iso->required = r->next;
+    free(r);
+  }
   value_unref((struct value *)iso->limits.grant);
+  free(iso->own_library);
   free(iso->name);
   free(iso);
 }

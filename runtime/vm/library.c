@@ -65,6 +65,8 @@ static void push_host(lua_State *L) {
   lua_setfield(L, -2, "gave_way");
   lua_pushcfunction(L, enclose_call);
   lua_setfield(L, -2, "enclose");
+  lua_pushcfunction(L, memory_step);
+  lua_setfield(L, -2, "collect");
   lua_pushcfunction(L, deep_call);
   lua_setfield(L, -2, "deep");
 }
@@ -180,6 +182,9 @@ void library_open(lua_State *L) {
   int host = lua_gettop(L);
   run_chunk(L, "depth", perigee, host);
   run_chunk(L, "coroutine", perigee, host);
+  run_chunk(L, "collect", perigee, host);
+  lua_getfield(L, host, "collector");
+  isolate_of(L)->ref_collector = luaL_ref(L, LUA_REGISTRYINDEX);
   if (isolate_of(L)->limits.compiled)
     open_compiled(L, perigee, host);
   else

@@ -5,8 +5,8 @@
  *                 after a turn  the plugin     ends the isolate
  *
  * LuaJIT makes no emergency collection when an allocation fails, so the collector is kept close
- * behind (isolate.c sets its pause), and over the soft limit a turn ends with a whole collection.
- */
+ * behind (isolate.c sets its pause), and what a turn leaves over the soft limit is collected before
+ * the plugin's next one. */
 #include "vm/inside.h"
 
 #include <lua.h>
@@ -51,15 +51,54 @@ static int collect(lua_State *L, void *unused) {
   return 0;
 }
 
-void memory_settle(struct isolate *iso) {
-  if (iso->memory <= iso->collect_at || iso->dead || iso->ending)
-    return;
-  iso->collect_at = SIZE_MAX; /* not again from inside */
-  isolate_enter(iso, collect, NULL, NULL);
-  /* What is still there is in use: look again when it has grown by a quarter, or by half of what is
-   * left, so that what a task leaves behind that ran out is gone before the next. */
+/* What is still there is in use: look again when it has grown by a quarter, or by half of what is
+ * left, so that what a task leaves behind that ran out is gone before the next. */
+static void collected(struct isolate *iso) {
   size_t grown = iso->memory + iso->memory / 4, hard = iso->limits.memory_hard;
   if (grown > hard)
     grown = iso->memory < hard ? iso->memory + (hard - iso->memory) / 2 : hard;
   iso->collect_at = grown > iso->limits.memory_soft ? grown : iso->limits.memory_soft;
+}
+
+static void on_collected(struct task_watch *w, struct task *t) {
+  (void)w;
+  collected(isolate_of_task(t));
+}
+
+static int spawn_collector(lua_State *L, void *task) {
+  const struct task_start start = {.pace = TASK_CARES};
+  lua_rawgeti(L, LUA_REGISTRYINDEX, isolate_of(L)->ref_collector);
+  *(struct task **)task = task_spawn(L, 0, &start);
+  return 0;
+}
+
+static bool collect_in_steps(struct isolate *iso) {
+  struct task *t = NULL;
+  if (iso->limits.compiled || iso->vm->scripted) /* they have no loop to come back from */
+    return false;
+  if (isolate_enter(iso, spawn_collector, &t, NULL) != 0 || !t)
+    return false;
+  iso->cycles = 0;
+  iso->collecting.ended = on_collected;
+  task_watch(t, &iso->collecting);
+  task_begin(t);
+  return true;
+}
+
+int memory_step(lua_State *L) {
+  struct isolate *iso = isolate_of(L);
+  iso->cycles += lua_gc(L, LUA_GCSTEP, 0);
+  /* The first may have been under way, and past what is garbage since. */
+  lua_pushboolean(L, iso->cycles > (iso->memory > iso->limits.memory_soft));
+  return 1;
+}
+
+void memory_settle(struct isolate *iso) {
+  if (iso->memory <= iso->collect_at || iso->dead || iso->ending || iso->sliced)
+    return;
+  iso->collect_at = SIZE_MAX; /* not again from inside */
+  if (collect_in_steps(iso))
+    return;
+  isolate_enter(iso, collect, NULL, NULL);
+  collected(iso);
 }

@@ -66,6 +66,16 @@ const char *plugin_hash(const struct plugin *p) {
   return p->editions[NOW]->hash;
 }
 
+const char *plugin_version(const struct plugin *p) {
+  return p->editions[NOW]->version;
+}
+
+void plugin_each_required(const struct plugin *p, void (*each)(void *arg, const char *path),
+                          void *arg) {
+  for (const struct required *r = p->editions[NOW]->isolate->required; r; r = r->next)
+    each(arg, r->path);
+}
+
 const char *plugin_source(const struct plugin *p) {
   return p->editions[NOW]->source;
 }

@@ -32,6 +32,11 @@ const char *plugin_name(const struct plugin *p);
 const char *plugin_kind(const struct plugin *p);
 const char *plugin_path(const struct plugin *p);
 const char *plugin_hash(const struct plugin *p); /* sha256 of its source, hex */
+/* Another one where its source is another or that of a file which it requires. */
+const char *plugin_version(const struct plugin *p);
+/* Those files. */
+void plugin_each_required(const struct plugin *p, void (*each)(void *arg, const char *path),
+                          void *arg);
 const char *plugin_source(const struct plugin *p);
 const char *plugin_summary(const struct plugin *p);
 /* What a balancer's `plan` may change: PLAN_WEIGHT and so on (watch/balancer.h); all of it unless

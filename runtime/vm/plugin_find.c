@@ -81,11 +81,17 @@ int plugin_find(const char *const *directories, const char *kind, const char *na
     buf_format(&file, "%s/plugins/%s/%s.lua", *d, kind, name);
     if (file.failed)
       return fault_set(f, -ENOMEM, "out of memory");
-    if (access(file.data, F_OK) == 0) {
+    int failed = access(file.data, F_OK) == 0 ? 0 : errno;
+    if (failed == 0) {
       *path = file.data;
       return 0;
     }
+    bool absent = failed == ENOENT || failed == ENOTDIR;
+    if (!absent) /* whether it is there, and hides another, cannot be seen */
+      fault_set(f, -failed, "%.400s: %s", file.data, strerror(failed));
     buf_free(&file);
+    if (!absent)
+      return -failed;
   }
   return not_found(directories, kind, name, f);
 }

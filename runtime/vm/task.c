@@ -102,6 +102,10 @@ lua_State *task_stack(const struct task *t) {
   return t->L;
 }
 
+struct isolate *isolate_of_task(const struct task *t) {
+  return t->isolate;
+}
+
 struct task *task_ref(struct task *t) {
   t->references++;
   return t;
@@ -325,6 +329,8 @@ static void task_run(struct task *t) {
   t->arguments = 0;
   iso->gave_way = false;
   iso->enclosed = 0;
+  if (t->pace == TASK_CARES)
+    t->share.spent = 0;
   struct turn_share *share = t->pace == TASK_WHOLE ? NULL : &t->share;
   int status = isolate_resume(iso, t->L, arguments, share, &killed);
   iso->running = outer;
@@ -450,7 +456,7 @@ struct task *task_spawn(lua_State *L, int arguments, const struct task_start *st
 
 void task_begin(struct task *t) {
   struct isolate *iso = t->isolate;
-  if (t->pace == TASK_PROMPT && iso->slow) {
+  if (t->pace == TASK_CARES || (t->pace == TASK_PROMPT && iso->slow)) {
     iso->sliced = t; /* gives way before its first line */
     task_queue(t, &iso->vm->later);
   } else {

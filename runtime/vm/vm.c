@@ -11,8 +11,9 @@
 #include <string.h>
 #include <unistd.h>
 
-const char *const library_names[] = {"depth", "coroutine", "sort", "task", "instance", "registry",
-                                     "call",  "endpoints", "fuel", "view", "test",     NULL};
+const char *const library_names[] = {"depth",    "coroutine", "collect", "sort",      "task",
+                                     "instance", "registry",  "call",    "endpoints", "fuel",
+                                     "view",     "test",      NULL};
 
 static int library_read(const char *directory, const char *name, struct library_chunk *chunk,
                         struct fault *f) {
@@ -117,6 +118,7 @@ void vm_free(struct vm *vm) {
     return;
   turn_watch_stop();
   uv_timer_stop(&vm->rest);
+  vm->hit = 0;
   tasks_run(vm); /* all have ended; the lines let go of them */
   library_free(vm);
   perigee_close(vm->catalog);

@@ -143,6 +143,10 @@ const char *set_service(const struct set *s) {
   return s->service;
 }
 
+uint64_t set_changes(const struct set *s) {
+  return s->changes;
+}
+
 uint64_t set_version(const struct set *s) {
   return s->version;
 }
@@ -156,23 +160,24 @@ const struct set_row *set_rows(struct set *s) {
   return s->rows.items;
 }
 
-static int set_apply(struct set *s, int changed) {
+static int set_apply(struct set *s, int changed, bool news) {
   s->known |= changed >= 0;
-  if (changed > 0)
+  s->changes += changed > 0;
+  if (changed > 0 || (changed == 0 && news))
     set_changed(s, true);
   return changed < 0 ? changed : 0;
 }
 
 int set_put(struct set *s, const struct instance *in, enum status status) {
-  return in->fit ? set_apply(s, rows_put(&s->rows, in, status)) : -EINVAL;
+  return in->fit ? set_apply(s, rows_put(&s->rows, in, status), false) : -EINVAL;
 }
 
 int set_remove(struct set *s, const char *id) {
-  return set_apply(s, rows_remove(&s->rows, id));
+  return set_apply(s, rows_remove(&s->rows, id), false);
 }
 
 int set_status(struct set *s, const char *id, enum status status) {
-  return set_apply(s, rows_status(&s->rows, id, status));
+  return set_apply(s, rows_status(&s->rows, id, status), false);
 }
 
 int set_replace(struct set *s, struct instance *const *instances, const enum status *statuses,
@@ -180,10 +185,8 @@ int set_replace(struct set *s, struct instance *const *instances, const enum sta
   for (size_t i = 0; i < count; i++)
     if (!instances[i]->fit)
       return -EINVAL;
-  int changed = rows_replace(&s->rows, instances, statuses, count);
-  if (changed == 0 && !s->in_catalog)
-    changed = 1; /* that a service has no endpoints is news, the first time */
-  return set_apply(s, changed);
+  bool first = !s->in_catalog; /* then it is news, too, that there are none */
+  return set_apply(s, rows_replace(&s->rows, instances, statuses, count), first);
 }
 
 int set_balancer(struct set *s, const struct value *balancer, struct fault *f) {

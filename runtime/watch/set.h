@@ -67,6 +67,7 @@ void set_close(struct set *s);
 const char *set_service(const struct set *s);
 size_t set_count(const struct set *s);
 uint64_t set_version(const struct set *s);     /* of what was published last */
+uint64_t set_changes(const struct set *s);     /* how often its content has changed */
 const struct set_row *set_rows(struct set *s); /* by id; valid until the set changes */
 
 /* All take a reference of their own. The same facts again change nothing. 0 or negative errno, then

@@ -19,7 +19,7 @@ struct set {
   struct value *balancer; /* as written: a reference; NULL = default */
   struct balancer rules;  /* what it says */
   struct set_tally tally;
-  uint64_t version;
+  uint64_t version, changes;
   int64_t stale_since_ns;
   char *via;             /* NULL: none */
   struct set_work *work; /* a publishing that is being made elsewhere; else NULL */

@@ -205,9 +205,10 @@ end)
 describe("the route of plugins/README.md", function()
   it("does what the page says", function()
     local source = perigee.read("plugins/README.md"):match("```lua\n(%-%- plugins/route/team.lua.-)```")
-    local agent = agent_with({ team = source }, [[return { routes = { team = { team = "red" } },
+    local agent = agent_with({ team = source }, [[return { routes = { team = { team = "red" }, nobody = { "team", "nobody" } },
       services = { web = { port = 1, meta = { team = "red" } }, api = { port = 2, meta = { team = "blue" } } } }]])
     assert.same({ "web" }, ask(agent, "team").json())
+    assert.equal("[]", ask(agent, "nobody").body)
     assert.equal(404, ask(agent, "team/else").status)
     local watching = perigee.spawn({ "curl", "-sSN", agent.url .. "/v1/x/team/watch" })
     perigee.wait_for("the first line", function()

@@ -286,6 +286,9 @@ static void mistakes_in_services(void **state) {
         "port goes to `port`, and IPv6 has no brackets here: \"1.2.3.4:5\"\n");
   finds("return { services = { a = { address = '/x', port = 1 } } }",
         "perigee.lua:1: services.a.address: a unix socket has no port\n");
+  finds("return { services = { a = { port = -1, check = { disk = '/' } } } }", /* not `rise` */
+        "perigee.lua:1: services.a.port: expected a whole number from 1 to 65535, found the number "
+        "-1\n");
   finds("return { services = { a = { port = 1, check = {} } } }",
         "perigee.lua:1: services.a.check: no check in it: expected one check's name, as in { http "
         "= \"/healthz\" }; http, tcp, ttl and postgres ship with perigee\n");

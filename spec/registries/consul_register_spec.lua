@@ -217,6 +217,40 @@ describe("a service that is registered in Consul", function()
     assert.equal(0, #server:requests("deregister/theirs"))
   end)
 
+  it("is not there when somebody else has its id, and is when that one has gone", function()
+    server:add("9", "passing", { ID = "i1", Meta = { ["perigee-owner"] = "host2/ab" } })
+    agent = agent_of(server, { web = { id = "i1", port = 9009 } })
+    agent.options.arguments = { "--leave" }
+    host.logged(agent, "Consul's service i1 is somebody else's (owner host2/ab, service web)")
+    assert.equal(1, metric(agent, "taken"))
+    agent:stop()
+    agent:start()
+    perigee.wait_for("it to be taken", function()
+      return metric(agent, "taken") == 1
+    end)
+    agent:stop()
+    assert.equal("host2/ab", service(server, "i1").Meta["perigee-owner"])
+    agent:start()
+    server:remove("i1")
+    expect(server, "i1", "ours", function(now)
+      return now and now.Port == 9009
+    end)
+    assert.equal(1, #server:requests(REGISTER))
+  end)
+
+  it("is where Consul's node is when its own address is this host's alone", function()
+    agent = agent_of(server, { web = { id = "i1", port = 9009, address = "127.0.0.1" } })
+    expect(server, "i1", "there", there)
+    assert.equal("", service(server, "i1").Address)
+    host.expect(agent, "seen", "10.99.0.1:9009") -- the node's, as all others see it
+    agent:stop()
+    agent:start()
+    perigee.wait_for("an audit that finds it as it was", function()
+      return metric(agent, "audits_total") > 0
+    end)
+    assert.equal(0, metric(agent, "lost_total"))
+  end)
+
   it("keeps the tags that somebody gave it, where that is allowed", function()
     agent = agent_of(server, { web = { id = "i1", port = 9009, tags = { "v1" } } }, { tag_override = true })
     expect(server, "i1", "there", there)

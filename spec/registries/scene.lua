@@ -105,7 +105,7 @@ end
 -- a few times at most, however long it took, and streams were opened a few times for each and for the watch.
 function Scene:expect_calm(before)
   local now = self:asked()
-  for method, most in pairs({ LeaseGrant = 3 * COUNT, Put = 3 * COUNT, Watch = 5 * COUNT, Authenticate = 20 }) do
+  for method, most in pairs({ LeaseGrant = 3 * COUNT, Txn = 6 * COUNT, Watch = 5 * COUNT, Authenticate = 20 }) do
     local times = (now[method] or 0) - (before[method] or 0)
     assert(times <= most, ("%d times %s"):format(times, method))
   end

@@ -51,6 +51,9 @@ local faces = {
   ["perigee explain --json"] = function(agent)
     return said(cjson.decode(agent:command("explain", "web", "--json").out))
   end,
+  ["perigee explain"] = function(agent)
+    return tonumber(agent:command("explain", "web").out:match(", stale for (%d+) s\n"))
+  end,
   ["GET /v1/pick"] = function(agent)
     return said(agent:get("/v1/pick/web").json())
   end,

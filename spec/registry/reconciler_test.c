@@ -267,6 +267,40 @@ static void failures_back_off_and_end_soon_after_the_outage(void **state) {
   assert_true(t.most_at_once <= OPERATIONS_AT_ONCE);
 }
 
+static void count_taken(void *arg, const struct desired_entry *e) {
+  assert_string_equal(e->taken, "played");
+  ++*(int *)arg;
+}
+
+static void what_somebody_else_has_is_no_failure_and_is_looked_at_again(void **state) {
+  int named = 0;
+  want("web", "a", STATUS_PASSING);
+  t.status = -EEXIST;
+  pass(60);
+  assert_in_range(t.operations, 5, 16); /* as often as a failure */
+  assert_int_equal(stats().failures, 0);
+  assert_int_equal(stats().taken, 1);
+  assert_int_equal(stats().held, 0);
+  reconciler_each_taken(t.reconciler, count_taken, &named);
+  assert_int_equal(named, 1);
+  t.status = 0;
+  pass(25);
+  assert_int_equal(stats().taken, 0);
+  assert_int_equal(stats().held, 1);
+}
+
+static void what_is_taken_is_not_taken_back(void **state) {
+  want("web", "a", STATUS_PASSING);
+  t.status = -EEXIST;
+  pass(5);
+  t.operations = 0;
+  reconciler_unwant(t.reconciler, "web", "a");
+  settle();
+  assert_int_equal(t.operations, 0);
+  assert_int_equal(stats().wanted, 0);
+  assert_int_equal(stats().taken, 0);
+}
+
 static void orphans_go_and_others_stay(void **state) {
   snprintf(t.places[0].key, sizeof t.places[0].key, "old/x"); /* listed as ours */
   t.places[0].lease = 77;
@@ -385,6 +419,37 @@ static void before_its_checks_speak_nothing_changes(void **state) {
   instance_unref(in);
 }
 
+static void asked_otherwise_all_is_renewed_when_nothing_runs(void **state) {
+  want("web", "a", STATUS_PASSING);
+  want("web", "b", STATUS_PASSING);
+  pass(5); /* the first audit is over */
+  uint64_t renewed = stats().renewed;
+  want("web", "a", STATUS_CRITICAL);
+  reconciler_tick(t.reconciler);
+  assert_int_equal(t.running_count, 1);
+  reconciler_renew_all(t.reconciler);
+  want("web", "c", STATUS_PASSING);
+  reconciler_tick(t.reconciler);
+  assert_int_equal(t.running_count, 1); /* asked in the old way, and not answered yet */
+  settle();
+  assert_int_equal(stats().held, 3);
+  assert_int_equal(stats().renewed, renewed + 2);
+}
+
+static void what_could_not_be_taken_back_is_left(void **state) {
+  want("web", "a", STATUS_PASSING);
+  want("web", "b", STATUS_PASSING);
+  settle();
+  assert_int_equal(reconciler_left(t.reconciler), 0);
+  t.status = -EIO;
+  reconciler_stop(t.reconciler, true, 30, 1000, NULL, NULL);
+  settle();
+  assert_int_equal(reconciler_left(t.reconciler), 2);
+  t.status = 0;
+  pass(5);
+  assert_int_equal(reconciler_left(t.reconciler), 0);
+}
+
 static void on_stopped(void *arg) {
   t.stopped = true;
 }
@@ -416,6 +481,8 @@ int main(void) {
       TEST(what_was_lost_comes_back),
       TEST(a_refusal_is_tried_again_at_once_and_then_backs_off),
       TEST(failures_back_off_and_end_soon_after_the_outage),
+      TEST(what_somebody_else_has_is_no_failure_and_is_looked_at_again),
+      TEST(what_is_taken_is_not_taken_back),
       TEST(orphans_go_and_others_stay),
       TEST(an_audit_finds_what_renewals_do_not),
       TEST(an_audit_mends_what_somebody_wrote_over),
@@ -424,6 +491,8 @@ int main(void) {
       TEST(a_registry_that_cannot_list_is_not_asked_again),
       TEST(the_next_agent_takes_the_lease_up),
       TEST(before_its_checks_speak_nothing_changes),
+      TEST(asked_otherwise_all_is_renewed_when_nothing_runs),
+      TEST(what_could_not_be_taken_back_is_left),
       TEST(a_stop_asks_for_a_longer_lease_and_leaving_takes_all_back),
 #undef TEST
   };

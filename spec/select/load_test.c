@@ -122,6 +122,7 @@ static void peak_ewma(void **state) {
   const uint64_t decay = milliseconds(10000);
   assert_int_equal(select_ewma(0, 0, decay, 700), 700);
   assert_int_equal(select_ewma(100, 1, decay, 900), 900);
+  assert_int_equal(select_ewma(900, 0, decay, 100), 900);
   double half = (double)select_ewma(milliseconds(100), (uint64_t)(6.931471806e9), decay, 1);
   assert_true(fabs(half / 1e6 - 50) < 0.001);
   uint64_t once = select_ewma(milliseconds(100), milliseconds(3000), decay, milliseconds(20)),

@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "serve/view.h"
+#include "serve/view_shard.h"
 
 static const struct view_node node = {.name = "n1"};
 
@@ -116,6 +117,42 @@ static void services_end(void **state) {
   assert_null(view_service(r, "web"));
   assert_int_equal(view_service_count(r), 0);
   assert_int_equal(view_index(r), 9); /* the end of a service is a change, too */
+  view_leave(v, 0);
+  view_free(v);
+}
+
+static void indexes_are_the_services_own_and_only_grow(void **state) {
+  (void)state;
+  struct view *v = make_view(1);
+  static const char *const one[] = {"c1"};
+  view_begin(v, 10);
+  publish(v, "s", 11);
+  publish(v, "web", 12);
+  publish_registration(v, "i", one, 1, 15, false); /* of the service "s" */
+  view_commit(v);
+  const struct view_root *r = view_enter(v, 0);
+  assert_int_equal(view_service_index(r, "s"), 15);
+  assert_int_equal(view_service_index(r, "web"), 12);
+  assert_int_equal(view_service_index(r, "nobody"), 10);
+  assert_int_equal(view_ended(r), 0);
+  uint64_t web = view_shard_shown(r, shard_of("web"));
+  view_leave(v, 0);
+  publish_registration(v, "i", one, 1, 15, true); /* what was said before stays in the index */
+  publish(v, "s", 16);
+  view_commit(v);
+  r = view_enter(v, 0);
+  assert_int_equal(view_service_index(r, "s"), 16);
+  assert_int_equal(view_shard_shown(r, shard_of("s")), view_number(r));
+  if (shard_of("s") != shard_of("web"))
+    assert_int_equal(view_shard_shown(r, shard_of("web")), web);
+  view_leave(v, 0);
+  const struct set_published end = {.service = "web", .version = 17, .gone = true};
+  assert_int_equal(view_publish_service(v, &end), 0);
+  view_commit(v);
+  r = view_enter(v, 0);
+  assert_int_equal(view_service_index(r, "web"), 17);
+  assert_int_equal(view_service_index(r, "nobody"), 17);
+  assert_int_equal(view_ended(r), 17);
   view_leave(v, 0);
   view_free(v);
 }
@@ -276,6 +313,7 @@ int main(void) {
       cmocka_unit_test(nothing_shows_before_a_commit),
       cmocka_unit_test(a_reader_keeps_what_it_entered_with),
       cmocka_unit_test(services_end),
+      cmocka_unit_test(indexes_are_the_services_own_and_only_grow),
       cmocka_unit_test(checks_follow_their_registration),
       cmocka_unit_test(many_changes),
       cmocka_unit_test(readers_under_churn),

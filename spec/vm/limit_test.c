@@ -128,6 +128,72 @@ static void giving_way_is_not_seen_by_the_plugin(void **state) {
       "0|5");
 }
 
+/* From wherever it is: in its coroutines, where it handles an error, where it compares. */
+static void a_busy_plugin_gives_way_from_wherever_it_is(void **state) {
+  static const char *const endless[] = {
+      "coroutine.wrap(function() coroutine.wrap(function() while true do end end)() end)()",
+      "local co = coroutine.create(function() while true do pcall(coroutine.yield) end end)\n"
+      "while true do coroutine.resume(co) end",
+      "xpcall(error, function() while true do end end)",
+      "table.sort({ 1, 2 }, function() while true do end end)",
+      "return setmetatable({}, { __index = function() while true do end end }).x",
+  };
+  for (size_t i = 0; i < sizeof endless / sizeof *endless; i++) {
+    struct started busy, other;
+    start(*state, endless[i], &patient, &busy);
+    start(*state, "for i = 1, 20 do perigee.sleep('1ms') end return 'fine'", NULL, &other);
+    run_until(*state, &other.answer.over);
+    assert_string_equal(other.answer.text, "fine");
+    assert_false(busy.answer.over);
+    started_end(&busy);
+    started_end(&other);
+  }
+}
+
+static void a_coroutine_that_gave_way_goes_on_as_it_was(void **state) {
+  assert_string_equal(
+      ask_within(
+          *state,
+          "local function spin() local n = 0 for i = 1, 3e5 do n = n + i % 7 end return n end\n"
+          "local expected, inner = spin(), nil\n"
+          "local co = coroutine.create(function(a)\n"
+          "  local sum = a\n"
+          "  for i = 1, 40 do\n"
+          "    if spin() ~= expected then return 'wrong' end\n"
+          "    if i % 10 == 0 then sum = sum + coroutine.yield(sum) end\n"
+          "    if i % 15 == 0 then\n"
+          "      sum = sum + coroutine.wrap(function(x) return x + spin() - expected end)(1)\n"
+          "    end\n"
+          "    if i == 25 then perigee.sleep('1ms') end\n"
+          "  end\n"
+          "  return 'sum', sum\n"
+          "end)\n"
+          "local seen, ok, first, second = {}, coroutine.resume(co, 1)\n"
+          "while coroutine.status(co) ~= 'dead' do\n"
+          "  seen[#seen + 1] = first\n"
+          "  ok, first, second = coroutine.resume(co, 100)\n"
+          "end\n"
+          "return ok, first, second, table.concat(seen, ' ')",
+          &patient),
+      "true|sum|403|1 102 202 303");
+}
+
+/* What is left of a turn over the soft limit goes, in steps, and without anybody's asking. */
+static void what_is_left_is_collected(void **state) {
+  struct fixture *fx = *state;
+  struct started s;
+  struct isolate_stats stats;
+  start(fx, "local t = {} for i = 1, 4e4 do t[i] = { i } end return #t",
+        &(struct isolate_limits){.memory_soft = 1 << 20, .memory_hard = 64 << 20}, &s);
+  run_until(fx, &s.answer.over);
+  assert_string_equal(s.answer.text, "40000");
+  do {
+    uv_run(&fx->loop, UV_RUN_NOWAIT);
+    isolate_stats(plugin_isolate(s.plugin), &stats);
+  } while (stats.memory > 1 << 20 || stats.tasks > 0);
+  started_end(&s);
+}
+
 static void slices_are_counted_together(void **state) {
   assert_killed(state, "local t = {} while true do t.x = t end");
   assert_string_equal(ask_within(*state,
@@ -259,6 +325,9 @@ int main(void) {
       FIXTURE_TEST(a_busy_plugin_gives_way_to_the_others),
       FIXTURE_TEST(giving_way_is_not_seen_by_the_plugin),
       FIXTURE_TEST(slices_are_counted_together),
+      FIXTURE_TEST(a_busy_plugin_gives_way_from_wherever_it_is),
+      FIXTURE_TEST(a_coroutine_that_gave_way_goes_on_as_it_was),
+      FIXTURE_TEST(what_is_left_is_collected),
       FIXTURE_TEST(recursion_ends_before_the_stack_does),
       FIXTURE_TEST(memory_has_a_hard_limit),
       FIXTURE_TEST(a_plugin_that_ran_out_goes_on_after_it_let_go),

@@ -1,4 +1,5 @@
 /* The set as a registry plugin sees it, over a real set and catalog in a scratch directory. */
+#include "base/clock.h"
 #include "base/value.h"
 #include "catalog/writer.h"
 #include "set_fixture.h"
@@ -123,6 +124,22 @@ static void what_is_said_to_be_current_is_not_stale(void **state) {
   ground_close(&g);
 }
 
+static void what_is_said_to_be_stale_is_so_from_then(void **state) {
+  struct ground g;
+  ground_open(&g);
+  assert_string_equal(watch(*state, g.set,
+                            "set:replace{ { id = 'a', address = 'x' } }\n"
+                            "return set:stale('they say so', 90), set:stale('again', 5)"),
+                      "true|true");
+  int64_t age_ns = clock_now_ns() - set_stale_ns(g.set);
+  assert_true(age_ns >= INT64_C(90000000000)); /* the first word counts */
+  assert_int_equal(set_count(g.set), 1);
+  assert_string_equal(watch(*state, g.set, "return set:current()"), "true");
+  assert_int_equal(set_stale_ns(g.set), 0);
+  assert_non_null(strstr(watch(*state, g.set, "return pcall(set.stale, set)"), "false|"));
+  ground_close(&g);
+}
+
 static void what_is_wrong_is_said_and_changes_nothing(void **state) {
   static const char *const wrong[][2] = {
       {"set:put(7)", "an instance is a table"},
@@ -217,6 +234,7 @@ int main(void) {
       FIXTURE_TEST(a_lenient_replace_leaves_out_what_is_none),
       FIXTURE_TEST(a_batch_replaces_all_and_is_empty_then),
       FIXTURE_TEST(what_is_said_to_be_current_is_not_stale),
+      FIXTURE_TEST(what_is_said_to_be_stale_is_so_from_then),
       FIXTURE_TEST(what_is_wrong_is_said_and_changes_nothing),
       FIXTURE_TEST(a_revoked_set_is_closed),
       FIXTURE_TEST(an_isolate_may_end_before_its_set),

@@ -5,6 +5,11 @@ local json = perigee.json
 
 local OWNER = "perigee-owner" -- the meta key that says whose an entry is
 
+-- This host's own address, by which nobody else reaches it: left out, so that Consul takes its node's.
+local function is_loopback(address)
+  return address:find("^127%.%d+%.%d+%.%d+$") or address == "::1"
+end
+
 -- Consul's weights are whole numbers from 1 on.
 local function whole(weight)
   return math.max(1, math.floor((weight or 1) + 0.5))
@@ -23,9 +28,10 @@ local function body(instance, lease, options)
     return nil, message, code
   end
   local socket = instance.address:sub(1, 1) == "/"
+  local address = not socket and not is_loopback(instance.address) and instance.address or nil
   return {
     ID = instance.id, Name = instance.service, Port = instance.port, Tags = json.array(instance.tags or {}), Meta = meta,
-    Address = not socket and instance.address or nil, SocketPath = socket and instance.address or nil,
+    Address = address, SocketPath = socket and instance.address or nil,
     Weights = { Passing = whole(instance.weight), Warning = 1 }, EnableTagOverride = options.tag_override, Checks = list,
   }
 end
@@ -74,6 +80,17 @@ local function complete(lease, present)
   return true
 end
 
+-- Whether a service that Consul has under an id of ours is somebody else's: it names another owner, or none and we have
+-- not registered it yet. nil, who it is, "EEXIST".
+local function taken(service, lease)
+  local owner = type(service.Meta) == "table" and service.Meta[OWNER] or nil
+  if owner == lease.owner or (not owner and (lease.id or lease.before)) then
+    return false
+  end
+  return nil, ("Consul's service %s is somebody else's (%s, service %s): give this instance another id"):format(
+    service.ID, owner and "owner " .. owner or "without an owner", service.Service), "EEXIST"
+end
+
 -- What `owner` has there, in the form in which the host is told: of `services` and `there`, Consul's answers by
 -- id. One that `held` says had a check that is gone is left out, as if it were not there.
 local function ours(services, there, owner, held)
@@ -92,4 +109,4 @@ local function ours(services, there, owner, held)
   return found
 end
 
-return { body = body, lease_of = lease_of, token_mark = token_mark, ours = ours }
+return { body = body, lease_of = lease_of, token_mark = token_mark, taken = taken, ours = ours }

@@ -114,6 +114,7 @@ function Watch:take(response, set)
   elseif index == self.index then
     return set:current()
   end
+  local before = set:changes()
   local ok, skipped, why = set:replace_json(response.body, self.map, { lenient = true })
   if not ok then
     return nil, "Consul's answer: " .. skipped, why
@@ -121,7 +122,9 @@ function Watch:take(response, set)
     perigee.log.warn("left out what is no instance", { service = set:service(), entries = skipped, first = why })
   end
   self.index = index < self.index and 0 or index
-  self.pace:news()
+  if set:changes() ~= before then -- an index may move without any
+    self.pace:news()
+  end
   return true
 end
 

@@ -51,8 +51,10 @@ end
 
 local function open(opened)
   local layout = layouts[opened.layout] or opened.layout
+  local prefix = opened.prefix or layout.prefix or ""
   return {
-    etcd = gateway_of(opened), options = opened, layout = layout, prefix = opened.prefix or layout.prefix or "",
+    etcd = gateway_of(opened), options = opened, layout = layout, prefix = prefix,
+    place = (layouts[opened.layout] and opened.layout or "own") .. " " .. prefix, -- where and how instances are put
     others = {}, watches = setmetatable({}, { __mode = "k" }),
   }
 end
@@ -61,13 +63,49 @@ local function register(conn, instance, wanted)
   if not conn.layout.encode then
     return nil, "this layout is only read", "ENOTSUP"
   end
-  local key, value = conn.layout.encode(conn.prefix, instance, wanted.owner)
-  local critical = conn.options.critical or (conn.layout.statuses and "keep") or "withdraw"
+  local layout, prefix, entry = conn.layout, conn.prefix, { place = conn.place }
+  entry.key, entry.value = layout.encode(prefix, instance, wanted.owner)
+  entry.owner_of = function(value)
+    local there, owner = layout.decode(entry.key, value, instance.service, prefix)
+    return there and owner
+  end
+  local critical = conn.options.critical or (layout.statuses and "keep") or "withdraw"
   if instance.status == "critical" and critical == "withdraw" then
     perigee.log.info("critical, and withdrawn until it is not", { service = instance.service, id = instance.id })
-    return lease.withdraw(conn.etcd, key, wanted)
+    return lease.withdraw(conn.etcd, entry, wanted)
   end
-  return lease.register(conn.etcd, key, value, wanted)
+  return lease.register(conn.etcd, entry, wanted)
+end
+
+-- Adds what `owner` has below a prefix, in perigee's layout.
+local function collect(conn, prefix, owner, found)
+  return watch.new(conn.etcd, prefix, gateway.range_end(prefix), nil, conn.options):pages(function(kv)
+    local it = perigee.json.decode(perigee.base64.decode(kv.value or ""))
+    if type(it) == "table" and it.owner == owner then
+      found[#found + 1] = { service = it.service, id = it.id, lease = lease.of(kv, owner) }
+    end
+  end)
+end
+
+local function denied(message)
+  return message:find("permission denied", 1, true)
+end
+
+-- The same of the services that something is held in, for a user who may not read more.
+local function collect_services(conn, owner, held, found)
+  local seen = {}
+  for _, one in ipairs(held) do
+    local service = one.lease.key:match("^.*/")
+    if not seen[service] then
+      seen[service] = true
+      local ok, message, code = collect(conn, service, owner, found)
+      if not ok then
+        return nil, denied(message) and ("%s: the user %s has to be allowed to read what begins with %s, or with %s"):format(
+          message, conn.options.user or "", service, conn.prefix) or message, code
+      end
+    end
+  end
+  return true
 end
 
 -- What `owner` has registered, in any service: { service, id, lease }. Only perigee's own layout says whose
@@ -80,13 +118,10 @@ local function list(conn, owner, held)
   for _, one in ipairs(held) do
     found[#found + 1] = one.lease.withdrawn and one
   end
-  local all = watch.new(conn.etcd, conn.prefix, gateway.range_end(conn.prefix), nil, conn.options)
-  local ok, message, code = all:pages(function(kv)
-    local it = perigee.json.decode(perigee.base64.decode(kv.value or ""))
-    if type(it) == "table" and it.owner == owner then
-      found[#found + 1] = { service = it.service, id = it.id, lease = lease.of(kv, owner) }
-    end
-  end)
+  local ok, message, code = collect(conn, conn.prefix, owner, found)
+  if not ok and denied(message) then
+    ok, message, code = collect_services(conn, owner, held, found)
+  end
   return ok and found or nil, message, code
 end
 
@@ -101,7 +136,7 @@ local function follow(conn, target, set)
     local first, last = (layout.range or below)(prefix, target.name)
     running = watch.new(target.authority ~= "" and other(conn, target) or conn.etcd, first,
       last or gateway.range_end(first), function(key, value)
-        return (layout.decode(key, value, target.name, prefix))
+        return layout.decode(key, value, target.name, prefix)
       end, conn.options)
     conn.watches[target] = running
   end
@@ -131,7 +166,7 @@ local function plugin(own, default)
   end
   own.register = register
   own.renew = function(conn, held)
-    return lease.renew(conn.etcd, held)
+    return lease.renew(conn.etcd, held, conn.place)
   end
   own.attend = function(conn, held)
     return attend(conn.etcd, held)

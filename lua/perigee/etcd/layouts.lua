@@ -4,7 +4,8 @@
 --   range(prefix, service)               the keys of a service: a prefix, or a key and an end
 --   encode(prefix, instance, owner)      the key and the value of an instance
 --   statuses                             the value says whether it is critical: such an instance may stay
---   decode(key, value, service, prefix)  the instance, or nil when the key is none; whose it is
+--   decode(key, value, service, prefix)  the instance, and whose it is; nil when the key is none, and why where it
+--                                        should be one
 local json = perigee.json
 
 -- A part of a key: no slash of its own.
@@ -32,7 +33,10 @@ end
 
 local function table_of(value)
   local decoded = json.decode(value)
-  return type(decoded) == "table" and decoded or nil
+  if type(decoded) == "table" then
+    return decoded
+  end
+  return nil, "its value is no JSON object"
 end
 
 -- json.null is "not said".
@@ -66,9 +70,9 @@ local own = {
   end,
 
   decode = function(_, value, service)
-    local it = table_of(value)
+    local it, why = table_of(value)
     if not it or it.service ~= service then
-      return nil
+      return nil, why or "its value does not name the service"
     end
     return {
       id = it.id, address = it.address, port = said(it.port), ports = said(it.ports), tags = said(it.tags),
@@ -94,14 +98,17 @@ local plain = {
 
   decode = function(key, value, service, prefix)
     local base = prefix .. service
-    local it = table_of(value)
-    if not it or (key ~= base and key:sub(1, #base + 1) ~= base .. "/") then
+    if key ~= base and key:sub(1, #base + 1) ~= base .. "/" then
       return nil
+    end
+    local it, why = table_of(value)
+    if not it then
+      return nil, why
     end
     local address = said(it.IP or it.Ip or it.ip or it.Addr or it.addr or it.Address or it.address)
     local id, port = said(it.ID or it.Id or it.id), said(it.Port or it.port)
     if type(address) ~= "string" then
-      return nil
+      return nil, "its value has no IP"
     end
     local host, with = host_port(address)
     return {
@@ -129,7 +136,10 @@ local go_zero = {
 
   decode = function(_, value)
     local host, port = host_port(value)
-    return host and { id = value, address = host, port = port } or nil
+    if not host then
+      return nil, "its value is not host:port"
+    end
+    return { id = value, address = host, port = port }
   end,
 }
 
@@ -145,10 +155,10 @@ local grpc = {
   end,
 
   decode = function(key, value, service, prefix)
-    local it = table_of(value)
+    local it, why = table_of(value)
     local host, port = host_port(it and type(it.Addr) == "string" and it.Addr or "")
     if not host then
-      return nil
+      return nil, why or "its value has no Addr that is host:port"
     end
     local meta = {}
     if type(it.Metadata) == "table" then

@@ -1,46 +1,62 @@
 -- table: what is known of one service's keys, between a load, the events after it, and the set. Only
 -- revisions and ids are kept; instances live in the set.
 --
--- Two keys may hold the same instance (go-zero, where a program that restarts has a new key before the
--- old one ends): the newest holds the id.
+-- Several keys may say one id (go-zero, where a program that restarts has a new key before the old one ends): the
+-- newest holds it, and the id is there for as long as one of them is.
 local Table = {}
 Table.__index = Table
 
--- decode(key, value) → the instance or nil.
+-- decode(key, value) → the instance, or nil and why.
 local function new(decode)
-  return setmetatable({ decode = decode, revision = nil, cluster = nil, keys = {}, holders = {}, count = 0,
-    doubles = 0 }, Table)
+  return setmetatable({ decode = decode, revision = nil, cluster = nil, keys = {}, holders = {}, sayers = {},
+    count = 0 }, Table)
 end
 
--- What the key says, entered: the instance, unless the key is none or another holds its id already.
+-- The key says this id no more: the id, when no other key says it. True as a second value: another does, which did
+-- not hold it; what it says of it is not known here.
+local function release(self, key, id)
+  local left = self.sayers[id] - 1
+  local held = self.holders[id] == key
+  self.sayers[id] = left > 0 and left or nil
+  if held then
+    self.holders[id] = nil
+  end
+  if left == 0 then
+    return id
+  end
+  return nil, held
+end
+
+-- What the key says, entered: the instance, unless the key is none or a newer one holds its id; the id that went with
+-- what the key said before; true, when one has to look again, as above; why it is no instance.
 function Table:enter(kv)
   local key, revision = perigee.base64.decode(kv.key), tonumber(kv.mod_revision)
   local known = self.keys[key]
   if known and revision < known.revision then
     return nil -- a replay
   end
-  local instance = self.decode(key, perigee.base64.decode(kv.value or ""))
-  local id = instance and tostring(instance.id)
+  local instance, why = self.decode(key, perigee.base64.decode(kv.value or ""))
+  local id, before = instance and tostring(instance.id), known and known.id
+  local left, again
   self.count = self.count + (known and 0 or 1)
   self.keys[key] = { revision = revision, id = id }
-  local left = known and known.id and known.id ~= id and self.holders[known.id] == key and known.id
-  if left then
-    self.holders[left] = nil
+  if before and before ~= id then
+    left, again = release(self, key, before)
   end
-  local holder = id and self.holders[id]
-  if holder and holder ~= key then
-    self.doubles = self.doubles + 1
-    if self.keys[holder].revision > revision then
-      return nil, left
-    end
+  if not id then
+    return nil, left, again, why
+  elseif before ~= id then
+    self.sayers[id] = (self.sayers[id] or 0) + 1
   end
-  if id then
-    self.holders[id] = key
+  local holder = self.holders[id]
+  if holder and holder ~= key and self.keys[holder].revision > revision then
+    return nil, left, again
   end
-  return instance, left
+  self.holders[id] = key
+  return instance, left, again
 end
 
--- The key is gone: the id that went with it. Second value: another key may hold it still, look again.
+-- The key is gone: the id that went with it; true as a second value: look again.
 function Table:leave(kv)
   local key = perigee.base64.decode(kv.key)
   local known = self.keys[key]
@@ -49,9 +65,8 @@ function Table:leave(kv)
   end
   self.keys[key] = nil
   self.count = self.count - 1
-  if known.id and self.holders[known.id] == key then
-    self.holders[known.id] = nil
-    return known.id, self.doubles > 0
+  if known.id then
+    return release(self, key, known.id)
   end
 end
 

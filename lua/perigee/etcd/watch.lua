@@ -14,16 +14,17 @@ local tables = require("perigee.etcd.table")
 local encode = perigee.base64.encode
 local GRACE = 2 -- seconds in which an event may be on its way while an audit knows of it
 local AT_ONCE = 100 -- of more streams than that, so many are audited in one `audit`
+local TOLD = 100 -- keys that are told to be none, of one service
 local SHORT = 1 -- a stream that lived less long is not opened again at once
 
 local Watch = {}
 Watch.__index = Watch
 
--- `range` is the first key and the one after the last.
+-- decode(key, value) → an instance, or nil and why where the key should be one.
 local function new(etcd, first, last, decode, options)
   return setmetatable({
     etcd = etcd, key = encode(first), range_end = encode(last), decode = decode, page = options.page,
-    audit = options.audit,
+    audit = options.audit, told = {}, told_count = 0,
   }, Watch)
 end
 
@@ -48,11 +49,33 @@ function Watch:pages(visit, keys_only)
   return header
 end
 
--- One entry that is wrong must not hide the others.
-local function check(set, ok, message)
-  if not ok then
-    perigee.log.warn("left out what is no instance", { service = set:service(), reason = message })
+-- One entry that is wrong must not hide the others. Told once of each key, and of so many keys at most.
+function Watch:leave_out(set, key, why)
+  if self.told[key] or self.told_count > TOLD then
+    return
   end
+  self.told[key], self.told_count = true, self.told_count + 1
+  if self.told_count <= TOLD then
+    perigee.log.warn("left out what is no instance", { service = set:service(), key = key, reason = why })
+  else
+    perigee.log.warn("more is left out that is no instance; no more keys are told", { service = set:service() })
+  end
+end
+
+-- What the key says goes into the set, or into a batch for it. True: one has to look again.
+function Watch:enter(known, kv, set, into)
+  local instance, left, again, why = known:enter(kv)
+  if left then
+    into:remove(left)
+  end
+  local ok = true
+  if instance then
+    ok, why = into:put(instance)
+  end
+  if why and (not ok or not instance) then
+    self:leave_out(set, perigee.base64.decode(kv.key), why)
+  end
+  return again
 end
 
 -- Everything, in one step. Compacted between two pages: from the start, once.
@@ -61,10 +84,7 @@ function Watch:load(set)
   for _ = 1, 2 do
     known, batch = tables.new(self.decode), set:batch()
     header, message, code = self:pages(function(kv)
-      local instance = known:enter(kv)
-      if instance then
-        check(set, batch:put(instance))
-      end
+      self:enter(known, kv, set, batch)
     end)
     if header or code ~= "ESTALE" then
       break
@@ -95,13 +115,7 @@ function Watch:apply(frame, set)
         set:remove(id)
       end
     else
-      local instance, left = known:enter(event.kv)
-      if left then
-        set:remove(left)
-      end
-      if instance then
-        check(set, set:put(instance))
-      end
+      again = self:enter(known, event.kv, set, set) or again
     end
   end
   known.revision = math.max(known.revision, tonumber(frame.header.revision))

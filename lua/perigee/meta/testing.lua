@@ -119,7 +119,7 @@ function Use:pick(endpoints, key) end
 
 ---Watches beside the test, as the agent does: again after `every`, or after a pause when it failed.
 ---@param target string
----@param options? { every?: perigee.Duration } 10 s
+---@param options? { every?: perigee.Duration } else the plugin's own, or 10 s
 ---@return perigee.Seen
 function Use:watch(target, options) end
 

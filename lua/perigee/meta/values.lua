@@ -146,6 +146,10 @@ function Set:put(instance) end
 ---@return string? code
 function Set:remove(id) end
 
+---How often what is in it has changed: for who would know whether an answer brought news.
+---@return integer
+function Set:changes() end
+
 ---What is in the set is how things are: it is stale no more.
 ---@return true
 function Set:current() end

@@ -247,7 +247,8 @@ end
 -- it finds is in what is returned: `t:advance("1s")`, then seen:ids(); seen.stale is the last failure.
 function use:watch(target, options)
   target = target_of(target)
-  local self_host, t, every = self.host, self.t, options and options.every or 10
+  local self_host, t = self.host, self.t
+  local every = options and options.every or self_host.every()
   local found = setmetatable({ host = self_host, service = target.name }, seen)
   local set = self_host.set(target.name)
   t.apart(function()

@@ -43,20 +43,10 @@ void plans_save(struct plans *all) {
   }
 }
 
-static int restore_one(void *arg, const char *key, const void *bytes, size_t length) {
-  struct plans *all = arg;
-  struct value *v = NULL;
-  struct service_plan *p = plans_entry(all, key);
-  int r = p ? value_decode(bytes, length, &v) : -ENOMEM;
-  if (r == 0)
-    r = outcome_from_value(&p->planned, key, v);
-  if (r != 0)
-    log_warn("the last plan of a service cannot be read back", LOG_S("service", key),
-             LOG_S("error", strerror(-r)));
-  value_unref(v);
-  return 0;
+static int read_copy(struct service_plan *p, const struct value *v) {
+  return outcome_from_value(&p->planned, p->service, v);
 }
 
 void plan_copies_restore(struct plans *all) {
-  store_each(all->with.store, bucket, restore_one, all);
+  plans_restore(all, bucket, read_copy, "the last plan of a service cannot be read back");
 }

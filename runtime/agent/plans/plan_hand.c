@@ -84,22 +84,12 @@ static void settle(struct service_plan *p, struct waiting *w) {
   record_save(p, w);
 }
 
-static int restore_one(void *arg, const char *key, const void *bytes, size_t length) {
-  struct plans *all = arg;
-  struct value *v = NULL;
-  struct service_plan *p = plans_entry(all, key);
-  int r = p ? value_decode(bytes, length, &v) : -ENOMEM;
-  if (r == 0)
-    r = hand_from_value(&p->hand, key, v);
-  if (r != 0)
-    log_error("what an operator said of a service cannot be read back", LOG_S("service", key),
-              LOG_S("error", strerror(-r)));
-  value_unref(v);
-  return 0;
+static int read_hand(struct service_plan *p, const struct value *v) {
+  return hand_from_value(&p->hand, p->service, v);
 }
 
 void hands_restore(struct plans *all) {
-  store_each(all->with.store, bucket, restore_one, all);
+  plans_restore(all, bucket, read_hand, "what an operator said of a service cannot be read back");
   hands_arm(all);
 }
 

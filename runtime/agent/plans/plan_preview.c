@@ -41,7 +41,7 @@ static enum verdict judge_stages(const struct plans *all, const struct plans_dra
     const struct plugin *fresh = plugin_of(draft->plugins, rules->plans[i].name);
     if (!fresh)
       return UNKNOWN;
-    if (!old || strcmp(plugin_hash(old), plugin_hash(fresh)) != 0)
+    if (!old || strcmp(plugin_version(old), plugin_version(fresh)) != 0)
       verdict = DIFFERENT;
   }
   return verdict;

@@ -7,6 +7,8 @@
 #include "base/log.h"
 #include "base/value.h"
 #include "config/config.h"
+#include "registry/registration.h"
+#include "registry/store.h"
 #include "vm/plugin.h"
 
 #include <errno.h>
@@ -310,6 +312,32 @@ int plans_configure(struct plans *all, const struct config *config, struct fault
 }
 
 /* ---- their beginning and their end ---- */
+
+struct restoring {
+  struct plans *all;
+  int (*read)(struct service_plan *p, const struct value *v);
+  const char *complaint;
+};
+
+static int restore_one(void *arg, const char *service, const void *bytes, size_t length) {
+  const struct restoring *r = arg;
+  struct value *v = NULL;
+  struct service_plan *p = plans_entry(r->all, service);
+  int code = p ? value_decode(bytes, length, &v) : -ENOMEM;
+  if (code == 0)
+    code = r->read(p, v);
+  if (code != 0)
+    log_error(r->complaint, LOG_S("service", service), LOG_S("error", strerror(-code)));
+  value_unref(v);
+  return 0;
+}
+
+void plans_restore(struct plans *all, const char *bucket,
+                   int (*read)(struct service_plan *p, const struct value *v),
+                   const char *complaint) {
+  struct restoring r = {all, read, complaint};
+  store_each(all->with.store, bucket, restore_one, &r);
+}
 
 static void timer_closed(uv_handle_t *timer) {
   free(timer);

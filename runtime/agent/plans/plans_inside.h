@@ -39,6 +39,11 @@ struct service_plan *plans_find(const struct plans *all, const char *service);
 /* Makes it when it is not there. NULL: out of memory. */
 struct service_plan *plans_entry(struct plans *all, const char *service);
 void plans_touch(struct service_plan *p); /* planned again by the next flush */
+/* Of the store's `bucket`, a record a service: `read` takes it over. What it cannot take is said.
+ */
+void plans_restore(struct plans *all, const char *bucket,
+                   int (*read)(struct service_plan *p, const struct value *v),
+                   const char *complaint);
 
 struct plan_look {
   const struct service_plan *plan; /* NULL: nobody plans it */

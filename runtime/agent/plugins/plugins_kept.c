@@ -61,7 +61,7 @@ static int recall(void *arg, const char *key, const void *value, size_t length) 
   snprintf(kind, sizeof kind, "%.*s", (int)(slash - key), key);
   snprintf(left, sizeof left, "%.*s", HASH_DIGITS, (const char *)value);
   struct entry *e = plugins_entry(all, kind, slash + 1);
-  if (!e || strcmp(plugin_hash(e->plugin), left) != 0)
+  if (!e || strcmp(plugin_version(e->plugin), left) != 0)
     return 0; /* it is not used, or its file has changed */
   char *source = strndup((const char *)value + HASH_DIGITS, length - HASH_DIGITS);
   if (source)

@@ -32,7 +32,7 @@ static void go_back(struct plugins *all, struct entry *e) {
   struct fault f = {0};
   struct plugin *p = e->plugin;
   struct probation was = e->probation;
-  snprintf(e->left, sizeof e->left, "%s", plugin_hash(p));
+  snprintf(e->left, sizeof e->left, "%s", plugin_version(p));
   snprintf(e->reloads.why, sizeof e->reloads.why,
            "the new version failed in %u of its first %u calls, so the one before is back",
            was.faults, was.calls);
@@ -211,8 +211,8 @@ static const char *difference(const struct plugins *all, const struct entry *fre
     return "added";
   if (e->going_back)
     return "rolled back";
-  bool same = strcmp(plugin_hash(e->plugin), plugin_hash(fresh->plugin)) == 0 ||
-              strcmp(e->left, plugin_hash(fresh->plugin)) == 0;
+  bool same = strcmp(plugin_version(e->plugin), plugin_version(fresh->plugin)) == 0 ||
+              strcmp(e->left, plugin_version(fresh->plugin)) == 0;
   return same && value_equal(e->settings, fresh->settings) &&
                  strcmp(plugin_path(e->plugin), plugin_path(fresh->plugin)) == 0
              ? NULL
@@ -247,7 +247,7 @@ static int prepare_one(struct plugins *draft, struct entry *e, struct entry *fre
                        struct findings *findings, struct fault *f) {
   struct plugin *p = fresh->plugin;
   fresh->plugin = NULL;
-  if (!e->going_back && strcmp(e->left, plugin_hash(p)) == 0) {
+  if (!e->going_back && strcmp(e->left, plugin_version(p)) == 0) {
     plugin_free(p);
     int rc = plugins_load(draft, plugin_kind(e->plugin), plugin_name(e->plugin),
                           plugin_source(e->plugin), &p, f);
@@ -332,10 +332,10 @@ static void swap_one(struct plugins *all, struct entry *e) {
   struct plugin *p = e->plugin;
   char was[sizeof e->left], left[sizeof e->left];
   char *good = plugin_is_parked(p) ? NULL : strdup(plugin_source(p));
-  snprintf(was, sizeof was, "%s", plugin_hash(p));
+  snprintf(was, sizeof was, "%s", plugin_version(p));
   memcpy(left, e->left, sizeof left);
   plugin_swap(p);
-  bool same = strcmp(was, plugin_hash(p)) == 0;
+  bool same = strcmp(was, plugin_version(p)) == 0;
   if (same)
     free(good);
   swapped(e, same ? NULL : good, was);

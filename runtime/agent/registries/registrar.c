@@ -70,7 +70,8 @@ static int code_of(const char *name) {
   static const struct {
     const char *name;
     int code;
-  } known[] = {{"ENOENT", -ENOENT}, {"EACCES", -EACCES}, {"ENOTSUP", -ENOTSUP}};
+  } known[] = {
+      {"ENOENT", -ENOENT}, {"EACCES", -EACCES}, {"ENOTSUP", -ENOTSUP}, {"EEXIST", -EEXIST}};
   for (size_t i = 0; name && i < sizeof known / sizeof *known; i++)
     if (strcmp(known[i].name, name) == 0)
       return known[i].code;
@@ -102,6 +103,7 @@ static int read_answer(const struct errand *e, const struct call_result *result,
   lua_State *L = result->L;
   if (e->op == OPERATION_RENEW) {
     out->ttl = lua_tonumber(L, first);
+    out->why = result->results > 1 ? text_at(L, first + 1) : NULL;
     return 0;
   }
   if (e->op == OPERATION_DEREGISTER)
@@ -364,6 +366,7 @@ void registrar_configure(struct registrar *r, const struct registry_use *use) {
   r->use = *use;
   r->use.options = value_ref(use->options);
   r->doubted = true;
+  reconciler_renew_all(r->reconciler);
 }
 
 void registrar_free(struct registrar *r) {

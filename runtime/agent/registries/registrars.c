@@ -1,6 +1,7 @@
 #include "agent/registries/registrars.h"
 
 #include "agent/policies/policies.h"
+#include "agent/registries/placements.h"
 #include "agent/registries/registrar.h"
 #include "base/buf.h"
 #include "base/clock.h"
@@ -19,18 +20,6 @@
 /* So long a plain stop leaves for the next agent; and so long the stop itself may take. */
 static const double restart_within_s = 30;
 enum { STOP_MS = 5000 };
-
-/* Where an instance of the configuration is registered. */
-struct placement {
-  char *service, *id;
-  struct value *registries; /* a list of names: a reference */
-};
-
-/* By id. */
-struct placements {
-  struct placement *items;
-  size_t count;
-};
 
 /* A registry that no service names any more: what it has of ours is being deregistered. */
 struct leaving {
@@ -51,7 +40,8 @@ struct registrars {
   struct leaving *leaving;
   struct placements placements;
   size_t running; /* while stopping: that have not told yet */
-  bool stopping;
+  size_t left;    /* registrations that were to be taken back and were not, of who is gone */
+  bool stopping, recalled;
   uv_timer_t later; /* frees who has left, and tells `stopped` when there is nobody to wait for */
   void (*stopped)(void *arg);
   void *stopped_arg;
@@ -89,60 +79,6 @@ static struct registrar *find(const struct registrars *all, const char *name) {
     if (strcmp(registrar_name(all->items[i]), name) == 0)
       return all->items[i];
   return NULL;
-}
-
-/* ---- where what is registered ---- */
-
-static int by_id(const void *a, const void *b) {
-  return strcmp(((const struct placement *)a)->id, ((const struct placement *)b)->id);
-}
-
-static const struct placement *placement_find(const struct placements *all, const char *id) {
-  const struct placement wanted = {.id = (char *)id};
-  return all->count == 0 ? NULL
-                         : bsearch(&wanted, all->items, all->count, sizeof *all->items, by_id);
-}
-
-static bool placement_names(const struct placement *p, const char *registry) {
-  for (size_t i = 0; p && i < value_length(p->registries); i++)
-    if (strcmp(value_as_text(value_at(p->registries, i), ""), registry) == 0)
-      return true;
-  return false;
-}
-
-static bool placements_name(const struct placements *all, const char *registry) {
-  for (size_t i = 0; i < all->count; i++)
-    if (placement_names(&all->items[i], registry))
-      return true;
-  return false;
-}
-
-static void placements_free(struct placements *all) {
-  for (size_t i = 0; i < all->count; i++) {
-    free(all->items[i].service);
-    free(all->items[i].id);
-    value_unref(all->items[i].registries);
-  }
-  free(all->items);
-  *all = (struct placements){0};
-}
-
-static int placements_of(const struct config *config, struct placements *out, struct fault *f) {
-  *out = (struct placements){calloc(config->service_count + 1, sizeof *out->items), 0};
-  bool whole = out->items != NULL;
-  for (size_t i = 0; whole && i < config->service_count; i++) {
-    struct placement *p = &out->items[out->count++];
-    p->service = strdup(config->services[i]->instance->service);
-    p->id = strdup(config->services[i]->instance->id);
-    p->registries = value_ref(config->service_registries[i]);
-    whole = p->service && p->id;
-  }
-  if (!whole) {
-    placements_free(out);
-    return fault_set(f, -ENOMEM, "out of memory");
-  }
-  qsort(out->items, out->count, sizeof *out->items, by_id);
-  return 0;
 }
 
 /* ---- its beginning and its end ---- */
@@ -237,7 +173,7 @@ static void free_left(struct registrars *all) {
 static void on_later(uv_timer_t *timer) {
   struct registrars *all = timer->data;
   free_left(all);
-  if (all->stopping && all->count == 0 && all->stopped)
+  if (all->stopping && all->running == 0 && all->stopped)
     on_stopped(all);
 }
 
@@ -246,7 +182,10 @@ void registrars_stop(struct registrars *all, bool leave, void (*stopped)(void *a
   all->stopped = stopped;
   all->stopped_arg = arg;
   all->running = all->count;
-  if (all->count == 0)
+  all->left = 0; /* of before: its leases have had their time */
+  for (const struct leaving *l = all->leaving; l; l = l->next)
+    all->running += !l->done;
+  if (all->running == 0)
     uv_timer_start(&all->later, on_later, 0, 0);
   for (size_t i = 0; i < all->count; i++)
     reconciler_stop(registrar_reconciler(all->items[i]), leave, restart_within_s, STOP_MS,
@@ -319,8 +258,12 @@ static void take_back(struct registrars *all, const struct placements *before) {
 
 static void on_left(void *arg) {
   struct leaving *l = arg;
+  struct registrars *all = l->all;
   l->done = true;
-  uv_timer_start(&l->all->later, on_later, 0, 0); /* this is one of the registrar's own callbacks */
+  all->left += reconciler_left(registrar_reconciler(l->registrar));
+  uv_timer_start(&all->later, on_later, 0, 0); /* this is one of the registrar's own callbacks */
+  if (all->stopping && all->stopped)
+    on_stopped(all);
 }
 
 static void leave_unnamed(struct registrars *all) {
@@ -341,6 +284,41 @@ static void leave_unnamed(struct registrars *all) {
   all->count = kept;
 }
 
+size_t registrars_left(const struct registrars *all) {
+  size_t left = all->left;
+  for (size_t i = 0; i < all->count; i++)
+    left += reconciler_left(registrar_reconciler(all->items[i]));
+  return left;
+}
+
+struct recalling {
+  struct registrars *all;
+  const struct config *config;
+  struct fault f;
+  char told[64]; /* the registry that was told of last: those of one come together */
+};
+
+static bool recall_one(void *arg, const char *registry) {
+  struct recalling *r = arg;
+  if (value_get(value_get(r->config->root, "registries"), registry) &&
+      want_registry(r->all, r->config, registry, &r->f) == 0)
+    return true;
+  if (strncmp(r->told, registry, sizeof r->told - 1) != 0)
+    log_warn("a registry that is configured no more; what was registered there ends with its "
+             "leases",
+             LOG_S("registry", registry));
+  snprintf(r->told, sizeof r->told, "%s", registry);
+  return false;
+}
+
+/* At the start: registries that no service names, and in which the agent before had something. */
+static void recall_left(struct registrars *all, const struct config *config) {
+  struct recalling r = {.all = all, .config = config};
+  if (!all->recalled)
+    desired_recall_registries(all->store, recall_one, &r);
+  all->recalled = true;
+}
+
 static void show_again(void *arg, const struct registration_state *state) {
   registrars_local(arg, state, false);
 }
@@ -356,6 +334,7 @@ int registrars_configure(struct registrars *all, const struct config *config, st
     for (size_t k = 0; rc == 0 && k < value_length(names); k++)
       rc = want_registry(all, config, value_as_text(value_at(names, k), ""), f);
   }
+  recall_left(all, config);
   take_back(all, &before);
   leave_unnamed(all);
   placements_free(&before);
@@ -370,7 +349,47 @@ bool registrars_withdrew(const struct registrars *all, const char *service, cons
   return false;
 }
 
-/* ---- metrics ---- */
+/* ---- what it says of itself ---- */
+
+struct showing {
+  const char *service, *registry;
+  struct buf *out;
+  bool begun;
+};
+
+static void show_taken(void *arg, const struct desired_entry *e) {
+  struct showing *s = arg;
+  if (strcmp(e->instance->service, s->service) != 0)
+    return;
+  buf_text(s->out, s->begun ? ",{\"id\":" : ",\"taken\":[{\"id\":");
+  buf_json_text(s->out, e->instance->id);
+  buf_text(s->out, ",\"registry\":");
+  buf_json_text(s->out, s->registry);
+  buf_text(s->out, ",\"reason\":");
+  buf_json_text(s->out, e->taken);
+  buf_char(s->out, '}');
+  s->begun = true;
+}
+
+size_t registrars_taken(const struct registrars *all) {
+  size_t sum = 0;
+  for (size_t i = 0; i < all->count; i++) {
+    struct reconciler_stats s;
+    reconciler_stats(registrar_reconciler(all->items[i]), &s);
+    sum += s.taken;
+  }
+  return sum;
+}
+
+void registrars_show_taken(const struct registrars *all, const char *service, struct buf *out) {
+  struct showing s = {.service = service, .out = out};
+  for (size_t i = 0; i < all->count; i++) {
+    s.registry = registrar_name(all->items[i]);
+    reconciler_each_taken(registrar_reconciler(all->items[i]), show_taken, &s);
+  }
+  if (s.begun)
+    buf_char(out, ']');
+}
 
 static const struct {
   const char *name, *type, *help;
@@ -380,6 +399,7 @@ static const struct {
   { "perigee_registry_" suffix, type, help, offsetof(struct reconciler_stats, field) }
     FAMILY(wanted, "wanted", "gauge", "Instances that should be registered there."),
     FAMILY(held, "held", "gauge", "Of these, registered as they are now."),
+    FAMILY(taken, "taken", "gauge", "Of these, somebody else's there, under the same id."),
     FAMILY(registered, "registers_total", "counter", "Registrations made."),
     FAMILY(renewed, "renewals_total", "counter", "Leases renewed."),
     FAMILY(deregistered, "deregisters_total", "counter", "Registrations taken back."),

@@ -36,6 +36,13 @@ void registrars_local(struct registrars *all, const struct registration_state *s
  * some seconds. After this, registrars_local does nothing. */
 void registrars_stop(struct registrars *all, bool leave, void (*stopped)(void *arg), void *arg);
 
+/* After a stop that left: registrations that could not be taken back in time, which is logged. */
+size_t registrars_left(const struct registrars *all);
+
 /* Whether this agent has withdrawn the instance from a registry lately. */
 bool registrars_withdrew(const struct registrars *all, const char *service, const char *id);
+size_t registrars_taken(const struct registrars *all); /* see reconciler.h */
+/* Of the service's instances here those that somebody else has in a registry, and who: a member
+ * `taken` for explain; nothing where there are none. */
+void registrars_show_taken(const struct registrars *all, const char *service, struct buf *out);
 void registrars_metrics(const struct registrars *all, struct buf *out);

@@ -1,0 +1,164 @@
+-- spec: timeout 240
+-- What somebody else has registered under the same id is never touched, whoever that is, and is taken over when it ends.
+local cjson = require("cjson")
+local etcd = require("spec.registries.etcd")
+local host = require("spec.registries.host")
+local perigee = require("spec.support.perigee")
+
+local keys = {
+  perigee = "perigee/pay/p1", json = "services/pay/p1", grpc = "pay/p1", ["go-zero"] = "pay/2444203692216587",
+}
+
+local function config_of(cluster, layout, port, more)
+  local registry = { endpoints = cluster:urls(), timeout = "2s", ttl = "3s", layout = layout }
+  for name, value in pairs(more or {}) do
+    registry[name] = value
+  end
+  return {
+    registries = { etcd = registry },
+    services = { pay = { id = "p1", address = "10.0.0.1", port = port, registry = "etcd" } },
+  }
+end
+
+local function value_of(cluster, key)
+  return (cluster:ctl("get", "--print-value-only", key):gsub("\n$", ""))
+end
+
+-- The whole of a key: its value, its revisions and its lease.
+local function kv(cluster, key)
+  return cluster:ctl("get", key, "-w", "json"):match('"kvs":%[(.-)%]')
+end
+
+local function expect_value(cluster, key, part, agent)
+  perigee.wait_for(key .. " to have " .. part, function()
+    local now = value_of(cluster, key)
+    return now:find(part, 1, true), now .. "\n" .. agent:log()
+  end, 40)
+end
+
+local function metric(agent, name)
+  return tonumber(agent:get("/metrics").body:match("\nperigee_registry_" .. name .. '{registry="etcd"} (%d+)'))
+end
+
+local function expect_taken(agent, count)
+  perigee.wait_for(count .. " to be taken", function()
+    return metric(agent, "taken") == count, agent:log()
+  end, 40)
+end
+
+describe("an id that somebody else has", function()
+  local cluster
+
+  setup(function()
+    cluster = etcd.start()
+  end)
+
+  before_each(function()
+    cluster:ctl("del", "", "--from-key")
+  end)
+
+  it("in etcd stays as it is, with --leave as well, and every face says who has it", function()
+    local theirs = '{"id":"p1","service":"pay","address":"10.0.0.9","port":9,"owner":"host2/ab"}'
+    cluster:ctl("put", keys.perigee, theirs)
+    local before = kv(cluster, keys.perigee)
+    local agent = host.agent(config_of(cluster, "perigee", 1))
+    agent.options.arguments = { "--leave" }
+    expect_taken(agent, 1)
+    local told = agent:command("explain", "pay").out
+    local who = "the key perigee/pay/p1 is somebody else's (owner host2/ab, no lease)"
+    assert.truthy(told:find("p1 is not registered in etcd: " .. who, 1, true), told)
+    local explained = agent:get("/v1/explain/pay").json().taken
+    assert.same({ "p1", "etcd" }, { explained[1].id, explained[1].registry })
+    assert.equal(1, cjson.decode(agent:command("status", "--json").out).taken)
+    assert.equal(0, metric(agent, "held"))
+    host.expect(agent, "pay", "10.0.0.1:1") -- here it is what it was
+    agent:stop()
+    agent:start() -- now with --leave
+    expect_taken(agent, 1)
+    assert.equal(0, agent:stop())
+    assert.equal(before, kv(cluster, keys.perigee))
+  end)
+
+  it("is told once, though it is asked again and again, and leaves no lease behind", function()
+    cluster:ctl("put", keys.json, "{}")
+    local agent = host.agent(config_of(cluster, "json", 1))
+    expect_taken(agent, 1)
+    local function asked()
+      local body = perigee.http(cluster.members[1].url .. "/metrics").body
+      return tonumber(body:match('grpc_server_handled_total{grpc_code="OK",grpc_method="LeaseRevoke"[^}]*} (%d+)'))
+    end
+    local before = asked()
+    perigee.wait_for("three more tries", function()
+      return asked() >= before + 3
+    end, 40)
+    assert.equal(1, select(2, agent:log():gsub("as it is somebody else's", "")))
+    cluster:ctl("del", keys.json)
+    expect_value(cluster, keys.json, '"Port":1', agent)
+    expect_taken(agent, 0)
+    local held = cluster:ctl("lease", "list")
+    assert.equal(1, select(2, held:gsub("\n%x+", "")), held)
+    agent.options.arguments = { "--leave" }
+    agent:stop()
+  end)
+
+  for layout, key in pairs(keys) do
+    it("as two agents have: one has it, the other waits until its lease has run out (" .. layout .. ")", function()
+      local one = host.agent(config_of(cluster, layout, 1001))
+      expect_value(cluster, key, "1001", one)
+      local before = kv(cluster, key)
+      local two = host.agent(config_of(cluster, layout, 1002))
+      expect_taken(two, 1)
+      local renewals, audits = metric(one, "renewals_total"), metric(two, "audits_total")
+      perigee.wait_for("both to have gone on for a while", function()
+        return metric(one, "renewals_total") >= renewals + 3
+      end, 40)
+      assert.equal(before, kv(cluster, key))
+      assert.equal(0, metric(one, "lost_total"))
+      assert.is_true(metric(two, "audits_total") >= audits)
+      one:kill()
+      expect_value(cluster, key, "1002", two)
+      two:kill()
+      perigee.wait_for("the end of its lease", function()
+        return value_of(cluster, key) == ""
+      end, 40)
+    end)
+  end
+
+  it("may be its own of a life that is forgotten: it waits for that lease, and is back", function()
+    local agent = host.agent(config_of(cluster, "json", 1))
+    expect_value(cluster, keys.json, '"Port":1', agent)
+    agent:kill()
+    local before = kv(cluster, keys.json)
+    agent:start() -- which remembers
+    perigee.wait_for("a renewal", function()
+      return metric(agent, "renewals_total") > 0
+    end)
+    assert.equal(before:match('"create_revision":%d+'), kv(cluster, keys.json):match('"create_revision":%d+'))
+    assert.equal(0, metric(agent, "taken"))
+    agent:kill()
+    os.execute("rm -rf " .. agent.data_dir)
+    agent:start()
+    expect_taken(agent, 1)
+    expect_taken(agent, 0)
+    assert.equal(1, metric(agent, "held"))
+    agent.options.arguments = { "--leave" }
+    agent:stop()
+    agent:start()
+    agent:stop()
+    assert.equal("", value_of(cluster, keys.json))
+  end)
+
+  it("and who says so in the value has taken it from us: it is let go, and is not deleted", function()
+    local agent = host.agent(config_of(cluster, "perigee", 1))
+    expect_value(cluster, keys.perigee, '"port":1', agent)
+    cluster:ctl("put", keys.perigee, '{"id":"p1","service":"pay","address":"10.0.0.9","port":9,"owner":"host2/ab"}')
+    local before = kv(cluster, keys.perigee)
+    expect_taken(agent, 1)
+    agent.options.arguments = { "--leave" }
+    agent:stop()
+    agent:start()
+    expect_taken(agent, 1)
+    assert.equal(0, agent:stop())
+    assert.equal(before, kv(cluster, keys.perigee))
+  end)
+end)
