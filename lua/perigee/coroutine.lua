@@ -51,7 +51,12 @@ end
 
 coroutine = {
   create = create,
-  running = running,
+  -- nil in the task itself, as in Lua's main one: whoever had it could resume it in the midst of a wait.
+  running = function()
+    if not outermost() then
+      return running()
+    end
+  end,
   resume = go_on,
 
   wrap = function(fn)
