@@ -53,9 +53,7 @@ coroutine = {
   create = create,
   -- nil in the task itself, as in Lua's main one: whoever had it could resume it in the midst of a wait.
   running = function()
-    if not outermost() then
-      return running()
-    end
+    return not outermost() and running() or nil
   end,
   resume = go_on,
 
