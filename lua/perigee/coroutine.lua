@@ -51,7 +51,10 @@ end
 
 coroutine = {
   create = create,
-  running = running,
+  -- nil in the task itself, as in Lua's main one: whoever had it could resume it in the midst of a wait.
+  running = function()
+    return not outermost() and running() or nil
+  end,
   resume = go_on,
 
   wrap = function(fn)

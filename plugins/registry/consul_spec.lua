@@ -174,7 +174,7 @@ describe("a watch", function()
       ["said 500: rpc error"] = { status = 500, body = "rpc error making call: EOF" },
       ["said 503: "] = 503,
       ["said 403: Permission denied; this registry has no token"] = { status = 403, body = "Permission denied" },
-      ["Consul's answer: "] = { body = "<html>sorry</html>", headers = headers(30) },
+      ["Consul's answer: it is no list and no object"] = { body = "<html>sorry</html>", headers = headers(30) },
       ["there is no list"] = { body = '{"a":1}', headers = headers(31) },
       ["said 204"] = 204,
       ["reset"] = "ECONNRESET",

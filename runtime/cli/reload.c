@@ -25,14 +25,16 @@ const struct command command_reload = {
     .name = "reload",
     .arguments = "[PLUGIN]",
     .summary = "Read the configuration and the plugins again, and apply what differs",
-    .about = "All of it is checked first, with the plugins loaded afresh: a mistake is told with "
-             "its file and line, ends with 1, and changes nothing. What does not differ is not "
-             "touched: services keep their registrations, leases and statuses, watches their "
-             "endpoints, listeners their connections.\n\nWith the name of a plugin (NAME, or "
-             "KIND/NAME) only that one is read again.\n\nA plugin's new version that keeps failing "
-             "in its first calls gives way to the one before it; `perigee plugins` says so.\n\nnode, zone, "
-             "datacenter, run_dir, data_dir and workers cannot change while the agent runs: a plain "
-             "stop and start changes them, and keeps registrations, leases and endpoints.",
+    .about =
+        "All of it is checked first, with the plugins loaded afresh: a mistake is told with "
+        "its file and line, ends with 1, and changes nothing. What does not differ is not "
+        "touched: services keep their registrations, leases and statuses, watches their "
+        "endpoints, listeners their connections.\n\nWith the name of a plugin (NAME, or "
+        "KIND/NAME) only that one is read again.\n\nA plugin's new version that keeps failing "
+        "in its first calls gives way to the one before it; `perigee plugins` says so.\n\nnode, "
+        "zone, "
+        "datacenter, run_dir, data_dir and workers cannot change while the agent runs: a plain "
+        "stop and start changes them, and keeps registrations, leases and endpoints.",
     .options =
         (const struct option[]){
             {"dry-run", 'n', NULL, "only show what would change", false},

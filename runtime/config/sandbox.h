@@ -2,8 +2,8 @@
  *
  * The file sees Lua's safe parts, `env(name[, default])`, `file(path)` and `host`; no io, os, load,
  * require, ffi, coroutines or randomness: the same file on the same host gives the same table. It
- * may take 64 MiB, 50 million instructions and 5 seconds of CPU time (but one call of string.find and the like
- * is not interrupted). Main thread, before anything else runs. */
+ * may take 64 MiB, 50 million instructions and 5 seconds of CPU time (but one call of string.find
+ * and the like is not interrupted). Main thread, before anything else runs. */
 #pragma once
 
 #include <stddef.h>

@@ -74,9 +74,9 @@ static void push_list(lua_State *L, const struct watched *t) {
 
 static int push_lists(lua_State *L, void *arg) {
   const struct watching *w = arg;
-  for (int i = 0; !w->closed && i < w->count; i++)
+  for (int i = 0; i < w->count; i++)
     push_list(L, &w->targets[i]);
-  return lua_gettop(L) ? w->count : 0;
+  return w->count;
 }
 
 static void on_due(struct alarm *a) {

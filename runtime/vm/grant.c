@@ -138,8 +138,7 @@ bool granted_host(lua_State *L, enum grant what, const char *host, unsigned port
     return true;
   for (size_t i = 0; i < value_length(list); i++) {
     const char *pattern = value_as_text(value_at(list, i), "");
-    if (strcmp(pattern, "self") == 0 ? is_self(L, host, port)
-                                     : host_matches(pattern, host, port))
+    if (strcmp(pattern, "self") == 0 ? is_self(L, host, port) : host_matches(pattern, host, port))
       return true;
   }
   bool v6 = strchr(host, ':') != NULL;

@@ -93,6 +93,7 @@ static const struct instances *choose_union(struct feed *f, struct roll *both) {
     roll_drop(&f->rest, &sources);
   rc = rc ? rc : roll_unite(&sources, &f->rest, &both->has);
   roll_free(&sources);
+  roll_free(&none); /* its index */
   return rc == 0 ? &both->has : NULL;
 }
 

@@ -205,6 +205,8 @@ int json_walk(const char *bytes, size_t length, const struct json_step *steps, j
     return walk.stopped;
   if (error == simdjson::MEMALLOC)
     return fault_set(f, -ENOMEM, "out of memory");
+  if (error == simdjson::SCALAR_DOCUMENT_AS_VALUE)
+    return fault_set(f, -EPROTO, "it is no list and no object");
   if (error)
     return fault_set(f, -EPROTO, "%s", simdjson::error_message(error));
   return 0;

@@ -381,3 +381,79 @@ describe("a balancer plugin that goes wrong", function()
     near(0.75, shares(agent, "raises", 20000)[9002], 0.02, "three of four again")
   end)
 end)
+
+-- Some tens of milliseconds, wherever that is measured.
+local SLOW = [[return { kind = "balancer", summary = "thinks about it",
+  plan = function(endpoints)
+    local n = 0
+    for i = 1, 5e6 do n = n + i % 3 end
+    for e in endpoints:each() do e.weight = e:has("v2") and WEIGHT or 1 end
+  end }]]
+
+describe("a plan that takes longer than a slice", function()
+  local agent
+
+  setup(function()
+    agent = agent_with([[return {
+      services = { web = { { id = "one", port = 9001 }, { id = "two", port = 9002, tags = { "v2" } } } },
+      watches = {
+        slow = { target = "embedded:///web", balancer = { "slow", "weighted" } },
+        shadowed = { target = "embedded:///web", balancer = { { "aside", shadow = true }, "slow", "weighted" } },
+      },
+      plugins = { slow = { turn = "10s" }, aside = { turn = "10s" } } }]],
+      { slow = (SLOW:gsub("WEIGHT", "3")), aside = (SLOW:gsub("WEIGHT", "7")) })
+  end)
+
+  local function wait_for_weight(service, id, weight)
+    perigee.wait_for(id .. " to weigh " .. weight, function()
+      local all = explain(agent, service).endpoints
+      for _, e in ipairs(all) do
+        if e.id == id then
+          return e.weight == weight, cjson.encode(all)
+        end
+      end
+    end, 60)
+  end
+
+  it("is what is published, when it is over", function()
+    wait_for_weight("slow", "two", 3)
+    near(0.75, shares(agent, "slow", 20000)[9002], 0.02, "three of four")
+  end)
+
+  it("is made of who came meanwhile, too", function()
+    for port = 9003, 9006 do
+      register(agent, port, ',"Tags":["v2"]')
+    end
+    for port = 9003, 9006 do
+      wait_for_weight("slow", "web-" .. port, 3)
+    end
+  end)
+
+  it("says as a shadow what it would move, and is promoted", function()
+    wait_for_weight("shadowed", "web-9006", 3)
+    perigee.wait_for("the shadow", function()
+      local o = explain(agent, "shadowed")
+      return o.shadow_moves == 0, cjson.encode(o) -- the stage after it has the last word on both
+    end, 60)
+    assert.equal(0, agent:command("promote", "aside").code)
+    perigee.wait_for("it to be none", function()
+      local o = explain(agent, "shadowed")
+      return not o.shadow_moves and not o.stages[1].shadow, cjson.encode(o)
+    end, 60)
+    wait_for_weight("shadowed", "web-9006", 3)
+  end)
+
+  it("is told before a reload, and goes on with the new version after it", function()
+    perigee.write(agent.files .. "/plugins/balancer/slow.lua", (SLOW:gsub("WEIGHT", "5")))
+    local r = agent:command("reload", "slow", "--dry-run", "--json")
+    local told = {}
+    for _, plan in ipairs(cjson.decode(r.out).plans) do
+      told[plan.service] = plan.endpoints and plan.endpoints[2].after.weight
+    end
+    assert.equal(5, told.slow, r.out)
+    wait_for_weight("slow", "two", 3)
+    register(agent, 9007) -- so that the old one is at it
+    assert.equal(0, agent:command("reload", "slow").code)
+    wait_for_weight("slow", "two", 5)
+  end)
+end)

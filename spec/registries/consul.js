@@ -1,11 +1,12 @@
 // A small Consul agent for the specs, after contracts/consul-http.md: registrations, checks, blocking health
 // queries. What it answers has the shape of a real Consul 1.9's (spec/serve/recorded). It is told what to be by
-// PUT /spec/...: see `own`, and consul/trouble.js. node consul.js PORT RECORDED [INDEX]
+// PUT /spec/...: see `own`, and consul/trouble.js. node consul.js PORT RECORDED [INDEX [PORT DIRECTORY]], the latter
+// for who has a certificate of the authority in DIRECTORY (spec/io/certificates.sh).
 'use strict';
-const http = require('http'), fs = require('fs');
+const http = require('http'), https = require('https'), fs = require('fs');
 const { Catalog } = require('./consul/catalog'), registration = require('./consul/registration'), trouble = require('./consul/trouble');
 
-const [port, recorded, first] = process.argv.slice(2), text = fs.readFileSync(recorded, 'utf8').replace(/\r/g, '');
+const [port, recorded, first, secure, directory] = process.argv.slice(2), text = fs.readFileSync(recorded, 'utf8').replace(/\r/g, '');
 const catalog = new Catalog(JSON.parse(text.slice(text.indexOf('\n\n')))[0], Number(first || 10));
 const requests = [];
 let token = null, scripts = true;
@@ -95,10 +96,21 @@ function handle(request, response, body) {
   return answer(response, 404, 'Invalid URL path: not a recognized HTTP API endpoint');
 }
 
-const server = http.createServer((request, response) => {
+function serve(request, response) {
   let body = '';
   request.on('data', part => body += part);
   request.on('end', () => handle(request, response, body));
-});
-server.keepAliveTimeout = 60000;
-server.listen(Number(port), '127.0.0.1', () => console.log('ready'));
+}
+
+function listen(server, at, then) {
+  server.keepAliveTimeout = 60000;
+  server.listen(Number(at), '127.0.0.1', then);
+}
+
+const ready = () => listen(http.createServer(serve), port, () => console.log('ready'));
+if (secure) {
+  const [key, cert, ca] = ['server.key', 'server.pem', 'ca.pem'].map(name => fs.readFileSync(directory + '/' + name));
+  listen(https.createServer({ key, cert, ca, requestCert: true, rejectUnauthorized: true }, serve), secure, ready);
+} else {
+  ready();
+}

@@ -9,8 +9,13 @@ Consul.__index = Consul
 
 -- Starts it, also again after `kill`: it has forgotten all then, and begins at `index` (10).
 function Consul:start(index)
-  self.process = perigee.spawn({ "node", "spec/registries/consul.js", tostring(self.port),
-    "spec/serve/recorded/health_service_passing.http", tostring(index or 10) })
+  local argv = { "node", "spec/registries/consul.js", tostring(self.port),
+    "spec/serve/recorded/health_service_passing.http", tostring(index or 10) }
+  if self.certificates then
+    argv[#argv + 1] = tostring(self.secure_port)
+    argv[#argv + 1] = self.certificates
+  end
+  self.process = perigee.spawn(argv)
   perigee.wait_for("the scripted Consul", function()
     return self.process:stdout():find("ready", 1, true), self.process:stderr()
   end)
@@ -95,9 +100,11 @@ function Consul:held(part)
   return count
 end
 
-local function start(index)
-  local c = setmetatable({ port = perigee.free_port() }, Consul)
-  c.url = "http://127.0.0.1:" .. c.port
+-- certificates: a directory of spec/io/certificates.sh; whoever has one of these is let in at `secure`.
+local function start(index, certificates)
+  local first = perigee.free_ports(2)
+  local c = setmetatable({ port = first, secure_port = first + 1, certificates = certificates }, Consul)
+  c.url, c.secure = "http://127.0.0.1:" .. first, "https://localhost:" .. first + 1
   c:start(index)
   return c
 end

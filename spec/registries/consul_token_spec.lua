@@ -1,5 +1,6 @@
 -- spec: timeout 240
--- The token of a Consul: from a file that is looked at again, and to that registry's own addresses only.
+-- Who one is to a Consul: a token, from a file that is looked at again, for that registry's own addresses only; a
+-- certificate.
 local consul = require("spec.registries.consul")
 local host = require("spec.registries.host")
 local perigee = require("spec.support.perigee")
@@ -87,5 +88,39 @@ describe("the token of a Consul", function()
     perigee.wait_for("the service to be registered again", function()
       return server:get("/v1/agent/services").i1
     end, 30)
+  end)
+end)
+
+describe("a Consul that asks for certificates", function()
+  it("lets in who has one, for watches and registrations, and nobody else", function()
+    local directory = perigee.scratch()
+    assert.equal(0, perigee.run({ "sh", "spec/io/certificates.sh", directory }).code)
+    local server = consul.start(10, directory)
+    server:add("1")
+    local function agent_with(tls)
+      return host.agent({
+        registries = { consul = { address = server.secure, tls = tls, ttl = "3s" } },
+        services = { own = { id = "i1", address = "10.9.9.9", port = 9009, registry = "consul" } },
+        watches = { web = "consul:///web" },
+      })
+    end
+    local ca, cert, key = directory .. "/ca.pem", directory .. "/client.pem", directory .. "/client.key"
+    for words, tls in pairs({ ["not of the authority in tls.ca"] = { cert = cert, key = key }, ["certificate"] = { ca = ca } }) do
+      local agent = agent_with(tls)
+      perigee.wait_for("the log to say: " .. words, function()
+        return agent:log():find("watch failed[^\n]*" .. words), agent:log()
+      end, 30)
+      agent:stop()
+    end
+    assert.is_nil(server:get("/v1/agent/services").i1)
+    local agent = agent_with({ ca = ca, cert = cert, key = key })
+    host.expect(agent, "web", "10.0.0.1:80")
+    server:add("2")
+    host.expect(agent, "web", "10.0.0.1:80 10.0.0.2:80")
+    perigee.wait_for("the registration", function()
+      return server:get("/v1/agent/services").i1
+    end, 30)
+    agent:stop()
+    server:kill()
   end)
 end)

@@ -118,6 +118,13 @@ static void a_waiting_coroutine_is_only_the_hosts_to_resume(void **state) {
       "normal|false|cannot resume a coroutine that waits for the host");
 }
 
+static void a_task_is_in_nobodys_hands(void **state) {
+  assert_string_equal(ask(*state, "local own, inner = coroutine.running(), nil\n"
+                                  "coroutine.wrap(function() inner = coroutine.running() end)()\n"
+                                  "return tostring(own), type(inner)"),
+                      "nil|thread");
+}
+
 static void what_cannot_wait_says_so(void **state) {
   assert_non_null(strstr(ask(*state, "('x'):gsub('.', function() perigee.sleep(0) end)"),
                          "cannot wait inside string.gsub"));
@@ -213,6 +220,7 @@ int main(void) {
       FIXTURE_TEST(tasks_have_a_most),
       FIXTURE_TEST(a_wait_passes_through_own_coroutines),
       FIXTURE_TEST(a_waiting_coroutine_is_only_the_hosts_to_resume),
+      FIXTURE_TEST(a_task_is_in_nobodys_hands),
       FIXTURE_TEST(what_cannot_wait_says_so),
       FIXTURE_TEST(a_task_may_cancel_itself_and_its_parent),
       FIXTURE_TEST(a_call_ends_at_its_deadline_or_by_cancel),

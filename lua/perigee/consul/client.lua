@@ -63,7 +63,7 @@ function Client:request(method, path, query, body, whole)
     })
     if not response then
       -- of a name, not of a service; by this host's own rules, not by Consul's
-      return nil, url .. ": " .. message, ({ ENOENT = "EHOSTUNREACH", EACCES = "EPERM" })[code] or code
+      return nil, message, ({ ENOENT = "EHOSTUNREACH", EACCES = "EPERM" })[code] or code
     elseif response.status ~= 200 then
       return self:refused(url, response)
     end
