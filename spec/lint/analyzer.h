@@ -4,6 +4,10 @@
 #include "base/fault.h"
 
 #include <errno.h>
+#include <lauxlib.h>
+
+/* It raises, whatever its type says. */
+int luaL_error(lua_State *L, const char *format, ...) __attribute__((noreturn));
 
 /* fault_set fills the fault and returns the code that it was given, so a failure stays one. */
 static inline int analyzer_fault(struct fault *f, int code) {
