@@ -33,6 +33,7 @@ end
 return {
   kind = "registry",
   summary = "another perigee's view of a service",
+  target = { authority = "addresses" },
   options = {
     wait = { "duration", "1m", min = "1s", max = "10m", about = "how long the other may hold a question" },
     timeout = { "duration", "5s", min = "100ms" },
