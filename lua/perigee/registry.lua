@@ -69,7 +69,7 @@ function perigee.register(instance)
   if not json then
     return nil, message, code
   end
-  return settled(add(json))
+  return settled(add(json, body.Name, body.ID))
 end
 
 function perigee.deregister(id)

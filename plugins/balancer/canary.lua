@@ -5,7 +5,7 @@ return {
   summary = "a share of the picks for what has a tag",
   sets = "weight",
   options = {
-    tag = { "string", min = 1, about = "of the canaries" },
+    tag = { "string", min = 1, main = true, about = "of the canaries" },
     share = { "number", min = 0, max = 1, about = "what they get of the picks, 0 to 1" },
   },
   plan = function(endpoints, options)

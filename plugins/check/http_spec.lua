@@ -33,8 +33,8 @@ it("follows a page for a hundred days", function(t)
   t:after("50d", function()
     t.http["/healthz"] = 503
   end)
-  local history = t:use("/healthz"):every("5m", "100d", t:instance(), { fall = 3 })
-  assert.equal(28800, history.runs)
+  local history = t:use("/healthz"):every("1m", "100d", t:instance(), { fall = 3 })
+  assert.equal(144000, history.runs)
   assert.equal("critical", history.status)
-  assert.equal(50 * 86400 + 600, history.changes[2].at) -- after three in a row
+  assert.equal(50 * 86400 + 120, history.changes[2].at) -- after three in a row
 end)

@@ -28,6 +28,22 @@ it("wants to be told again when the command fails", function(t)
   assert.equal("nginx ended with 1: no such file", message)
 end)
 
+it("has the file checked before it is used, and stays with the one before where that fails", function(t)
+  local checking = { service = "web", path = "/run/nginx/web.conf", check = { "nginx", "-t", "-c", "${file}" } }
+  t.files[checking.path] = "as before"
+  t.commands["nginx -t -c /run/nginx/web.conf.new"] = function()
+    assert.equal("as before", t.files[checking.path])
+    assert.equal("server 10.0.0.1:8080;\n", t.files["/run/nginx/web.conf.new"])
+    return { code = 1, stderr = "unexpected end of file" }
+  end
+  local template = t:use(checking)
+  assert.equal("nginx ended with 1: unexpected end of file", select(2, template:change(change(t, "passing"))))
+  assert.equal("as before", t.files[checking.path])
+  t.commands["nginx -t -c /run/nginx/web.conf.new"] = { code = 0 }
+  assert(template:change(change(t, "passing")))
+  assert.equal("server 10.0.0.1:8080;\n", t.files[checking.path])
+end)
+
 it("leaves other services alone", function(t)
   local event = change(t, "passing")
   event.service = "api"

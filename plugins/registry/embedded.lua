@@ -1,5 +1,11 @@
 -- embedded://host:8500/NAME: what another perigee knows of a service, by its HTTP API: a tree of agents
 -- spares the registry. (embedded:///NAME, without a host, is this agent's own registry, and needs no plugin.)
+--
+--   registries = { root = { adapter = "embedded", address = { "http://10.0.0.1:8500", "http://10.0.0.2:8500" } } }
+--   watches = { web = "root:///web" },  resolve = "root"
+--
+-- Each question says what is known, by its index and whether it is stale, and is held until there is news.
+-- An index is good for the perigee that gave it, and one that has fallen begins again at 0.
 local members = require("perigee.members")
 local pace = require("perigee.pace")
 
@@ -9,25 +15,63 @@ local map = {
 }
 local LARGEST = 64 * 1024 * 1024 -- bytes of an answer
 
--- What the answer says before its endpoints: { name, version, stale, ... }.
-local function head_of(body)
-  local head = body:text(4096):match('^(.-),"endpoints":%[')
-  local decoded = head and perigee.json.decode(head .. "}")
-  return type(decoded) == "table" and type(decoded.version) == "number" and decoded or nil
+local Watch = {}
+Watch.__index = Watch
+
+function Watch:ask(url)
+  if url ~= self.from then
+    self.from, self.index, self.stale, self.had = url, 0, nil, false
+  end
+  local wait = self.options.wait
+  return perigee.http.get(url .. self.path, {
+    query = { index = ("%.0f"):format(self.index), stale = tostring(self.stale ~= nil), wait = ("%gs"):format(wait) },
+    timeout = wait * 17 / 16 + self.options.timeout, connect_timeout = self.options.timeout,
+    outside = true, limit = LARGEST, any_status = true,
+  })
 end
 
-local function take(body, set)
-  local head = head_of(body)
-  if not head then
-    return nil, "the answer is not a perigee's", "EPROTO"
+-- It has the service. What it cannot be sure of itself is no more sure here.
+function Watch:found(response, set, news, stale)
+  local ok, message, code = true, nil, nil
+  if news then
+    ok, message, code = set:replace_json(response.body, map)
+  elseif not stale then
+    set:current()
   end
-  local ok, problem, failed = set:replace_json(body, map)
-  if not ok then
-    return nil, problem, failed
-  elseif head.stale then
-    return nil, "the other perigee cannot reach its registry", "EAGAIN"
+  if ok and stale then
+    set:stale("the other perigee cannot reach its registry", tonumber(stale))
   end
-  return head
+  response.body:close()
+  self.had = true
+  return ok, message, code
+end
+
+-- It does not: the service was here the last time, and has ended; or it is not known at all, which says nothing.
+function Watch:absent(set, news, fell)
+  if news and self.had and not fell then
+    return set:replace({})
+  elseif news or not self.had then
+    self.had = false
+    return set:stale("the other perigee does not know the service")
+  end
+  return set:current()
+end
+
+function Watch:take(response, set)
+  local index, stale = tonumber(response.headers["X-Perigee-Index"]), response.headers["X-Perigee-Stale"]
+  local absent = response.status == 404
+  if not index or not (absent or response.status == 200) then
+    return nil, ("%s: HTTP %d is not how a perigee answers"):format(self.from, response.status), "EPROTO"
+  end
+  local news, fell = index ~= self.index, index < self.index
+  if news or (stale == nil) ~= (self.stale == nil) then
+    self.pace:news()
+  end
+  self.index, self.stale = index, stale
+  if absent then
+    return self:absent(set, news, fell)
+  end
+  return self:found(response, set, news, stale)
 end
 
 return {
@@ -35,6 +79,7 @@ return {
   summary = "another perigee's view of a service",
   target = { authority = "addresses" },
   options = {
+    address = { "list", "http://127.0.0.1:8500", of = "string", single = true, min = 1 },
     wait = { "duration", "1m", min = "1s", max = "10m", about = "how long the other may hold a question" },
     timeout = { "duration", "5s", min = "100ms" },
   },
@@ -43,28 +88,23 @@ return {
     return {}
   end,
 
-  -- The version is asked with, so that an agent that can holds the question until there is another; one that
-  -- answers at once is asked each second.
   watch = function(_, target, set, options)
-    local others, turns, version = members.new(target.authority, 8500), pace.new(), nil
+    local watch = setmetatable({
+      options = options, pace = pace.new(), path = "/v1/services/" .. perigee.url.encode(target.name),
+    }, Watch)
+    local others = members.new(target.authority ~= "" and target.authority or options.address, 8500)
     while true do
-      turns:wait()
+      watch.pace:wait()
       local response, message, code = others:try(function(url)
-        return perigee.http.get(url .. "/v1/services/" .. perigee.url.encode(target.name), {
-          query = { index = version, wait = ("%gs"):format(options.wait) },
-          timeout = options.wait * 17 / 16 + options.timeout, connect_timeout = options.timeout,
-          outside = true, limit = LARGEST,
-        })
+        return watch:ask(url)
       end)
       if not response then
         return nil, message, code
       end
-      local head, problem, failed = take(response.body, set)
-      response.body:close()
-      if not head then
+      local ok, problem, failed = watch:take(response, set)
+      if not ok then
         return nil, problem, failed
       end
-      version = ("%.0f"):format(head.version)
     end
   end,
 }

@@ -11,6 +11,7 @@
 #include "agent/routes/routes.h"
 #include "agent/watches/watches.h"
 #include "base/fault.h"
+#include "base/value.h"
 #include "config/config.h"
 #include "registry/embedded.h"
 
@@ -39,6 +40,9 @@ int configure_parts(struct agent *a, const struct config *config, struct fault *
   const struct balancer_host host = plans_host(config, a->plugins);
   struct fault why = {0};
   int first = 0;
+  const struct value *limits = value_get(config->root, "limits");
+  server_admit(a->server, (unsigned)value_as_number(value_get(limits, "http_max_conns"), 0),
+               (unsigned)value_as_number(value_get(limits, "http_max_conns_per_client"), 0));
   note(plans_configure(a->plans, config, &why), &why, &first, f);
   note(choosers_configure(a->choosers, config, &host, &why), &why, &first, f);
   note(hooks_configure(a->hooks, config, &why), &why, &first, f);

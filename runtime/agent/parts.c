@@ -183,6 +183,7 @@ int parts_make(struct agent *a) {
       view_new(&node, server_workers(c->workers), &a->view) != 0 ||
       embedded_new(&a->loop, a->store, &registry_events, a, &a->embedded) != 0)
     return cannot_start(&f);
+  view_begin(a->view, catalog_version(a->catalog));
   const struct policies_with deciding = {.loop = &a->loop,
                                          .plugins = a->plugins,
                                          .store = a->store,

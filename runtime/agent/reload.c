@@ -245,8 +245,10 @@ static void draft_config(struct reload *r, const struct reload_wish *wish,
                          struct findings *findings) {
   struct agent *a = r->a;
   struct config_options options = a->config->given;
-  if (wish->file)
+  if (wish->file) {
+    options.of = a->config->file;
     options.file = wish->file;
+  }
   int rc = config_load(&options, &r->next, findings);
   if (r->next)
     memcpy(r->hash, r->next->hash, sizeof r->hash);
@@ -258,7 +260,7 @@ static void draft_config(struct reload *r, const struct reload_wish *wish,
   }
   configure_verify(r->draft, r->next, findings);
   checks_verify_running(a->checks, r->draft, findings);
-  plugins_draft_rest(r->draft, a->plugins, findings);
+  plugins_draft_unused(a->plugins, r->draft);
   refuse_fixed(a->config, r->next, findings);
   registrars_refuse(a->registrars, r->draft, r->next, findings);
   if (findings->count == 0)

@@ -151,11 +151,23 @@ static int plugin_watches(void *arg, const char *target, const struct isolate *b
   return wraps_watch(((struct agent *)arg)->watches, target, by, told, to, watch, f);
 }
 
+static const char *service_of(void *arg, const char *id) {
+  const struct registration_state *s = embedded_find(((struct agent *)arg)->embedded, id);
+  return s ? s->registration->instance->service : NULL;
+}
+
+static unsigned own_port(void *arg) {
+  const struct agent *a = arg;
+  return a->server ? server_port(a->server) : 0;
+}
+
 struct vm_registry agent_registry(struct agent *a) {
   return (struct vm_registry){.arg = a,
                               .add = plugin_registers,
                               .remove = plugin_deregisters,
                               .renew = plugin_renews,
+                              .service_of = service_of,
+                              .port = own_port,
                               .watch = plugin_watches,
                               .unwatch = wraps_unwatch};
 }

@@ -2,14 +2,14 @@
 
 #include "base/clock.h"
 
-static const double first_s = 1, factor = 1.6, most_s = 16, longest_s = 20, jitter = 0.5;
+static const double first_s = 6, factor = 1.6, longest_s = 20;
 
 double backoff_s(unsigned failures) {
-  double delay = first_s;
-  for (unsigned i = 1; i < failures && delay < most_s; i++)
-    delay *= factor;
-  if (delay > most_s)
-    delay = most_s;
-  delay *= 1 + jitter * (2 * clock_random_unit() - 1);
-  return delay < longest_s ? delay : longest_s;
+  double most = first_s;
+  for (unsigned i = 1; i < failures && most < longest_s; i++)
+    most *= factor;
+  if (most > longest_s)
+    most = longest_s;
+  double least = failures > 1 ? most / 2 : most / 20;
+  return least + (most - least) * clock_random_unit();
 }

@@ -42,7 +42,8 @@ void schema_free(struct schema *s);
 /* Checks `options` whole, adds every finding with `path` before the option's own ("" = none), and
  * returns in `*out` a new value with defaults filled in (NULL when there were findings). NULL
  * options, and `true`, are an empty table; what else is no table is the main option: the one marked
- * so, or else the only one that is required. Returns the number of findings, at least 1 when memory
+ * so, or else the only one that is required. It may also come first in a table, before the others'
+ * names: { "/healthz", method = "HEAD" }. Returns the number of findings, at least 1 when memory
  * ran out. */
 size_t schema_check(const struct schema *s, const struct value *options, const char *path,
                     struct findings *all, struct value **out);

@@ -2,15 +2,14 @@
  * Recursion is as deep as the declaration, never as deep as the value. */
 #include "base/buf.h"
 #include "base/fault.h"
+#include "base/file.h"
 #include "base/schema_rule.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Where in the tree a check is: a chain on the C stack, written out only for a finding. */
 struct spot {
@@ -215,20 +214,19 @@ const char *secret_file(const struct value *v, char *path, size_t size) {
 
 /* A file's text without the newline at its end. */
 static struct value *read_secret_file(const char *path, struct fault *f) {
-  char text[SECRET_MAX + 1];
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text);
-  if (n < 0 || n > SECRET_MAX)
+  struct buf text = {0};
+  struct value *secret = NULL;
+  int code = file_read_whole(path, SECRET_MAX, &text, NULL);
+  if (code == 0) {
+    size_t n = text.length;
+    secret = value_secret(text.data, n && text.data[n - 1] == '\n' ? n - 1 : n);
+  } else {
     fault_set(f, -EINVAL, "cannot read %.300s: %s", path,
-              n < 0 ? strerror(errno) : "larger than 64 KiB");
-  if (fd >= 0)
-    close(fd);
-  if (n < 0 || n > SECRET_MAX)
-    return NULL;
-  if (n && text[n - 1] == '\n')
-    n--;
-  struct value *secret = value_secret(text, (size_t)n);
-  explicit_bzero(text, sizeof text);
+              code == -EFBIG ? "larger than 64 KiB" : file_problem(code));
+  }
+  if (text.data)
+    explicit_bzero(text.data, text.length);
+  buf_free(&text);
   return secret;
 }
 
@@ -307,10 +305,21 @@ static struct value *check_map(struct checking *c, const struct rule *r, const s
   return out;
 }
 
+static void refuse_unnamed(struct checking *c, const struct rule *r, const struct value *v,
+                           const struct spot *at) {
+  const char *main;
+  struct spot first = {at, NULL, 1};
+  if (rule_main(r, &main))
+    find(c, value_at(v, 0), &first,
+         "each entry has a name: NAME = ...; without one there is %s alone, once, and first", main);
+  else
+    find(c, value_at(v, 0), &first, "each entry has a name: NAME = ...");
+}
+
 static void refuse_unknown(struct checking *c, const struct rule *r, const struct value *v,
                            const struct spot *at) {
   if (value_length(v))
-    find(c, value_at(v, 0), &(struct spot){at, NULL, 1}, "each entry has a name: NAME = ...");
+    refuse_unnamed(c, r, v, at);
   for (size_t i = 0; i < value_fields(v); i++) {
     const char *key;
     const struct value *field = value_field(v, i, &key);
@@ -362,6 +371,24 @@ static bool is_main(const struct rule *main, const struct value *v) {
   return main && main->type == RULE_LIST && value_length(v) && !value_fields(v);
 }
 
+/* { VALUE, NAME = ... }: the main option, and others by their names. */
+static bool has_main_first(const struct rule *main, const char *name, const struct value *v) {
+  return main && value_length(v) == 1 && value_fields(v) > 0 && !value_get(v, name);
+}
+
+/* `v` with everything by its name. */
+static struct value *with_names(struct checking *c, const struct value *v, const char *main_name,
+                                const struct value *main) {
+  struct value *whole = placed(c, value_table(), v);
+  c->failed |= value_set(whole, main_name, value_ref(main)) < 0;
+  for (size_t i = 0; i < value_fields(v); i++) {
+    const char *key;
+    const struct value *field = value_field(v, i, &key);
+    c->failed |= value_set(whole, key, value_ref(field)) < 0;
+  }
+  return whole;
+}
+
 static struct value *check_table(struct checking *c, const struct rule *r, const struct value *v,
                                  const struct spot *at) {
   const char *main_name = NULL;
@@ -372,9 +399,9 @@ static struct value *check_table(struct checking *c, const struct rule *r, const
       mismatch(c, r, v, v, at);
       return NULL;
     }
-    whole = placed(c, value_table(), v);
-    c->failed |= value_set(whole, main_name, value_ref(v)) < 0;
-    v = whole;
+    v = whole = with_names(c, v, main_name, v);
+  } else if (has_main_first(main, main_name, v)) {
+    v = whole = with_names(c, v, main_name, value_at(v, 0));
   }
   struct value *out = placed(c, value_table(), v);
   refuse_unknown(c, r, v, at);

@@ -104,7 +104,8 @@ int block_arrange(struct block_draft *d, const struct catalog_snapshot *s) {
       (r = make_groups(d, &shape)) < 0)
     return r;
   d->head.flags = (s->count && !d->head.healthy ? CATALOG_FAIL_OPEN : 0u) |
-                  (shape.panic ? CATALOG_PANIC : 0u) | (s->stale ? CATALOG_STALE : 0u);
+                  (shape.panic ? CATALOG_PANIC : 0u) | (s->stale_since_ns ? CATALOG_STALE : 0u);
+  d->head.stale_since_ns = (uint64_t)s->stale_since_ns;
   d->tables = (struct catalog_tables){.balancer = s->balancer,
                                       .rules = s->rules ? s->rules : &none,
                                       .weights = d->weights,

@@ -125,7 +125,8 @@ struct catalog_block {
   uint32_t options[4]; /* the balancer's own */
   uint32_t slots;      /* uint32_t [pickable]: the rows' slots, for who looks at many; 0 = none */
   uint32_t spare;
-  uint64_t spare_wide[2];
+  uint64_t stale_since_ns; /* CLOCK_MONOTONIC; 0 = it is not stale */
+  uint64_t spare_wide;
 };
 _Static_assert(sizeof(struct catalog_block) == 128, "two cache lines");
 

@@ -59,7 +59,7 @@ struct catalog_view {
   uint32_t epoch;
   uint32_t bytes;
   uint64_t version;
-  uint64_t published_us;
+  uint64_t published_us, stale_since_ns;
   const struct catalog_row *rows;
   const uint32_t *order; /* load by catalog_load32, and check against `count` */
   const uint64_t *alias; /* load by catalog_load64: two halves, as struct catalog_alias */

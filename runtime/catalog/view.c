@@ -54,6 +54,7 @@ int catalog_view_open(struct catalog_view *v, const struct catalog_map *m, uint6
     return -EPROTO;
   v->version = b->version;
   v->published_us = b->published_us;
+  v->stale_since_ns = b->stale_since_ns;
   v->rows = (const struct catalog_row *)(v->block + b->rows);
   v->order = (const uint32_t *)(v->block + b->order);
   v->alias = (const uint64_t *)(v->block + b->alias);

@@ -47,7 +47,7 @@ struct catalog_snapshot {
   size_t count;
   uint64_t now_ns; /* CLOCK_MONOTONIC, for slow start */
   int moves_version;
-  int stale; /* the source is unreachable; shown to readers */
+  int64_t stale_since_ns; /* CLOCK_MONOTONIC: the source is unreachable since; 0 = it is not */
 };
 int catalog_publish(struct catalog_writer *w, const struct catalog_snapshot *snapshot,
                     uint64_t *version);

@@ -168,7 +168,14 @@ void local_write_json(struct perigee_service *s, const char *service,
   buf_json_text(out, zone);
   write_tags(s, e, out);
   write_meta(s, e, out);
+  local_write_stale(s, out);
   buf_char(out, '}');
+}
+
+void local_write_stale(struct perigee_service *s, struct buf *out) {
+  struct perigee_service_info info = {.size = sizeof info};
+  if (perigee_service_info(s, &info) == 0 && info.stale)
+    buf_format(out, ",\"stale\":true,\"stale_seconds\":%.3f", (double)info.stale_ms / 1e3);
 }
 
 const char *local_status_name(int status) {

@@ -30,4 +30,7 @@ void local_endpoint_id(struct perigee_service *s, const struct perigee_endpoint 
 void local_write_json(struct perigee_service *s, const char *service,
                       const struct perigee_endpoint *e, struct buf *out);
 
+/* Of a service that is stale: that, and for how long, as members after others. */
+void local_write_stale(struct perigee_service *s, struct buf *out);
+
 const char *local_status_name(int status); /* "passing", ... */

@@ -14,8 +14,17 @@ struct listing {
   int status; /* negative errno */
 };
 
-static void write_service(struct listing *l, const char *name, uint64_t version,
+static void add_age(struct columns *table, struct perigee_service *s) {
+  struct perigee_service_info info = {.size = sizeof info};
+  if (perigee_service_info(s, &info) == 0 && info.stale)
+    columns_add(table, "%.0f s", (double)info.stale_ms / 1e3);
+  else
+    columns_add(table, "-");
+}
+
+static void write_service(struct listing *l, const char *name, struct perigee_service *s,
                           const struct perigee_endpoint *list, int count) {
+  unsigned long long version = perigee_version(s);
   unsigned by_status[3] = {0};
   for (int i = 0; i < count; i++)
     by_status[list[i].status <= PERIGEE_CRITICAL ? list[i].status : PERIGEE_CRITICAL]++;
@@ -24,14 +33,17 @@ static void write_service(struct listing *l, const char *name, uint64_t version,
     buf_text(&l->out, "{\"service\":");
     buf_json_text(&l->out, name);
     buf_format(&l->out,
-               ",\"endpoints\":%d,\"passing\":%u,\"warning\":%u,\"critical\":%u,\"version\":%llu}",
-               count, by_status[0], by_status[1], by_status[2], (unsigned long long)version);
+               ",\"endpoints\":%d,\"passing\":%u,\"warning\":%u,\"critical\":%u,\"version\":%llu",
+               count, by_status[0], by_status[1], by_status[2], version);
+    local_write_stale(s, &l->out);
+    buf_char(&l->out, '}');
   } else {
     columns_add(&l->table, "%s", name);
     columns_add(&l->table, "%d", count);
     for (int i = 0; i < 3; i++)
       columns_add(&l->table, "%u", by_status[i]);
-    columns_add(&l->table, "%llu", (unsigned long long)version);
+    columns_add(&l->table, "%llu", version);
+    add_age(&l->table, s);
   }
   l->count++;
 }
@@ -47,7 +59,7 @@ static int add_service(void *arg, const char *name) {
   }
   int count = local_list(s, &list);
   if (count >= 0)
-    write_service(l, name, perigee_version(s), list, count);
+    write_service(l, name, s, list, count);
   else if (count != -ENOENT) /* it ended just now */
     l->status = count;
   free(list);
@@ -56,9 +68,9 @@ static int add_service(void *arg, const char *name) {
 }
 
 static void list_services(struct listing *l) {
-  static const char *const head[] = {"SERVICE", "ENDPOINTS", "PASSING",
-                                     "WARNING", "CRITICAL",  "VERSION"};
-  l->table.columns = 6;
+  static const char *const head[] = {"SERVICE",  "ENDPOINTS", "PASSING", "WARNING",
+                                     "CRITICAL", "VERSION",   "STALE"};
+  l->table.columns = 7;
   for (size_t i = 0; i < l->table.columns; i++)
     columns_add(&l->table, "%s", head[i]);
   perigee_services(l->p, add_service, l);

@@ -12,18 +12,17 @@
 
 /* One endpoint as it was last shown. */
 struct seen {
-  char id[256], address[160];
+  char id[256], address[280];
   int status;
   float weight;
-  bool there; /* in the snapshot that is being compared */
 };
 
 struct watching {
   const struct arguments *arguments;
   const char *service;
   struct perigee_service *s;
-  struct seen *seen;
-  size_t count, room;
+  struct seen *seen; /* by id */
+  size_t count;
   struct buf out;
 };
 
@@ -57,76 +56,76 @@ static void write_line(struct watching *w, char sign, const struct seen *now,
   buf_format(out, "%s\n", local_status_name(now->status));
 }
 
-static struct seen *find_seen(struct watching *w, const char *id) {
-  for (size_t i = 0; i < w->count; i++)
-    if (strcmp(w->seen[i].id, id) == 0)
-      return &w->seen[i];
-  return NULL;
+static int by_id(const void *a, const void *b) {
+  return strcmp(((const struct seen *)a)->id, ((const struct seen *)b)->id);
 }
 
-static struct seen *add_seen(struct watching *w) {
-  if (w->count == w->room) {
-    size_t room = w->room ? w->room * 2 : 64;
-    struct seen *more = realloc(w->seen, room * sizeof *more);
-    if (!more)
-      return NULL;
-    w->seen = more;
-    w->room = room;
-  }
-  return &w->seen[w->count++];
+static bool is_same(const struct seen *a, const struct seen *b) {
+  return a->status == b->status && a->weight == b->weight && strcmp(a->address, b->address) == 0;
 }
 
-static int compare_one(struct watching *w, const struct perigee_endpoint *e) {
-  struct seen now = {.status = e->status, .weight = e->weight, .there = true};
-  struct buf address = {0};
-  if (perigee_endpoint_text(w->s, e, "id", now.id, sizeof now.id) < 0)
-    return -ESTALE;
-  local_write_address(e, &address);
-  snprintf(now.address, sizeof now.address, "%s", address.data ? address.data : "");
-  buf_free(&address);
-  struct seen *before = find_seen(w, now.id);
-  if (!before) {
-    before = add_seen(w);
-    if (!before)
-      return -ENOMEM;
-    write_line(w, '+', &now, NULL);
-  } else if (before->status != now.status || strcmp(before->address, now.address) != 0 ||
-             before->weight != now.weight) {
-    write_line(w, '~', &now, before);
-  }
-  *before = now;
-  return 0;
-}
-
-/* One snapshot against what was shown. An endpoint that moves while it is read ends the round
- * early, and the next one sees the rest. */
-static int compare(struct watching *w) {
+/* What there is, by id. One that has left while it was read is not there any more. */
+static int look(struct watching *w, struct seen **out, size_t *count) {
   struct perigee_endpoint *list;
-  int count = local_list(w->s, &list), status = 0;
-  if (count < 0 && count != -ENOENT)
-    return count;
-  for (size_t i = 0; i < w->count; i++)
-    w->seen[i].there = false;
-  for (int i = 0; i < count && !status; i++)
-    status = compare_one(w, &list[i]);
-  free(list);
-  size_t kept = 0;
-  for (size_t i = 0; i < w->count; i++) {
-    if (w->seen[i].there || status)
-      w->seen[kept++] = w->seen[i];
-    else
-      write_line(w, '-', &w->seen[i], NULL);
+  struct buf address = {0};
+  int all = local_list(w->s, &list);
+  if (all < 0 && all != -ENOENT)
+    return all;
+  struct seen *now = calloc(all > 0 ? (size_t)all : 1, sizeof *now);
+  *count = 0;
+  for (int i = 0; now && i < all; i++) {
+    struct seen *one = &now[*count];
+    *one = (struct seen){.status = list[i].status, .weight = list[i].weight};
+    if (perigee_endpoint_text(w->s, &list[i], "id", one->id, sizeof one->id) < 0)
+      continue;
+    buf_clear(&address);
+    local_write_address(&list[i], &address);
+    snprintf(one->address, sizeof one->address, "%s", address.data ? address.data : "");
+    ++*count;
   }
-  w->count = kept;
+  buf_free(&address);
+  free(list);
+  if (now)
+    qsort(now, *count, sizeof *now, by_id);
+  *out = now;
+  return now ? 0 : -ENOMEM;
+}
+
+static void tell(struct watching *w, const struct seen *now, size_t count) {
+  const struct seen *before = w->seen, *end = before + w->count;
+  for (const struct seen *last = now + count; before < end || now < last;) {
+    int order = before == end ? 1 : now == last ? -1 : by_id(before, now);
+    if (order < 0)
+      write_line(w, '-', before, NULL);
+    else if (order > 0)
+      write_line(w, '+', now, NULL);
+    else if (!is_same(before, now))
+      write_line(w, '~', now, before);
+    before += order <= 0;
+    now += order >= 0;
+  }
   output_write(&w->out);
-  return status;
+}
+
+/* One snapshot against what was shown. */
+static int compare(struct watching *w) {
+  struct seen *now;
+  size_t count;
+  int status = look(w, &now, &count);
+  if (status)
+    return status;
+  tell(w, now, count);
+  free(w->seen);
+  w->seen = now;
+  w->count = count;
+  return 0;
 }
 
 static int watch(struct watching *w) {
   for (;;) {
     uint64_t version = perigee_version(w->s);
     int status = compare(w);
-    if (status == -ESTALE || status == -EAGAIN)
+    if (status == -EAGAIN)
       continue;
     if (status)
       return complain(w->arguments, EXIT_FAILED, "cannot read %s: %s", w->service,

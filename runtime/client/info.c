@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,14 +39,15 @@ int perigee_list(struct perigee_service *s, struct perigee_endpoint *endpoints, 
   return -EAGAIN;
 }
 
+/* Callers that were built before `stale_ms` was there get what they know. */
 int perigee_service_info(struct perigee_service *s, struct perigee_service_info *info) {
-  if (info->size < sizeof *info)
+  if (info->size < offsetof(struct perigee_service_info, stale_ms))
     return -EINVAL;
   int r = client_refresh(s);
   if (r < 0)
     return r;
   const struct catalog_view *v = &s->view;
-  *info = (struct perigee_service_info){
+  struct perigee_service_info now = {
       .size = info->size,
       .endpoints = v->count,
       .healthy = v->healthy,
@@ -55,7 +57,11 @@ int perigee_service_info(struct perigee_service *s, struct perigee_service_info 
       .version = v->version,
       .published_us = v->published_us,
   };
-  snprintf(info->balancer, sizeof info->balancer, "%s", select_by_number(v->balancer)->name);
+  int64_t stale_ns = client_now_ns() - (int64_t)v->stale_since_ns;
+  if (now.stale)
+    now.stale_ms = stale_ns >= 1000000 ? (uint64_t)stale_ns / 1000000 : 1;
+  snprintf(now.balancer, sizeof now.balancer, "%s", select_by_number(v->balancer)->name);
+  memcpy(info, &now, info->size < sizeof now ? info->size : sizeof now);
   return 0;
 }
 

@@ -137,6 +137,7 @@ struct perigee_service_info {
   uint64_t version;
   uint64_t published_us; /* Unix time */
   char balancer[32];
+  uint64_t stale_ms; /* for how long it has been stale; 0: it is not */
 };
 /* -ENOENT, -EAGAIN, -EPROTO as perigee_pick; -EINVAL: `size` is not set. */
 PERIGEE_API int perigee_service_info(struct perigee_service *s, struct perigee_service_info *info);

@@ -75,10 +75,16 @@ static void check_registries(const struct value *all, const char *http, struct f
   }
 }
 
+static char *directory_of(const char *file, struct findings *findings) {
+  const char *slash = strrchr(file, '/');
+  return !slash          ? copy(findings, ".")
+         : slash == file ? copy(findings, "/")
+                         : strndup(file, (size_t)(slash - file));
+}
+
 /* DIR/plugins is looked into: beside the file first, what ships last. */
-static void list_plugin_directories(struct config *c, struct findings *findings) {
-  const char *slash = c->file ? strrchr(c->file, '/') : NULL;
-  c->plugin_directories = calloc(4, sizeof *c->plugin_directories);
+static void list_plugin_directories(struct config *c, const char *of, struct findings *findings) {
+  c->plugin_directories = calloc(5, sizeof *c->plugin_directories);
   if (!c->plugin_directories) {
     findings->failed = 1;
     return;
@@ -86,9 +92,9 @@ static void list_plugin_directories(struct config *c, struct findings *findings)
   char **list = c->plugin_directories;
   size_t n = 0;
   if (c->file)
-    list[n++] = !slash             ? copy(findings, ".")
-                : slash == c->file ? copy(findings, "/")
-                                   : strndup(c->file, (size_t)(slash - c->file));
+    list[n++] = directory_of(c->file, findings);
+  if (of)
+    list[n++] = directory_of(of, findings);
   list[n++] = copy(findings, "/etc/perigee");
   list[n++] = copy(findings, c->library);
   for (size_t i = 0; i < n; i++)
@@ -111,7 +117,7 @@ static void read_all(struct config *c, const struct config_options *o, const str
       o->leave || strcmp(value_as_text(value_get(root, "on_stop"), ""), "leave") == 0;
   c->reload_auto = o->dev || strcmp(value_as_text(value_get(root, "reload"), ""), "auto") == 0;
   findings->failed |= !c->run_dir || !c->data_dir || !c->library;
-  list_plugin_directories(c, findings);
+  list_plugin_directories(c, o->of, findings);
   check_registries(value_get(root, "registries"), c->http, findings);
   services_read(c, shape, value_get(root, "services"), findings);
   watches_read(c, value_get(root, "watches"), findings);

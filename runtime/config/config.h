@@ -17,13 +17,15 @@ struct config_watch {
   enum feed_merge merge;  /* of the two */
   enum feed_on_empty on_empty;
   uint32_t min_endpoints;
-  int64_t stale_after_ns;
+  int64_t stale_after_ns, hold_ns;
   struct value *balancer;       /* "name", { "name", ... } or a list of stages; NULL = default */
   const struct value *declared; /* the watch as written, for findings about it; of config->root */
 };
 
 struct config_options { /* what the command line overrides; NULL or false = as the file says */
   const char *file;
+  const char
+      *of; /* the file in whose place `file` would be: plugins are looked for beside it too */
   const char *http, *dns; /* an address, or "off" */
   const char *run_dir, *data_dir, *log_level;
   bool leave, dev;
@@ -59,8 +61,8 @@ struct config {
   struct config_watch *watches;
   size_t watch_count;
   struct value *root; /* all of it, checked, with defaults */
-  /* DIR/plugins/KIND/NAME.lua is looked for in each: beside the file, /etc/perigee, the library.
-   * Ends with NULL. */
+  /* DIR/plugins/KIND/NAME.lua is looked for in each: beside the file (and `of`'s), /etc/perigee,
+   * the library. Ends with NULL. */
   char **plugin_directories;
   size_t plugin_directory_count;
 };

@@ -1,5 +1,7 @@
 #include "config/files.h"
 
+#include "base/buf.h"
+#include "base/file.h"
 #include "base/findings.h"
 #include "base/text.h"
 #include "base/value.h"
@@ -41,18 +43,18 @@ static void on_read(void *arg, const char *path, const char *bytes, size_t lengt
 }
 
 static struct value *read_file(struct files *all, const char *path, const struct value *where) {
-  char *text;
-  size_t length;
-  int status = read_whole_file(path, CONFIG_FILE_MAX, &text, &length);
+  struct buf text = {0};
+  int status = file_read_whole(path, CONFIG_FILE_MAX, &text, NULL);
   if (status < 0) {
+    buf_free(&text);
     findings_add(all->findings, where, where ? "include" : "", "cannot read %s: %s", path,
-                 status == -EFBIG ? "larger than 4 MiB" : strerror(-status));
+                 status == -EFBIG ? "larger than 4 MiB" : file_problem(status));
     return NULL;
   }
-  on_read(all, path, text, length);
-  struct sandbox_source source = {path, text, length, all->host, on_read, all};
+  on_read(all, path, text.data, text.length);
+  struct sandbox_source source = {path, text.data, text.length, all->host, on_read, all};
   struct value *v = sandbox_run(&source, all->findings);
-  free(text);
+  buf_free(&text);
   return v;
 }
 

@@ -1,6 +1,8 @@
 #include "config/sandbox.h"
 
+#include "base/buf.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/findings.h"
 #include "base/text.h"
 #include "base/value.h"
@@ -30,7 +32,7 @@ struct sandbox {
   int64_t instructions, deadline_ns;
   const char *stopped; /* why it was stopped; NULL: it was not */
   int stopped_line;
-  char *reading; /* what `file` reads, until Lua has it */
+  struct buf reading; /* what `file` reads, until Lua has it */
 };
 
 /* Counts what Lua holds. A refusal is LuaJIT's "not enough memory". */
@@ -86,53 +88,25 @@ static int call_env(lua_State *L) {
   return 1;
 }
 
-int read_whole_file(const char *path, size_t limit, char **text, size_t *length) {
-  struct stat st;
-  int fd = open(path, O_RDONLY | O_CLOEXEC), status = 0;
-  if (fd < 0)
-    return -errno;
-  if (fstat(fd, &st) < 0)
-    status = -errno;
-  else if (S_ISDIR(st.st_mode))
-    status = -EISDIR;
-  char *bytes = status ? NULL : malloc(limit + 1);
-  size_t n = 0;
-  ssize_t got = 1;
-  while (bytes && n <= limit && (got = read(fd, bytes + n, limit + 1 - n)) > 0)
-    n += (size_t)got;
-  if (!status)
-    status = !bytes ? -ENOMEM : got < 0 ? -errno : n > limit ? -EFBIG : 0;
-  close(fd);
-  if (status) {
-    free(bytes);
-    return status;
-  }
-  bytes[n] = 0;
-  char *fitting = realloc(bytes, n + 1);
-  *text = fitting ? fitting : bytes;
-  *length = n;
-  return 0;
-}
-
 static int call_file(lua_State *L) {
   struct sandbox *s = sandbox_of(L);
   const char *name = luaL_checkstring(L, 1), *slash = strrchr(s->source->file, '/');
   char path[4096];
   int dir = *name != '/' && slash ? (int)(slash - s->source->file) + 1 : 0;
-  size_t length = 0;
   if (snprintf(path, sizeof path, "%.*s%s", dir, s->source->file, name) >= (int)sizeof path)
     return luaL_error(L, "the file's name is too long");
-  int status = read_whole_file(path, FILE_MAX, &s->reading, &length);
-  if (status < 0 || !s->reading)
+  buf_clear(&s->reading);
+  int status = file_read_whole(path, FILE_MAX, &s->reading, NULL);
+  if (status < 0)
     return luaL_error(L, "cannot read %s: %s", path,
-                      status == -EFBIG ? "larger than 1 MiB" : strerror(-status));
+                      status == -EFBIG ? "larger than 1 MiB" : file_problem(status));
+  size_t length = s->reading.length;
   if (s->source->on_read)
-    s->source->on_read(s->source->arg, path, s->reading, length);
-  if (length && s->reading[length - 1] == '\n')
+    s->source->on_read(s->source->arg, path, s->reading.data, length);
+  if (length && s->reading.data[length - 1] == '\n')
     length--;
-  lua_pushlstring(L, s->reading, length);
-  free(s->reading);
-  s->reading = NULL;
+  lua_pushlstring(L, s->reading.data, length);
+  buf_free(&s->reading);
   return 1;
 }
 
@@ -278,7 +252,7 @@ static int run(struct sandbox *s) {
     find_raised(s, text ? text : "it raised an error that is no text");
   }
   lua_close(L);
-  free(s->reading);
+  buf_free(&s->reading);
   return status;
 }
 

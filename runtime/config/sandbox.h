@@ -29,6 +29,3 @@ struct value *sandbox_run(const struct sandbox_source *source, struct findings *
 /* A Lua expression of ours (a schema's declaration), as a value; NULL: no memory, or an error in
  * it, which is a defect of perigee. */
 struct value *sandbox_literal(const char *text);
-
-/* A whole file, at most `limit` bytes, NUL-terminated, malloc'd. Negative errno; -EFBIG. */
-int read_whole_file(const char *path, size_t limit, char **text, size_t *length);

@@ -21,7 +21,7 @@ const struct value *uses_at(const struct value *written, size_t i) {
 
 const char *use_name(const struct value *use) {
   size_t length = value_length(use);
-  if (value_kind(use) == VALUE_TABLE && length != 1 && (length != 2 || value_fields(use)))
+  if (value_kind(use) == VALUE_TABLE && length != 1 && length != 2)
     return NULL;
   return value_as_text(value_kind(use) == VALUE_TABLE ? value_at(use, 0) : use, NULL);
 }
@@ -34,6 +34,8 @@ int use_options(const struct value *use, struct value **out) {
   }
   struct value *options = value_table();
   int r = options ? 0 : -ENOMEM;
+  if (r == 0 && value_length(use) == 2)
+    r = value_append(options, value_ref(value_at(use, 1)));
   for (size_t i = 0; r == 0 && i < value_fields(use); i++) {
     const char *key;
     const struct value *v = value_field(use, i, &key);

@@ -1,5 +1,6 @@
 /* use: a plugin as the configuration names one where it may be used many times: "NAME",
- * { "NAME", OPTION = ... }, or { "NAME", VALUE } with its main option's value. */
+ * { "NAME", OPTION = ... }, or { "NAME", VALUE } with its main option's value, beside which options
+ * may be named as well. */
 #pragma once
 
 #include <stddef.h>

@@ -109,6 +109,7 @@ static void add_watch(struct config *c, const char *name, const struct value *de
   w.on_empty = on_empty_of(declared);
   w.min_endpoints = (uint32_t)value_as_number(value_get(declared, "min_endpoints"), 1);
   w.stale_after_ns = stale_after_of(declared);
+  w.hold_ns = (int64_t)(value_as_number(value_get(declared, "hold"), 0) * 1e9);
   if (more)
     c->watches = more;
   if (!more || !w.service || !w.target) {

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/file.h"
 #include "io/inside.h"
 
 struct file_job {
@@ -51,46 +52,14 @@ static void fill_stat(struct file_result *result, const struct stat *st) {
   result->mode = st->st_mode & 07777;
 }
 
-/* To the end, not to st_size: files of /proc say 0, and files grow. */
-static int read_whole(int fd, size_t limit, struct buf *out) {
-  for (;;) {
-    if (buf_reserve(out, 64 * 1024) < 0)
-      return -ENOMEM;
-    ssize_t n = read(fd, out->data + out->length, 64 * 1024);
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n < 0)
-      return -errno;
-    out->length += (size_t)n;
-    out->data[out->length] = '\0';
-    if (out->length > limit)
-      return -EFBIG;
-    if (n == 0)
-      return 0;
-  }
-}
-
-static int run_read_at(struct file_job *job, int fd) {
+static void run_read(struct file_job *job) {
   struct stat st;
-  if (fstat(fd, &st) < 0)
-    return -errno;
-  if (!S_ISREG(st.st_mode))
-    return S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
+  job->result.status = file_read_whole(job->path, job->limit, &job->content, &st);
+  if (job->result.status < 0)
+    return;
   fill_stat(&job->result, &st);
-  int rc = read_whole(fd, job->limit, &job->content);
   job->result.data = job->content.data;
   job->result.length = job->content.length;
-  return rc;
-}
-
-static void run_read(struct file_job *job) {
-  int fd = open(job->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-  if (fd < 0) {
-    job->result.status = -errno;
-    return;
-  }
-  job->result.status = run_read_at(job, fd);
-  close(fd);
 }
 
 static int write_whole(int fd, const char *data, size_t length) {
@@ -123,6 +92,14 @@ static void run_write(struct file_job *job) {
     unlink(beside.data);
   buf_free(&beside);
   job->result.status = rc;
+}
+
+static void run_rename(struct file_job *job) {
+  struct stat st;
+  const char *to = job->content.data;
+  bool failed =
+      (stat(to, &st) == 0 && chmod(job->path, st.st_mode & 07777) < 0) || rename(job->path, to) < 0;
+  job->result.status = failed ? -errno : 0;
 }
 
 static void run_stat(struct file_job *job) {
@@ -244,6 +221,14 @@ int file_write(struct io *io, const char *path, const char *data, size_t length,
   if (job)
     buf_add(&job->content, data, length);
   return job_start(io, job, run_write, done, arg, out);
+}
+
+int file_rename(struct io *io, const char *from, const char *to, file_fn done, void *arg,
+                struct file_job **out) {
+  struct file_job *job = job_new(from);
+  if (job)
+    buf_text(&job->content, to);
+  return job_start(io, job, run_rename, done, arg, out);
 }
 
 int file_stat(struct io *io, const char *path, file_fn done, void *arg, struct file_job **out) {

@@ -1,5 +1,5 @@
-/* file: reading, stating and listing, in libuv's thread pool, so that a slow disk does not hold the
- * loop. Only regular files are read: a FIFO would hold a pool thread for ever. */
+/* file: reading, writing, stating and listing, in libuv's thread pool, so that a slow disk does not
+ * hold the loop. Only regular files are read: a FIFO would hold a pool thread for ever. */
 #pragma once
 
 #include <stddef.h>
@@ -35,6 +35,9 @@ int file_read(struct io *io, const char *path, size_t limit, file_fn done, void 
  * written beside it, synced and renamed. It keeps the permissions of the one before; else 0644. */
 int file_write(struct io *io, const char *path, const char *data, size_t length, file_fn done,
                void *arg, struct file_job **out);
+/* Puts the file `from` in the place of `to`, whose permissions it gets if there was one. */
+int file_rename(struct io *io, const char *from, const char *to, file_fn done, void *arg,
+                struct file_job **out);
 int file_stat(struct io *io, const char *path, file_fn done, void *arg, struct file_job **out);
 int file_list(struct io *io, const char *path, file_fn done, void *arg, struct file_job **out);
 void file_cancel(struct file_job *job); /* the pool ends it in the background */

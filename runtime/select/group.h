@@ -41,8 +41,10 @@ static inline struct select_group select_group_at(const struct catalog_view *v, 
 /* The group of a key, by 64 bits of it: the groups lie side by side, so that a share that grows
  * moves no key but to its group. There are as many as there are levels. */
 static inline struct select_group select_group_of_key(const struct catalog_view *v, uint64_t bits) {
+  if (!v->top)
+    return select_group_at(v, 0);
   uint32_t i = 0, at = (uint32_t)(select_mix(bits) >> 32);
-  while (v->top && i + 1 < v->group_count && at > catalog_load32(&v->groups[i].upto))
+  while (i + 1 < v->group_count && at > catalog_load32(&v->groups[i].upto))
     i++;
   return select_group_at(v, i);
 }

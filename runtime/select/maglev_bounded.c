@@ -49,7 +49,7 @@ static uint32_t pick(struct select_state *state, const struct catalog_view *v,
   uint32_t best = SELECT_NOTHING;
   for (uint32_t i = 0; i < PROBES + g.count; i++) {
     /* First by the table; when that many were full, all of them in turn: one has room. */
-    uint32_t row = i < PROBES ? select_maglev_row(v, &g, select_mix(bits + i))
+    uint32_t row = i < PROBES ? select_cells_row(v, &g, select_mix(bits + i))
                               : g.first + (uint32_t)((bits + i) % g.count);
     if (row >= v->count)
       return row;

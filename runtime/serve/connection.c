@@ -14,7 +14,7 @@ enum {
   KEPT_BYTES = 65536,      /* what an idle connection's output buffer may hold on to */
   REFUSED_MAX = 256,       /* connections a worker tells that there are too many */
   LINGER_BYTES = 16 << 20, /* read and thrown away after a refusal, at most */
-  HELD_BYTES = 65536, /* read while a plugin answers: what is there to see that the client goes */
+  HELD_BYTES = 65536,      /* read while an answer takes its time, to see that the client goes */
 };
 
 struct connection {
@@ -48,9 +48,13 @@ struct connection {
 static void connection_close(struct connection *c);
 static void connection_advance(struct connection *c);
 
-/* What a plugin answers may take its time: whether anybody still waits for it is watched. */
 static bool is_visit(const struct connection *c) {
   return c->exchange.errand && c->exchange.errand->kind == ERRAND_VISIT;
+}
+
+/* A plugin's answer may take its time, and so may news: whether anybody still waits is watched. */
+static bool is_long(const struct connection *c) {
+  return is_visit(c) || parked_is(&c->exchange.parked);
 }
 
 /* A piece goes back as what its sender is to know. */
@@ -97,6 +101,10 @@ static void connection_close(struct connection *c) {
     visit_abandon(c);
   if (c->exchange.errand)
     c->exchange.errand->connection = NULL; /* its answer goes to nobody */
+  if (parked_is(&c->exchange.parked)) {
+    parking_remove(&c->exchange.parked);
+    counter_add(w->site.counters, COUNTER_UNPARKED, 1);
+  }
   deadline_set(deadlines_of(c), &c->deadline, DEADLINE_NONE);
   if (c->client)
     client_leave(w->commons->clients, c->client);
@@ -133,7 +141,7 @@ static void connection_linger(struct connection *c) {
 
 static bool blocked(const struct connection *c) {
   size_t unsent = c->out.length + c->writing.length;
-  return c->exchange.errand || unsent >= c->worker->commons->limits.output_bytes;
+  return exchange_waits(&c->exchange) || unsent >= c->worker->commons->limits.output_bytes;
 }
 
 static void on_written(uv_write_t *request, int status) {
@@ -189,8 +197,14 @@ static void on_allocate(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
   *buffer = uv_buf_init(c->worker->input, INPUT_BYTES);
 }
 
-static void exchange_done(struct connection *c) {
-  c->finishing |= !c->exchange.keep_alive;
+/* The handler has returned: with an answer, or to go on later. */
+static void exchange_returned(struct connection *c) {
+  struct exchange *x = &c->exchange;
+  if (x->errand)
+    x->errand->connection = c;
+  if (exchange_waits(x))
+    return;
+  c->finishing |= !x->keep_alive;
   reader_next(&c->reader);
 }
 
@@ -207,10 +221,7 @@ static void connection_request(struct connection *c) {
   x->request_headers = &c->reader.headers;
   x->out = &c->out;
   exchange_run(x);
-  if (x->errand)
-    x->errand->connection = c;
-  else
-    exchange_done(c);
+  exchange_returned(c);
 }
 
 static void connection_refuse(struct connection *c, int status, const char *text) {
@@ -242,8 +253,8 @@ static size_t connection_consume(struct connection *c, const char *bytes, size_t
 static enum deadline_kind deadline_wanted(const struct connection *c) {
   if (c->writing.length)
     return DEADLINE_WRITE;
-  if (c->exchange.errand)
-    return DEADLINE_NONE; /* the control thread answers each errand */
+  if (exchange_waits(&c->exchange))
+    return DEADLINE_NONE; /* the control thread answers each errand, and who is parked has a time */
   if (c->reader.phase == READER_BODY)
     return DEADLINE_BODY;
   return c->reader.phase == READER_HEAD ? DEADLINE_HEADER : DEADLINE_IDLE;
@@ -253,7 +264,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer);
 
 /* Reading is on when nothing that came before waits. */
 static void connection_set_reading(struct connection *c) {
-  bool waits = blocked(c) && !(is_visit(c) && c->held.length < HELD_BYTES);
+  bool waits = blocked(c) && !(is_long(c) && c->held.length < HELD_BYTES);
   bool wanted = c->lingering || (!c->ended && !c->finishing && !waits);
   if (wanted == c->reading)
     return;
@@ -284,7 +295,7 @@ static void connection_advance(struct connection *c) {
     piece_return(c->worker, c->owed, ERRAND_ROOM);
     c->owed = NULL;
   }
-  if (sent && !c->exchange.errand && (c->finishing || c->ended)) {
+  if (sent && !exchange_waits(&c->exchange) && (c->finishing || c->ended)) {
     connection_linger(c);
   } else if (!c->lingering) {
     enum deadline_kind wanted = deadline_wanted(c);
@@ -304,7 +315,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer) {
     c->ended = true;
     c->reading = false;
     uv_read_stop(stream);
-    if (n != UV_EOF || c->lingering || is_visit(c))
+    if (n != UV_EOF || c->lingering || is_long(c))
       connection_close(c);
     else
       connection_advance(c);
@@ -336,10 +347,21 @@ void connection_answered(struct errand *e) {
   if (c) {
     site_clock(&c->worker->site, uv_now(&c->worker->loop));
     exchange_resume(&c->exchange, e);
-    exchange_done(c);
+    exchange_returned(c);
     connection_advance(c);
   }
   errand_free(e);
+}
+
+void connection_unparked(struct parked *p, bool over) {
+  struct connection *c =
+      (struct connection *)((char *)p - offsetof(struct connection, exchange.parked));
+  site_clock(&c->worker->site, uv_now(&c->worker->loop));
+  counter_add(c->worker->site.counters, COUNTER_UNPARKED, 1);
+  c->exchange.keep_alive &= !c->worker->draining;
+  exchange_again(&c->exchange, over);
+  exchange_returned(c);
+  connection_advance(c);
 }
 
 void connection_piece(struct errand *e) {
@@ -400,10 +422,10 @@ static bool peer_allowed(struct connection *c) {
 /* Counts it, and says with which status and words it is to be refused; 0: it is not. */
 static int admit(struct connection *c, bool unix_socket, const char **text) {
   struct worker *w = c->worker;
-  const struct server_limits *limits = &w->commons->limits;
-  if (atomic_load(&w->commons->connections) > limits->connections) {
+  if (atomic_load(&w->commons->connections) > atomic_load(&w->commons->connections_most)) {
     counter_add(w->site.counters, COUNTER_OVER_TOTAL, 1);
-    *text = "This agent has as many connections as it serves: close some, or try again.";
+    *text = "This agent has as many connections as it serves (limits.http_max_conns): close some, "
+            "or try again.";
     return 503;
   }
   if (unix_socket) {
@@ -418,12 +440,13 @@ static int admit(struct connection *c, bool unix_socket, const char **text) {
     return 400;
   }
   c->client = client_enter(w->commons->clients, (struct sockaddr *)&address,
-                           limits->connections_per_client, &full);
+                           atomic_load(&w->commons->per_client_most), &full);
   if (c->client)
     return 0;
   if (full)
     counter_add(w->site.counters, COUNTER_OVER_CLIENT, 1);
-  *text = full ? "This client has as many connections as one client may have: reuse or close some."
+  *text = full ? "This client has as many connections as one client may have "
+                 "(limits.http_max_conns_per_client): reuse or close some."
                : "Out of memory.";
   return full ? 429 : 503;
 }

@@ -3,6 +3,8 @@
  * what it holds is bounded. Worker thread; its memory is freed in its handle's close callback. */
 #pragma once
 
+#include <stdbool.h>
+
 struct connection;
 struct errand;
 struct listener;
@@ -13,6 +15,9 @@ void connection_accept(struct listener *l);
 /* The control thread has answered. Frees the errand. */
 void connection_answered(struct errand *e);
 void connection_piece(struct errand *e); /* of an answer that comes in pieces */
+/* Its exchange is to go on (parking.h). */
+struct parked;
+void connection_unparked(struct parked *p, bool over);
 /* Closes what is idle, lets the rest finish its answer. */
 void connections_drain(struct worker *w);
 void connections_close(struct worker *w); /* at once */

@@ -1,7 +1,8 @@
 #include "serve/consul_query.h"
 
-#include "base/text.h"
 #include "serve/answer.h"
+#include "serve/blocking.h"
+#include "serve/router.h"
 
 #include <string.h>
 #include <strings.h>
@@ -14,21 +15,9 @@ static bool default_only(struct exchange *x, const char *key) {
   return false;
 }
 
-static bool digits_only(const char *text) {
-  return *text && text[strspn(text, "0123456789")] == 0 && strlen(text) <= 19;
-}
-
-/* Go's clients say `wait=10000ms`; a negative or bare number is refused by Consul, too. */
-static bool blocking_valid(struct exchange *x) {
-  const char *index = exchange_param(x, "index"), *wait = exchange_param(x, "wait");
-  int64_t ns;
-  if (wait && *wait && duration_parse(wait, &ns, NULL) != 0)
-    answer_text(x, 400, "Invalid wait time");
-  else if (index && *index && !digits_only(index))
-    answer_text(x, 400, "Invalid index");
-  else
-    return true;
-  return false;
+/* Of one service, so that who waits for its next one is not woken by others; else of all. */
+static uint64_t index_of(const struct view_root *root, const char *service) {
+  return service ? view_service_index(root, service) : view_index(root);
 }
 
 bool consul_filter_absent(struct exchange *x) {
@@ -44,7 +33,8 @@ bool consul_filter_absent(struct exchange *x) {
 bool consul_query_check(struct exchange *x) {
   const char *dc = exchange_param(x, "dc");
   bool stale = exchange_param(x, "stale") != NULL;
-  if (!blocking_valid(x))
+  struct blocking b;
+  if (!blocking_read(x, &b))
     return false;
   if (stale && exchange_param(x, "consistent")) {
     answer_text(x, 400, "Cannot specify ?stale with ?consistent, conflicting semantics.");
@@ -58,9 +48,16 @@ bool consul_query_check(struct exchange *x) {
     return false;
   if (!consul_filter_absent(x))
     return false;
+  bool of_service = x->route->flags & ROUTE_SERVICE;
+  if (of_service && !x->name_length) {
+    answer_text(x, 400, "Missing service name");
+    return false;
+  }
+  if (of_service && consul_query_passing(x) < 0)
+    return false;
   x->stale_allowed = stale;
-  x->index = view_index(x->root);
-  return true;
+  x->index = index_of(x->root, of_service ? x->name : NULL);
+  return x->index > b.index || !blocking_wait(x, &b, of_service ? x->name : NULL, index_of);
 }
 
 int consul_query_passing(struct exchange *x) {
@@ -102,23 +99,9 @@ bool consul_node_matches(const struct exchange *x) {
   return true;
 }
 
-/* The newest of what an answer about `s` may name: a check's new output moves its registration's
- * index, and not the catalog's version. */
-static uint64_t service_index(const struct view_root *root, const struct view_service *s) {
-  uint64_t newest = s->version ? s->version : 1;
-  for (uint32_t i = 0; i < s->count; i++) {
-    const struct registration_state *r = view_registration(root, s->rows[i].instance->id);
-    if (r && r->modify_index > newest)
-      newest = r->modify_index;
-  }
-  return newest;
-}
-
 const struct view_service *consul_service_of(struct exchange *x) {
   const struct view_service *s = view_service(x->root, x->name);
-  if (s) {
-    x->index = service_index(x->root, s);
+  if (s)
     x->known_leader = !s->stale;
-  }
   return s && consul_node_matches(x) ? s : NULL;
 }

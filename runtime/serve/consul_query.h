@@ -4,8 +4,8 @@
 #include "serve/exchange.h"
 
 /* Checks ?dc, ?ns, ?partition, ?index, ?wait, ?stale with ?consistent, ?filter, and sets what the
- * answer's X-Consul headers say. False: it has been answered. `index` and `wait` are checked and
- * answered at once: a blocking read is to park the exchange here, where both are known. */
+ * answer's X-Consul headers say. False: it has been answered, or waits for an index above ?index.
+ */
 bool consul_query_check(struct exchange *x);
 
 /* False: there is a ?filter, which has been answered. */
@@ -17,6 +17,5 @@ int consul_query_passing(struct exchange *x);
 /* Whether an instance has every ?tag, and the node what ?node-meta and ?peer ask for. */
 bool consul_tags_match(const struct exchange *x, const struct instance *in);
 bool consul_node_matches(const struct exchange *x);
-/* The service that the path names, or NULL when it is unknown or not this node's. Sets the answer's
- * index: the service's own, so that who waits for the next one is not woken by others. */
+/* The service that the path names, or NULL when it is unknown or not this node's. */
 const struct view_service *consul_service_of(struct exchange *x);

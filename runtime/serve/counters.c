@@ -152,6 +152,10 @@ void counters_print(const struct counters *all, unsigned workers, unsigned route
               sums[COUNTER_BYTES_OUT]);
   print_plain(out, "perigee_http_picks_total", "counter", "Picks answered with an endpoint.",
               sums[COUNTER_PICKS]);
+  came = sums[COUNTER_PARKED], gone = sums[COUNTER_UNPARKED];
+  print_plain(out, "perigee_http_waiting", "gauge",
+              "Requests that are held until there is news (?index).",
+              came > gone ? came - gone : 0);
 
   buf_text(out, "# HELP perigee_http_requests_total Requests answered.\n"
                 "# TYPE perigee_http_requests_total counter\n");

@@ -18,7 +18,9 @@ enum counter {
   COUNTER_TIMEOUTS,    /* closed by a deadline with a request half here or an answer half sent */
   COUNTER_BYTES_IN,
   COUNTER_BYTES_OUT,
-  COUNTER_PICKS, /* answered with an endpoint */
+  COUNTER_PICKS,    /* answered with an endpoint */
+  COUNTER_PARKED,   /* requests that began to wait for news */
+  COUNTER_UNPARKED, /* of those, no longer */
   COUNTERS
 };
 

@@ -93,7 +93,9 @@ static void answer_not_allowed(struct exchange *x, unsigned allowed) {
     answer_text(x, 405, "method %s not allowed", llhttp_method_name((llhttp_method_t)x->method));
 }
 
-static void exchange_handle(struct exchange *x) {
+/* Its route, and what the request says, as far as a handler may ask. False: it has been answered.
+ */
+static bool exchange_read(struct exchange *x) {
   const char *target = x->target;
   size_t length = x->target_length, rest;
   target_strip_authority(&target, &length);
@@ -105,20 +107,26 @@ static void exchange_handle(struct exchange *x) {
   x->route = route_find(x->method, target, path_length, &allowed, &rest);
   if (!x->route) {
     answer_text(x, 404, "Invalid URL path: not a recognized HTTP API endpoint");
-    return;
+    return false;
   }
   if (allowed) {
     answer_not_allowed(x, allowed);
-    return;
+    return false;
   }
   if ((x->route->flags & ROUTE_OPERATOR) && !x->may_operate) {
     answer_text(x, 403,
                 "This operates the agent: ask it over the unix socket in its run directory.");
-    return;
+    return false;
   }
   if (!request_decode(x, target + rest, path_length - rest, query ? query + 1 : "", query_length))
-    return;
+    return false;
   x->pretty = exchange_param(x, "pretty") != NULL;
+  return true;
+}
+
+static void exchange_handle(struct exchange *x) {
+  if (!exchange_read(x))
+    return;
   if ((x->route->flags & ROUTE_READ) && !consul_query_check(x))
     return;
   x->route->handle(x);
@@ -135,6 +143,8 @@ void exchange_run(struct exchange *x) {
   x->status = 0;
   x->route = NULL;
   x->errand = NULL;
+  x->until_ns = 0;
+  x->over = false;
   x->name = "";
   x->name_length = 0;
   x->index = x->content_hash = 0;
@@ -149,10 +159,22 @@ void exchange_run(struct exchange *x) {
   exchange_count(x);
 }
 
+/* What the site had of the request is another's by now: it is read again. */
 void exchange_resume(struct exchange *x, const struct errand *e) {
   x->errand = NULL;
   x->root = view_enter(x->site->view, x->site->worker);
-  e->finish(x, e);
+  if (exchange_read(x))
+    e->finish(x, e);
+  view_leave(x->site->view, x->site->worker);
+  x->root = NULL;
+  exchange_count(x);
+}
+
+void exchange_again(struct exchange *x, bool over) {
+  x->over = over;
+  x->began_ns = clock_now_ns(); /* the time that it waited is not the time that it took */
+  x->root = view_enter(x->site->view, x->site->worker);
+  exchange_handle(x);
   view_leave(x->site->view, x->site->worker);
   x->root = NULL;
   exchange_count(x);

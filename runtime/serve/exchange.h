@@ -7,6 +7,7 @@
 #include "serve/counters.h"
 #include "serve/errand.h"
 #include "serve/params.h"
+#include "serve/parking.h"
 #include "serve/view.h"
 
 #include <stdatomic.h>
@@ -19,6 +20,7 @@ struct site {
   struct view *view;
   unsigned worker; /* its number in the view */
   struct picks *picks;
+  struct parking *parking; /* NULL: nothing may wait, any more */
   const char *version;
   const atomic_bool *ready;
   struct counters *counters;           /* this worker's */
@@ -50,6 +52,9 @@ struct exchange {
   const char *name; /* what the pattern's '*' took, decoded; else "" */
   size_t name_length;
   struct errand *errand; /* asked and not yet answered */
+  struct parked parked;  /* it waits for news (blocking.h) */
+  int64_t until_ns;      /* it waits no longer; 0: it has not waited yet */
+  bool over;             /* that time has come: to be answered as things are */
   int64_t began_ns;
   /* what the answer's headers say */
   uint64_t index;        /* X-Consul-Index and its kin, when not 0 */
@@ -70,10 +75,15 @@ void site_free(struct site *site);
 /* The Date header follows the loop's time, in milliseconds; once per request. */
 void site_clock(struct site *site, uint64_t now_ms);
 
-/* Finds the route and runs its handler. Afterwards it is answered (`status`), or `errand` waits for
- * the control thread; then exchange_resume answers it. */
+/* Finds the route and runs its handler. Afterwards it is answered (`status`); or `errand` waits for
+ * the control thread, and then exchange_resume goes on; or it is parked, and then exchange_again
+ * runs the handler again. The same may be true after either. */
 void exchange_run(struct exchange *x);
 void exchange_resume(struct exchange *x, const struct errand *e); /* frees nothing */
+void exchange_again(struct exchange *x, bool over);
+static inline bool exchange_waits(const struct exchange *x) {
+  return x->errand || parked_is(&x->parked);
+}
 /* A request that could not be read. Counted under no route. */
 void exchange_refuse(struct exchange *x, int status, const char *text);
 

@@ -68,10 +68,6 @@ void catalog_services_get(struct exchange *x) {
 }
 
 void catalog_service_get(struct exchange *x) {
-  if (!x->name_length) {
-    answer_text(x, 400, "Missing service name");
-    return;
-  }
   const struct view_service *s = consul_service_of(x);
   const struct view_node *node = view_node(x->site->view);
   struct buf *out = answer_body(x);

@@ -21,13 +21,7 @@ static void add_checks(struct buf *out, const struct consul_endpoint *e) {
 }
 
 void health_service_get(struct exchange *x) {
-  if (!x->name_length) {
-    answer_text(x, 400, "Missing service name");
-    return;
-  }
-  int passing = consul_query_passing(x);
-  if (passing < 0)
-    return;
+  bool passing = consul_query_passing(x) > 0;
   const struct view_service *s = consul_service_of(x);
   const struct view_node *node = view_node(x->site->view);
   struct buf *out = answer_body(x);
@@ -103,10 +97,6 @@ static void answer_no_checks(struct exchange *x) {
 }
 
 void health_checks_get(struct exchange *x) {
-  if (!x->name_length) {
-    answer_text(x, 400, "Missing service name");
-    return;
-  }
   const struct view_service *s = consul_service_of(x);
   struct check_list l = {
       .out = answer_body(x), .node = view_node(x->site->view), .root = x->root, .status = -1};

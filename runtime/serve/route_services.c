@@ -3,10 +3,12 @@
 
 #include "base/clock.h"
 #include "serve/answer.h"
+#include "serve/blocking.h"
 #include "serve/json_instance.h"
 #include "serve/view_sorted.h"
 #include "watch/plan.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -105,12 +107,7 @@ void answer_no_service(struct exchange *x) {
                 x->name);
 }
 
-void service_get(struct exchange *x) {
-  const struct view_service *s = view_service(x->root, x->name);
-  if (!s) {
-    answer_no_service(x);
-    return;
-  }
+static void answer_service(struct exchange *x, const struct view_service *s) {
   struct buf *out = answer_body(x);
   buf_char(out, '{');
   add_counts(out, s);
@@ -122,4 +119,61 @@ void service_get(struct exchange *x) {
   }
   buf_text(out, "]}");
   answer_json(x, 200);
+}
+
+/* Of one that is not there: when the last one went. */
+static uint64_t index_of(const struct view_root *root, const struct view_service *s) {
+  uint64_t index = s ? s->version : view_ended(root);
+  return index ? index : 1;
+}
+
+/* What another perigee that watches this one wants to hear of: as it has what picks go by from us,
+ * also that it is, or is not any more, stale. */
+static uint64_t state_of(const struct view_root *root, const char *service) {
+  const struct view_service *s = view_service(root, service);
+  return index_of(root, s) << 1 | (s && s->stale);
+}
+
+/* Whether the client has what it would be told: ?index, and ?stale where it says that. */
+static bool is_known(const struct exchange *x, const struct blocking *b,
+                     const struct view_service *s) {
+  const char *stale = exchange_param(x, "stale");
+  return b->index == index_of(x->root, s) &&
+         (!stale || (strcmp(stale, "true") == 0) == (s && s->stale));
+}
+
+static void answer_now(struct exchange *x, const struct view_service *s) {
+  char headers[100];
+  int n = snprintf(headers, sizeof headers, "X-Perigee-Index: %llu\r\n",
+                   (unsigned long long)index_of(x->root, s));
+  if (s && s->stale)
+    snprintf(headers + n, sizeof headers - (size_t)n, "X-Perigee-Stale: %.3f\r\n",
+             (double)(clock_now_ns() - s->stale_since_ns) / 1e9);
+  x->more_headers = headers;
+  if (s)
+    answer_service(x, s);
+  else
+    answer_no_service(x);
+  x->more_headers = NULL;
+}
+
+static void answer_when_news(struct exchange *x, const struct errand *e) {
+  const struct view_service *s = view_service(x->root, x->name);
+  struct blocking b;
+  (void)e; /* it is watched by now, or nobody can */
+  if (blocking_read(x, &b) && !(is_known(x, &b, s) && blocking_wait(x, &b, x->name, state_of)))
+    answer_now(x, s);
+}
+
+/* Who watches (?index) wants it to be watched here, too. */
+void service_get(struct exchange *x) {
+  const struct view_service *s = view_service(x->root, x->name);
+  bool watching = exchange_param(x, "index") != NULL;
+  struct blocking b;
+  if (!blocking_read(x, &b))
+    return;
+  if (watching && !x->until_ns && (!s || is_known(x, &b, s)))
+    exchange_ask(x, errand_new(ERRAND_RESOLVE, x->name, NULL, answer_when_news));
+  else
+    answer_when_news(x, NULL);
 }

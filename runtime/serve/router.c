@@ -6,7 +6,7 @@
 #include <string.h>
 
 enum { ANY = METHOD_GET | METHOD_PUT | METHOD_POST | METHOD_DELETE, AGENT = ROUTE_CONSUL };
-enum { READ = ROUTE_CONSUL | ROUTE_READ };
+enum { READ = ROUTE_CONSUL | ROUTE_READ, READ_SERVICE = READ | ROUTE_SERVICE };
 
 /* The first pattern that fits is taken; rows with the same one, for other methods, follow each
  * other. Rows at the end say 501 to what Consul has and perigee has not. A family of paths to come
@@ -16,12 +16,12 @@ static const struct route routes[] = {
     {METHOD_GET, "/v1/services", services_get, 0},
     {METHOD_GET, "/v1/services/*", service_get, 0},
 
-    {METHOD_GET, "/v1/health/service/*", health_service_get, READ},
-    {METHOD_GET, "/v1/health/checks/*", health_checks_get, READ},
+    {METHOD_GET, "/v1/health/service/*", health_service_get, READ_SERVICE},
+    {METHOD_GET, "/v1/health/checks/*", health_checks_get, READ_SERVICE},
     {METHOD_GET, "/v1/health/state/*", health_state_get, READ},
     {METHOD_GET, "/v1/health/node/*", health_node_get, READ},
-    {METHOD_GET, "/v1/health/connect/*", empty_list_get, READ},
-    {METHOD_GET, "/v1/health/ingress/*", empty_list_get, READ},
+    {METHOD_GET, "/v1/health/connect/*", empty_list_get, READ_SERVICE},
+    {METHOD_GET, "/v1/health/ingress/*", empty_list_get, READ_SERVICE},
 
     {METHOD_PUT, "/v1/agent/check/pass/*", agent_check_pass_put, AGENT},
     {METHOD_PUT, "/v1/agent/check/warn/*", agent_check_warn_put, AGENT},
@@ -37,8 +37,8 @@ static const struct route routes[] = {
     {METHOD_GET, "/v1/agent/members", agent_members_get, AGENT},
 
     {METHOD_GET, "/v1/catalog/services", catalog_services_get, READ},
-    {METHOD_GET, "/v1/catalog/service/*", catalog_service_get, READ},
-    {METHOD_GET, "/v1/catalog/connect/*", empty_list_get, READ},
+    {METHOD_GET, "/v1/catalog/service/*", catalog_service_get, READ_SERVICE},
+    {METHOD_GET, "/v1/catalog/connect/*", empty_list_get, READ_SERVICE},
     {METHOD_GET, "/v1/catalog/nodes", catalog_nodes_get, READ},
     {METHOD_GET, "/v1/catalog/node/*", catalog_node_get, READ},
     {METHOD_GET, "/v1/catalog/datacenters", catalog_datacenters_get, AGENT},

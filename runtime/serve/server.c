@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 enum { WORKERS_MAX = 64, WORKERS_DEFAULT = 4, PICKS_ROOM = 1024 };
+enum { CONNECTIONS = 8192, CONNECTIONS_PER_CLIENT = 200 };
 
 /* --- the end --- */
 
@@ -54,6 +55,7 @@ static void on_control_closed(uv_handle_t *bell) {
 
 void server_close(struct server *s) {
   s->closing = 4;
+  view_follow(s->view, NULL, NULL);
   for (unsigned i = 0; i < s->opened; i++)
     worker_close(s->workers[i], i < s->started);
   if (*s->socket_path)
@@ -99,9 +101,7 @@ static struct server_limits limits_of(const struct server_config *config) {
   struct server_limits l = config->limits;
   if (!l.body_bytes)
     l.body_bytes = config->body_limit;
-  const struct server_limits standard = {.connections = 8192,
-                                         .connections_per_client = 200,
-                                         .header_ms = 10000,
+  const struct server_limits standard = {.header_ms = 10000,
                                          .body_ms = 30000,
                                          .idle_ms = 60000,
                                          .write_ms = 30000,
@@ -111,8 +111,6 @@ static struct server_limits limits_of(const struct server_config *config) {
 #define STANDARD(field)                                                                            \
   if (!l.field)                                                                                    \
   l.field = standard.field
-  STANDARD(connections);
-  STANDARD(connections_per_client);
   STANDARD(header_ms);
   STANDARD(body_ms);
   STANDARD(idle_ms);
@@ -132,6 +130,7 @@ static struct server *server_new(const struct server_config *config, struct view
   s->worker_count = server_workers(config->workers);
   s->view = view;
   s->commons.limits = limits_of(config);
+  server_admit(s, config->limits.connections, config->limits.connections_per_client);
   s->commons.clients = clients_new();
   s->commons.control = &s->control;
   s->commons.ended = on_worker_ended;
@@ -160,12 +159,12 @@ static struct picks *picks_of_worker(const struct server_config *config, struct 
 
 static int worker_fill(struct server *s, const struct server_config *config, unsigned number) {
   struct worker *w = s->workers[number];
-  int r = worker_open(w, &s->commons);
-  if (r != 0)
-    return r;
   struct site *site = &w->site;
   site->view = s->view;
   site->worker = number;
+  int r = worker_open(w, &s->commons);
+  if (r != 0)
+    return r;
   site->version = s->version;
   site->counters = counters_of(s->counters, number);
   site->all_counters = s->counters;
@@ -230,6 +229,12 @@ static int workers_start(struct server *s, const struct server_config *config,
   return r;
 }
 
+static void on_shown(void *arg) {
+  struct server *s = arg;
+  for (unsigned i = 0; i < s->started; i++)
+    worker_look(s->workers[i]);
+}
+
 static void turns_start(struct server *s) {
   uv_prepare_init(s->loop, &s->prepare);
   uv_check_init(s->loop, &s->check);
@@ -262,6 +267,7 @@ int server_start(uv_loop_t *control, const struct server_config *config, struct 
     return r;
   }
   turns_start(s);
+  view_follow(view, on_shown, s);
   view_commit(view);
   r = workers_start(s, config, &sockets);
   if (r != 0) {
@@ -311,6 +317,11 @@ void server_door_close(struct server_door *door) {
   for (unsigned i = 0; door && i < door->count; i++)
     close(door->fds[i]);
   free(door);
+}
+
+void server_admit(struct server *s, unsigned connections, unsigned per_client) {
+  atomic_store(&s->commons.connections_most, connections ? connections : CONNECTIONS);
+  atomic_store(&s->commons.per_client_most, per_client ? per_client : CONNECTIONS_PER_CLIENT);
 }
 
 void server_ready(struct server *s, bool ready) {

@@ -105,7 +105,10 @@ int server_door_open(const struct server *s, const char *http, struct server_doo
  * stays. Takes it over. */
 void server_move(struct server *s, struct server_door *door);
 void server_door_close(struct server_door *door); /* instead; NULL is fine */
-void server_ready(struct server *s, bool ready);  /* what /readyz says; control thread */
-uint16_t server_port(const struct server *s);     /* the one listened on; 0 = none */
+/* How many connections there may be, in all and of one client; 0 = the default. Those that are
+ * open stay. Control thread. */
+void server_admit(struct server *s, unsigned connections, unsigned per_client);
+void server_ready(struct server *s, bool ready); /* what /readyz says; control thread */
+uint16_t server_port(const struct server *s);    /* the one listened on; 0 = none */
 /* What `workers` means for this configuration value: call it before view_new. */
 unsigned server_workers(unsigned configured);

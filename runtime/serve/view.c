@@ -12,8 +12,9 @@ enum { WORKERS_MAX = 64 };
 
 struct view_root {
   struct retired retired;
-  uint64_t index;
-  struct shard_map services, registrations, checks;
+  uint64_t number; /* of its commit */
+  uint64_t index, begun, ended;
+  struct shard_map services, registrations, checks, marks;
 };
 
 /* Values of the services map; of the registrations and the checks map. */
@@ -24,6 +25,12 @@ struct service_box {
 struct state_box {
   struct retired retired;
   struct registration_state *state; /* a reference */
+};
+/* Of the marks map: a service's index, which moves more often than the service does. */
+struct mark_box {
+  struct retired retired;
+  uint64_t index;
+  char service[];
 };
 
 struct reader {
@@ -39,6 +46,8 @@ struct view {
   struct retired_list resting; /* in no tree; a worker may still be reading. By epoch */
   uint64_t resting_count;
   _Atomic uint64_t epoch; /* moves after each swap of the root; at least 1 */
+  void (*shown)(void *arg);
+  void *shown_arg;
   struct reader readers[WORKERS_MAX];
 };
 
@@ -53,6 +62,10 @@ static void state_free(struct retired *r) {
   struct state_box *box = (struct state_box *)r;
   registration_state_unref(box->state);
   free(box);
+}
+
+static void mark_free(struct retired *r) {
+  free(r);
 }
 
 static void root_free(struct retired *r) {
@@ -77,6 +90,16 @@ int view_new(const struct view_node *node, unsigned workers, struct view **out) 
   atomic_init(&v->epoch, 1);
   *out = v;
   return 0;
+}
+
+void view_begin(struct view *v, uint64_t index) {
+  struct view_root *root = atomic_load(&v->root);
+  root->index = root->begun = index;
+}
+
+void view_follow(struct view *v, void (*shown)(void *arg), void *arg) {
+  v->shown = shown;
+  v->shown_arg = arg;
 }
 
 /* --- publishing: the control thread --- */
@@ -118,20 +141,62 @@ static struct service_box *service_new(const struct set_published *what) {
   return box;
 }
 
-int view_publish_service(struct view *v, const struct set_published *what) {
-  struct view_root *root = pending_root(v);
-  if (!root || !shard_reserve(&root->services, what->service, 1, &v->leaving))
+static void root_raise(struct view_root *root, uint64_t index) {
+  if (index > root->index)
+    root->index = index;
+}
+
+static uint64_t mark_of(const struct view_root *root, const char *service) {
+  const struct shard_entry *e = shard_find(&root->marks, service);
+  return e ? ((const struct mark_box *)e->value)->index : 0;
+}
+
+/* There is room for it: shard_reserve. Also where the index stays, the shard has been touched. */
+static int mark_raise(struct view *v, struct view_root *root, const char *service, uint64_t index) {
+  if (mark_of(root, service) >= index)
+    return 0;
+  struct mark_box *box = malloc(sizeof *box + strlen(service) + 1);
+  if (!box)
     return -ENOMEM;
-  struct service_box *box = NULL;
-  if (!what->gone && !(box = service_new(what)))
-    return -ENOMEM;
-  const char *key = box ? box->service.name : what->service;
-  struct retired *old =
-      box ? shard_put(&root->services, key, &box->retired, 0) : shard_remove(&root->services, key);
+  *box = (struct mark_box){.retired.free = mark_free, .index = index};
+  strcpy(box->service, service);
+  struct retired *old = shard_put(&root->marks, box->service, &box->retired, 0);
   if (old)
     retired_push(&v->leaving, old);
-  if (what->version > root->index)
-    root->index = what->version;
+  return 0;
+}
+
+static void service_end(struct view *v, struct view_root *root, const struct set_published *what) {
+  struct retired *service = shard_remove(&root->services, what->service),
+                 *mark = shard_remove(&root->marks, what->service);
+  if (service)
+    retired_push(&v->leaving, service);
+  if (mark)
+    retired_push(&v->leaving, mark);
+  if (what->version > root->ended)
+    root->ended = what->version;
+  root_raise(root, what->version);
+}
+
+int view_publish_service(struct view *v, const struct set_published *what) {
+  struct view_root *root = pending_root(v);
+  if (!root || !shard_reserve(&root->services, what->service, 1, &v->leaving) ||
+      !shard_reserve(&root->marks, what->service, 1, &v->leaving))
+    return -ENOMEM;
+  if (what->gone) {
+    service_end(v, root, what);
+    return 0;
+  }
+  struct service_box *box = service_new(what);
+  if (!box || mark_raise(v, root, what->service, what->version ? what->version : 1) != 0) {
+    if (box)
+      service_free(&box->retired);
+    return -ENOMEM;
+  }
+  struct retired *old = shard_put(&root->services, box->service.name, &box->retired, 0);
+  if (old)
+    retired_push(&v->leaving, old);
+  root_raise(root, what->version);
   return 0;
 }
 
@@ -158,6 +223,7 @@ int view_publish_registration(struct view *v, const struct registration_state *s
   struct view_root *root = pending_root(v);
   /* All memory first: what fails after a part was changed would leave the tree inconsistent. */
   if (!root || !shard_reserve(&root->registrations, id, 1, &v->leaving) ||
+      !shard_reserve(&root->marks, r->instance->service, 1, &v->leaving) ||
       !checks_reserve(v, root, r))
     return -ENOMEM;
   const struct shard_entry *now = shard_find(&root->registrations, id);
@@ -169,6 +235,12 @@ int view_publish_registration(struct view *v, const struct registration_state *s
     if (!(box = malloc(sizeof *box)))
       return -ENOMEM;
     *box = (struct state_box){.retired.free = state_free, .state = registration_state_ref(s)};
+  }
+  const char *service = r->instance->service;
+  if (mark_of(root, service) && mark_raise(v, root, service, s->modify_index) != 0) {
+    if (box)
+      state_free(&box->retired);
+    return -ENOMEM;
   }
 
   if (old) {
@@ -182,8 +254,7 @@ int view_publish_registration(struct view *v, const struct registration_state *s
   } else if (old) {
     shard_remove(&root->registrations, id);
   }
-  if (s->modify_index > root->index)
-    root->index = s->modify_index;
+  root_raise(root, s->modify_index);
   return 0;
 }
 
@@ -207,9 +278,11 @@ void view_commit(struct view *v) {
   if (v->pending) {
     struct view_root *root = v->pending;
     v->pending = NULL;
-    shard_map_freeze(&root->services);
-    shard_map_freeze(&root->registrations);
-    shard_map_freeze(&root->checks);
+    root->number++;
+    shard_map_freeze(&root->services, root->number);
+    shard_map_freeze(&root->registrations, root->number);
+    shard_map_freeze(&root->checks, root->number);
+    shard_map_freeze(&root->marks, root->number);
     struct view_root *old = atomic_exchange(&v->root, root);
     uint64_t epoch = atomic_fetch_add(&v->epoch, 1) + 1;
     retired_push(&v->leaving, &old->retired);
@@ -219,6 +292,8 @@ void view_commit(struct view *v) {
       retired_push(&v->resting, r);
       v->resting_count++;
     }
+    if (v->shown)
+      v->shown(v->shown_arg);
   }
   if (v->resting.first)
     reclaim(v);
@@ -237,6 +312,7 @@ void view_free(struct view *v) {
   shard_map_free(&root->services, true);
   shard_map_free(&root->registrations, true);
   shard_map_free(&root->checks, false);
+  shard_map_free(&root->marks, true);
   free(root);
   free(v);
 }
@@ -260,6 +336,30 @@ const struct view_node *view_node(const struct view *v) {
 
 uint64_t view_index(const struct view_root *r) {
   return r->index ? r->index : 1;
+}
+
+uint64_t view_service_index(const struct view_root *r, const char *service) {
+  uint64_t index = mark_of(r, service);
+  if (!index)
+    index = r->ended > r->begun ? r->ended : r->begun;
+  return index ? index : 1;
+}
+
+uint64_t view_ended(const struct view_root *r) {
+  return r->ended;
+}
+
+uint64_t view_number(const struct view_root *r) {
+  return r->number;
+}
+
+uint64_t view_shard_shown(const struct view_root *r, unsigned shard) {
+  const struct shard *s = r->marks.shards[shard];
+  return s ? s->shown : 0;
+}
+
+bool view_is_old(struct view *v, const struct view_root *r) {
+  return atomic_load(&v->root) != r;
 }
 
 uint32_t view_service_count(const struct view_root *r) {

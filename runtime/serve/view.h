@@ -5,7 +5,10 @@
  *
  * The control thread publishes into a pending tree, which `view_commit` shows to the workers, once
  * a turn of the loop however much was published: each of the 256 shards is copied at most once a
- * commit, and nothing else is. The server commits by itself (see server.h). */
+ * commit, and nothing else is. The server commits by itself (see server.h).
+ *
+ * Who waits for news (parking.h) compares indexes, which only grow: each service has one of its
+ * own, and so has the whole. */
 #pragma once
 
 #include "registry/registration.h"
@@ -19,7 +22,7 @@ struct view;
  * a check's new output republishes one registration and no service. */
 struct view_service {
   const char *name;
-  uint64_t version; /* of the catalog's snapshot; X-Consul-Index */
+  uint64_t version; /* of the catalog's snapshot */
   bool stale;
   int64_t stale_since_ns;      /* clock_now_ns; 0 when not stale */
   const struct plan_row *plan; /* one a row: what it counts for; NULL: what is registered */
@@ -37,6 +40,11 @@ struct view_node { /* this agent's facts; set once */
 /* `workers` is how many worker numbers there are, 1 to 64. 0 or negative errno. */
 int view_new(const struct view_node *node, unsigned workers, struct view **out);
 void view_free(struct view *v); /* after the workers ended */
+/* Before anything is published: indexes go on from here, where an agent before this one was. */
+void view_begin(struct view *v, uint64_t index);
+/* `shown` is called on the control thread after each commit that changed something. NULL: no more.
+ */
+void view_follow(struct view *v, void (*shown)(void *arg), void *arg);
 
 /* Control thread. Both copy what they need and take references. 0 or -ENOMEM: then the last
  * committed state of that service or registration stays. */
@@ -54,6 +62,16 @@ const struct view_root *view_enter(struct view *v, unsigned worker);
 void view_leave(struct view *v, unsigned worker);
 const struct view_node *view_node(const struct view *v); /* any thread, always valid */
 uint64_t view_index(const struct view_root *r);          /* the newest version in it, at least 1 */
+/* Of what can be said about this service: its version, or what its registrations' checks said. Of
+ * one that is not there: when the last one ended, or this agent began. At least 1. */
+uint64_t view_service_index(const struct view_root *r, const char *service);
+uint64_t view_ended(const struct view_root *r);  /* when the last service ended; 0: none has */
+uint64_t view_number(const struct view_root *r); /* of its commit */
+/* The number of the commit that changed, last, what is said of any service in this shard
+ * (view_shard.h): who waits for a few services looks at no others. */
+uint64_t view_shard_shown(const struct view_root *r, unsigned shard);
+/* Whether a newer one than this has been shown meanwhile. */
+bool view_is_old(struct view *v, const struct view_root *r);
 uint32_t view_service_count(const struct view_root *r);
 uint32_t view_registration_count(const struct view_root *r);
 const struct view_service *view_service(const struct view_root *r, const char *name);

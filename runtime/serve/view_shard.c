@@ -23,7 +23,7 @@ struct retired *retired_pop(struct retired_list *list) {
 }
 
 /* FNV-1a, folded to a shard's number. */
-static unsigned shard_of(const char *key) {
+unsigned shard_of(const char *key) {
   uint32_t h = 2166136261u;
   for (const unsigned char *p = (const unsigned char *)key; *p; p++)
     h = (h ^ *p) * 16777619u;
@@ -117,10 +117,14 @@ const struct shard_entry *shard_find(const struct shard_map *map, const char *ke
   return found ? &s->entries[at] : NULL;
 }
 
-void shard_map_freeze(struct shard_map *map) {
-  for (unsigned i = 0; i < SHARDS; i++)
-    if (map->shards[i] && map->shards[i]->pending)
-      map->shards[i]->pending = false;
+void shard_map_freeze(struct shard_map *map, uint64_t commit) {
+  for (unsigned i = 0; i < SHARDS; i++) {
+    struct shard *s = map->shards[i];
+    if (!s || !s->pending)
+      continue;
+    s->pending = false;
+    s->shown = commit;
+  }
 }
 
 void shard_map_free(struct shard_map *map, bool values) {

@@ -27,7 +27,8 @@ struct shard_entry {
 
 struct shard {
   struct retired retired;
-  bool pending; /* not yet shown: may be changed in place */
+  bool pending;   /* not yet shown: may be changed in place */
+  uint64_t shown; /* by which commit: when one of its entries changed last */
   uint32_t count, capacity;
   struct shard_entry entries[]; /* by key */
 };
@@ -46,7 +47,8 @@ struct retired *shard_put(struct shard_map *map, const char *key, struct retired
                           uint32_t i);
 struct retired *shard_remove(struct shard_map *map, const char *key);
 const struct shard_entry *shard_find(const struct shard_map *map, const char *key); /* or NULL */
-/* From now on the shards are shown to others. */
-void shard_map_freeze(struct shard_map *map);
+/* From now on the shards are shown to others, by this commit. */
+void shard_map_freeze(struct shard_map *map, uint64_t commit);
+unsigned shard_of(const char *key); /* below SHARDS */
 /* Frees the shards, and their values when they are this map's. */
 void shard_map_free(struct shard_map *map, bool values);

@@ -52,6 +52,8 @@ static void worker_drain(struct worker *w) {
   for (unsigned i = 0; i < LISTENERS_MAX; i++)
     listener_close(&w->listeners[i]);
   uv_timer_start(&w->grace, on_grace_over, STOP_MS, 0);
+  w->site.parking = NULL;
+  parking_end(&w->parking);
   connections_drain(w);
   worker_settle(w);
 }
@@ -74,6 +76,12 @@ static void worker_change_door(struct worker *w) {
     listener_close(old);
 }
 
+static void worker_rung(struct worker *w) {
+  worker_change_door(w);
+  if (!w->draining)
+    parking_look(&w->parking);
+}
+
 /* A stop that was asked for goes before the letters that came after it: their answers are the last
  * of their connections, and say so. */
 static void on_letter(void *arg, struct letter *letter) {
@@ -86,7 +94,12 @@ static void on_letter(void *arg, struct letter *letter) {
   else if (e)
     connection_answered(e);
   else
-    worker_change_door(w);
+    worker_rung(w);
+}
+
+static void worker_ring(void *arg) {
+  struct worker *w = arg;
+  mailbox_wake(&w->inbox);
 }
 
 static void worker_ask(struct site *site, struct errand *e) {
@@ -120,6 +133,11 @@ int worker_open(struct worker *w, struct commons *commons) {
   uv_timer_init(&w->loop, &w->grace);
   w->grace.data = w;
   deadlines_open(&w->deadlines, &w->loop, spans, connection_expired);
+  w->parking.ready = connection_unparked;
+  w->parking.ring = worker_ring;
+  w->parking.arg = w;
+  parking_open(&w->parking, &w->loop, w->site.view, w->site.worker);
+  w->site.parking = &w->parking;
   return 0;
 }
 
@@ -161,6 +179,11 @@ void worker_move(struct worker *w, int fd) {
   mailbox_wake(&w->inbox);
 }
 
+void worker_look(struct worker *w) {
+  if (parking_used(&w->parking))
+    mailbox_wake(&w->inbox);
+}
+
 void worker_stop(struct worker *w) {
   atomic_store(&w->stopping, true);
   mailbox_wake(&w->inbox);
@@ -178,6 +201,7 @@ void worker_close(struct worker *w, bool started) {
     close(door);
   uv_loop_close(&w->loop);
   mailbox_free(&w->inbox);
+  parking_free(&w->parking);
   picks_free(w->site.picks);
   site_free(&w->site);
 }

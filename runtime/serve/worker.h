@@ -13,10 +13,11 @@ struct connection;
 
 /* What all workers share. */
 struct commons {
-  struct server_limits limits; /* no zeroes */
+  struct server_limits limits; /* no zeroes, but for the connections */
   struct clients *clients;
-  _Atomic unsigned connections; /* of all workers */
-  _Atomic uint64_t visits;      /* counted, for their numbers */
+  _Atomic unsigned connections; /* of all workers; and how many they may be: */
+  _Atomic unsigned connections_most, per_client_most;
+  _Atomic uint64_t visits; /* counted, for their numbers */
   atomic_bool ready;
   struct mailbox *control;                    /* where errands go */
   void (*ended)(void *arg, struct worker *w); /* on the worker's thread, as its last act */
@@ -50,6 +51,7 @@ struct worker {
   bool draining;   /* it has seen `stopping` */
   uv_timer_t grace;
   struct deadlines deadlines;
+  struct parking parking;
   struct listener listeners[LISTENERS_MAX];
   struct connection *connections; /* all open ones */
   unsigned connection_count;
@@ -57,7 +59,8 @@ struct worker {
   char input[INPUT_BYTES]; /* what one read returns; used up before the next */
 };
 
-/* Makes a worker that is not running; its site's fields are the caller's to fill in. */
+/* Makes a worker that is not running; its site's fields are the caller's to fill in, the view and
+ * its number in it before that. */
 int worker_open(struct worker *w, struct commons *commons);
 /* Before it starts: `fd` is bound, not listening; the worker's from here on, also on failure. */
 int worker_listen(struct worker *w, int fd, bool unix_socket, bool may_operate);
@@ -66,6 +69,7 @@ int worker_start(struct worker *w);
  * then no more on the TCP socket that it had. */
 void worker_move(struct worker *w, int fd);
 void worker_stop(struct worker *w); /* any thread: ends soon, at most 1 s */
+void worker_look(struct worker *w); /* control thread: the view shows something new */
 /* After `ended` (joins the thread), or instead of a start. */
 void worker_close(struct worker *w, bool started);
 

@@ -1,5 +1,5 @@
 /* perigee.fs: read(path, { limit }): its bytes; write(path, text): true, once the whole of it is
- * there and on the disk; stat(path): { type, size, modified, mode };
+ * there and on the disk; rename(from, to): true; stat(path): { type, size, modified, mode };
  * list(path): { { name, type }, ... } by name; watch(path): a watcher, whose next([timeout]) waits
  * for a change and gives the names that changed (none: look yourself). */
 #include <errno.h>
@@ -23,7 +23,7 @@ struct job {
   int (*push)(lua_State *L, const struct file_result *r);
   const struct file_result *result;
   size_t limit;
-  const char *text; /* to write */
+  const char *text; /* to write; or the path to rename to */
   size_t text_length;
   char path[];
 };
@@ -132,6 +132,10 @@ static int start_write(struct io *io, struct job *job) {
   return file_write(io, job->path, job->text, job->text_length, on_done, job, &job->file);
 }
 
+static int start_rename(struct io *io, struct job *job) {
+  return file_rename(io, job->path, job->text, on_done, job, &job->file);
+}
+
 static int read_call(lua_State *L) {
   static const char *const known[] = {"limit", NULL};
   luaL_checkstring(L, 1);
@@ -143,6 +147,15 @@ static int read_call(lua_State *L) {
 static int write_call(lua_State *L) {
   luaL_checkstring(L, 2);
   return job_call(L, "write", GRANT_WRITE, 0, start_write, push_written);
+}
+
+static int rename_call(lua_State *L) {
+  size_t length;
+  const char *to = luaL_checklstring(L, 2, &length);
+  luaL_argcheck(L, strlen(to) == length, 2, "a path without NUL bytes expected");
+  if (!granted(L, GRANT_WRITE, to))
+    return push_ungranted(L);
+  return job_call(L, "rename", GRANT_WRITE, 0, start_rename, push_written);
 }
 
 static int stat_call(lua_State *L) {
@@ -239,9 +252,10 @@ static int watch_call(lua_State *L) {
 }
 
 int open_fs(lua_State *L) {
-  static const struct luaL_Reg functions[] = {{"read", read_call},   {"write", write_call},
-                                              {"stat", stat_call},   {"list", list_call},
-                                              {"watch", watch_call}, {NULL, NULL}};
+  static const struct luaL_Reg functions[] = {
+      {"read", read_call}, {"write", write_call}, {"rename", rename_call},
+      {"stat", stat_call}, {"list", list_call},   {"watch", watch_call},
+      {NULL, NULL}};
   static const struct luaL_Reg methods[] = {{"next", next_call}, {NULL, NULL}};
   handle_type(L, "watcher", methods);
   lua_newtable(L);

@@ -202,24 +202,38 @@ static void ask_cancel(void *operation) {
 /* ---- asking ---- */
 
 /* The isolate's own, for as long as its state. */
-static struct fetch_budget *budget_of(lua_State *L) {
-  lua_getfield(L, LUA_REGISTRYINDEX, "http budget");
-  struct fetch_budget *budget = lua_touserdata(L, -1);
+struct http {
+  struct fetch_budget budget;
+  char url[500], host[256]; /* the last one that was read, which most often comes again */
+  uint16_t port;
+};
+
+static struct http *http_of(lua_State *L) {
+  lua_getfield(L, LUA_REGISTRYINDEX, "http");
+  struct http *http = lua_touserdata(L, -1);
   lua_pop(L, 1);
-  return budget;
+  return http;
+}
+
+static int origin_of(struct http *http, const char *url, struct fault *f) {
+  if (strcmp(http->url, url) == 0)
+    return 0;
+  http->url[0] = '\0';
+  int rc = fetch_origin(url, http->host, sizeof http->host, &http->port, f);
+  if (rc == 0 && strlen(url) < sizeof http->url)
+    snprintf(http->url, sizeof http->url, "%s", url);
+  return rc;
 }
 
 /* False with three values pushed where it may not. */
-static bool may_connect(lua_State *L, const char *url, const char *unix_path) {
-  char host[256];
-  uint16_t port;
+static bool may_connect(lua_State *L, struct http *http, const char *url, const char *unix_path) {
   struct fault fault;
-  if (fetch_origin(url, host, sizeof host, &port, &fault) < 0) {
+  if (origin_of(http, url, &fault) < 0) {
     push_error(L, fault.code, "%s", fault.text);
     return false;
   }
   bool may = unix_path ? granted_unix(L, GRANT_CONNECT, unix_path)
-                       : granted_host(L, GRANT_CONNECT, host, port);
+                       : granted_host(L, GRANT_CONNECT, http->host, http->port);
   if (!may)
     push_ungranted(L);
   return may;
@@ -230,9 +244,10 @@ static bool read_request(lua_State *L, const char *method, const char *url, int 
                          struct http_options *out) {
   lua_settop(L, index);
   http_options_read(L, index, method, url, send, out);
-  out->fetch.budget = budget_of(L);
+  struct http *http = http_of(L);
+  out->fetch.budget = &http->budget;
   wait_check(L);
-  if (!may_connect(L, out->fetch.url, out->fetch.unix_path))
+  if (!may_connect(L, http, out->fetch.url, out->fetch.unix_path))
     return false;
   out->fetch.stay = !granted_everywhere(L);
   return true;
@@ -350,9 +365,9 @@ int open_http(lua_State *L) {
       {"length", http_body_length}, {"text", http_body_text}, {NULL, NULL}};
   static const struct luaL_Reg request[] = {
       {"write", http_request_write}, {"response", request_response}, {NULL, NULL}};
-  struct fetch_budget *budget = lua_newuserdata(L, sizeof *budget);
-  *budget = (struct fetch_budget){.limit = BODIES_SHARE * isolate_of(L)->limits.memory_hard};
-  lua_setfield(L, LUA_REGISTRYINDEX, "http budget");
+  struct http *http = lua_newuserdata(L, sizeof *http);
+  *http = (struct http){.budget.limit = BODIES_SHARE * isolate_of(L)->limits.memory_hard};
+  lua_setfield(L, LUA_REGISTRYINDEX, "http");
   keep_function(L, open_url, "query", "http query");
   keep_function(L, open_json, "encode", "http json");
   lua_pushcfunction(L, header_get);

@@ -2,11 +2,14 @@
  * { code, signal, stdout, stderr, timed_out, truncated }; `signal` only where one ended it.
  *
  * `env` is the whole environment of the child, but that it has the agent's PATH unless it says
- * otherwise; without `env` the child has the agent's own. */
+ * otherwise; without `env` the child has the agent's own. Of an isolate with grants it is the usual
+ * variables and those that are granted, and `env` may name no others: with PATH or LD_PRELOAD in
+ * its hand, a plugin that may run one program may run any. */
 #include <errno.h>
 #include <lauxlib.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "io/process.h"
@@ -73,35 +76,73 @@ static const char **read_args(lua_State *L) {
   return args;
 }
 
-/* Turns the table on top into "NAME=value" lines, which stay on the stack with their list. */
-static const char **read_env(lua_State *L) {
-  int from = lua_gettop(L), count = 0;
-  lua_newtable(L); /* keeps the lines */
-  int lines = from + 1;
-  lua_getfield(L, from, "PATH");
-  bool has_path = !lua_isnil(L, -1);
-  const char *path = getenv("PATH");
-  lua_pop(L, 1);
-  if (!has_path && path) {
-    lua_pushfstring(L, "PATH=%s", path);
-    lua_rawseti(L, lines, ++count);
+/* The "NAME=value" lines of a child's environment; the collector's, in a table on the stack. */
+struct environment {
+  lua_State *L;
+  int lines, count;
+};
+
+static void environment_add(struct environment *e, const char *line) {
+  lua_pushstring(e->L, line);
+  lua_rawseti(e->L, e->lines, ++e->count);
+}
+
+static const char **environment_list(struct environment *e) {
+  const char **list = lua_newuserdata(e->L, (size_t)(e->count + 1) * sizeof *list);
+  for (int i = 0; i < e->count; i++) {
+    lua_rawgeti(e->L, e->lines, i + 1);
+    list[i] = lua_tostring(e->L, -1);
+    lua_pop(e->L, 1);
   }
+  list[e->count] = NULL;
+  return list;
+}
+
+static struct environment environment_new(lua_State *L) {
+  lua_newtable(L);
+  return (struct environment){.L = L, .lines = lua_gettop(L)};
+}
+
+static bool is_usual(const char *line) {
+  static const char *const usual[] = {"PATH=", "HOME=", "USER=", "LANG=", "LC_", "TZ=", "TMPDIR="};
+  for (size_t i = 0; i < sizeof usual / sizeof *usual; i++)
+    if (strncmp(line, usual[i], strlen(usual[i])) == 0)
+      return true;
+  return false;
+}
+
+/* Of the agent's own environment, what an isolate with grants may hand on. */
+static const char **inherited_env(lua_State *L) {
+  struct environment e = environment_new(L);
+  for (char **line = environ; *line; line++) {
+    lua_pushlstring(L, *line, strcspn(*line, "="));
+    if (is_usual(*line) || granted(L, GRANT_ENV, lua_tostring(L, -1)))
+      environment_add(&e, *line);
+    lua_pop(L, 1);
+  }
+  return environment_list(&e);
+}
+
+/* The table on top as the whole of it; NULL: it names a variable that is not granted. */
+static const char **given_env(lua_State *L) {
+  int from = lua_gettop(L);
+  struct environment e = environment_new(L);
+  const char *path = getenv("PATH");
+  lua_getfield(L, from, "PATH");
+  if (lua_isnil(L, -1) && path)
+    environment_add(&e, lua_pushfstring(L, "PATH=%s", path));
+  lua_settop(L, e.lines);
   lua_pushnil(L);
   while (lua_next(L, from)) {
     if (lua_type(L, -2) != LUA_TSTRING || !lua_isstring(L, -1) || strchr(lua_tostring(L, -2), '='))
       luaL_error(L, "env: { NAME = \"value\" } expected");
+    if (!granted(L, GRANT_ENV, lua_tostring(L, -2)))
+      return NULL;
     lua_pushfstring(L, "%s=%s", lua_tostring(L, -2), lua_tostring(L, -1));
-    lua_rawseti(L, lines, ++count);
-    lua_pop(L, 1);
+    environment_add(&e, lua_tostring(L, -1));
+    lua_pop(L, 2);
   }
-  const char **env = lua_newuserdata(L, (size_t)(count + 1) * sizeof *env);
-  for (int i = 0; i < count; i++) {
-    lua_rawgeti(L, lines, i + 1);
-    env[i] = lua_tostring(L, -1);
-    lua_pop(L, 1);
-  }
-  env[count] = NULL;
-  return env;
+  return environment_list(&e);
 }
 
 static int run_call(lua_State *L) {
@@ -115,16 +156,22 @@ static int run_call(lua_State *L) {
       .output_limit = (size_t)option_integer(L, 1, "output_limit", 1, OUTPUT_MAX, PROCESS_OUTPUT),
       .args = read_args(L),
   };
+  if (*options.args[0] != '/' && strchr(options.args[0], '/'))
+    luaL_error(L, "process.run: \"%s\": a program is a name, or a whole path", options.args[0]);
+  if (!granted(L, GRANT_RUN, options.args[0]))
+    return push_ungranted(L);
   lua_getfield(L, 1, "env");
   if (!lua_isnil(L, -1)) {
     luaL_checktype(L, -1, LUA_TTABLE);
-    options.env = read_env(L);
+    options.env = given_env(L);
+    if (!options.env)
+      return push_ungranted(L);
+  } else if (!granted_everything(L)) {
+    options.env = inherited_env(L);
   }
   lua_getfield(L, 1, "stdin");
   options.input = luaL_optlstring(L, -1, "", &options.input_length);
   wait_check(L);
-  if (!granted(L, GRANT_RUN, options.args[0]))
-    return push_ungranted(L);
   if (scripted(L)) {
     lua_pushvalue(L, 1);
     lua_pushnumber(L, (double)options.timeout_ms / 1000);

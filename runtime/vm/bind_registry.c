@@ -4,6 +4,7 @@
 #include "base/fault.h"
 #include "vm/bind_io.h"
 #include "vm/bindings.h"
+#include "vm/grant.h"
 #include "vm/script.h"
 
 #include <errno.h>
@@ -78,9 +79,20 @@ static int asked(lua_State *L, const char *verb) {
   return script_ask(L, verb, 1, 0, "");
 }
 
+/* Whether the plugin may change an instance of this service, and what has the id now. */
+static bool may_change(lua_State *L, const char *service, const char *id) {
+  const struct vm_registry *r = vm_registry(isolate_vm(isolate_of(L)));
+  const char *holder = r && id && r->service_of ? r->service_of(r->arg, id) : NULL;
+  return (!service || granted(L, GRANT_REGISTER, service)) &&
+         (!holder || granted(L, GRANT_REGISTER, holder));
+}
+
+/* register(json, service, id): the last two as they stand in the first. */
 static int register_call(lua_State *L) {
   size_t length;
   const char *json = luaL_checklstring(L, 1, &length);
+  if (!may_change(L, lua_tostring(L, 2), lua_tostring(L, 3)))
+    return push_ungranted(L);
   if (scripted(L))
     return asked(L, "register");
   const struct vm_registry *r = registry_check(L);
@@ -93,6 +105,8 @@ static int by_id(lua_State *L,
                  int (*verb)(void *arg, const char *id, vm_reply reply, void *to, struct fault *f),
                  void *arg) {
   const char *id = luaL_checkstring(L, 1);
+  if (!may_change(L, NULL, id))
+    return push_ungranted(L);
   struct change *c = change_new(L);
   struct fault f = {0};
   return waiting(L, c, verb(arg, id, on_answer, c, &f), &f);

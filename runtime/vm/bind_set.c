@@ -2,10 +2,12 @@
  * All return true, or nil, message, code; nothing changes then. set:replace(list, { lenient = true
  * }) leaves out what is no instance, as one bad entry of somebody must not hide the others, and
  * returns true, how many, and what was wrong with the first. set:current() says that what is in the
- * set is how things are, as set:replace does: the service is not stale any more. set:batch(): see
- * bind_batch.c. set:replace_json(body, map[, options]) is set:replace of a whole answer, which is
- * decoded outside Lua (json_map.h says what a map is); the body is one that stayed outside Lua, or
- * a text. */
+ * set is how things are, as set:replace does: the service is not stale any more. set:stale(why[,
+ * age]) says that it may be otherwise by now. set:batch(): see bind_batch.c. set:replace_json(body,
+ * map[, options]) is set:replace of a whole answer, which is decoded outside Lua (json_map.h says
+ * what a map is); the body is one that stayed outside Lua, or a text. */
+#include "base/clock.h"
+#include "base/log.h"
 #include "base/value.h"
 #include "io/fetch.h"
 #include "vm/bind_batch.h"
@@ -120,6 +122,17 @@ static int current_call(lua_State *L) {
   struct set_binding *b = (struct set_binding *)handle_check(L, 1, SET_TYPE);
   set_current(b->set);
   b->current = true;
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+static int stale_call(lua_State *L) {
+  struct set_binding *b = (struct set_binding *)handle_check(L, 1, SET_TYPE);
+  const char *why = luaL_checkstring(L, 2);
+  int64_t age_ns = lua_isnoneornil(L, 3) ? 0 : duration_check(L, 3);
+  if (!set_stale_ns(b->set))
+    log_warn("what is known is stale", LOG_S("service", set_service(b->set)), LOG_S("why", why));
+  set_stale_since(b->set, true, clock_now_ns() - age_ns);
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -249,11 +262,15 @@ void set_binding_revoke(struct set_binding *b) {
 }
 
 int open_set(lua_State *L) {
-  static const struct luaL_Reg methods[] = {
-      {"put", put_call},         {"remove", remove_call},
-      {"replace", replace_call}, {"replace_json", replace_json_call},
-      {"service", service_call}, {"current", current_call},
-      {"batch", batch_call},     {NULL, NULL}};
+  static const struct luaL_Reg methods[] = {{"put", put_call},
+                                            {"remove", remove_call},
+                                            {"replace", replace_call},
+                                            {"replace_json", replace_json_call},
+                                            {"service", service_call},
+                                            {"current", current_call},
+                                            {"batch", batch_call},
+                                            {"stale", stale_call},
+                                            {NULL, NULL}};
   handle_type(L, SET_TYPE, methods);
   open_batch(L);
   return 0;

@@ -1,5 +1,6 @@
 /* edition: one version of a plugin's file, loaded into an isolate of its own. */
 #include "base/buf.h"
+#include "base/file.h"
 #include "base/schema.h"
 #include "base/value.h"
 #include "vm/inside.h"
@@ -7,14 +8,11 @@
 #include "vm/target_form.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <lauxlib.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum {
   SOURCE_MAX = 1 << 20, /* as the sandbox's load: parsing is not interrupted */
@@ -27,29 +25,10 @@ struct loading {
 };
 
 static int read_once(const char *path, struct buf *source, struct fault *f) {
-  struct stat st;
-  ssize_t n = 0;
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0)
-    return fault_set(f, -errno, "%s: %s", path, strerror(errno));
-  int code = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? 0 : -EINVAL;
-  if (code != 0)
-    fault_set(f, code, "%s: not a file", path);
-  while (code == 0) {
-    if (buf_reserve(source, 65536) != 0)
-      code = fault_set(f, -ENOMEM, "%s: out of memory", path);
-    else if ((n = read(fd, source->data + source->length, 65536)) <= 0)
-      break;
-    source->length += (size_t)n;
-    if (source->length > SOURCE_MAX)
-      code = fault_set(f, -E2BIG, "%s: more than %d bytes of source", path, SOURCE_MAX);
-  }
-  if (code == 0 && n < 0)
-    code = fault_set(f, -errno, "%s: %s", path, strerror(errno));
-  close(fd);
-  buf_char(source, '\0'); /* the source is searched for lines as a text */
-  source->length--;
-  return code;
+  int code = file_read_whole(path, SOURCE_MAX, source, NULL);
+  if (code == -EFBIG)
+    return fault_set(f, -E2BIG, "%s: more than %d bytes of source", path, SOURCE_MAX);
+  return code == 0 ? 0 : fault_set(f, code, "%s: %s", path, file_problem(code));
 }
 
 static bool equal(const struct buf *a, const struct buf *b) {

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
-static const char *const names[] = {"connect", "listen", "read", "write", "run", "env"};
+static const char *const names[] = {"connect", "listen", "read", "write", "run", "env", "register"};
 
 int grant_value(const char *kind, const struct value *given, struct value **out) {
   struct value *grant = value_table(), *connect = value_table();
@@ -124,15 +124,21 @@ static bool host_matches(const char *pattern, const char *host, unsigned port) {
   return matches(name, host, true);
 }
 
+/* The subject of the running call is on this host, and there the agent answers, too. */
+static bool is_self(lua_State *L, const char *host, unsigned port) {
+  const struct vm_registry *r = vm_registry(isolate_vm(isolate_of(L)));
+  const char *self = task_subject(L);
+  return self && strcasecmp(self, host) == 0 && !(port && r && r->port && port == r->port(r->arg));
+}
+
 bool granted_host(lua_State *L, enum grant what, const char *host, unsigned port) {
   const struct value *all = grants_of(L), *list = value_get(all, names[what]);
-  const char *self = task_subject(L);
   char name[300];
   if (!all)
     return true;
   for (size_t i = 0; i < value_length(list); i++) {
     const char *pattern = value_as_text(value_at(list, i), "");
-    if (strcmp(pattern, "self") == 0 ? self && strcasecmp(self, host) == 0
+    if (strcmp(pattern, "self") == 0 ? is_self(L, host, port)
                                      : host_matches(pattern, host, port))
       return true;
   }
@@ -158,6 +164,10 @@ bool granted_unix(lua_State *L, enum grant what, const char *path) {
 
 bool granted_ffi(lua_State *L) {
   return value_as_boolean(value_get(grants_of(L), "ffi"), false);
+}
+
+bool granted_everything(lua_State *L) {
+  return !grants_of(L);
 }
 
 bool granted_everywhere(lua_State *L) {

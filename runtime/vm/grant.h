@@ -3,11 +3,12 @@
  *     plugins = { NAME = { grant = { connect = { "self", "*.example.org", "10.0.0.1:443" },
  *                                    listen = { "127.0.0.1:9000" }, read = { "/etc/app/" },
  *                                    write = { "/run/app/list" }, run = { "systemctl" },
- *                                    env = { "HOME" }, ffi = true } } }
+ *                                    env = { "HOME" }, register = { "jobs" },
+ *                                    ffi = true } } }
  *
  * A host may be followed by a port; without one it is all ports. "*" in it stands for anything; a
  * path that ends with "/" for all below it. "self" is the address of the instance that the running
- * call is about. Control thread only; an isolate without a list (limits.grant NULL) may do all. */
+ * call is about, but for the agent's own port. Control thread only; an isolate without a list (limits.grant NULL) may do all. */
 #pragma once
 
 #include <lua.h>
@@ -21,15 +22,24 @@ struct value;
  */
 int grant_value(const char *kind, const struct value *given, struct value **out);
 
-enum grant { GRANT_CONNECT, GRANT_LISTEN, GRANT_READ, GRANT_WRITE, GRANT_RUN, GRANT_ENV };
+enum grant {
+  GRANT_CONNECT,
+  GRANT_LISTEN,
+  GRANT_READ,
+  GRANT_WRITE,
+  GRANT_RUN,
+  GRANT_ENV,
+  GRANT_REGISTER /* services */
+};
 
-/* Whether `what` is granted for `name`: a path, a program, a variable. */
+/* Whether `what` is granted for `name`: a path, a program, a variable, a service. */
 bool granted(lua_State *L, enum grant what, const char *name);
 /* For a host, whose `port` 0 is none in particular (a name to resolve), and a unix socket's path.
  */
 bool granted_host(lua_State *L, enum grant what, const char *host, unsigned port);
 bool granted_unix(lua_State *L, enum grant what, const char *path);
 bool granted_ffi(lua_State *L);
+bool granted_everything(lua_State *L); /* there is no list */
 /* Whether all hosts are granted, so that redirects need no look. */
 bool granted_everywhere(lua_State *L);
 

@@ -71,21 +71,24 @@ static void add_header_table(struct lines *lines) {
 
 static const char *const *read_headers(lua_State *L, int index, bool json) {
   struct lines lines = {.L = L};
+  const char *bearer = option_text(L, index, "bearer"), *etag = option_text(L, index, "etag");
+  lua_getfield(L, index, "headers");
+  int given = lua_gettop(L);
+  if (!json && !bearer && !etag && lua_isnil(L, given))
+    return NULL;
   lua_newtable(L);
   lines.keep = lua_gettop(L);
   lines.items = lua_newuserdata(L, (HEADERS_MAX + 1) * sizeof *lines.items);
   if (json)
     add_line(&lines, "Content-Type", "application/json");
-  const char *bearer = option_text(L, index, "bearer");
   if (bearer) {
     lua_pushfstring(L, "Bearer %s", bearer);
     add_line(&lines, "Authorization", lua_tostring(L, -1));
     lua_pop(L, 1);
   }
-  const char *etag = option_text(L, index, "etag");
   if (etag)
     add_line(&lines, "If-None-Match", etag);
-  lua_getfield(L, index, "headers");
+  lua_pushvalue(L, given);
   if (!lua_isnil(L, -1))
     add_header_table(&lines);
   lua_pop(L, 1);
@@ -145,26 +148,31 @@ void http_options_read(lua_State *L, int index, const char *method, const char *
       "query",   "headers",         "bearer", "etag",      "json",       "body",
       "timeout", "connect_timeout", "limit",  "redirects", "any_status", "fresh",
       "stream",  "outside",         "unix",   "tls",       NULL};
+  struct fetch_options *f = &out->fetch;
+  *out = (struct http_options){.fetch = {.method = method,
+                                         .url = url,
+                                         .send = send,
+                                         .timeout_ms = TIMEOUT_MS,
+                                         .connect_timeout_ms = FETCH_CONNECT_TIMEOUT_MS,
+                                         .limit = FETCH_LIMIT,
+                                         .redirects = FETCH_REDIRECTS}};
+  if (lua_isnoneornil(L, index))
+    return;
   options_check(L, index, known);
   luaL_checkstack(L, 20, "options");
-  *out = (struct http_options){
-      .any_status = option_flag(L, index, "any_status"),
-      .outside = option_flag(L, index, "outside"),
-      .fetch = {
-          .method = method,
-          .send = send,
-          .stream = option_flag(L, index, "stream"),
-          .fresh = option_flag(L, index, "fresh"),
-          .timeout_ms = option_ms(L, index, "timeout", TIMEOUT_MS),
-          .connect_timeout_ms = option_ms(L, index, "connect_timeout", FETCH_CONNECT_TIMEOUT_MS),
-          .limit = (size_t)option_integer(L, index, "limit", 1, LIMIT_MAX, FETCH_LIMIT),
-          .unix_path = option_text(L, index, "unix"),
-      }};
-  if (out->outside && (send || out->fetch.stream))
+  out->any_status = option_flag(L, index, "any_status");
+  out->outside = option_flag(L, index, "outside");
+  f->stream = option_flag(L, index, "stream");
+  f->fresh = option_flag(L, index, "fresh");
+  f->timeout_ms = option_ms(L, index, "timeout", f->timeout_ms);
+  f->connect_timeout_ms = option_ms(L, index, "connect_timeout", f->connect_timeout_ms);
+  f->limit = (size_t)option_integer(L, index, "limit", 1, LIMIT_MAX, FETCH_LIMIT);
+  f->unix_path = option_text(L, index, "unix");
+  if (out->outside && (send || f->stream))
     luaL_error(L, "outside: not of a stream, nor of a request that is written");
-  read_redirects(L, index, &out->fetch);
-  read_tls(L, index, &out->fetch.tls);
-  bool json = read_body(L, index, send, &out->fetch);
-  out->fetch.headers = read_headers(L, index, json);
-  out->fetch.url = read_url(L, index, url);
+  read_redirects(L, index, f);
+  read_tls(L, index, &f->tls);
+  bool json = read_body(L, index, send, f);
+  f->headers = read_headers(L, index, json);
+  f->url = read_url(L, index, url);
 }

@@ -42,6 +42,8 @@ struct vm_registry {
              struct fault *f);
   int (*remove)(void *arg, const char *id, vm_reply reply, void *to, struct fault *f);
   int (*renew)(void *arg, const char *id, vm_reply reply, void *to, struct fault *f);
+  const char *(*service_of)(void *arg, const char *id); /* NULL: no instance has this id */
+  unsigned (*port)(void *arg); /* of the host's own HTTP API, which can do more than this; 0: none */
   /* What the registry of this target has (set_published, rows by id): `told` later, from the loop,
    * whenever that is something new, until `unwatch(*watch)`. `by` asks. */
   int (*watch)(void *arg, const char *target, const struct isolate *by,

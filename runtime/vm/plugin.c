@@ -74,6 +74,10 @@ const char *plugin_summary(const struct plugin *p) {
   return p->editions[NOW]->summary;
 }
 
+bool plugin_is_attached(const struct plugin *p) {
+  return p->attachments != NULL;
+}
+
 struct isolate *plugin_isolate(const struct plugin *p) {
   return p->editions[NOW]->isolate;
 }

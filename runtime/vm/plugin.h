@@ -45,6 +45,7 @@ const struct value *plugin_standin(const struct plugin *p);
 struct target_form;
 const struct target_form *plugin_target(const struct plugin *p);
 /* Until its next reload: a reference into it is given back before (attachment_follow). */
+bool plugin_is_attached(const struct plugin *p); /* somebody uses it */
 struct isolate *plugin_isolate(const struct plugin *p);
 double plugin_every(const struct plugin *p); /* seconds; 0: the plugin does not say */
 /* Whether it has this function of its kind: "run", "watch", "on.status", ... A check without "run"

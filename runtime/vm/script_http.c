@@ -1,5 +1,6 @@
 /* script_http: perigee.http in a test: the request as a table for the script, and what the script
  * answers as the response that the plugin is used to. */
+#include <ctype.h>
 #include <lauxlib.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,11 +13,33 @@
 #include "vm/script.h"
 
 static void set_text(lua_State *L, const char *name, const char *text, size_t length) {
-  if (text)
-    lua_pushlstring(L, text, length);
-  else
-    lua_pushnil(L);
+  if (!text)
+    return;
+  lua_pushlstring(L, text, length);
   lua_setfield(L, -2, name);
+}
+
+static void set_flag(lua_State *L, const char *name, bool flag) {
+  if (!flag)
+    return;
+  lua_pushboolean(L, true);
+  lua_setfield(L, -2, name);
+}
+
+/* By names in lower case. */
+static void set_headers(lua_State *L, const char *const *lines) {
+  lua_newtable(L);
+  for (; lines && *lines; lines++) {
+    size_t length = strcspn(*lines, ":");
+    luaL_Buffer name;
+    luaL_buffinit(L, &name);
+    for (size_t i = 0; i < length; i++)
+      luaL_addchar(&name, (char)tolower((unsigned char)(*lines)[i]));
+    luaL_pushresult(&name);
+    lua_pushstring(L, *lines + length + strlen(": "));
+    lua_rawset(L, -3);
+  }
+  lua_setfield(L, -2, "headers");
 }
 
 /* Asks the script's `verb` with the request as a table. */
@@ -28,18 +51,10 @@ int script_http(lua_State *L, const char *verb, const struct http_options *optio
   set_text(L, "url", o->url, strlen(o->url));
   set_text(L, "body", o->body, o->body_length);
   set_text(L, "unix", o->unix_path, o->unix_path ? strlen(o->unix_path) : 0);
-  lua_pushboolean(L, o->stream);
-  lua_setfield(L, -2, "stream");
-  lua_pushboolean(L, options->any_status);
-  lua_setfield(L, -2, "any_status");
-  lua_pushboolean(L, options->outside);
-  lua_setfield(L, -2, "outside");
-  lua_newtable(L);
-  for (int i = 0; o->headers && o->headers[i]; i++) {
-    lua_pushstring(L, o->headers[i]);
-    lua_rawseti(L, -2, i + 1);
-  }
-  lua_setfield(L, -2, "lines");
+  set_flag(L, "stream", o->stream);
+  set_flag(L, "any_status", options->any_status);
+  set_flag(L, "outside", options->outside);
+  set_headers(L, o->headers);
   snprintf(late, sizeof late, "%s %s: no response in time", o->method, o->url);
   return script_ask(L, verb, 1, o->timeout_ms, late);
 }

@@ -4,6 +4,7 @@
 #include "client/perigee.h"
 #include "vm/bindings.h"
 #include "vm/inside.h"
+#include "vm/script.h"
 #include "watch/set.h"
 
 #include <dirent.h>
@@ -67,6 +68,7 @@ void bench_clear(struct spec_bench *b) {
   for (size_t i = 0; i < b->set_count; i++)
     set_binding_revoke(b->bindings[i]);
   plugin_free(b->plugin);
+  script_forget(b);
   perigee_close(vm->catalog);
   vm->catalog = NULL;
   free(vm->run_dir);

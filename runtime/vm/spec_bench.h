@@ -7,6 +7,7 @@
 
 #include <lua.h>
 
+struct answered;
 struct catalog_writer;
 struct sets;
 struct set_binding;
@@ -23,6 +24,7 @@ struct spec_bench {
   struct sets *sets;
   struct set_binding *bindings[BENCH_SETS_MAX];
   size_t set_count;
+  struct answered *answered, *answered_last; /* script.c: calls that have their results */
 };
 
 /* The sets, published in the test's catalog by sets_flush. NULL and `f` where that cannot be. */

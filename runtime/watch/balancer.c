@@ -54,8 +54,8 @@ static int no_memory(struct fault *f) {
   return fault_set(f, -ENOMEM, "out of memory");
 }
 
-/* Of { "canary", tag = "v2", shadow = true } what is the plugin's: a table, or the plain value that
- * stands for its main option; NULL: nothing. `ours` is not the plugin's. */
+/* Of { "canary", "v2", share = 0.05, shadow = true } what is the plugin's: a table, with the value
+ * that stands for its main option first, or that alone. `ours` is not the plugin's. */
 static int plugin_options(const struct value *written, const char *ours, struct value **out,
                           struct fault *f) {
   size_t length = value_kind(written) == VALUE_TABLE ? value_length(written) : 1, named = 0;
@@ -69,9 +69,11 @@ static int plugin_options(const struct value *written, const char *ours, struct 
     r = value_set(options, key, value_ref(v));
     named++;
   }
-  if (r == 0 && (length > 2 || (length == 2 && named > 0)))
+  if (r == 0 && length > 2)
     r = -EINVAL;
-  if (r == 0 && length == 2) {
+  if (r == 0 && length == 2 && named > 0)
+    r = value_append(options, value_ref(value_at(written, 1)));
+  if (r == 0 && length == 2 && named == 0) {
     value_unref(options);
     options = value_ref(value_at(written, 1));
   } else if (r == 0) {

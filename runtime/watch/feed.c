@@ -156,7 +156,7 @@ static void tell_held(struct feed *f, int64_t now) {
            LOG_I("endpoints", f->guard.count));
   f->stats.holds++;
   for (size_t i = f->guard.count; f->events.held && i-- > 0;)
-    if (f->guard.held[i].until_ns == now + GUARD_HOLD_NS)
+    if (f->guard.held[i].until_ns == now + f->rule.hold_ns)
       f->events.held(f->arg, f->guard.held[i].instance);
 }
 
@@ -178,8 +178,11 @@ static void feed_update(struct feed *f) {
   const struct source *from;
   const struct instances *now = choose(f, &both, &from);
   if (now) {
-    struct guard_update u = {
-        .now = now, .withdrew = f->events.withdrew, .arg = f->arg, .now_ns = clock_now_ns()};
+    struct guard_update u = {.now = now,
+                             .withdrew = f->events.withdrew,
+                             .arg = f->arg,
+                             .now_ns = clock_now_ns(),
+                             .hold_ns = f->rule.hold_ns};
     u.before = set_rows(f->into);
     if (outlasted(f))
       guard_free(&f->guard); /* no registry's mistake, which it is for */

@@ -26,6 +26,7 @@ struct feed_rule {
   enum feed_on_empty on_empty;
   uint32_t min_endpoints; /* at least 1 */
   int64_t stale_after_ns; /* 0: what cannot be reached stays its last word for ever */
+  int64_t hold_ns;        /* of a sudden loss (guard.h); 0: none is */
 };
 
 enum { FEED_SOURCES = 2 };

@@ -130,7 +130,7 @@ static int publish(struct set *s, struct shown *shown) {
                                       .count = count,
                                       .now_ns = (uint64_t)now,
                                       .moves_version = s->moved || !s->in_catalog,
-                                      .stale = s->stale};
+                                      .stale_since_ns = s->stale_since_ns};
   shown->plan = plan;
   shown->rows = snapshot_rows(s, plan != NULL, &shown->count);
   struct set_work *work;
@@ -159,6 +159,8 @@ static int withdraw(struct set *s) {
       catalog_slot_free(s->all->writer, s->rows.items[i].slot);
   set_ramp(s, 0);
   tally_replace(s, &(struct set_tally){0});
+  if (!s->all->apart)
+    s->version = catalog_version(s->all->writer); /* its end has one, as any change */
   return 0;
 }
 

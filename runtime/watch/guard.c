@@ -94,7 +94,7 @@ static void loss_hold(void *arg, const struct set_row *row) {
   struct loss *l = arg;
   l->known_before.held = l->guard->held;
   if (l->rc == 0 && has_vanished(&l->known_before, l->update, row->instance) &&
-      (l->rc = held_add(l->guard, row, l->update->now_ns + GUARD_HOLD_NS)) == 0)
+      (l->rc = held_add(l->guard, row, l->update->now_ns + l->update->hold_ns)) == 0)
     l->holding++;
 }
 
@@ -105,7 +105,7 @@ int guard_update(struct guard *g, const struct guard_update *u) {
   struct loss loss = {.guard = g, .update = u, .known_before = {.count = g->count}};
   size_t stayed = compare(u, loss_count, &loss), arrived = u->now->count - stayed;
   size_t net = loss.vanished > arrived ? loss.vanished - arrived : 0;
-  if (net >= GUARD_LEAST && net * 2 > known)
+  if (u->hold_ns > 0 && net >= GUARD_LEAST && net * 2 > known)
     compare(u, loss_hold, &loss);
   if (loss.holding)
     qsort(g->held, g->count, sizeof *g->held, by_id);

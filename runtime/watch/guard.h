@@ -1,7 +1,9 @@
 /* guard: does not believe a sudden loss at once. When more than half of a service's endpoints, and
- * at least three, vanish in one update, net of those that arrived with it, they are held for 30 s,
- * or until somebody finds that they do not answer. What was withdrawn by this agent itself is no
- * loss. Pure but for the clock; control thread only. */
+ * at least three, vanish in one update, net of those that arrived with it, they are held for a
+ * while
+ * (`hold`, 30 s), or until somebody finds that they do not answer. One or two that go are no sudden
+ * loss whatever they are of: of so few, that is how a service ends. What was withdrawn by this
+ * agent itself is none either. Pure but for the clock; control thread only. */
 #pragma once
 
 #include "watch/instances.h"
@@ -29,7 +31,7 @@ struct guard_update {
   /* Whether we withdrew it ourselves; may be NULL. */
   bool (*withdrew)(void *arg, const struct instance *in);
   void *arg;
-  int64_t now_ns;
+  int64_t now_ns, hold_ns; /* hold_ns 0: whatever is lost is believed */
 };
 
 /* What of `before` is held is added to the guard. Returns how many were newly held; -ENOMEM: none.

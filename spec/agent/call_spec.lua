@@ -6,7 +6,7 @@ local cjson = require("cjson")
 local CONFIG = [[return { services = {
   probe = { port = 1, check = { probe = true, interval = "100ms", timeout = "20s" } },
   web = { { port = 9001 }, { port = 9002 }, { port = 9003 } },
-} }]]
+}, plugins = { probe = { grant = { register = "kept" } } } }]]
 
 -- What a check plugin that runs `body` once notes: a list of lists.
 local function notes(body)

@@ -28,6 +28,7 @@ local function note(event, options, ctx)
   if event.event == "change" then
     line.ids = perigee.json.array({})
     for i, e in ipairs(event.endpoints) do line.ids[i] = e.id .. "/" .. e.status end
+    line.added, line.removed, line.changed = event.added, event.removed, event.changed
   end
   page[#page + 1] = perigee.json.encode(line)
   return perigee.fs.write(options.path, table.concat(page, "\n") .. "\n")
@@ -77,11 +78,14 @@ describe("a hook", function()
     local status = expect(agent, "the status", function(l) return l.event == "status" end)
     assert.same({ "web", "w1", "critical", "passing", "well", "w1" },
       { status.service, status.id, status.from, status.to, status.output, status.instance })
-    expect(agent, "the change with it", function(l) return l.event == "change" and l.ids[1] == "w1/passing" end)
+    local changed = expect(agent, "the change with it", function(l) return l.event == "change" and l.ids[1] == "w1/passing" end)
+    assert.same({ {}, {}, { "w1" } }, { changed.added, changed.removed, changed.changed })
     agent:put("/v1/agent/service/register", '{"Name":"api","ID":"a1","Port":2}')
-    expect(agent, "the new service", function(l) return l.service == "api" and l.ids[1] == "a1/passing" end)
+    local new = expect(agent, "the new service", function(l) return l.service == "api" and l.ids[1] == "a1/passing" end)
+    assert.same({ { "a1" }, {}, {} }, { new.added, new.removed, new.changed })
     agent:put("/v1/agent/service/deregister/a1")
-    expect(agent, "its end", function(l) return l.service == "api" and #l.ids == 0 end)
+    local ended = expect(agent, "its end", function(l) return l.service == "api" and #l.ids == 0 end)
+    assert.same({ {}, { "a1" }, {} }, { ended.added, ended.removed, ended.changed })
     local code, late = agent:stop()
     assert.same({ 0 }, { code, late })
     local all = lines(agent)
@@ -90,7 +94,8 @@ describe("a hook", function()
 
   it("is told of many changes at once", function()
     local agent = agent_with({ diary = DIARY }, [[return {
-      hooks = { { "diary", path = "HOME/diary" } }, routes = { burst = {} }, ]] .. GRANT .. "}", {
+      hooks = { { "diary", path = "HOME/diary" } }, routes = { burst = {} },
+      plugins = { burst = { grant = { register = "web" } }, diary = { grant = { write = "HOME/diary" } } } }]], {
       ["route/burst"] = [[return { kind = "route", summary = "registers forty at once", PUT = function()
         local tasks = {}
         for i = 1, 40 do
@@ -234,10 +239,11 @@ describe("the hook template", function()
       test -e may || { echo not yet >&2; exit 3; }
       cp list seen
     ]]):format(home))
-    assert.equal(0, os.execute("chmod +x " .. home .. "/reload"))
+    perigee.write(home .. "/list", "")
+    assert.equal(0, os.execute(("chmod +x %s/reload; chmod 640 %s/list"):format(home, home)))
     local agent = perigee.agent({ config = ([[return { hooks = { { "template", service = "web", path = "%s/list",
       head = "upstream web {\n", line = "  server ${address}:${port} weight=${weight}; # ${rack}", tail = "}\n",
-      run = { "%s/reload" } } } }]]):format(home, home) })
+      check = { "grep", "-q", "upstream", "${file}" }, run = { "%s/reload" } } } }]]):format(home, home) })
     agent:put("/v1/agent/service/register", '{"Name":"web","ID":"a","Port":80,"Meta":{"rack":"r1"}}')
     agent:put("/v1/agent/service/register", '{"Name":"web","ID":"b","Port":81}')
     agent:put("/v1/agent/service/register", '{"Name":"web","ID":"c","Port":82,"Check":{"TTL":"1h"}}')
@@ -248,6 +254,7 @@ describe("the hook template", function()
     perigee.wait_for("the command to fail", function()
       return agent:log():find("reload ended with 3: not yet", 1, true), agent:log()
     end)
+    assert.equal("640", io.popen("stat -c %a " .. home .. "/list"):read("*l"))
     perigee.write(home .. "/may", "")
     perigee.wait_for("the command to have run", function()
       return read(home .. "/seen") == read(home .. "/list") and read(home .. "/seen") ~= "", agent:log()

@@ -21,7 +21,12 @@ local function said(agent, is)
   end)
 end
 
-local PROBE = "return { services = { probe = { port = 1, check = { probe = true, interval = '100ms', timeout = '5s' } } } }"
+-- `more`: further services.
+local function probing(grant, more)
+  return "return { services = { probe = { port = 1, check = { probe = true, interval = '100ms', timeout = '5s' } } "
+    .. (more or "") .. "}, plugins = { probe = { grant = { " .. (grant or "") .. " } } } }"
+end
+local PROBE = probing()
 
 describe("a check", function()
   it("registers, renews, picks and deregisters, and is told why not", function()
@@ -53,7 +58,7 @@ describe("a check", function()
         note(perigee.register{ service = "x", port = 1, meta = { k = 0 / 0 } })
         return "passing", perigee.json.encode(all)
       end,
-    }]] }, PROBE)
+    }]] }, probing("register = { 'made', 'kept', 'x', 'probe' }"))
     local all = cjson.decode(said(agent, "^%["))
     assert.same({ "made-127.0.0.1-9" }, all[1])
     assert.same({ "made-127.0.0.1-9", "127.0.0.1", "9", "passing", "3" }, all[2])
@@ -91,6 +96,31 @@ describe("a check", function()
     assert.equal("12.5", said(agent))
   end)
 
+  it("changes no service that it was not granted, not even through the agent's own HTTP", function()
+    local agent = agent_with({ ["check/probe"] = [[return {
+      kind = "check", summary = "grabs", options = { on = { "boolean", main = true } },
+      run = function()
+        local theirs = perigee.pick("theirs")
+        if not theirs then return nil end
+        local all = {}
+        local function note(ok, message, code)
+          all[#all + 1] = code or message or ok
+        end
+        note(perigee.deregister("theirs-1"))
+        note(perigee.renew("theirs-1"))
+        note(perigee.register{ service = "theirs", id = "evil", address = "6.6.6.6", port = 99 })
+        note(perigee.register{ service = "mine", id = "theirs-1", port = 99 })
+        note(perigee.register{ service = "mine", id = "mine-1", port = 99 })
+        note(perigee.http.put(("http://127.0.0.1:%d/v1/agent/service/deregister/theirs-1"):format(theirs.port), {}))
+        return "passing", perigee.json.encode(all)
+      end,
+    }]] }, probing("register = 'mine'"))
+    local body = cjson.encode({ ID = "theirs-1", Name = "theirs", Port = agent.port })
+    assert.equal(200, agent:put("/v1/agent/service/register", body).status)
+    assert.same({ "EACCES", "EACCES", "EACCES", "EACCES", "mine-1", "EACCES" }, cjson.decode(said(agent, "^%[")))
+    assert.equal("127.0.0.1:" .. agent.port .. "\n", agent:command("pick", "theirs", "-n", "1").out)
+  end)
+
   it("may be ended while it registers, and the agent too", function()
     local agent = agent_with({ ["check/probe"] = [[return {
       kind = "check", summary = "never stops", options = { on = { "boolean", main = true } },
@@ -101,7 +131,7 @@ describe("a check", function()
         end
         return "passing", "all"
       end,
-    }]] }, PROBE)
+    }]] }, probing("register = 'many'"))
     perigee.wait_for("some of them", function()
       return agent:command("pick", "many").code == 0
     end)

@@ -36,9 +36,9 @@ local function scripted(answer)
 end
 
 describe("the check postgres", function()
-  local READY = [["R\0\0\0\8\0\0\0\0" .. "S\0\0\0\9a\0\49\50\0" .. "Z\0\0\0\5I"]]
+  local READY = [["R\0\0\0\8\0\0\0\0" .. "S\0\0\0\9a\0\49\50\0" .. "Z\0\0\0\5I" .. "I\0\0\0\4" .. "Z\0\0\0\5I"]]
   for _, case in ipairs({
-    { "a server that is ready", READY, "", "passing: " },
+    { "a server that is ready", READY, "", "passing: ready" },
     { "one that asks for a password", [["R\0\0\0\8\0\0\0\10"]], "", "passing: it asks for a password" },
     { "one that asks for a password and is to be queried", [["R\0\0\0\8\0\0\0\10"]], [[query = "select 1"]],
       "critical: it asks for a password" },
@@ -79,6 +79,12 @@ describe("the check postgres", function()
     local made = perigee.run({ "sh", "-c", ("%s%s/initdb -D %s/data -U postgres -A trust --no-sync"):format(as, bin, home) },
       { timeout = 120, dir = home })
     assert.equal(0, made.code, made.err)
+    perigee.write(home .. "/data/pg_hba.conf", [[
+      host all clear 127.0.0.1/32 password
+      host all hashed 127.0.0.1/32 md5
+      host all proved 127.0.0.1/32 scram-sha-256
+      host all all 127.0.0.1/32 trust
+    ]])
     local argv = { bin .. "/postgres", "-D", home .. "/data", "-p", tostring(port), "-c", "listen_addresses=127.0.0.1", "-c",
       "unix_socket_directories=" }
     if root then
@@ -92,11 +98,27 @@ describe("the check postgres", function()
     said(agent, 'critical: ERROR 42703: column "nonsense" does not exist')
     agent:stop()
     agent = agent_for(port, [[query = "select 1 as a, 'x'", expect = "2"]])
-    said(agent, "critical: it says 1")
+    said(agent, "critical: 1")
     agent:stop()
     agent = agent_for(port, [[database = "nowhere"]])
     said(agent, "critical: FATAL 3D000: database \"nowhere\" does not exist")
     agent:stop()
+    local roles = perigee.run({ bin .. "/psql", "-h", "127.0.0.1", "-p", tostring(port), "-U", "postgres", "-c",
+      "create role proved login password 'pencil'; create role clear login password 'pencil';"
+      .. "set password_encryption = md5; create role hashed login password 'pencil'" })
+    assert.equal(0, roles.code, roles.err)
+    for _, user in ipairs({ "clear", "hashed", "proved" }) do
+      local options = ([[user = "%s", database = "postgres", query = "select current_user"]]):format(user)
+      agent = agent_for(port, options .. [[, password = "pencil"]])
+      said(agent, "passing: " .. user)
+      agent:stop()
+      agent = agent_for(port, options .. [[, password = "pen"]])
+      said(agent, ([[critical: FATAL 28P01: password authentication failed for user "%s"]]):format(user))
+      agent:stop()
+      agent = agent_for(port, options)
+      said(agent, "critical: it asks for a password")
+      agent:stop()
+    end
     server:kill()
   end)
 end)

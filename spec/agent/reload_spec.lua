@@ -115,6 +115,23 @@ describe("a plugin", function()
     assert.truthy(agent:log():find("line=", 1, true))
   end)
 
+  it("is never waited for: a pipe in the place of a file is no file", function()
+    local agent = agent_with({ ["perigee.lua"] = one(WEB), ["plugins/check/probe.lua"] = check("first") })
+    says(agent, "^first")
+    local pipe = agent.folder .. "/pipe"
+    for path, command in pairs({
+      ["plugins/check/probe.lua"] = { "reload", "probe" },
+      ["perigee.lua"] = { "reload" },
+      pipe = { "diff", pipe },
+    }) do
+      assert.equal(0, os.execute(("cd %s && rm -f %s && mkfifo %s"):format(agent.folder, path, path)))
+      local r = agent:command(unpack(command))
+      assert.equal(1, r.code, r.out)
+      assert.truthy(r.err:find("not a file", 1, true), r.err)
+    end
+    says(agent, "^first a %d+$")
+  end)
+
   it("that fails in its first calls gives way to the one before, until its file changes", function()
     local agent = agent_with({ ["perigee.lua"] = one(WEB), ["plugins/check/probe.lua"] = check("first") })
     says(agent, "^first")
@@ -168,6 +185,28 @@ describe("a plugin", function()
         run = function() total = total + 1 return "passing", "new " .. total end }]] })
     assert.equal(0, agent:command("reload").code)
     assert.truthy(tonumber(says(agent, "^new %d+$"):match("%d+")) > 3)
+  end)
+
+  it("is unloaded when the configuration has no use for it any more", function()
+    local agent = agent_with({
+      ["perigee.lua"] = one(WEB .. "api = { port = 2 },"), ["plugins/check/probe.lua"] = check("first"),
+    })
+    says(agent, "^first a %d+$")
+    agent:edit({ ["perigee.lua"] = one("api = { port = 2 },"), ["plugins/check/probe.lua"] = "return nonsense(" })
+    local r = json(agent:command("reload", "--json"))
+    local rows = {}
+    for i, c in ipairs(r.changes) do
+      rows[i] = table.concat({ c.what, c.name, c.change }, " ")
+    end
+    table.sort(rows)
+    assert.same({ "plugin check/probe unloaded", "service web removed" }, rows)
+    perigee.wait_for("its end", function()
+      return not plugin(agent, "probe"), agent:log()
+    end)
+    assert.equal(0, metric(agent, "perigee_reload_failures_total"))
+    agent:edit({ ["perigee.lua"] = one(WEB), ["plugins/check/probe.lua"] = check("second") })
+    json(agent:command("reload", "--json"))
+    says(agent, "^second a %d+$")
   end)
 
   it("is told from another of its name, and misspelt ones are suggested", function()
@@ -247,6 +286,26 @@ describe("the configuration", function()
     assert.equal(r.hash, agent:get("/v1/status").json().config_hash)
     assert.truthy(agent:get("/metrics").body:find('perigee_config_info{hash="' .. r.hash .. '"} 1', 1, true))
     assert.equal(pid, agent:get("/v1/status").json().pid)
+  end)
+
+  it("is compared with a file elsewhere, whose plugins are where the agent finds them", function()
+    local agent = agent_with({ ["perigee.lua"] = one("web = { port = 1 }"), ["plugins/check/probe.lua"] = check("first") })
+    local elsewhere = perigee.scratch()
+    write(elsewhere, { ["next.lua"] = one(WEB) })
+    local function added(file)
+      for _, c in ipairs(json(agent:command("diff", file, "--json")).changes) do
+        if c.what == "plugin" then
+          return c.name .. " " .. c.change
+        end
+      end
+    end
+    assert.equal("check/probe added", added(elsewhere .. "/next.lua"))
+    -- A link's plugins are beside the link, as for `perigee run -c`.
+    write(elsewhere, { ["linked/plugins/check/linked.lua"] = check("linked"), ["next.lua"] = one((WEB:gsub("probe", "linked"))) })
+    assert.equal(0, os.execute(("ln -s ../next.lua %s/linked/perigee.lua"):format(elsewhere)))
+    assert.equal("check/linked added", added(elsewhere .. "/linked/perigee.lua"))
+    assert.equal(1, agent:command("diff", elsewhere .. "/nowhere.lua").code)
+    agent:stop()
   end)
 
   it("with mistakes changes nothing, and says all of them", function()

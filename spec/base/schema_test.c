@@ -186,6 +186,13 @@ static void main_option(void **state) {
   check_gives("{ a = { 'string', main = true, optional = true } }", "true", "{}");
   check_gives("{ on = 'boolean' }", "true", "{\"on\":true}");
   check_gives("{ a = 'string', b = 'string' }", "'x'", "expected a table, found the text \"x\"\n");
+  check_gives("{ url = 'string', n = { 'integer', 1 } }", "{ 'x', n = 2 }",
+              "{\"n\":2,\"url\":\"x\"}");
+  check_gives("{ all = { 'list', of = 'string' }, n = { 'integer', 1 } }",
+              "{ { 'x', 'y' }, n = 2 }", "{\"all\":[\"x\",\"y\"],\"n\":2}");
+  check_gives("{ url = 'string', n = { 'integer', 1 } }", "{ 'x', url = 'y' }",
+              "[1]: each entry has a name: NAME = ...; without one there is url alone, once, and "
+              "first\n");
 }
 
 static void secrets(void **state) {

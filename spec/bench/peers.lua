@@ -1,23 +1,34 @@
 #!/usr/bin/env luajit
--- The peers that Debian has, measured here and now beside what pick_balancers left in this run: a
--- picker of theirs gives a connection that exists, one of ours copies an endpoint's address too.
--- Others' figures, in pick_balancers, are from another machine. `--json FILE`: the figures.
+-- The peers that Debian has, measured here and now beside what our own benches left in this run. A
+-- pick of theirs gives a connection or a function that exists; one of ours copies an endpoint's
+-- address. The other figures, in pick_balancers, are from another machine: go-zero, the
+-- lua-resty balancers and APISIX are not in Debian 12. `--json FILE`: the figures.
 package.path = "./?.lua;" .. package.path
 local cjson = require("cjson")
 local process = require("spec.support.process")
 local BUILD = os.getenv("BUILD") or "build"
-local GRPC = "/usr/share/gocode/src/google.golang.org/grpc"
+local SOURCES = "/usr/share/gocode/src/"
 
-local function output(command)
-  local pipe = assert(io.popen(command))
-  local text = pipe:read("*a")
-  pipe:close()
-  return text
-end
+local programs = {
+  { name = "grpc", needs = "google.golang.org/grpc/version.go", package = "golang-google-grpc-dev" },
+  { name = "gokit", needs = "github.com/go-kit/kit/sd/lb/retry.go", package = "golang-github-go-kit-kit-dev" },
+}
+
+-- What of ours is of the kind that they measure.
+local pick = {
+  bench = "pick_balancers",
+  name = "pick, round_robin, 10",
+  two = "pick, round_robin, 10, slower of two at once",
+}
+local call = {
+  bench = "report",
+  name = "perigee_call around a p2c pick, 10 endpoints",
+  two = "perigee_call around a p2c pick, 10, the slower of two",
+}
 
 -- What another bench of this run measured.
-local function own(name)
-  for line in process.read(BUILD .. "/bench/pick_balancers.json"):gmatch("[^\n]+") do
+local function measured(bench, name)
+  for line in process.read(BUILD .. "/bench/" .. bench .. ".json"):gmatch("[^\n]+") do
     local figure = cjson.decode(line)
     if figure.name == name then
       return figure.value
@@ -25,22 +36,12 @@ local function own(name)
   end
 end
 
-if output("command -v go") == "" or not io.open(GRPC .. "/version.go") then
-  print("not measured: golang-go and golang-google-grpc-dev are not installed")
-  os.exit(0)
-end
-
-local environment = "GO111MODULE=off GOPATH=/usr/share/gocode CGO_ENABLED=0 GOCACHE=$PWD/build/go-cache"
-local program = BUILD .. "/bench/peers_grpc"
-assert(os.execute(environment .. " go build -o " .. program .. " spec/bench/peers/grpc.go") == 0)
-local peer, one, two = output(program):match("^(.-)\t(%S+)\t(%S+)")
-
 local json = arg[1] == "--json" and assert(io.open(arg[2], "w"))
-local function report(name, value, peer_value)
+local function report(name, value, peer, peer_value)
   if not value then
     return
   end
-  print(string.format("%-50s %8.2f ns   %s, here and now %.2f, ratio %.2f", name, value, peer, peer_value, value / peer_value))
+  print(string.format("%-62s %8.2f ns   %s, here and now %.2f, ratio %.2f", name, value, peer, peer_value, value / peer_value))
   if json then
     json:write(cjson.encode({
       name = name .. ", here and now",
@@ -52,10 +53,32 @@ local function report(name, value, peer_value)
     }), "\n")
   end
 end
-local alone, slower = own("pick, round_robin, 10"), own("pick, round_robin, 10, slower of two at once")
-report("pick, round_robin, 10", alone, tonumber(one))
--- Theirs is wall time over the picks of both; so is half of what each of ours took.
-report("pick, round_robin, 10, two at once, over all picks", slower and slower / 2, tonumber(two))
+
+-- Theirs with two threads is wall time over the picks of both; so is half of what each of ours took.
+local function compare(line)
+  local peer, one, two, allocations = line:match("^(.-)\t(%S+)\t(%S+)\t(%S+)$")
+  local ours = peer:match("Retry") and call or pick
+  local slower = measured(ours.bench, ours.two)
+  if tonumber(allocations) > 0.5 then
+    peer = string.format("%s (%.0f allocations)", peer, allocations)
+  end
+  report(ours.name, measured(ours.bench, ours.name), peer, tonumber(one))
+  report(ours.name .. ", two at once, over all", slower and slower / 2, peer, tonumber(two))
+end
+
+local environment = "GO111MODULE=off GOPATH=/usr/share/gocode CGO_ENABLED=0 GOCACHE=$PWD/build/go-cache"
+for _, program in ipairs(programs) do
+  local path = BUILD .. "/bench/peers_" .. program.name
+  local build = "%s go build -o %s spec/bench/peers/%s.go spec/bench/peers/measure.go"
+  local there = io.open(SOURCES .. program.needs)
+  if there and os.execute(build:format(environment, path, program.name)) == 0 then
+    for line in io.popen(path):lines() do
+      compare(line)
+    end
+  else
+    print(string.format("not measured: golang-go and %s are not installed", program.package))
+  end
+end
 if json then
   json:close()
 end

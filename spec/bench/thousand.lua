@@ -1,4 +1,5 @@
--- thousand: what an agent costs that watches a thousand services of etcd in which nothing happens.
+-- thousand: what an agent costs that watches a thousand services in which nothing happens: of etcd, and of
+-- another perigee; and what that one's watchers cost it.
 package.path = "./?.lua;" .. package.path
 local bench = require("spec.support.bench")
 local etcd = require("spec.registries.etcd")
@@ -25,7 +26,8 @@ local function wait(seconds)
   end, seconds + 10)
 end
 
-local function idle(agent, name)
+-- Of `agent`, which watches; and of `other`, where it is another agent that is watched.
+local function idle(agent, name, other)
   perigee.wait_for("all watches", function()
     local r = agent:get("/metrics")
     local text = r and r.body or ""
@@ -33,25 +35,29 @@ local function idle(agent, name)
     return all and not text:find("perigee_watch_stale_seconds{", 1, true), text:match("\nperigee_endpoints %d+")
   end, 120)
   wait(20) -- what the start left to do
-  local before = processor_seconds(agent)
+  local figures, before = {}, {}
+  local both = { { agent, "idle, 1,000 services watched in " .. name }, other and { other, "idle, watched by it" } }
+  for i, one in ipairs(both) do
+    before[i] = processor_seconds(one[1])
+  end
   wait(SECONDS)
-  return {
-    {
-      name = "idle, 1,000 services watched in " .. name .. ", processor",
-      value = (processor_seconds(agent) - before) / SECONDS * 100, unit = "%",
-    },
-    { name = "idle, 1,000 services watched in " .. name .. ", resident", value = memory(agent), unit = "MiB" },
-  }
+  for i, one in ipairs(both) do
+    local spent = processor_seconds(one[1]) - before[i]
+    table.insert(figures, { name = one[2] .. ", processor", value = spent / SECONDS * 100, unit = "%" })
+    table.insert(figures, { name = one[2] .. ", resident", value = memory(one[1]), unit = "MiB" })
+  end
+  return figures
 end
 
-local function watching(target, registries)
+-- `target` is a format, given the service's number.
+local function watching(target, rest)
   return perigee.agent({ config = ([[
     local watches = {}
     for i = 1, %d do
-      watches["service-" .. i] = %q .. "service-" .. i
+      watches["service-" .. i] = (%q):format(i)
     end
-    return { watches = watches, registries = %s }
-  ]]):format(COUNT, target, registries or "{}") })
+    return { watches = watches, %s }
+  ]]):format(COUNT, target, rest) })
 end
 
 local function of_etcd()
@@ -69,7 +75,20 @@ local function of_etcd()
       { env = { ETCDCTL_API = "3" }, stdin = "\n" .. table.concat(lines, "\n") .. "\n\n\n" })
     assert(r.code == 0, r.err)
   end
-  return idle(watching("etcd:///", ("{ etcd = { endpoints = { %q } } }"):format(cluster.members[1].url)), "etcd")
+  local registries = ("registries = { etcd = { endpoints = { %q } } }"):format(cluster.members[1].url)
+  return idle(watching("etcd:///service-%d", registries), "etcd")
 end
 
-bench.run(of_etcd)
+local function of_perigee()
+  local root = watching("static:///10.0.0.1:%d", "limits = { http_max_conns_per_client = 2000 }")
+  return idle(watching(("embedded://127.0.0.1:%d/service-%%d"):format(root.port), ""), "another perigee", root)
+end
+
+bench.run(function()
+  local figures = of_etcd()
+  perigee.cleanup()
+  for _, figure in ipairs(of_perigee()) do
+    table.insert(figures, figure)
+  end
+  return figures
+end)

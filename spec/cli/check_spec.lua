@@ -54,6 +54,21 @@ describe("perigee check", function()
     assert.truthy(r.err:find("has 10 mistakes", 1, true))
   end)
 
+  it("takes a plugin's main option without its name, and others beside it by theirs", function()
+    local function config(canary, check_of)
+      return ([[return { services = { web = { port = 1, policy = { "gate", "/warm", load = 2 }, check = { http = %s } } },
+        hooks = { { "announce", "http://127.0.0.1:9/", timeout = "1s" } }, routes = { prometheus = { "prometheus" } },
+        watches = { api = { target = "static:///a:1", balancer = { %s, "p2c" } } } }]]):format(check_of, canary)
+    end
+    local r = check(config([[{ "canary", "v2", share = 0.05, shadow = true }]], [[{ "/", method = "HEAD" }]]))
+    assert.equal("", r.err)
+    assert.equal(0, r.code)
+    r = check(config([[{ "canary", "v2", tag = "v3" }]], [[{ "/", "/x", method = "HEAD" }]]))
+    assert.equal(1, r.code)
+    assert.matches("without one there is tag alone, once, and first", r.err)
+    assert.matches("without one there is url alone, once, and first", r.err)
+  end)
+
   it("prints them as JSON", function()
     local r = check(ten_mistakes, "--json")
     assert.equal(1, r.code)

@@ -290,6 +290,19 @@ describe("perigee test", function()
     assert.equal(0, r.code, r.out)
   end)
 
+  it("has each request wait, so that many of them are not one turn", function()
+    local r = check([[
+      local other = 0
+      perigee.task.spawn(function() while true do perigee.http.get(instance:url("/b")) other = other + 1 end end)
+      for i = 1, 100000 do perigee.http.get(instance:url("/a")) end
+      return other]], [[
+      it("x", function(t)
+        t.http["/a"], t.http["/b"] = 200, 200
+        assert.near(100000, t:use{}:run(t:instance()), 1)
+      end)]])
+    assert.equal(0, r.code, r.out)
+  end)
+
   it("says so when a test waits for what never comes, or never ends", function()
     local r = check("local t = perigee.task.spawn(perigee.sleep, 1) return t:join(), perigee.tcp.connect('10.0.0.1', 1):read()",
       "it('x', function(t) t.tcp[1] = function(peer) peer:read() end t:use{}:run(t:instance()) end)")
@@ -348,7 +361,7 @@ describe("perigee test", function()
         return #perigee.fs.list("/etc/app"), done.timed_out
       end } }]], [[
       grant{ read = { "/etc/app", "/etc/app/" }, write = { "/run/app/out" }, run = { "systemctl" }, connect = { "db.test" },
-        env = { "WHO" } }
+        env = { "WHO" }, register = { "web" } }
       it("does all of it", function(t)
         t.files["/etc/app/in"], t.env.WHO = "hello ", "you"
         t.commands["systemctl reload app"] = { delay = 60 }

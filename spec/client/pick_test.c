@@ -300,9 +300,12 @@ static void versions(void **state) {
   assert_int_equal(perigee_pick(s, NULL, &found), 0);
   assert_true(found.weight == 0.5f);
   assert_int_equal(found.version, first);
-  snapshot.stale = 1;
+  assert_int_equal(about(s).stale, 0);
+  assert_int_equal(about(s).stale_ms, 0);
+  snapshot.stale_since_ns = (int64_t)select_now_ns() - INT64_C(7000000000);
   assert_int_equal(catalog_publish(w, &snapshot, NULL), 0);
   assert_true(about(s).stale);
+  assert_true(about(s).stale_ms >= 7000 && about(s).stale_ms < 600000);
   uint64_t second = publish("versions", NULL, &e, 1);
   assert_true(second > first);
   assert_int_equal(perigee_wait(s, first, -1), 0);

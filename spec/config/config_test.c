@@ -270,7 +270,7 @@ static void uses_of_plugins(void **state) {
   check_use("return { uses = { 'a', 'b' } }", 2, "b", "");
   check_use("return { uses = { 'a', { 'b', 'main' } } }", 2, "b", "main");
   check_use("return { uses = { { 'b', x = 'y' } } }", 1, "b", "y");
-  check_use("return { uses = { { 'b', 'main', x = 'y' } } }", 1, "none", "y");
+  check_use("return { uses = { { 'b', 'main', x = 'y' } } }", 1, "b", "y");
   check_use("return { uses = { 7 } }", 1, "none", "");
   check_use("return { uses = { { 'a', 'b', 'c' } } }", 1, "none", "");
 }

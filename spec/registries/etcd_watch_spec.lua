@@ -16,7 +16,7 @@ end
 local function follow(cluster, options)
   options = options or {}
   options.endpoints, options.page, options.audit = cluster:urls(), 2, options.audit or "30s"
-  return host.agent({ registries = { etcd = options }, watches = { web = "etcd:///web" } })
+  return host.agent({ registries = { etcd = options }, watches = { web = { target = "etcd:///web", hold = "3s" } } })
 end
 
 describe("a watch of etcd", function()
@@ -85,7 +85,28 @@ describe("a watch of etcd", function()
     cluster:start(1)
     cluster:ready()
     put(cluster, "new", "10.0.2.1")
-    host.expect(agent, "web", "10.0.2.1:80", 45) -- a sudden loss: held for 30 s
+    host.expect(agent, "web", "10.0.2.1:80") -- a sudden loss: held for 3 s
+  end)
+end)
+
+describe("a sudden loss", function()
+  it("is believed of those who refuse connections, and held for those who answer", function()
+    local cluster = etcd.start()
+    local agent = host.agent({
+      registries = { etcd = { endpoints = cluster:urls() } }, watches = { web = { target = "etcd:///web", hold = "10m" } },
+    })
+    local alive, dead = agent.port, perigee.free_port()
+    for id, port in pairs({ a = alive, b = dead, c = dead, d = dead }) do
+      cluster:ctl("put", "perigee/web/" .. id,
+        ('{"id":%q,"service":"web","address":"127.0.0.1","port":%d}'):format(id, port))
+    end
+    perigee.wait_for("all four", function()
+      return agent:get("/v1/services/web").json().count == 4
+    end)
+    cluster:ctl("del", "perigee/web/", "--prefix")
+    host.expect(agent, "web", "127.0.0.1:" .. alive)
+    assert.equal(1, agent:get("/v1/services/web").json().count)
+    assert.equal("1", agent:get("/metrics").body:match("\nperigee_guard_held_endpoints (%d+)"))
   end)
 end)
 

@@ -132,6 +132,135 @@ static void a_weight_changes(void **state) {
   }
 }
 
+/* The n-th hash of an endpoint's own, and what a pick makes of a key: by the formulas, not by the
+ * code that is under test. */
+static uint64_t own_hash(uint32_t number, uint64_t n) {
+  return select_mix(select_hash(ids[number], strlen(ids[number])) + (n + 1) * 0x9e3779b97f4a7c15u);
+}
+static uint32_t key_bits(uint64_t key) {
+  return (uint32_t)(select_mix(key + 0x9e3779b97f4a7c15u) >> 32);
+}
+
+/* The first point at or after the key, of all points of all endpoints. */
+static uint32_t ring_owner(uint32_t count, uint32_t points, uint32_t key) {
+  uint32_t owner = 0;
+  uint64_t nearest = UINT64_MAX;
+  for (uint32_t i = 0; i < count; i++)
+    for (uint32_t k = 0; k < points * (uint32_t)endpoints[i].weight; k++) {
+      uint64_t way = own_hash(i, k) - ((uint64_t)key << 32);
+      if (way < nearest) {
+        nearest = way;
+        owner = i;
+      }
+    }
+  return owner;
+}
+
+static void a_ring_is_its_points(void **state) {
+  static const struct {
+    uint32_t count, points, keys;
+  } rings[] = {{1, 1, 50}, {2, 1, 500}, {3, 7, 3000}, {50, 100, 3000}, {3000, 3, 300}};
+  for (size_t r = 0; r < sizeof rings / sizeof rings[0]; r++) {
+    struct catalog_rules rules = {.points = rings[r].points};
+    fill(rings[r].count, 1);
+    for (uint32_t i = 1; i < rings[r].count; i++)
+      endpoints[i].weight = 1 + i % 4;
+    struct catalog_view v = build_with("ring", &rules, rings[r].count);
+    for (uint64_t key = 0; key < rings[r].keys; key++)
+      assert_int_equal(pick_key(&v, key),
+                       ring_owner(rings[r].count, rings[r].points, key_bits(key)));
+  }
+}
+
+/* A hundred each would be 300,000; who asks for them gets them. */
+static void a_large_ring_has_fewer_points(void **state) {
+  struct catalog_rules asked = {.points = 100};
+  fill(ENDPOINTS_MAX, 1);
+  struct catalog_view v = build("ring", ENDPOINTS_MAX);
+  uint32_t bytes = v.groups[0].table_length;
+  assert_true(bytes < (1 << 17) * 4 * 2);
+  v = build_with("ring", &asked, ENDPOINTS_MAX);
+  assert_true(v.groups[0].table_length > ENDPOINTS_MAX * 100 * 4);
+  assert_true(bytes < v.groups[0].table_length / 2);
+}
+
+/* Weights of any size: the tables are made, in time, and those who weigh anything are in them. */
+static void tables_bear_extremes(void **state) {
+  static const double weights[] = {5e-324, 1e-300, 1e-9, 1, 65535, 1e300};
+  for (uint32_t b = 0; b < HASHING; b++)
+    for (uint32_t count = 1; count <= ENDPOINTS_MAX; count *= 55) {
+      fill(count, 1);
+      for (uint32_t i = 0; i < count; i++)
+        endpoints[i].weight = weights[i % 6];
+      struct catalog_view v = build(hashing[b], count);
+      for (uint64_t key = 0; key < 1000; key++)
+        assert_true(pick_key(&v, key) < count);
+    }
+}
+
+/* Each cell's winner: of all endpoints the one whose dart hits it first, its time by its weight. */
+static void rendezvous_is_a_race(void **state) {
+  enum { HOSTS = 7, CELLS = 1 << 16 };
+  static double first[CELLS];
+  static uint32_t winner[CELLS];
+  fill(HOSTS, 1);
+  for (uint32_t i = 0; i < HOSTS; i++)
+    endpoints[i].weight = 1 + i % 3;
+  for (uint32_t i = 0; i < HOSTS; i++)
+    for (uint32_t n = 0; n < CELLS * 5; n++) {
+      uint64_t bits = own_hash(i, n);
+      double time = (n + (uint32_t)bits * 0x1p-32) / endpoints[i].weight;
+      uint32_t cell = (uint32_t)(bits >> 48);
+      if (first[cell] == 0 || time < first[cell]) {
+        first[cell] = time;
+        winner[cell] = i;
+      }
+    }
+  struct catalog_view v = build("rendezvous", HOSTS);
+  assert_int_equal(v.groups[0].table_length, CELLS * 2);
+  const uint16_t *cells = (const uint16_t *)(v.block + v.groups[0].table);
+  for (uint32_t cell = 0; cell < CELLS; cell++)
+    assert_int_equal(number_of(&v, cells[cell]), winner[cell]);
+  for (uint64_t key = 0; key < KEYS; key++)
+    assert_int_equal(pick_key(&v, key), winner[key_bits(key) >> 16]);
+}
+
+/* Endpoints come, leave and change their weights in turn: each time only cells of that one move. */
+static void rendezvous_moves_what_it_must(void **state) {
+  enum { CELLS = 1 << 16, STEPS = 120 };
+  static uint32_t before[CELLS];
+  struct select_state random = {.random = 23};
+  uint32_t count = 30;
+  fill(60, 1);
+  for (int step = 0; step < STEPS; step++) {
+    uint32_t changed = (uint32_t)(select_random_next(&random) % count), moved = 0;
+    double was = endpoints[changed].weight;
+    uint32_t slot = endpoints[changed].slot;
+    if (step % 3 == 0 && count > 10) {
+      count--; /* it leaves: the last takes its place, and it the last one's */
+      struct catalog_endpoint e = endpoints[changed];
+      endpoints[changed] = endpoints[count];
+      endpoints[count] = e;
+    } else if (step % 3 == 1) {
+      slot = endpoints[count++].slot;
+    } else {
+      endpoints[changed].weight = was * (step % 2 ? 1.7 : 0.4);
+    }
+    struct catalog_view v = build("rendezvous", count);
+    const uint16_t *cells = (const uint16_t *)(v.block + v.groups[0].table);
+    for (uint32_t cell = 0; cell < CELLS; cell++) {
+      uint32_t now = v.rows[cells[cell]].slot;
+      if (step > 0 && now != before[cell]) {
+        assert_true(now == slot || before[cell] == slot);
+        moved++;
+      }
+      before[cell] = now;
+    }
+    assert_true(step == 0 || moved > 0);
+    assert_true(moved < CELLS / 3);
+  }
+}
+
 /* Three levels: half of the first level's endpoints leave, one by one; a key that has gone to a
  * later level stays there or goes on to a later one. */
 static void levels_go_by_key(void **state) {
@@ -219,10 +348,6 @@ static void tables_are_known_by_what_they_are_made_of(void **state) {
   for (size_t b = 0; b < sizeof hashing / sizeof hashing[0]; b++) {
     fill(30, 2);
     uint64_t key = arrange(hashing[b], 30);
-    if (strcmp(hashing[b], "rendezvous") == 0) { /* its tables are made in no time */
-      assert_int_equal(key, 0);
-      continue;
-    }
     endpoints[4].address = "10.9.9.9";
     endpoints[5].status = 1;
     assert_int_equal(arrange(hashing[b], 30), key);
@@ -238,19 +363,18 @@ static void tables_are_known_by_what_they_are_made_of(void **state) {
 
 static void tables_are_taken_over(void **state) {
   static const struct catalog_rules rules = {.priority = true};
-  const char *const kept[] = {"maglev", "ring", "maglev_bounded"};
-  for (size_t b = 0; b < sizeof kept / sizeof kept[0]; b++) {
+  for (size_t b = 0; b < HASHING; b++) {
     fill(40, 1);
     for (int i = 0; i < 10; i++)
       endpoints[i].status = 2, endpoints[i + 20].tier = 1;
-    struct catalog_view v = build_with(kept[b], &rules, 40);
+    struct catalog_view v = build_with(hashing[b], &rules, 40);
     assert_int_equal(v.group_count, 2);
     struct catalog_block *before = malloc(v.bytes);
     memcpy(before, v.block, v.bytes);
     uint32_t at = v.groups[1].table + v.groups[1].table_length - 1;
     ((unsigned char *)before)[at] ^= 1; /* nobody would make this one */
     struct catalog_snapshot s = {.service = "web",
-                                 .balancer = kept[b],
+                                 .balancer = hashing[b],
                                  .rules = &rules,
                                  .endpoints = endpoints,
                                  .count = 40};
@@ -270,6 +394,11 @@ int main(void) {
       cmocka_unit_test(shares_go_by_weight),
       cmocka_unit_test(disruption),
       cmocka_unit_test(a_weight_changes),
+      cmocka_unit_test(a_ring_is_its_points),
+      cmocka_unit_test(a_large_ring_has_fewer_points),
+      cmocka_unit_test(tables_bear_extremes),
+      cmocka_unit_test(rendezvous_is_a_race),
+      cmocka_unit_test(rendezvous_moves_what_it_must),
       cmocka_unit_test(levels_go_by_key),
       cmocka_unit_test(bounded_loads),
       cmocka_unit_test(tables_are_known_by_what_they_are_made_of),

@@ -110,6 +110,13 @@ static void rig_replace(struct rig *rig, struct registration_state *s) {
   rig_publish(rig, s);
 }
 
+/* In one line with the catalog's versions, as the agent keeps it. */
+static uint64_t rig_index(struct rig *rig) {
+  uint64_t index = catalog_version(rig->catalog) + 1;
+  catalog_version_raise(rig->catalog, index);
+  return index;
+}
+
 static void rig_register(void *arg, struct registration *r, server_reply reply, void *to) {
   struct rig *rig = arg;
   int refusal = atomic_exchange(&rig->refuse_with, 0);
@@ -119,11 +126,13 @@ static void rig_register(void *arg, struct registration *r, server_reply reply, 
   }
   rig->last_lease_ms = r->lease_ms;
   struct check_state checks[64] = {0};
+  uint64_t index = rig_index(rig);
   for (uint32_t i = 0; i < r->check_count; i++)
     checks[i] =
-        (struct check_state){.status = r->checks[i].initial, .output = "", .modify_index = 7};
-  rig_replace(rig, registration_state_new(&(struct registration_state){
-                       .registration = r, .create_index = 7, .modify_index = 7, .checks = checks}));
+        (struct check_state){.status = r->checks[i].initial, .output = "", .modify_index = index};
+  rig_replace(
+      rig, registration_state_new(&(struct registration_state){
+               .registration = r, .create_index = index, .modify_index = index, .checks = checks}));
   rig_answer(rig, reply, to, 0, NULL);
 }
 
@@ -142,8 +151,19 @@ static void rig_deregister(void *arg, const char *id, server_reply reply, void *
   rig_answer(rig, reply, to, 0, NULL);
 }
 
+/* Or a word of the script: "stale:SERVICE", "current:SERVICE", "end:SERVICE". */
 static void rig_renew(void *arg, const char *id, server_reply reply, void *to) {
-  reply(to, rig_find(arg, id) ? 0 : -ENOENT, NULL);
+  struct rig *rig = arg;
+  const char *colon = strchr(id, ':');
+  struct set *set = colon ? sets_find(rig->sets, colon + 1) : NULL;
+  if (set && strncmp(id, "end:", 4) == 0)
+    set_close(set);
+  else if (set)
+    set_stale(set, strncmp(id, "stale:", 6) == 0);
+  if (set)
+    rig_answer(rig, reply, to, 0, NULL);
+  else
+    reply(to, rig_find(rig, id) ? 0 : -ENOENT, NULL);
 }
 
 static void rig_check(void *arg, const char *check_id, enum status status, const char *output,
@@ -162,9 +182,11 @@ static void rig_check(void *arg, const char *check_id, enum status status, const
       memcpy(checks, rig->states[k]->checks, r->check_count * sizeof checks[0]);
       checks[i].status = status;
       checks[i].output = output;
-      rig_replace(rig,
-                  registration_state_new(&(struct registration_state){
-                      .registration = r, .create_index = 7, .modify_index = 9, .checks = checks}));
+      rig_replace(rig, registration_state_new(&(struct registration_state){
+                           .registration = r,
+                           .create_index = rig->states[k]->create_index,
+                           .modify_index = rig_index(rig),
+                           .checks = checks}));
       rig_answer(rig, reply, to, 0, NULL);
       return;
     }
@@ -182,7 +204,7 @@ static void rig_status(void *arg, server_reply reply, void *to) {
 
 /* Nobody knows more services than those that are published. */
 static inline void rig_resolve(void *arg, const char *service, server_reply reply, void *to) {
-  reply(to, -ENOENT, NULL);
+  rig_answer(arg, reply, to, -ENOENT, NULL);
 }
 
 static inline struct rig_visit *rig_visit_of(struct rig *rig, void *to) {

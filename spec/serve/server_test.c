@@ -191,6 +191,31 @@ static void a_reply_after_the_stop(void **state) {
   rig_free(rig);
 }
 
+/* Others are answered while it waits for the control thread. */
+static void an_answer_that_took_its_time_is_still_its_own(void **state) {
+  (void)state;
+  struct rig *rig = rig_open(NULL, 1);
+  rig_hold(rig, true);
+  int fds[] = {client_open(rig), client_open(rig)};
+  client_say(fds[0], "GET /v1/pick/first HTTP/1.1\r\nHost: a\r\n\r\n");
+  int64_t until = clock_real_ns() + (int64_t)PATIENCE_MS * 1000000;
+  while (rig->held < 1 && clock_real_ns() < until)
+    sched_yield();
+  client_say(fds[1], "GET /v1/pick/the-second-one HTTP/1.1\r\nHost: a\r\n\r\n");
+  while (rig->held < 2 && clock_real_ns() < until)
+    sched_yield();
+  rig_hold(rig, false);
+  static const char *const named[] = {"\"first\"", "\"the-second-one\""};
+  for (int i = 0; i < 2; i++) {
+    struct reply r = client_read(fds[i], false);
+    assert_int_equal(r.status, 404);
+    assert_non_null(strstr(r.body, named[i]));
+    reply_free(&r);
+    close(fds[i]);
+  }
+  rig_close(rig);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_port_that_another_perigee_has),
@@ -199,6 +224,7 @@ int main(void) {
       cmocka_unit_test(addresses_that_are_none),
       cmocka_unit_test(the_unix_socket),
       cmocka_unit_test(what_operates_the_agent),
+      cmocka_unit_test(an_answer_that_took_its_time_is_still_its_own),
       cmocka_unit_test(a_stop_answers_what_is_in_flight),
       cmocka_unit_test(a_reply_after_the_stop),
   };

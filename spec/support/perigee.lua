@@ -193,14 +193,20 @@ function perigee.agent(options)
   agent.home = perigee.scratch()
   agent.run_dir = options.run_dir or agent.home .. "/run"
   agent.data_dir = options.data_dir or agent.home .. "/data"
-  agent.port = options.port or perigee.free_port()
-  agent.url = "http://127.0.0.1:" .. agent.port
   agent.config = options.config_file or agent.home .. "/perigee.lua"
   if not options.config_file then
     perigee.write(agent.config, options.config or "return {}\n")
   end
-  agent:start()
-  return agent
+  for try = 1, 5 do -- a free port may be somebody else's a moment later
+    agent.port = options.port or perigee.free_port()
+    agent.url = "http://127.0.0.1:" .. agent.port
+    local ok, message = pcall(agent.start, agent)
+    if ok then
+      return agent
+    elseif options.port or try == 5 or not tostring(message):find("is taken by", 1, true) then
+      error(message, 0)
+    end
+  end
 end
 
 function Agent:start()

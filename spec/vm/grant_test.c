@@ -102,6 +102,28 @@ static void what_is_named_works(void **state) {
   assert_allowed(state, "listen=127.0.0.1", "perigee.tcp.listen('127.0.0.1', 0)");
 }
 
+/* A granted program is not a way to run others, or to see what else the environment has. */
+static void a_command_runs_as_granted(void **state) {
+  setenv("PERIGEE_SECRET", "x", 1);
+  setenv("PERIGEE_PLAIN", "y", 1);
+  assert_refused(state, "run=id", "perigee.process.run{ 'id', env = { PATH = '/tmp' } }",
+                 "env = { \"PATH\" }");
+  assert_refused(state, "run=id", "perigee.process.run{ 'id', env = { LD_PRELOAD = '/tmp/x' } }",
+                 "env = { \"LD_PRELOAD\" }");
+  static const char print[] =
+      "return (perigee.process.run{ 'sh', '-c', 'echo $PERIGEE_SECRET-$PERIGEE_PLAIN-${PATH:+p}' "
+      "%s }).stdout";
+  char body[300];
+  snprintf(body, sizeof body, print, "");
+  assert_string_equal(ask_granted(state, "run=sh", body), "--p\n");
+  assert_string_equal(ask_granted(state, "run=sh env=PERIGEE_PL*", body), "-y-p\n");
+  snprintf(body, sizeof body, print, ", env = { PERIGEE_PLAIN = 'z' }");
+  assert_string_equal(ask_granted(state, "run=sh env=PERIGEE_PL*", body), "-z-p\n");
+  assert_non_null(
+      strstr(ask_granted(state, "run=./id", "return perigee.process.run{ './id', cwd = '/tmp' }"),
+             "a whole path"));
+}
+
 /* A redirect is no way around. */
 static void a_redirect_must_be_granted_too(void **state) {
   static const char serve[] =
@@ -182,6 +204,7 @@ int main(void) {
       FIXTURE_TEST(what_is_not_named_is_refused),
       FIXTURE_TEST(what_leads_out_is_refused),
       FIXTURE_TEST(what_is_named_works),
+      FIXTURE_TEST(a_command_runs_as_granted),
       FIXTURE_TEST(a_redirect_must_be_granted_too),
       FIXTURE_TEST(self_is_the_subject_of_the_call),
       FIXTURE_TEST(ffi_is_for_who_was_given_it),

@@ -75,7 +75,8 @@ static void urls_are_taken_apart_and_made(void **state) {
   assert_string_equal(ask(*state, "return select(3, perigee.url.decode('50%'))"), "EINVAL");
 }
 
-/* The digests of "abc" in RFC 1321, FIPS 180 and, for HMAC, RFC 4231's second case. */
+/* The digests of "abc" in RFC 1321, FIPS 180; for HMAC, RFC 4231's second case; for PBKDF2, RFC
+ * 6070's with SHA-256. */
 static void hashes_are_the_standards(void **state) {
   assert_string_equal(
       ask(*state, "local h = perigee.hash return h.md5('abc'), h.sha1('abc'), h.sha256('abc')"),
@@ -84,6 +85,10 @@ static void hashes_are_the_standards(void **state) {
   assert_string_equal(ask(*state, "return perigee.hash.hmac('sha256', 'Jefe', 'what do ya want for "
                                   "nothing?'), #perigee.hash.sha256('', 'raw')"),
                       "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843|32");
+  assert_string_equal(ask(*state, "return perigee.hash.pbkdf2('sha256', 'password', 'salt', 4096)"),
+                      "c5e478d59288c841aa530db6845c4c8d962893a001ce4e11a4963873aa98134a");
+  assert_non_null(
+      strstr(ask(*state, "return pcall(perigee.hash.pbkdf2, 'sha256', 'p', 's', 1e9)"), "100000"));
 }
 
 static void structures_are_packed_as_in_lua_53(void **state) {

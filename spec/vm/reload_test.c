@@ -3,6 +3,8 @@
 #include "fixture.h"
 #include "vm/reload.h"
 
+#include <stdatomic.h>
+
 struct rig {
   struct fixture *fx;
   struct plugin *plugin;
@@ -293,7 +295,7 @@ static void a_thousand_reloads_leave_nothing(void **state) {
   end(&r);
 }
 
-static volatile bool scribbling;
+static atomic_bool scribbling;
 
 /* In place and in pieces, as the worst of editors does. */
 static void scribble(void *arg) {

@@ -186,6 +186,10 @@ static void plugins_among_the_stages(void **state) {
   assert_true(b.rules.priority && b.rules.zone);
   balancer_end(&b);
 
+  b = parsed("{ { 'canary', 'v2', share = 1 }, 'p2c' }"); /* both: the schema has the last word */
+  assert_string_equal(value_as_text(value_at(b.plans[0].options, 0), ""), "v2");
+  assert_int_equal(value_fields(b.plans[0].options), 1);
+  balancer_end(&b);
   b = parsed("{ 'first', 'round_robin' }"); /* tiers are for all algorithms */
   balancer_end(&b);
   refused("{ 'canary', 'round_robin' }", "cannot honour the weights");
@@ -196,7 +200,6 @@ static void plugins_among_the_stages(void **state) {
   refused("{ 'zone', 'canary', 'p2c' }", "out of place");
   refused("{ 'canary', 'priority', 'p2c' }", "out of place");
   refused("{ { 'canary', 'v2', 'v3' }, 'p2c' }", "its options have names");
-  refused("{ { 'canary', 'v2', share = 1 }, 'p2c' }", "its options have names");
   refused("{ { 'canary', shadow = 'yes' }, 'p2c' }", "true or false");
   refused("{ 'canari', 'p2c' }", "there is no balancer canari");
   struct fault f = {0};
@@ -228,7 +231,7 @@ static void a_plugin_in_an_algorithms_place(void **state) {
   refused("{ 'mine', standin = 'zone' }", "mine: its standin is an algorithm");
   refused("{ 'mine', standin = 3 }", "mine: its standin is an algorithm");
   refused("{ 'mine', standin = { 'least_request', 99 } }", "choices");
-  refused("{ { 'mine', 'v2', n = 3 } }", "its options have names");
+  refused("{ { 'mine', 'v2', 'v3', n = 3 } }", "its options have names");
   refused("{ 'canary', { 'mine', standin = 'random' } }", "cannot honour the weights");
   refused("{ 'zone', { 'mine', standin = 'maglev' } }", "maglev: with zone");
 }

@@ -128,7 +128,12 @@ int catalog_withdraw(struct catalog_writer *w, const char *service) {
   if (fake.fail)
     return fake.fail;
   fake.withdrawals++;
+  fake.version++;
   return 0;
+}
+
+uint64_t catalog_version(const struct catalog_writer *w) {
+  return fake.version;
 }
 
 /* ---- the clock ---- */

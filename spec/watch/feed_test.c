@@ -44,6 +44,7 @@ static void held(void *arg, const struct instance *in) {
 static const struct feed_events events = {withdrew, held};
 
 static void begin(struct feed_rule rule) {
+  rule.hold_ns = GUARD_HOLD_NS;
   sets = sets_new_apart(NULL, NULL);
   into = sets_open(sets, "web");
   feed = feed_new(into, &rule, &events, NULL);
@@ -141,6 +142,23 @@ static void a_sudden_loss_is_held_for_30_s(void **state) {
   feed_tick(feed);
   has("abc");
   assert_int_equal(stats().held, 0);
+}
+
+static void the_hold_is_as_long_as_its_rule_says(void **state) {
+  struct feed_rule rule = {.on_empty = FEED_EMPTY, .min_endpoints = 1, .hold_ns = 2 * second};
+  feed_change(feed, &rule);
+  say(0, "abcdefgh");
+  say(0, "abc");
+  has("abcdefgh");
+  assert_int_equal(probed, 5);
+  now_ns += 3 * second;
+  feed_tick(feed);
+  has("abc");
+  rule.hold_ns = 0;
+  feed_change(feed, &rule);
+  say(0, "");
+  has("");
+  assert_int_equal(stats().holds, 1);
 }
 
 static void what_does_not_answer_is_let_go_alone(void **state) {
@@ -420,6 +438,7 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
       TEST(small_losses_pass_at_once),
       TEST(a_sudden_loss_is_held_for_30_s),
+      TEST(the_hold_is_as_long_as_its_rule_says),
       TEST(what_does_not_answer_is_let_go_alone),
       TEST(what_comes_back_is_held_no_more),
       TEST(a_second_loss_is_held_too),

@@ -251,7 +251,7 @@ static void test_stale_and_balancer(void **state) {
   uint64_t version = fake.version;
   set_stale(fx->web, true);
   sets_flush(fx->all);
-  assert_true(fake.last.stale && fx->told.stale);
+  assert_true(fake.last.stale_since_ns && fx->told.stale);
   assert_int_equal(set_balancer(fx->web, weighted, &f), 0);
   sets_flush(fx->all);
   assert_string_equal(fake.last.balancer, "weighted");

@@ -106,7 +106,7 @@ static void rules_change_meanwhile(void **state) {
   assert_int_equal(count, 2);
   finish(1);
   assert_string_equal(fake.last.balancer, "ring");
-  assert_true(fake.last.stale);
+  assert_true(fake.last.stale_since_ns);
   value_unref(ring);
 }
 

@@ -151,6 +151,15 @@ function perigee.hash.sha256(bytes, form) end
 ---@return string
 function perigee.hash.hmac(algorithm, key, bytes, form) end
 
+---A key made of a password, as long as the algorithm's digest; at most 100,000 iterations.
+---@param algorithm "md5"|"sha1"|"sha256"
+---@param password string
+---@param salt string
+---@param iterations integer
+---@param form? "hex"|"raw"
+---@return string
+function perigee.hash.pbkdf2(algorithm, password, salt, iterations, form) end
+
 ---A binary structure, in the letters of Lua 5.3's string.pack; big-endian unless it says "<".
 ---@param format string
 ---@param ... any

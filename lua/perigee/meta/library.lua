@@ -245,10 +245,10 @@ perigee.fs = {}
 function perigee.dns.resolve(name, options) end
 
 ---@class perigee.Command
----@field [integer] string the program, as it is granted, and its arguments
+---@field [integer] string the program, a name or a whole path, as it is granted; and its arguments
 ---@field timeout? perigee.Duration 30 s
 ---@field stdin? string
----@field env? table<string, string> all of its environment, but for PATH
+---@field env? table<string, string> all of its environment, but for PATH; each name is granted (`env`)
 ---@field cwd? string
 ---@field output_limit? integer bytes kept of each stream (64 KiB)
 
@@ -274,6 +274,14 @@ function perigee.fs.read(path, options) end
 ---@return string? message
 ---@return string? code
 function perigee.fs.write(path, text) end
+
+---Puts one file in the place of another, whose permissions it gets. Waits.
+---@param from string
+---@param to string
+---@return true? ok
+---@return string? message
+---@return string? code
+function perigee.fs.rename(from, to) end
 
 ---Waits.
 ---@param path string

@@ -150,6 +150,13 @@ function Set:remove(id) end
 ---@return true
 function Set:current() end
 
+---It may be otherwise by now, and stays as it is known: for who is told so by somebody whom it goes on asking.
+---A watch that returns nil says the same.
+---@param why string
+---@param age? number|string for how long already
+---@return true
+function Set:stale(why, age) end
+
 ---@return string
 function Set:service() end
 
@@ -201,7 +208,6 @@ function Endpoints:share(test, fraction) end
 ---@field in_flight integer
 ---@field latency? number seconds; nil: nothing was reported
 ---@field ejected boolean
----@field index integer
 local Endpoint = {}
 
 ---@param tag string
@@ -256,7 +262,10 @@ function View:hash(n) end
 ---@class perigee.ChangeEvent
 ---@field event "change"
 ---@field service string
----@field endpoints perigee.Instance[]
+---@field endpoints perigee.Instance[] made when it is asked for
+---@field added string[] ids: since the hook was told of the service the last time, 1,000 at most
+---@field removed string[]
+---@field changed string[]
 
 ---@class perigee.StatusEvent
 ---@field event "status"
@@ -266,6 +275,18 @@ function View:hash(n) end
 ---@field to perigee.Status
 ---@field output string
 ---@field instance perigee.Instance
+
+---@class perigee.ReloadEvent
+---@field event "reload"
+---@field ok boolean it was carried out
+---@field message string why it was done, or refused
+
+---@class perigee.StartEvent
+---@field event "start"
+
+---@class perigee.StopEvent
+---@field event "stop"
+---@field leaving boolean what is registered goes
 
 ---@class perigee.Request
 ---@field method string

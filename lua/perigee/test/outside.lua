@@ -32,8 +32,18 @@ local reasons = {
   [500] = "Internal Server Error", [502] = "Bad Gateway", [503] = "Service Unavailable", [504] = "Gateway Timeout",
 }
 
+-- By which names an answer to a request may be given: of its path, with its query or without, and its URL.
+local function names_of(method, url)
+  local path = url:match("^%a[%w+.-]*://[^/?#]*([^#]*)") or url
+  path = path:sub(1, 1) == "/" and path or "/" .. path
+  local bare = path:match("^[^?]*")
+  return { bare, method .. " " .. bare, path, method .. " " .. path, url, method .. " " .. url }
+end
+
 local function open(perigee, host, t)
-  local script = {}
+  -- What answers in a task of its own, which may wait; and what need not, or returns nothing when it has to.
+  local script, at_once = {}, {}
+  script.at_once = at_once
 
   -- Notes that nothing was said about it, and how to: the test fails with that.
   local function unscripted(what, how)
@@ -50,31 +60,20 @@ local function open(perigee, host, t)
 
   t.http, t.requests = {}, {}
 
+  local last, last_names -- most requests are as the one before
+
   local function answer_to(request)
-    local replies = t.http
-    local path = request.url:match("^%a[%w+.-]*://[^/?#]*([^#]*)") or request.url
-    path = path:sub(1, 1) == "/" and path or "/" .. path
-    local bare = path:match("^[^?]*")
-    for i = 1, 3 do
-      local name = i == 1 and bare or i == 2 and path or request.url
-      local reply = replies[name]
-      if reply == nil then
-        reply = replies[request.method .. " " .. name]
-      end
+    local replies, method, url = t.http, request.method, request.url
+    if not last or last.url ~= url or last.method ~= method then
+      last, last_names = request, names_of(method, url)
+    end
+    for i = 1, #last_names do
+      local reply = replies[last_names[i]]
       if reply ~= nil then
         return reply
       end
     end
-    return nil, bare
-  end
-
-  local function headers_of(request)
-    local headers = {}
-    for _, line in ipairs(request.lines) do
-      local name, value = line:match("^([^:]*): (.*)$")
-      headers[name:lower()] = value
-    end
-    request.headers, request.lines = headers, nil
+    return nil, last_names[1]
   end
 
   -- What comes of the pieces of a streamed body: a list, or a function that waits for the next one.
@@ -125,8 +124,16 @@ local function open(perigee, host, t)
     return response, message, code, with
   end
 
+  function at_once.http(request)
+    local reply, bare = answer_to(request)
+    if type(reply) == "function" or (type(reply) == "table" and reply.delay) then
+      return
+    end
+    remember(t.requests, request)
+    return respond(request, reply, bare)
+  end
+
   function script.http(request)
-    headers_of(request)
     remember(t.requests, request)
     return respond(request, answer_to(request))
   end
@@ -243,14 +250,23 @@ local function open(perigee, host, t)
     return text
   end
 
-  script.read = text_of
+  at_once.read = text_of
 
-  function script.write(path, text)
+  function at_once.write(path, text)
     t.files[path] = text
     return true
   end
 
-  function script.stat(path)
+  function at_once.rename(from, to)
+    local text, message, code = text_of(from)
+    if not text then
+      return nil, message, code
+    end
+    t.files[to], t.files[from] = text, false
+    return true
+  end
+
+  function at_once.stat(path)
     local text, message, code = text_of(path)
     if not text then
       return nil, message, code
@@ -258,7 +274,7 @@ local function open(perigee, host, t)
     return { type = "file", size = #text, modified = modified[path], mode = tonumber("644", 8) }
   end
 
-  function script.list(path)
+  function at_once.list(path)
     local found, seen, folder = {}, {}, path:gsub("/*$", "/")
     for file, text in pairs(texts) do
       local rest = file:sub(1, #folder) == folder and file:sub(#folder + 1)

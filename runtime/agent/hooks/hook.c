@@ -1,6 +1,7 @@
 #include "agent/hooks/hook.h"
 
 #include "agent/hooks/hook_event.h"
+#include "agent/hooks/roster.h"
 #include "agent/plugins/plugins.h"
 #include "base/clock.h"
 #include "base/fault.h"
@@ -38,7 +39,9 @@ struct hook {
   struct attachment *attachment;
   bool wants[EVENT_KINDS];
   struct table notes;
-  struct note *telling; /* one that is being told, not among the notes; NULL: none */
+  struct table rosters;  /* of services, as they were when it was told of them last */
+  struct roster *roster; /* of the one that is being told; NULL: that is no service's */
+  struct note *telling;  /* one that is being told, not among the notes; NULL: none */
   struct call *call;
   bool failing, stopping;
   void (*told)(void *arg); /* of its end */
@@ -77,8 +80,11 @@ struct hook *hook_new(const struct hook_parts *parts, const struct value *use,
     attachment_free(attachment);
     return NULL;
   }
-  *h = (struct hook){
-      .parts = parts, .use = value_ref(use), .attachment = attachment, .notes = {.key = note_key}};
+  *h = (struct hook){.parts = parts,
+                     .use = value_ref(use),
+                     .attachment = attachment,
+                     .notes = {.key = note_key},
+                     .rosters = {.key = roster_service}};
   uv_timer_init(parts->loop, &h->timer);
   h->timer.data = h;
   attachment_follow(attachment, &reloaded, h);
@@ -97,7 +103,9 @@ static void call_end(struct hook *h) {
   }
   h->call = NULL;
   note_free(h->telling);
+  roster_free(h->roster);
   h->telling = NULL;
+  h->roster = NULL;
 }
 
 static void notes_drop(struct hook *h) {
@@ -107,11 +115,18 @@ static void notes_drop(struct hook *h) {
   h->notes = (struct table){.key = note_key};
 }
 
+static void rosters_drop(struct hook *h) {
+  for (uint32_t i = 0; i < h->rosters.count; i++)
+    roster_free(h->rosters.items[i]);
+  table_free(&h->rosters);
+}
+
 void hook_free(struct hook *h) {
   if (!h)
     return;
   call_end(h);
   notes_drop(h);
+  rosters_drop(h);
   attachment_free(h->attachment);
   value_unref(h->use);
   uv_close((uv_handle_t *)&h->timer, on_closed);
@@ -175,6 +190,21 @@ static void tell_again(struct hook *h, struct note *n) {
   note_free(n);
 }
 
+/* The service as it was told takes the place of what was known of it. */
+static void roster_settle(struct hook *h, bool told) {
+  struct roster *r = h->roster;
+  h->roster = NULL;
+  if (told && r) {
+    struct roster *before = table_find(&h->rosters, roster_service(r));
+    if (before)
+      table_remove(&h->rosters, before);
+    roster_free(before);
+    if (roster_count(r) > 0 && table_add(&h->rosters, r) == 0)
+      return;
+  }
+  roster_free(r);
+}
+
 static const char *text_at(lua_State *L, int index) {
   return lua_type(L, index) == LUA_TSTRING ? lua_tostring(L, index) : NULL;
 }
@@ -194,6 +224,7 @@ static void on_told(void *arg, const struct call_result *result) {
   const char *why = failure_of(result);
   h->call = NULL;
   h->telling = NULL;
+  roster_settle(h, !why);
   if (result->status == -ECANCELED) {
     note_free(n);
     return;
@@ -219,6 +250,8 @@ static int push_note(lua_State *L, void *arg) {
   const struct note *n = h->telling;
   const struct event e = {.kind = n->kind,
                           .service = n->service,
+                          .before = h->roster ? table_find(&h->rosters, n->service) : NULL,
+                          .now = h->roster,
                           .state = n->state,
                           .from = n->from,
                           .ok = n->ok,
@@ -229,12 +262,17 @@ static int push_note(lua_State *L, void *arg) {
 
 /* Takes the note over. */
 static int tell(struct hook *h, struct note *n, int64_t within_ns) {
+  int r = 0;
   h->telling = n;
-  int r = attachment_call(h->attachment, event_functions[n->kind], push_note, on_told, h, within_ns,
-                          &h->call);
+  if (n->kind == EVENT_CHANGE && !(h->roster = roster_new(h->parts->sets, n->service)))
+    r = -ENOMEM;
+  if (r == 0)
+    r = attachment_call(h->attachment, event_functions[n->kind], push_note, on_told, h, within_ns,
+                        &h->call);
   if (r == 0)
     return 0;
   h->telling = NULL;
+  roster_settle(h, false);
   plugins_note(h->parts->plugins, attachment_plugin(h->attachment), r != -ENOSYS);
   if (r == -ENOSYS) {
     note_free(n);

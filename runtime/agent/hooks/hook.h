@@ -11,6 +11,7 @@
 struct attachment;
 struct hook;
 struct plugins;
+struct roster;
 struct sets;
 struct value;
 
@@ -21,6 +22,7 @@ enum { EVENT_KINDS = EVENT_STOP + 1 };
 struct event {
   enum event_kind kind;
   const char *service;                    /* change, status */
+  const struct roster *before, *now;      /* change, when it is told: since the last time */
   const struct registration_state *state; /* status: the instance, as it is now */
   enum status from;                       /* status: before */
   bool ok;                                /* reload: it was carried out; stop: instances leave */

@@ -1,5 +1,6 @@
 #include "agent/hooks/hook_event.h"
 
+#include "agent/hooks/roster.h"
 #include "vm/plugin.h"
 #include "watch/set.h"
 
@@ -75,6 +76,8 @@ void push_event(lua_State *L, const struct event *e, struct sets *sets) {
   set_text(L, "event", event_names[e->kind]);
   if (e->service)
     set_text(L, "service", e->service);
+  if (e->kind == EVENT_CHANGE)
+    roster_push_changes(L, e->before, e->now);
   if (e->kind == EVENT_STATUS)
     push_status(L, e);
   if (e->kind == EVENT_RELOAD || e->kind == EVENT_STOP) {

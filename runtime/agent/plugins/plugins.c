@@ -152,6 +152,7 @@ int plugins_get(struct plugins *all, const char *kind, const char *name, struct 
                 struct fault *f) {
   struct entry *known = plugins_entry(all, kind, name);
   if (known) {
+    known->unused = false;
     *out = known->plugin;
     return 0;
   }

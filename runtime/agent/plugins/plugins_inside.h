@@ -17,6 +17,7 @@ struct entry {
   char left[65]; /* the hash of a version that was left again, and is not taken until it changes */
   struct value *next_settings; /* while another version is prepared */
   bool going_back;             /* ... and that is the last good one */
+  bool unused, next_unused;    /* by the configuration, and the one that is prepared */
   struct plugins_reloads reloads;
 };
 

@@ -14,6 +14,7 @@
 #include <string.h>
 
 static const int64_t ready_ns = 5 * INT64_C(1000000000);
+static const int64_t unused_ns = INT64_C(1000000000); /* between two looks at who still uses it */
 enum { NAMED_MAX = 200 };
 
 /* ---- probation ---- */
@@ -56,10 +57,27 @@ static void go_back(struct plugins *all, struct entry *e) {
             LOG_I("faults", was.faults), LOG_I("calls", was.calls));
 }
 
+/* ---- what nobody uses any more ---- */
+
+static void unload_unused(struct plugins *all) {
+  for (size_t i = all->count; i-- > 0;) {
+    struct entry *e = &all->items[i];
+    if (!e->unused || plugin_is_attached(e->plugin))
+      continue;
+    log_info("plugin unloaded: nothing uses it any more", LOG_S("kind", plugin_kind(e->plugin)),
+             LOG_S("plugin", plugin_name(e->plugin)));
+    entry_clear(e);
+    *e = all->items[--all->count];
+  }
+}
+
+/* ---- both, in their time ---- */
+
 static void arm(struct plugins *all);
 
 static void on_due(uv_timer_t *timer) {
   struct plugins *all = timer->data;
+  unload_unused(all);
   for (size_t i = 0; i < all->count; i++) {
     struct entry *e = &all->items[i];
     enum probation_verdict v = probation_judge(&e->probation, clock_now_ns());
@@ -74,7 +92,10 @@ static void on_due(uv_timer_t *timer) {
 static void arm(struct plugins *all) {
   int64_t first = 0, now = clock_now_ns();
   for (size_t i = 0; i < all->count; i++) {
-    int64_t until = all->items[i].probation.until_ns;
+    const struct entry *e = &all->items[i];
+    int64_t until = e->probation.until_ns;
+    if (e->unused && (!until || until > now + unused_ns))
+      until = now + (plugin_is_attached(e->plugin) ? unused_ns : 0);
     if (until && (!first || until < first))
       first = until;
   }
@@ -128,18 +149,10 @@ void plugins_unattend(struct plugins *all) {
 
 /* ---- drafts ---- */
 
-void plugins_draft_rest(struct plugins *draft, const struct plugins *all,
-                        struct findings *findings) {
-  size_t before = findings->count; /* what is wrong with a plugin was said where it is used */
+void plugins_draft_unused(struct plugins *all, const struct plugins *draft) {
   for (size_t i = 0; i < all->count; i++) {
-    const struct entry *e = &all->items[i];
-    char path[300];
-    struct plugin *p;
-    struct fault f;
-    int rc = plugins_get(draft, plugin_kind(e->plugin), plugin_name(e->plugin), &p, &f);
-    snprintf(path, sizeof path, "%s/%s", plugin_kind(e->plugin), plugin_name(e->plugin));
-    if (rc != 0 && rc != -ENOENT && before == 0)
-      findings_add(findings, NULL, path, "%s", f.text);
+    struct entry *e = &all->items[i];
+    e->next_unused = !plugins_entry(draft, plugin_kind(e->plugin), plugin_name(e->plugin));
   }
 }
 
@@ -207,13 +220,16 @@ static const char *difference(const struct plugins *all, const struct entry *fre
 }
 
 void plugins_differences(const struct plugins *all, const struct plugins *draft,
-                         void (*each)(void *arg, const struct plugin *fresh, const char *change),
+                         void (*each)(void *arg, const struct plugin *p, const char *change),
                          void *arg) {
   for (size_t i = 0; i < draft->count; i++) {
     const char *change = difference(all, &draft->items[i]);
     if (change)
       each(arg, draft->items[i].plugin, change);
   }
+  for (size_t i = 0; i < all->count; i++)
+    if (all->items[i].next_unused)
+      each(arg, all->items[i].plugin, "unloaded");
 }
 
 /* ---- the steps ---- */
@@ -355,13 +371,18 @@ void plugins_abandon(struct plugins *all) {
     plugin_abandon(e->plugin);
     value_unref(e->next_settings);
     e->next_settings = NULL;
-    e->going_back = false;
+    e->going_back = e->next_unused = false;
   }
   all->readying = 0;
 }
 
 void plugins_configure(struct plugins *all, const struct config *config) {
   all->config = config;
+  for (size_t i = 0; i < all->count; i++) {
+    all->items[i].unused = all->items[i].next_unused;
+    all->items[i].next_unused = false;
+  }
+  arm(all);
 }
 
 /* ---- failures ---- */

@@ -18,10 +18,10 @@ int plugins_attend(struct plugins *all, uv_loop_t *loop);
 struct store;
 void plugins_recall(struct plugins *all, struct store *store);
 
-/* Loads afresh into the draft what `all` has and the draft has not. A plugin whose file is gone is
- * left out, and goes on as it is. */
-void plugins_draft_rest(struct plugins *draft, const struct plugins *all,
-                        struct findings *findings);
+/* For a draft that has all that its configuration uses, and what uses plugins without it: whatever
+ * else there is will be of no use. It is not loaded anew, and goes on as it is until its last user
+ * has ended. */
+void plugins_draft_unused(struct plugins *all, const struct plugins *draft);
 /* By "NAME" or "KIND/NAME". -ENOENT, or -EINVAL: there are several. */
 int plugins_named(const struct plugins *all, const char *name, struct plugin **out,
                   struct fault *f);
@@ -30,10 +30,10 @@ int plugins_named(const struct plugins *all, const char *name, struct plugin **o
 int plugins_draft_good(struct plugins *draft, struct plugins *all, const struct plugin *p,
                        struct fault *f);
 
-/* What a swap would do to one: "added", "reloaded", "rolled back"; NULL: nothing. `hash`: what it
- * would be then. */
+/* What a swap would do to each: "added", "reloaded", "rolled back", with what it would be then;
+ * "unloaded", with what it is. */
 void plugins_differences(const struct plugins *all, const struct plugins *draft,
-                         void (*each)(void *arg, const struct plugin *fresh, const char *change),
+                         void (*each)(void *arg, const struct plugin *p, const char *change),
                          void *arg);
 
 /* `strict`: the uses that there are must pass the new versions' schemas. */
@@ -44,8 +44,9 @@ bool plugins_make_ready(struct plugins *all, void (*ready)(void *arg, const stru
 /* All of them or none. Takes from the draft what is new. Not from within a call's `done`. */
 int plugins_swap(struct plugins *all, struct plugins *draft, bool strict, struct fault *f);
 void plugins_abandon(struct plugins *all);
-void plugins_configure(struct plugins *all,
-                       const struct config *config); /* for what is loaded next */
+/* For what is loaded next. What the configuration has no use for is unloaded: now, or as soon as
+ * its last user has ended. */
+void plugins_configure(struct plugins *all, const struct config *config);
 
 /* For who asks (plugins_reloads): what the draft could not load, and `why` for what is prepared. */
 void plugins_note_failures(struct plugins *all, const struct plugins *draft, const char *why);

@@ -53,6 +53,7 @@ struct policies {
   const struct config *config; /* NULL: not configured yet */
   struct table subjects;
   uint64_t questions, unanswered; /* that were asked; that left the last decision */
+  uint64_t floored;               /* withdrawals that a floor did not let through */
 };
 
 #define POLICY_BUCKET "policy" /* of the store: decisions by instance id */

@@ -119,6 +119,9 @@ void policies_metrics(const struct policies *all, struct buf *out) {
   family(out, "perigee_policy_floored", "gauge",
          "Instances that min_registered keeps registered, or brought back.");
   buf_format(out, "perigee_policy_floored %llu\n", (unsigned long long)sums.floored);
+  family(out, "perigee_policy_floored_total", "counter",
+         "Withdrawals that min_registered did not let through, or took back.");
+  buf_format(out, "perigee_policy_floored_total %llu\n", (unsigned long long)all->floored);
   family(out, "perigee_policy_undecided", "gauge",
          "Instances whose policy did not answer; its last decision stays.");
   buf_format(out, "perigee_policy_undecided %llu\n", (unsigned long long)sums.troubled);

@@ -159,10 +159,12 @@ static bool is_due(struct subject *s) {
 void subject_settle(struct subject *s) {
   bool due = s->wanted && is_due(s);
   bool floored = due && s->decision.verdict >= VERDICT_WITHDRAW;
-  if (floored && !s->floored)
+  if (floored && !s->floored) {
+    s->all->floored++;
     log_warn("not withdrawn: too few would be left", LOG_S("service", subject_service(s)),
              LOG_S("id", s->id), LOG_S("policy", s->decision.policy),
              LOG_S("reason", s->decision.reason), LOG_I("min_registered", s->floor));
+  }
   if (floored && !s->shown)
     s->floored_until_ns =
         clock_now_ns() + (int64_t)((0.5 + clock_random_unit()) * (double)floored_ns);

@@ -32,9 +32,10 @@ bool watch_wish_on_demand(const struct config *config, const char *service, stru
   if (!registry)
     return false;
   target_of_name(registry, service, target);
-  *out = (struct watch_wish){.service = service,
-                             .targets = {target->failed ? "" : target->data},
-                             .rule = {.on_empty = FEED_EMPTY, .min_endpoints = 1}};
+  *out = (struct watch_wish){
+      .service = service,
+      .targets = {target->failed ? "" : target->data},
+      .rule = {.on_empty = FEED_EMPTY, .min_endpoints = 1, .hold_ns = GUARD_HOLD_NS}};
   return true;
 }
 

@@ -27,7 +27,8 @@ static struct feed_rule rule_of(const struct config_watch *from) {
   return (struct feed_rule){.merge = from->merge,
                             .on_empty = from->on_empty,
                             .min_endpoints = from->min_endpoints,
-                            .stale_after_ns = from->stale_after_ns};
+                            .stale_after_ns = from->stale_after_ns,
+                            .hold_ns = from->hold_ns};
 }
 
 static struct watch_wish wish_of(const struct config_watch *from, unsigned i) {

@@ -1,0 +1,224 @@
+/* What the benches of picks share: operations that are timed in processes that are not the agent.
+ *
+ * Two processes are made. Each operation runs in the first one alone, and then in both at once,
+ * each on a core of its own; a round counts as at once when the two runs overlapped for nine tenths
+ * of the longer one. What counts is the time that a process had its core, and of it the least of
+ * some rounds, which are shorter than a time slice: the machine may do other things too. */
+#pragma once
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+  MEASURE_ROUNDS = 9,
+  MEASURE_LONGEST_NS = 1500000000, /* until enough of them were at once */
+  MEASURE_RUN_NS = 1000000,
+  MEASURE_CASES = 64,
+};
+
+/* The allocations of this program are counted. */
+static uint64_t allocations;
+extern void *__libc_malloc(size_t size);
+extern void *__libc_calloc(size_t count, size_t size);
+extern void *__libc_realloc(void *old, size_t size);
+void *malloc(size_t size) {
+  allocations++;
+  return __libc_malloc(size);
+}
+void *calloc(size_t count, size_t size) {
+  allocations++;
+  return __libc_calloc(count, size);
+}
+void *realloc(void *old, size_t size) {
+  allocations++;
+  return __libc_realloc(old, size);
+}
+
+static inline void must(int r, const char *what) {
+  if (r < 0) {
+    fprintf(stderr, "%s: %s: %s\n", program_invocation_short_name, what, strerror(-r));
+    exit(1);
+  }
+}
+
+static inline double clock_ns(clockid_t clock) {
+  struct timespec t;
+  clock_gettime(clock, &t);
+  return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+static inline double now_ns(void) {
+  return clock_ns(CLOCK_MONOTONIC);
+}
+
+static inline void lower(double *least, double value) {
+  if (*least == 0 || value < *least)
+    *least = value;
+}
+
+struct measured {
+  double alone_ns;      /* an operation's */
+  double at_once_ns[2]; /* each process's; 0: there is one core only */
+  uint64_t allocations; /* in all rounds of the first process */
+};
+
+/* What is measured: `open` runs in each process and gives what `run` is called with, which does
+ * `count` operations of a case. `meanwhile` runs in this process until all have ended. */
+struct measure {
+  void *(*open)(void *arg);
+  void (*run)(void *opened, int one_of, uint64_t count);
+  void (*meanwhile)(void *arg);
+  void *arg;
+  int cases;
+};
+
+struct measure_shared {
+  pthread_barrier_t barrier;
+  _Atomic uint64_t arrived[2];
+  bool over; /* the case's time */
+  double begun[2], ended[2];
+  struct measured measured[MEASURE_CASES];
+};
+
+/* ns of the process's own time for an operation. */
+static inline double measure_run(const struct measure *m, void *opened, int one_of,
+                                 uint64_t count) {
+  double begun = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+  m->run(opened, one_of, count);
+  return (clock_ns(CLOCK_PROCESS_CPUTIME_ID) - begun) / (double)count;
+}
+
+/* Both begin in the same moment, unless one is made to wait for its core. */
+static inline void measure_meet(struct measure_shared *s, int process) {
+  pthread_barrier_wait(&s->barrier);
+  uint64_t mine = ++s->arrived[process];
+  for (double begun = now_ns(); s->arrived[!process] < mine && now_ns() - begun < MEASURE_RUN_NS;)
+    ;
+}
+
+/* Both decide alike: by numbers that they share. */
+static inline bool measure_overlapped(const struct measure_shared *s) {
+  double first = s->begun[0] > s->begun[1] ? s->begun[0] : s->begun[1];
+  double last = s->ended[0] < s->ended[1] ? s->ended[0] : s->ended[1];
+  double one = s->ended[0] - s->begun[0], other = s->ended[1] - s->begun[1];
+  return last - first >= 0.9 * (one > other ? one : other);
+}
+
+/* One round of both; whether it was at once. */
+static inline bool measure_both(const struct measure *m, struct measure_shared *s, int process,
+                                void *opened, int one_of, uint64_t count) {
+  measure_meet(s, process);
+  s->begun[process] = now_ns();
+  double ns = measure_run(m, opened, one_of, count);
+  s->ended[process] = now_ns();
+  pthread_barrier_wait(&s->barrier);
+  bool counts = measure_overlapped(s);
+  if (counts)
+    lower(&s->measured[one_of].at_once_ns[process], ns);
+  return counts;
+}
+
+static inline void measure_case(const struct measure *m, struct measure_shared *s, int process,
+                                void *opened, int one_of, bool two) {
+  struct measured *to = &s->measured[one_of];
+  uint64_t count = 16, before;
+  while (measure_run(m, opened, one_of, count) * (double)count < MEASURE_RUN_NS)
+    count *= 2;
+  before = allocations;
+  double begun = now_ns();
+  bool over = false;
+  for (int good = 0; good < MEASURE_ROUNDS && !over;) {
+    if (process == 0) {
+      lower(&to->alone_ns, measure_run(m, opened, one_of, count));
+      s->over = now_ns() - begun > MEASURE_LONGEST_NS;
+    }
+    good += !two || measure_both(m, s, process, opened, one_of, count);
+    over = s->over;
+    if (two) /* each has read what the other will write again */
+      pthread_barrier_wait(&s->barrier);
+  }
+  if (process == 0)
+    to->allocations = allocations - before;
+}
+
+static inline void measure_process(const struct measure *m, struct measure_shared *s, int process,
+                                   bool two) {
+  cpu_set_t all, own;
+  CPU_ZERO(&own);
+  must(sched_getaffinity(0, sizeof all, &all) < 0 ? -errno : 0, "sched_getaffinity");
+  for (int cpu = 0, n = 0; cpu < CPU_SETSIZE; cpu++)
+    if (CPU_ISSET(cpu, &all) && n++ == process)
+      CPU_SET(cpu, &own);
+  sched_setaffinity(0, sizeof own, &own);
+  void *opened = m->open(m->arg);
+  for (int i = 0; i < m->cases; i++)
+    measure_case(m, s, process, opened, i, two);
+  _exit(0);
+}
+
+/* The results: m->cases of them. */
+static inline const struct measured *measure(const struct measure *m) {
+  bool two = sysconf(_SC_NPROCESSORS_ONLN) > 1;
+  struct measure_shared *s =
+      mmap(NULL, sizeof *s, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  pthread_barrierattr_t shared;
+  must(s == MAP_FAILED ? -errno : m->cases > MEASURE_CASES ? -E2BIG : 0, "measure");
+  pthread_barrierattr_init(&shared);
+  pthread_barrierattr_setpshared(&shared, PTHREAD_PROCESS_SHARED);
+  pthread_barrier_init(&s->barrier, &shared, 2);
+  for (int process = 0; process < 1 + two; process++) {
+    pid_t pid = fork();
+    must(pid < 0 ? -errno : 0, "fork");
+    if (pid == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL); /* one that has failed must not be waited for */
+      measure_process(m, s, process, two);
+    }
+  }
+  for (int left = 1 + two; left > 0;) {
+    int status = 0;
+    if (m->meanwhile)
+      m->meanwhile(m->arg);
+    pid_t pid = waitpid(-1, &status, m->meanwhile ? WNOHANG : 0);
+    must(pid > 0 && status ? -ECHILD : 0, "a process failed");
+    left -= pid > 0;
+  }
+  return s->measured;
+}
+
+static inline double measured_slower(const struct measured *m) {
+  return m->at_once_ns[0] > m->at_once_ns[1] ? m->at_once_ns[0] : m->at_once_ns[1];
+}
+
+/* One figure of the table, and of the file: with a peer when `peer` is not NULL. */
+static inline void figure(FILE *json, const char *name, double value, const char *unit,
+                          const char *peer, double peer_value) {
+  if (!json)
+    return;
+  fprintf(json, "{\"name\": \"%s\", \"value\": %.3f, \"unit\": \"%s\"", name, value, unit);
+  if (peer)
+    fprintf(json, ", \"peer\": \"%s\", \"peer_value\": %.3f, \"ratio\": %.3f", peer, peer_value,
+            value / peer_value);
+  fprintf(json, "}\n");
+}
+
+static inline void remove_dir(const char *dir) {
+  static const char *const files[] = {"catalog", "lock", "feedback.sock"};
+  char path[128];
+  for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+    snprintf(path, sizeof path, "%s/%s", dir, files[i]);
+    unlink(path);
+  }
+  rmdir(dir);
+}
