@@ -12,7 +12,7 @@ return {
   end,
 
   watch = function(_, target, set, options)
-    local host, port = target.name:match("^(.+):(%d+)$")
+    local host, port = target.name:match("^%[?(.-)%]?:(%d+)$")
     return names.follow(set, function()
       local addresses, ttl, failed = names.addresses(host, options.timeout)
       if not addresses then

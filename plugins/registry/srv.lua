@@ -1,13 +1,45 @@
 -- srv:///_http._tcp.name: the targets of SRV records with their ports and weights, by their time to live. Of
--- several priorities the best is taken: the others are for when it is gone.
+-- several priorities the best is taken that has an address: the others are for when it is gone.
 local names = require("perigee.names")
 
-local function best(records)
-  local priority = math.huge
+local function by_priority(a, b)
+  return a.priority < b.priority
+end
+
+-- The instances, and the shortest ttl. A target that is no name any more is left out; where one cannot be
+-- asked for, nothing is known: nil, message, code.
+local function instances_of(records, timeout)
+  local instances, seen, ttl, best, why = {}, {}, math.huge, nil, nil
+  table.sort(records, by_priority)
   for _, record in ipairs(records) do
-    priority = math.min(priority, record.priority)
+    if best and record.priority > best then
+      break
+    end
+    ttl = math.min(ttl, record.ttl)
+    local addresses, own, code = {}, record.ttl, nil
+    if record.target ~= "" then -- the root is no host: "there is no such service here"
+      addresses, own, code = names.addresses(record.target, timeout)
+    end
+    if not addresses and code ~= "ENOENT" then
+      return nil, own, code
+    end
+    why = not addresses and own or why
+    ttl = addresses and math.min(ttl, own) or ttl
+    for _, address in ipairs(addresses or {}) do
+      local id = ("%s:%d/%s"):format(record.target, record.port, address)
+      if not seen[id] then
+        seen[id], best = true, record.priority
+        instances[#instances + 1] = {
+          id = id, address = address, port = record.port,
+          weight = math.max(1, record.weight), -- 0 is "small" to SRV, and "never" to perigee
+        }
+      end
+    end
   end
-  return priority
+  if why and #instances == 0 then
+    return nil, why, "ENOENT"
+  end
+  return instances, ttl
 end
 
 return {
@@ -26,24 +58,7 @@ return {
       if not records then
         return nil, message, code
       end
-      local instances, ttl, priority = {}, math.huge, best(records)
-      for _, record in ipairs(records) do
-        ttl = math.min(ttl, record.ttl)
-        if record.priority == priority then
-          local addresses, own, failed = names.addresses(record.target, options.timeout)
-          if not addresses then
-            return nil, own, failed
-          end
-          ttl = math.min(ttl, own)
-          for _, address in ipairs(addresses) do
-            instances[#instances + 1] = {
-              id = ("%s:%d/%s"):format(record.target, record.port, address), address = address, port = record.port,
-              weight = math.max(1, record.weight), -- 0 is "small" to SRV, and "never" to perigee
-            }
-          end
-        end
-      end
-      return instances, ttl
+      return instances_of(records, options.timeout)
     end)
   end,
 }

@@ -4,9 +4,12 @@
 #include "cli/plugin_file.h"
 
 #include "base/fault.h"
+#include "base/file.h"
 #include "base/text.h"
 #include "config/directories.h"
+#include "config/config.h"
 #include "vm/plugin.h"
+#include "watch/stage.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +21,7 @@
 
 /* What stands for the plugin's name in a template. */
 static const char PLACE[] = "NAME";
+enum { TEMPLATE_MAX = 1 << 16 };
 
 static bool is_letter(char c) {
   return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
@@ -35,17 +39,12 @@ static void write_filled(struct buf *out, const char *text, const char *name) {
 
 static int template_read(const char *path, const char *name, struct buf *out, struct fault *f) {
   struct buf text = {0};
-  FILE *file = fopen(path, "r");
-  size_t n = 0;
-  if (!file)
-    return fault_set(f, -errno, "%s: %s", path, strerror(errno));
-  while (buf_reserve(&text, 4096) == 0 && (n = fread(text.data + text.length, 1, 4096, file)) > 0)
-    text.length += n;
-  fclose(file);
-  buf_char(&text, '\0');
-  if (!text.failed)
+  int code = file_read_whole(path, TEMPLATE_MAX, &text, NULL);
+  if (code == 0)
     write_filled(out, text.data, name);
-  int code = text.failed || out->failed ? fault_set(f, -ENOMEM, "out of memory") : 0;
+  code = code == 0 && out->failed ? -ENOMEM : code;
+  if (code != 0)
+    fault_set(f, code, "%s: %s", path, file_problem(code));
   buf_free(&text);
   return code;
 }
@@ -128,6 +127,12 @@ static int check_names(const struct arguments *a, const char *library) {
                     near ? "; did you mean \"" : ": check, registry, policy, balancer, hook, route",
                     near ? near : "", near ? "\"?" : "");
   }
+  if (strcmp(kind, "check") == 0 && check_has_setting(name))
+    return complain(a, EXIT_USAGE, "%s is a setting that every check has: choose another name",
+                    name);
+  if (strcmp(kind, "balancer") == 0 && stage_find(name))
+    return complain(a, EXIT_USAGE, "%s is one of perigee's own balancers: choose another name",
+                    name);
   int code = plugin_find(directories, kind, name, &path, &f);
   free(path);
   if (code == 0)

@@ -14,7 +14,7 @@ static const char *const settings[] = {"id",   "name", "notes",   "interval",   
                                        "rise", "fall", "initial", "deregister_after"};
 enum { SETTINGS = sizeof settings / sizeof *settings };
 
-static bool is_setting(const char *key) {
+bool check_has_setting(const char *key) {
   for (size_t i = 0; i < SETTINGS; i++)
     if (strcmp(settings[i], key) == 0)
       return true;
@@ -29,16 +29,28 @@ static bool ships(const char *plugin) {
   return false;
 }
 
-/* The check's name and its options. A key that is nearly a setting is a misspelt one. */
+static size_t others_than_settings(const struct value *declared) {
+  size_t n = 0;
+  for (size_t i = 0; i < value_fields(declared); i++) {
+    const char *key;
+    value_field(declared, i, &key);
+    n += !check_has_setting(key);
+  }
+  return n;
+}
+
+/* The check's name and its options. Of several keys one that is nearly a setting is a misspelt one;
+ * a single key names the check, whatever it is called. */
 static const struct value *find_plugin(const struct value *declared, const char *path,
                                        const char **plugin, struct findings *findings) {
   const struct value *options = NULL;
   size_t before = findings->count;
+  bool single = others_than_settings(declared) == 1;
   for (size_t i = 0; i < value_fields(declared); i++) {
     const char *key;
     const struct value *v = value_field(declared, i, &key);
-    const char *near = ships(key) ? NULL : nearest_word(key, settings, SETTINGS);
-    if (is_setting(key))
+    const char *near = single || ships(key) ? NULL : nearest_word(key, settings, SETTINGS);
+    if (check_has_setting(key))
       continue;
     if (near)
       findings_add(findings, v, path, "unknown key \"%s\"; did you mean \"%s\"?", key, near);
@@ -66,7 +78,7 @@ static struct value *settings_of(const struct value *declared) {
   for (size_t i = 0; i < value_fields(declared); i++) {
     const char *key;
     const struct value *v = value_field(declared, i, &key);
-    if (is_setting(key))
+    if (check_has_setting(key))
       value_set(t, key, value_ref(v));
   }
   return t;

@@ -77,3 +77,6 @@ void config_free(struct config *c);
 /* The policy of an instance: its own, or else its service's. NULL: none. */
 const struct config_policy *config_policy(const struct config *c, const char *service,
                                           const char *id);
+
+/* "interval" and the like: what every check has, so that no check can be called so. */
+bool check_has_setting(const char *name);

@@ -91,11 +91,36 @@ static int curl_errno(const struct fetch *f, CURLcode code) {
   }
 }
 
+/* What to do about what a library says of certificates; NULL: it says nothing of them. */
+static const char *tls_advice(const struct fetch *f, const char *said) {
+  static const struct {
+    const char *says, *advice;
+  } known[] = {
+      {"certificate has expired", "the server's certificate must be renewed there"},
+      {"not yet valid", "the server's clock or this host's is wrong"},
+      {"issuer certificate", "the server's certificate is not of the authority in tls.ca"},
+      {"self-signed certificate", "the server's certificate is not of the authority in tls.ca"},
+      {"self signed certificate", "the server's certificate is not of the authority in tls.ca"},
+      {"certificate subject name", "tls.server_name says which name it has"},
+      {"alert certificate expired", "the certificate in tls.cert must be renewed"},
+  };
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+    if (strstr(said, known[i].says))
+      return known[i].advice;
+  if (!strstr(said, "alert") || (!strstr(said, "certificate") && !strstr(said, "unknown ca")))
+    return NULL;
+  return f->request.certified ? "the server does not take the certificate in tls.cert"
+                              : "the server wants a certificate: tls.cert and tls.key";
+}
+
 static void fetch_fail_curl(struct fetch *f, CURLcode code) {
-  char text[96];
+  char text[CURL_ERROR_SIZE + 96];
+  const char *said = f->error_text[0] ? f->error_text : curl_easy_strerror(code);
+  const char *advice = tls_advice(f, said);
   switch (f->response.error) {
   case 0:
-    fetch_fail(f, curl_errno(f, code), f->error_text[0] ? f->error_text : curl_easy_strerror(code));
+    snprintf(text, sizeof text, "%s%s%s", said, advice ? ": " : "", advice ? advice : "");
+    fetch_fail(f, curl_errno(f, code), text);
     return;
   case -ENOBUFS:
     fetch_fail(f, -ENOBUFS, "all bodies together are over their limit");

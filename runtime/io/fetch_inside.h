@@ -19,6 +19,7 @@ struct request {
   char *url; /* of this hop */
   struct origin origin;
   char *server_name, *unix_path;
+  bool certified; /* it has a client's certificate to show */
   struct curl_slist *headers, *resolve, *connect_to;
   bool send, stream;
   bool stay;

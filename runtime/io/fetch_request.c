@@ -256,6 +256,7 @@ int request_open(struct fetch *f, const struct fetch_options *options, struct fa
     rc = set_method(f, options);
   if (rc < 0)
     return fault && fault->code ? rc : fault_set(fault, rc, "out of memory");
+  r->certified = options->tls.cert != NULL;
   set_tls(easy, &options->tls);
   uint64_t connect =
       options->connect_timeout_ms ? options->connect_timeout_ms : FETCH_CONNECT_TIMEOUT_MS;

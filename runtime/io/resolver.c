@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <arpa/nameser.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -303,9 +304,14 @@ static struct answer *addresses_answer(const struct ares_addrinfo *info) {
   struct answer *a = answer_new(count ? 0 : -ENOENT, count);
   if (!a)
     return NULL;
+  /* Where the name is an alias, what it stands for holds no longer than that. */
+  int most = INT_MAX;
+  for (struct ares_addrinfo_cname *c = info->cnames; c; c = c->next)
+    most = c->ttl < most ? c->ttl : most;
   struct resolve_record *record = a->records;
   for (struct ares_addrinfo_node *n = info->nodes; n; n = n->ai_next, record++) {
-    record->ttl = n->ai_ttl > 0 ? (uint32_t)n->ai_ttl : 0;
+    int ttl = n->ai_ttl < most ? n->ai_ttl : most;
+    record->ttl = ttl > 0 ? (uint32_t)ttl : 0;
     record->family = n->ai_family;
     const void *bytes = n->ai_family == AF_INET
                             ? (const void *)&((struct sockaddr_in *)n->ai_addr)->sin_addr

@@ -1,4 +1,5 @@
-/* srv: the SRV records of a DNS answer. c-ares 1.18 parses them too, but drops their TTLs. */
+/* srv: the SRV records of a DNS answer. c-ares 1.18 parses them too, but drops their TTLs. Where
+ * the name is an alias, what it stands for holds no longer than that. */
 #include <ares.h>
 #include <arpa/nameser.h>
 #include <errno.h>
@@ -10,6 +11,7 @@
 struct reader {
   const unsigned char *message, *at, *end;
   int length;
+  uint32_t alias_ttl; /* the shortest of the aliases on the way */
 };
 
 static unsigned read_u16(const unsigned char *p) {
@@ -42,6 +44,8 @@ static int read_record(struct reader *r, struct resolve_record *record) {
   if (r->end - data < (long)size)
     return -EREMOTEIO;
   r->at = data + size;
+  if (type == ns_t_cname && read_u32(fixed + 4) < r->alias_ttl)
+    r->alias_ttl = read_u32(fixed + 4);
   if (type != ns_t_srv)
     return 0;
   if (size < 7 || read_name(r, data + 6, record->target, sizeof record->target) < 0)
@@ -56,7 +60,7 @@ static int read_record(struct reader *r, struct resolve_record *record) {
 struct answer *srv_parse(const unsigned char *message, int length) {
   if (length < NS_HFIXEDSZ)
     return answer_new(-EREMOTEIO, 0);
-  struct reader r = {message, message + NS_HFIXEDSZ, message + length, length};
+  struct reader r = {message, message + NS_HFIXEDSZ, message + length, length, UINT32_MAX};
   unsigned questions = read_u16(message + 4), answers = read_u16(message + 6);
   for (unsigned i = 0; i < questions; i++) {
     int taken = read_name(&r, r.at, NULL, 0);
@@ -80,6 +84,9 @@ struct answer *srv_parse(const unsigned char *message, int length) {
     n += (size_t)rc;
   }
   a->public.count = n;
+  for (size_t i = 0; i < n; i++)
+    if (r.alias_ttl < a->records[i].ttl)
+      a->records[i].ttl = r.alias_ttl;
   if (n == 0)
     a->public.status = -ENOENT;
   return a;

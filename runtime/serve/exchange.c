@@ -1,12 +1,14 @@
 #include "serve/exchange.h"
 
 #include "base/clock.h"
+#include "base/identity.h"
 #include "serve/answer.h"
 #include "serve/consul_query.h"
 #include "serve/router.h"
 
 #include <errno.h>
 #include <llhttp.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -24,8 +26,10 @@ void site_clock(struct site *site, uint64_t now_ms) {
   time_t wall = (time_t)(clock_wall_us() / 1000000);
   struct tm tm;
   gmtime_r(&wall, &tm);
-  site->date_length =
-      strftime(site->date, sizeof site->date, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &tm);
+  site->date_length = strftime(site->date, sizeof site->date,
+                               "Date: %a, %d %b %Y %H:%M:%S GMT\r\n" IDENTITY_HEADER ": ", &tm);
+  site->date_length += (size_t)snprintf(
+      site->date + site->date_length, sizeof site->date - site->date_length, "%s\r\n", identity());
 }
 
 /* "http://host/path" may be asked of any server: only the path matters here. */

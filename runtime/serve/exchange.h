@@ -31,7 +31,7 @@ struct site {
   struct buf value;                                 /* scratch: one string of the catalog's */
   struct buf body, text; /* scratch: the answer being written; names and queries being decoded */
   struct params params;  /* of the request being handled */
-  char date[48];         /* "Date: ...\r\n" */
+  char date[96];         /* "Date: ...\r\n", and whose answer it is (identity.h) */
   size_t date_length;
   int64_t date_second; /* of the loop's time; begins at -1 */
 };

@@ -41,14 +41,25 @@ struct told {
   const struct resolve_answer *answer;
 };
 
+static const char *why(int status) {
+  switch (status) {
+  case -ENOENT:
+    return "no such name or record";
+  case -ETIMEDOUT:
+    return "no answer in time";
+  case -ECONNREFUSED: /* c-ares tells SERVFAIL like nobody there */
+  case -EREMOTEIO:
+    return "the name servers fail, or are not there";
+  default:
+    return uv_strerror(status);
+  }
+}
+
 static int push_answer(lua_State *L, void *arg) {
   const struct told *told = arg;
   const struct resolve_answer *a = told->answer;
   if (a->status < 0)
-    return push_error(L, a->status, "%s: %s", told->question->name,
-                      a->status == -ENOENT      ? "no such name or record"
-                      : a->status == -ETIMEDOUT ? "no answer in time"
-                                                : uv_strerror(a->status));
+    return push_error(L, a->status, "%s: %s", told->question->name, why(a->status));
   lua_createtable(L, (int)a->count, 0);
   for (size_t i = 0; i < a->count; i++) {
     push_record(L, &a->records[i]);

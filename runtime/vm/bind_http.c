@@ -15,8 +15,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/fault.h"
+#include "base/identity.h"
 #include "vm/bind_http.h"
 #include "vm/bind_io.h"
 #include "vm/bindings.h"
@@ -145,6 +147,13 @@ static void push_exchange(lua_State *L, struct exchange *x) {
   lua_remove(L, -2);
 }
 
+static bool is_this_agent(const struct fetch_response *r) {
+  for (size_t i = 0; i < r->header_count; i++)
+    if (strcasecmp(r->headers[i].name, IDENTITY_HEADER) == 0)
+      return strcmp(r->headers[i].value, identity()) == 0;
+  return false;
+}
+
 int exchange_push_outcome(lua_State *L, void *arg) {
   struct telling *telling = arg;
   struct exchange *x = telling->exchange;
@@ -152,6 +161,9 @@ int exchange_push_outcome(lua_State *L, void *arg) {
     const struct fault *fault = fetch_fault(x->fetch);
     return push_error(L, x->error, "%s", fault ? fault->text : uv_strerror(x->error));
   }
+  if (isolate_of(L)->limits.elsewhere && is_this_agent(x->response))
+    return push_error(L, -ELOOP, "%s is this very agent: a registry is elsewhere",
+                      x->response->url);
   if (!x->any_status && !status_good(x->response->status))
     return push_status_error(L, x);
   push_response_table(L, x);

@@ -279,6 +279,8 @@ static int check_fields(const struct reader *r) {
   return code;
 }
 
+static const double every_least_s = 0.01, every_most_s = 365 * 86400.0;
+
 static int read_plain(struct reader *r) {
   lua_State *L = r->L;
   struct fault why;
@@ -298,7 +300,12 @@ static int read_plain(struct reader *r) {
     r->plugin->every = (double)ns / 1e9;
   } else if (!lua_isnil(L, -1)) {
     return mistake(r, "every", "every must be a duration");
+  } else {
+    return 0;
   }
+  if (!(r->plugin->every >= every_least_s && r->plugin->every <= every_most_s))
+    return mistake(r, "every", "every: from 10ms to a year of 365 days, not %.14g s",
+                   r->plugin->every);
   return 0;
 }
 

@@ -27,6 +27,7 @@ struct isolate_limits {
    * default 250,000: a millisecond of compiled code). Of `perigee` there is what never waits. */
   bool compiled;
   int32_t steps;
+  bool elsewhere; /* what this very agent answers it over HTTP is an error (ELOOP) */
 };
 
 /* The registry that plugins register in, as its host offers it, and the others that they may watch.

@@ -44,6 +44,16 @@ int outcome_set(struct outcome *o, const struct plan_question *q, const struct p
   return 0;
 }
 
+int outcome_copy(struct outcome *to, const struct outcome *from) {
+  struct outcome_row *rows = malloc((from->count + 1) * sizeof *rows);
+  if (!rows)
+    return -ENOMEM;
+  for (size_t i = 0; i < from->count; i++)
+    rows[i] = (struct outcome_row){instance_ref(from->rows[i].instance), from->rows[i].row};
+  *to = (struct outcome){rows, from->count, from->at_us};
+  return 0;
+}
+
 size_t outcome_apply(const struct outcome *o, const struct plan_question *q, struct plan_row *out) {
   size_t at = 0, known = 0;
   for (size_t i = 0; i < q->count; i++) {

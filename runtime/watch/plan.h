@@ -67,6 +67,8 @@ struct outcome {
 
 /* It has said this. 0, or -ENOMEM and it is what it was. */
 int outcome_set(struct outcome *o, const struct plan_question *q, const struct plan_row *said);
+/* An empty one becomes the same. 0 or -ENOMEM. */
+int outcome_copy(struct outcome *to, const struct outcome *from);
 /* Of the endpoints that it knows, what it has said; the others of `out` stay. How many it knows. */
 size_t outcome_apply(const struct outcome *o, const struct plan_question *q, struct plan_row *out);
 const struct plan_row *outcome_find(const struct outcome *o, const char *id); /* NULL: unknown */

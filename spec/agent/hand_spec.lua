@@ -166,7 +166,8 @@ describe("an operator's hand", function()
     assert.same({ true, before[1] }, { explain("dialled").frozen, explain("dialled").frozen_plan_of })
     runs("freeze", "dialled", "--off")
     becomes("dialled", "b", 0.9)
-    for _ = 1, #before do
+    assert.equal(before[1], cjson.decode(runs("rollback", "dialled", "--json")).plan_of) -- the one before, again
+    for _ = 1, #before do -- and from there, frozen as it is, to those before that
       agent:command("rollback", "dialled")
     end
     local r = agent:command("rollback", "dialled")

@@ -1,10 +1,11 @@
-/* Quarantine: by whole minutes of a clock that the test turns. */
+/* Quarantine and probation: by a clock that the test turns. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "agent/plugins/probation.h"
 #include "agent/plugins/quarantine.h"
 
 static const int64_t second = 1000000000LL;
@@ -84,6 +85,26 @@ static void after_good_minutes_the_next_is_short_again(void **state) {
   assert_int_equal(q.span_ns, 10 * second);
 }
 
+/* What a new version is after so many calls, of which so many failed, now or when its time is up.
+ */
+static enum probation_verdict verdict(unsigned calls, unsigned faults, bool time_is_up) {
+  struct probation p;
+  probation_begin(&p, second);
+  for (unsigned i = 0; i < calls; i++)
+    probation_note(&p, i < faults);
+  return probation_judge(&p, second + (time_is_up ? PROBATION_NS : 0));
+}
+
+static void a_new_version_proves_itself(void **state) {
+  assert_int_equal(verdict(4, 0, false), PROBATION_GOES_ON);
+  assert_int_equal(verdict(5, 0, false), PROBATION_PASSED);
+  assert_int_equal(verdict(4, 4, false), PROBATION_GOES_ON);
+  assert_int_equal(verdict(5, 5, false), PROBATION_FAILED);
+  assert_int_equal(verdict(0, 0, true), PROBATION_PASSED); /* nobody has called it */
+  assert_int_equal(verdict(1, 1, true), PROBATION_FAILED); /* seldom, and in vain */
+  assert_int_equal(verdict(2, 1, true), PROBATION_PASSED);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(five_faults_begin_one),
@@ -92,6 +113,7 @@ int main(void) {
       cmocka_unit_test(a_few_faults_among_many_calls_begin_none),
       cmocka_unit_test(old_faults_are_forgotten),
       cmocka_unit_test(after_good_minutes_the_next_is_short_again),
+      cmocka_unit_test(a_new_version_proves_itself),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,6 +69,21 @@ describe("perigee check", function()
     assert.matches("without one there is url alone, once, and first", r.err)
   end)
 
+  it("takes a check by any name, and not a misspelt setting for one", function()
+    local home = perigee.scratch()
+    os.execute("mkdir -p " .. home .. "/plugins/check")
+    for _, name in ipairs({ "node", "call", "file" }) do -- each is nearly a setting
+      perigee.write(home .. "/plugins/check/" .. name .. ".lua",
+        "return { kind = 'check', summary = 's', run = function() return 'passing' end }")
+      perigee.write(home .. "/perigee.lua",
+        ("return { services = { web = { port = 1, check = { %s = {}, interval = '1s' } } } }"):format(name))
+      local r = perigee.run({ program, "check", home .. "/perigee.lua" })
+      assert.equal("", r.err)
+    end
+    local r = check("return { services = { web = { port = 1, check = { http = '/', intervall = '1s' } } } }")
+    assert.matches('unknown key "intervall"; did you mean "interval"?', r.err, 1, true)
+  end)
+
   it("prints them as JSON", function()
     local r = check(ten_mistakes, "--json")
     assert.equal(1, r.code)

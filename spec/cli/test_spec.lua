@@ -76,6 +76,7 @@ describe("perigee new", function()
     for _, case in ipairs({
       { "balancr", "mine", 'did you mean "balancer"' }, { "check", "../mine", "no plugin's name" },
       { "check", "mine_spec", "has the tests" }, { "check", "http", "ships with perigee" },
+      { "check", "rise", "a setting that every check has" }, { "balancer", "p2c", "perigee's own balancers" },
     }) do
       local r = perigee.run({ program, "new", case[1], case[2], "--dir", perigee.scratch() })
       assert.equal(2, r.code)

@@ -22,10 +22,12 @@ static const struct json_map *the_map(void) {
   if (map)
     return map;
   struct value *top = value_table(), *status = value_table(), *weight = value_table(),
-               *ports = value_table(), *zone = value_table();
+               *ports = value_table(), *zone = value_table(), *address = value_table();
   add(top, "id", "Service.ID");
   add(top, "within", "Node.Node");
-  add(top, "address", "Service.Address");
+  add(address, NULL, "Service.Address");
+  add(address, NULL, "Service.SocketPath");
+  add(address, NULL, "Node.Address");
   add(top, "port", "Service.Port");
   add(top, "tags", "Service.Tags");
   add(top, "meta", "Service.Meta");
@@ -38,6 +40,7 @@ static const struct json_map *the_map(void) {
   add(weight, "warning", "Service.Weights.Warning");
   add(status, NULL, "Checks.Status");
   add(status, "UP", "passing");
+  value_set(top, "address", address);
   value_set(top, "zone", zone);
   value_set(top, "ports", ports);
   value_set(top, "weight", weight);

@@ -72,6 +72,15 @@ describe("a watch of Consul", function()
     host.expect(agent, "web", "10.0.0.1:80")
   end)
 
+  it("says at once that a service has nobody, and waits for the first", function()
+    perigee.wait_for("the answer", function()
+      return agent:get("/v1/services/nobody").status == 200
+    end)
+    assert.equal(503, agent:get("/v1/pick/nobody").status)
+    assert.equal(3, agent:command("pick", "nobody").code)
+    assert.is_false(agent:get("/v1/services/nobody").json().stale)
+  end)
+
   it("leaves out an instance that nobody could pick, and has the others", function()
     server:add("6", "passing", { Port = 70000 })
     server:add("5")

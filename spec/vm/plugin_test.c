@@ -53,6 +53,14 @@ static void mistakes_are_named_with_their_line(void **state) {
       fx, "registry",
       "return { kind = 'registry', summary = 's', watch = function() end, every = '2 parsecs' }", 1,
       "every");
+  for (size_t i = 0; i < 5; i++) {
+    static const char *const never[] = {"0/0", "0", "-1", "math.huge", "'1ns'"};
+    char source[200];
+    snprintf(source, sizeof source,
+             "return { kind = 'policy', summary = 's', decide = function() end, every = %s }",
+             never[i]);
+    assert_refused(fx, "policy", source, 1, "from 10ms to a year");
+  }
   assert_refused(fx, "check", "return { 1, kind = 'check', summary = 's', run = function() end }",
                  1, "numbered");
 }

@@ -19,7 +19,7 @@ struct hand {
   size_t override_count;
   bool is_frozen;
   struct outcome frozen; /* when is_frozen */
-  int64_t thaws_us;      /* wall clock; 0: it stays so until somebody says otherwise */
+  int64_t thaws_us;      /* clock_steady_us; 0: it stays so until somebody says otherwise */
   char **promoted;       /* names of plugins */
   size_t promoted_count;
 };

@@ -111,6 +111,8 @@ static void on_expiry(uv_timer_t *timer) {
     struct service_plan *p = all->table.items[i];
     if (!hand_expire(&p->hand, now_us))
       continue;
+    if (!p->hand.is_frozen)
+      p->gone_back = 0;
     log_info("what an operator said is over", LOG_S("service", p->service));
     settle(p, w);
   }
@@ -211,7 +213,7 @@ int plans_freeze(struct plans *all, const char *service, int64_t for_ns, plans_d
   }
   if (!p->hand.is_frozen) /* else it stays as it is frozen */
     hand_freeze(&p->hand, &now, 0);
-  p->hand.thaws_us = for_ns ? clock_wall_us() + for_ns / 1000 : 0;
+  p->hand.thaws_us = for_ns ? clock_steady_us() + for_ns / 1000 : 0;
   log_info("frozen: what it publishes stays", LOG_S("service", service),
            LOG_N("seconds", (double)for_ns / 1e9));
   settle(p, w);
@@ -229,6 +231,7 @@ int plans_thaw(struct plans *all, const char *service, plans_done done, void *ar
   if (!w)
     return -ENOMEM;
   hand_freeze(&p->hand, NULL, 0);
+  p->gone_back = 0;
   log_info("no longer frozen", LOG_S("service", service));
   settle(p, w);
   waiting_over(w, 0);
@@ -240,13 +243,15 @@ int plans_rollback(struct plans *all, const char *service, plans_done done, void
   struct service_plan *p = plans_find(all, service);
   if (!set_of(all, service, f))
     return -ENOENT;
-  if (!p || p->history_count == 0)
+  if (!p || p->gone_back == p->history_count)
     return fault_set(f, -ENOENT, "no plan of %.200s is known before the one in force", service);
+  struct outcome back = {0};
   struct waiting *w = waiting_new(done, arg, f);
-  if (!w)
-    return -ENOMEM;
-  struct outcome back = p->history[0];
-  memmove(&p->history[0], &p->history[1], --p->history_count * sizeof p->history[0]);
+  if (!w || outcome_copy(&back, &p->history[p->gone_back]) != 0) {
+    free(w);
+    return no_memory(f);
+  }
+  p->gone_back++;
   for (size_t i = 0; i < back.count; i++)
     back.rows[i].row.by = PLAN_FROZEN;
   *at_us = back.at_us;

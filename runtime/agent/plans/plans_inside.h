@@ -18,6 +18,7 @@ struct service_plan {
   struct outcome answered;         /* what the set was told last */
   struct outcome history[HISTORY]; /* what was planned before that, the newest first */
   size_t history_count;
+  size_t gone_back; /* of those, how far a rollback went, until it is thawed */
   struct hand hand;
   bool failing;  /* the last run; it is tried again by itself */
   bool uncopied; /* the store has another plan of it than `planned` */

@@ -99,6 +99,7 @@ int plugins_load(const struct plugins *all, const char *kind, const char *name, 
       .max_handles = many ? MANY_HANDLES : 0,
       .turn_ns = (int64_t)(value_as_number(value_get(settings, "turn"), 0) * 1e9),
       .grant = grant,
+      .elsewhere = strcmp(kind, "registry") == 0,
   };
   if (r == 0)
     r = source ? plugin_load_source(all->vm, kind, name, path, source, &limits, out, f)

@@ -11,13 +11,14 @@ void probation_note(struct probation *p, bool fault) {
   p->faults += fault;
 }
 
-/* What would put it in quarantine takes it back. */
+/* What would put it in quarantine takes it back; and so does having failed more often than not,
+ * where it is seldom called. */
 enum probation_verdict probation_judge(const struct probation *p, int64_t now_ns) {
   if (p->until_ns == 0)
     return PROBATION_GOES_ON;
-  if (p->faults >= QUARANTINE_FAULTS && p->faults * 2 > p->calls)
-    return PROBATION_FAILED;
   bool time_is_up = now_ns >= p->until_ns;
+  if ((p->faults >= QUARANTINE_FAULTS || time_is_up) && p->faults * 2 > p->calls)
+    return PROBATION_FAILED;
   return p->calls - p->faults >= PROBATION_WELL || time_is_up ? PROBATION_PASSED
                                                               : PROBATION_GOES_ON;
 }

@@ -1,5 +1,5 @@
 /* probation: the first calls of a plugin's new version, while the old one is kept for the case that
- * it fails. It is well after some calls, or after a time without enough faults to tell. Plain data;
+ * it fails. It is well after some calls, or when most of the few of a time went well. Plain data;
  * the control thread's. */
 #pragma once
 
