@@ -1,15 +1,6 @@
 -- names: endpoints from DNS, asked again when the shortest of the answers' times is over.
 local LEAST, MOST = 1, 60 -- seconds between two questions, whatever the answers say
 
--- The server is the host's own resolver: nil, message, code where a target names another.
-local function no_server(target)
-  if target.authority ~= "" then
-    return nil, ("the server cannot be chosen: %s:///%s asks the host's resolver"):format(target.registry, target.name),
-      "EINVAL"
-  end
-  return true
-end
-
 -- `ask` gives the instances and the shortest ttl, or nil, message, code: then the list stays, marked stale,
 -- and the host asks again later.
 local function follow(set, ask)
@@ -47,4 +38,4 @@ local function addresses(host, timeout)
   return found, ttl
 end
 
-return { no_server = no_server, follow = follow, addresses = addresses }
+return { follow = follow, addresses = addresses }

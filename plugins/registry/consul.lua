@@ -54,6 +54,7 @@ end
 return {
   kind = "registry",
   summary = "Consul: services with checks, blocking queries",
+  target = { authority = "addresses", options = watch.options },
 
   options = {
     address = { "list", "http://127.0.0.1:8500", of = "string", single = true, min = 1 },
@@ -143,10 +144,6 @@ return {
   end,
 
   watch = function(conn, target, set, options)
-    local running, message, code = watch.new(asked(conn, target, options), target, options)
-    if not running then
-      return nil, message, code
-    end
-    return running:run(set)
+    return watch.new(asked(conn, target, options), target, options):run(set)
   end,
 }

@@ -222,15 +222,6 @@ describe("a watch", function()
     end
     assert(not field(request, "stale") and not field(request, "passing"), request.url)
   end)
-
-  it("says what a target may not ask for", function(t)
-    for query, word in pairs({ ["tags=v1"] = "no option tags", ["passing=perhaps"] = "true or false is expected",
-      ["wait=long"] = "a time as in" }) do
-      local web = t:use():watch("consul:///web?" .. query)
-      t:advance("1s")
-      assert.matches(word, web.stale)
-    end
-  end)
 end)
 
 describe("an instance", function()

@@ -4,6 +4,7 @@ local names = require("perigee.names")
 return {
   kind = "registry",
   summary = "the addresses of a name: A and AAAA",
+  target = { name = "address" },
   options = { timeout = { "duration", "5s", min = "100ms" } },
 
   open = function()
@@ -11,17 +12,7 @@ return {
   end,
 
   watch = function(_, target, set, options)
-    local ok, message, code = names.no_server(target)
-    if not ok then
-      return nil, message, code
-    end
-    local host, port = target.name:match("^([^:]+):(%d+)$")
-    if not host then
-      host, port = target.name:match("^%[([%x:.]+)%]:(%d+)$")
-    end
-    if not host then
-      return nil, ("dns:///%s: a name and a port are expected, as in dns:///web.internal:80"):format(target.name), "EINVAL"
-    end
+    local host, port = target.name:match("^%[?(.-)%]?:(%d+)$")
     return names.follow(set, function()
       local addresses, ttl, failed = names.addresses(host, options.timeout)
       if not addresses then

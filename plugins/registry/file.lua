@@ -62,6 +62,7 @@ end
 return {
   kind = "registry",
   summary = "a file with a list of endpoints, followed by inotify",
+  target = {},
 
   open = function()
     return {}

@@ -9,6 +9,7 @@ return {
   kind = "registry",
   summary = "a list in JSON, read over HTTP",
   every = "5s",
+  target = {},
   options = {
     url = "string", -- ${service} stands for the name in the target
     token = { "secret", optional = true },

@@ -45,6 +45,7 @@ end
 return {
   kind = "registry",
   summary = "the targets of SRV records",
+  target = {},
   options = { timeout = { "duration", "5s", min = "100ms" } },
 
   open = function()
@@ -52,10 +53,6 @@ return {
   end,
 
   watch = function(_, target, set, options)
-    local ok, why, wrong = names.no_server(target)
-    if not ok then
-      return nil, why, wrong
-    end
     return names.follow(set, function()
       local records, message, code = perigee.dns.resolve(target.name, { type = "SRV", timeout = options.timeout })
       if not records then

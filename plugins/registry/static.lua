@@ -12,15 +12,17 @@ end
 return {
   kind = "registry",
   summary = "a fixed list of addresses",
+  target = { name = "addresses" },
 
   open = function()
     return {}
   end,
 
   watch = function(_, target, set)
-    local endpoints = {}
+    local endpoints, seen = {}, {}
     for entry in target.name:gmatch("[^,]+") do
-      endpoints[#endpoints + 1] = endpoint(entry)
+      endpoints[#endpoints + 1] = not seen[entry] and endpoint(entry) or nil
+      seen[entry] = true
     end
     local ok, message, code = set:replace(endpoints)
     if not ok then

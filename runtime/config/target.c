@@ -1,10 +1,11 @@
 #include "config/target.h"
 
 #include "base/fault.h"
-#include "base/text.h"
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,9 +19,31 @@ struct reader {
   struct fault *f;
 };
 
+/* The text up to a user, and what comes after it. */
+static const char *without_user(const char *text, int *before) {
+  const char *authority = strstr(text, "://"), *end = authority ? authority + 3 : text;
+  end += authority ? strcspn(end, "/?") : 0;
+  *before = authority ? (int)(authority + 3 - text) : 0;
+  for (const char *at = end; authority && at > authority + 3; at--)
+    if (at[-1] == '@' || strncmp(at - 1, "%40", 3) == 0)
+      return at[-1] == '@' ? at : at + 2;
+  return text + *before;
+}
+
+int target_refuse(const char *text, const char *at, struct fault *f, const char *format, ...) {
+  char what[400];
+  int before;
+  const char *rest = without_user(text, &before);
+  va_list ap;
+  va_start(ap, format);
+  vsnprintf(what, sizeof what, format, ap);
+  va_end(ap);
+  return fault_set(f, -EINVAL, "\"%.*s%s%.200s\": character %zu: %s", before, text,
+                   rest > text + before ? "...@" : "", rest, (size_t)(at - text) + 1, what);
+}
+
 static int refuse(const struct reader *r, const char *at, const char *expected) {
-  return fault_set(r->f, -EINVAL, "\"%.200s\": character %zu: %s", r->text,
-                   (size_t)(at - r->text) + 1, expected);
+  return target_refuse(r->text, at, r->f, "%s", expected);
 }
 
 static int hex(char c) {
@@ -92,19 +115,25 @@ static int read_option(struct reader *r, struct target *t) {
     return status ? status : fault_set(r->f, -ENOMEM, "out of memory");
   }
   t->options = more;
-  t->options[t->option_count++] = (struct target_option){key, value};
+  t->options[t->option_count++] = (struct target_option){key, value, (size_t)(start - r->text)};
   return 0;
 }
 
 static int read_target(struct reader *r, struct target *t) {
   int status = read_registry(r, t);
+  const char *authority = r->at;
+  t->authority_at = (size_t)(authority - r->text);
   if (!status)
     status = read_part(r, "/?", "no spaces or control characters in the authority", &t->authority);
   if (status)
     return status;
+  if (strchr(t->authority, '@'))
+    return refuse(r, authority,
+                  "no user and no password in a target: they are options of the registry");
   if (*r->at != '/')
     return refuse(r, r->at, "expected \"/\" and the name to watch, as in registry:///name");
   const char *name = ++r->at;
+  t->name_at = (size_t)(name - r->text);
   status = read_part(r, "?", "no spaces or control characters in a name", &t->name);
   if (!status && !*t->name)
     status = refuse(r, name, "expected the name to watch");
@@ -141,28 +170,4 @@ const char *target_option(const struct target *t, const char *key) {
     if (strcmp(t->options[i].key, key) == 0)
       return t->options[i].value;
   return NULL;
-}
-
-int target_each_address(const char *name,
-                        int (*each)(void *arg, const char *host, unsigned short port), void *arg,
-                        struct fault *f) {
-  for (const char *p = name;; p++) {
-    size_t length = strcspn(p, ",");
-    char one[300], host[256];
-    uint16_t port;
-    if (length >= sizeof one)
-      return fault_set(f, -EINVAL, "an address is too long: \"%.40s...\"", p);
-    memcpy(one, p, length);
-    one[length] = 0;
-    int status = address_parse(one, host, sizeof host, &port, f);
-    if (!status && (!*host || !port))
-      status = fault_set(f, -EINVAL, "\"%s\": an endpoint has a host and a port", one);
-    if (!status && each)
-      status = each(arg, host, port);
-    if (status)
-      return status;
-    p += length;
-    if (!*p)
-      return 0;
-  }
 }

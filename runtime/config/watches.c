@@ -9,23 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The two that need no adapter are checked whole; of others, only the adapter knows. */
-static int check_target(const struct target *t, struct fault *f) {
-  bool embedded = strcmp(t->registry, "embedded") == 0;
-  if (embedded && *t->authority) /* another perigee's */
+/* This agent's own registry needs no adapter; of all others, that knows (target_check). */
+static int check_target(const struct target *t, const char *text, struct fault *f) {
+  if (strcmp(t->registry, "embedded") != 0 || *t->authority) /* another perigee's */
     return 0;
-  if (!embedded && strcmp(t->registry, "static") != 0 && strcmp(t->registry, "direct") != 0)
-    return 0;
-  if (*t->authority)
-    return fault_set(f, -EINVAL, "%s has no authority: write %s:///%s", t->registry, t->registry,
-                     t->name);
   if (t->option_count)
-    return fault_set(f, -EINVAL, "%s knows no option \"%s\"", t->registry, t->options[0].key);
-  if (!embedded)
-    return target_each_address(t->name, NULL, NULL, f);
+    return target_refuse(text, text + t->options[0].at, f, "%s has no options", t->registry);
   return name_valid(t->name, strlen(t->name))
              ? 0
-             : fault_set(f, -EINVAL, "a service's name is 1 to 255 bytes of UTF-8");
+             : target_refuse(text, text + t->name_at, f,
+                             "a service's name is 1 to 255 bytes of UTF-8");
 }
 
 /* "name", { "name", ... } or a list of those; what they mean is the balancers' own business. */
@@ -85,9 +78,10 @@ static void check_second(const struct value *w, const char *service, struct find
     findings_add(findings, w, path, "missing: `merge` needs `also`, a second target");
   if (!fallback && !also)
     return;
-  int status = target_parse(value_as_text(also ? also : fallback, ""), &target, &f);
+  const char *text = value_as_text(also ? also : fallback, "");
+  int status = target_parse(text, &target, &f);
   if (status == 0) {
-    status = check_target(&target, &f);
+    status = check_target(&target, text, &f);
     if (status == 0 && strcmp(target.registry, "embedded") == 0 && !*target.authority)
       status = fault_set(&f, -EINVAL, "this agent's own registry is watched alone");
     target_clear(&target);
@@ -149,9 +143,10 @@ void watches_read(struct config *c, const struct value *watches, struct findings
     if (is_flawed(findings, path))
       continue;
     check_second(w, name, findings);
-    int status = target_parse(value_as_text(value_get(w, "target"), ""), &target, &f);
+    const char *text = value_as_text(value_get(w, "target"), "");
+    int status = target_parse(text, &target, &f);
     if (!status) {
-      status = check_target(&target, &f);
+      status = check_target(&target, text, &f);
       if (!status && strcmp(target.registry, "embedded") == 0 && !*target.authority &&
           (value_get(w, "fallback") || value_get(w, "also")))
         status = fault_set(&f, -EINVAL,

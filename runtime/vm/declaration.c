@@ -4,6 +4,7 @@
 #include "base/value.h"
 #include "vm/inside.h"
 #include "vm/plugin.h"
+#include "vm/target_form.h"
 #include "watch/balancer.h"
 #include "watch/stage.h"
 
@@ -23,7 +24,7 @@ struct kind {
 static const char *const common[] = {"kind",  "summary", "options", "override", "every",
                                      "ready", "export",  "import",  NULL};
 static const char *const reloading[] = {"ready", "export", "import", NULL}; /* vm/reload.h */
-static const char *const plain[] = {"on", "passive", "sets", "standin", NULL};
+static const char *const plain[] = {"on", "passive", "sets", "standin", "target", NULL};
 static const char *const events[] = {"change", "status", "reload", "start", "stop", NULL};
 
 static bool has(lua_State *L, int table, const char *field) {
@@ -66,7 +67,7 @@ static bool route_enough(lua_State *L, int table) {
 static const struct kind kinds[] = {
     {"registry",
      {"open", "close", "register", "renew", "attend", "deregister", "list", "watch", "encode",
-      "decode"},
+      "decode", "target"},
      "watch, list or register",
      registry_enough},
     {"check", {"run", "passive"}, "run, or else passive = true", check_enough},
@@ -209,6 +210,15 @@ static int read_standin(const struct reader *r, int value) {
   return 0;
 }
 
+static int read_target(const struct reader *r, int value) {
+  struct value *declared = NULL;
+  struct fault why;
+  int code = read_value(r->L, value, &declared, &why);
+  code = code ? code : target_form_new(declared, &r->plugin->target, &why);
+  value_unref(declared);
+  return code == 0 ? 0 : mistake(r, "target", "%s", why.text);
+}
+
 /* What a stage says besides the plugin's own options. */
 static int check_reserved(const struct reader *r, const struct value *options) {
   static const char *const reserved[] = {"standin", "shadow"};
@@ -249,6 +259,8 @@ static int check_field(const struct reader *r, const char *name, int value) {
     return read_sets(r, value);
   if (strcmp(name, "standin") == 0)
     return read_standin(r, value);
+  if (strcmp(name, "target") == 0)
+    return read_target(r, value);
   return lua_isboolean(L, value) ? 0 : mistake(r, name, "%s must be true or false", name);
 }
 

@@ -4,6 +4,7 @@
 #include "base/value.h"
 #include "vm/inside.h"
 #include "vm/plugin.h"
+#include "vm/target_form.h"
 
 #include <errno.h>
 #include <lauxlib.h>
@@ -82,6 +83,7 @@ static void edition_free(struct edition *e) {
   isolate_free(e->isolate);
   schema_free(e->schema);
   value_unref(e->standin);
+  target_form_free(e->target);
   free(e->path);
   free(e->summary);
   free(e->source);

@@ -256,6 +256,7 @@ extern const char
 /* edition.c: one version of a plugin's file, in an isolate of its own. It lasts as long as it is in
  * one of its plugin's places or a call is under way in it. */
 struct schema;
+struct target_form;
 struct call;
 struct edition {
   struct plugin *plugin;
@@ -266,8 +267,9 @@ struct edition {
   char hash[SOURCE_HASH_SIZE];    /* of the source */
   char version[SOURCE_HASH_SIZE]; /* of that and of what it requires */
   double every;
-  struct value *standin; /* NULL: it names none */
-  unsigned changes;      /* of a balancer: what its plan may change */
+  struct value *standin;      /* NULL: it names none */
+  struct target_form *target; /* of a registry; NULL: it does not say */
+  unsigned changes;           /* of a balancer: what its plan may change */
   struct schema *schema;
   int ref;        /* its table */
   unsigned calls; /* under way */

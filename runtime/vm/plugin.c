@@ -96,6 +96,10 @@ unsigned plugin_changes(const struct plugin *p) {
   return p->editions[NOW]->changes;
 }
 
+const struct target_form *plugin_target(const struct plugin *p) {
+  return p->editions[NOW]->target;
+}
+
 const struct value *plugin_standin(const struct plugin *p) {
   return p->editions[NOW]->standin;
 }

@@ -45,6 +45,10 @@ unsigned plugin_changes(const struct plugin *p);
 /* A balancer's `standin`, as it is written: who picks where its `pick` cannot. NULL: it names none.
  * Until its next reload. */
 const struct value *plugin_standin(const struct plugin *p);
+/* What a registry's targets may have (target_form.h). NULL: it does not say, and judges them
+ * itself. Until its next reload. */
+struct target_form;
+const struct target_form *plugin_target(const struct plugin *p);
 /* Until its next reload: a reference into it is given back before (attachment_follow). */
 bool plugin_is_attached(const struct plugin *p); /* somebody uses it */
 struct isolate *plugin_isolate(const struct plugin *p);

@@ -80,12 +80,30 @@ static bool is_settled(const struct feed *f, const struct source *s) {
   return s->known || too_stale(f, s);
 }
 
+/* Nobody who could be gone by was heard of for so long that it is time that says there is none. */
+static bool outlasted(const struct feed *f) {
+  return too_stale(f, &f->sources[0]) &&
+         (f->rule.merge != FEED_UNION || too_stale(f, &f->sources[1]));
+}
+
+static const struct instances nothing;
+
+/* What is published where `has` is too few, and nobody stands in. */
+static const struct instances *too_few(struct feed *f, const struct instances *has) {
+  if (f->rule.on_empty == FEED_EMPTY)
+    return &nothing;
+  if (set_count(f->into) == 0)
+    return has;
+  f->stats.kept++;
+  return NULL;
+}
+
 /* `*both`, or NULL for want of memory. */
 static const struct instances *choose_union(struct feed *f, struct roll *both) {
   struct roll none = {0}, sources = {0};
   struct source *first = &f->sources[0], *second = &f->sources[1];
-  struct roll *a = too_stale(f, first) && !too_stale(f, second) ? &none : &first->says;
-  struct roll *b = too_stale(f, second) && !too_stale(f, first) ? &none : &second->says;
+  struct roll *a = too_stale(f, first) ? &none : &first->says;
+  struct roll *b = too_stale(f, second) ? &none : &second->says;
   int rc = roll_unite(a, b, &sources.has);
   if (is_settled(f, first) && is_settled(f, second))
     roll_free(&f->rest);
@@ -111,7 +129,7 @@ static void compare(struct feed *f) {
   f->stats.compared = true;
 }
 
-/* What to publish: one source's list, `*both` when it is merged or there is none, or NULL: what is
+/* What to publish: one source's list, `*both` when it is merged, or NULL: what is
  * published stays. */
 static const struct instances *choose(struct feed *f, struct roll *both,
                                       const struct source **from) {
@@ -121,11 +139,7 @@ static const struct instances *choose(struct feed *f, struct roll *both,
   if (f->rule.merge == FEED_UNION && (first->known || second->known)) {
     const struct instances *now = choose_union(f, both);
     *from = first->stale || !second->stale ? first : second;
-    if (now && now->count < f->rule.min_endpoints && f->rule.on_empty == FEED_KEEP && published) {
-      f->stats.kept++;
-      return NULL;
-    }
-    return now;
+    return now && now->count < f->rule.min_endpoints ? too_few(f, now) : now;
   }
   if (f->rule.merge == FEED_COMPARE)
     compare(f);
@@ -138,16 +152,9 @@ static const struct instances *choose(struct feed *f, struct roll *both,
     *from = second;
     return &second->says.has;
   }
-  if (!first->known)
+  if (!first->known && !(published && too_stale(f, first)))
     return NULL;
-  if (!usable(f, first) && f->rule.on_empty != FEED_EMPTY && published) {
-    f->stats.kept++;
-    return NULL;
-  }
-  if (!too_stale(f, first))
-    return &first->says.has;
-  f->believing = true; /* no loss that the registry told of */
-  return &both->has;
+  return usable(f, first) ? &first->says.has : too_few(f, &first->says.has);
 }
 
 /* ---- what is published ---- */
@@ -197,7 +204,9 @@ static void feed_update(struct feed *f) {
                              .now_ns = clock_now_ns(),
                              .hold_ns = f->rule.hold_ns};
     u.before = set_rows(f->into);
-    u.before_count = f->believing ? 0 : set_count(f->into);
+    if (outlasted(f))
+      guard_free(&f->guard); /* no registry's mistake, which it is for */
+    u.before_count = f->believing || outlasted(f) ? 0 : set_count(f->into);
     f->believing &= f->rest.has.count > 0;
     int holding = guard_update(&f->guard, &u);
     int rc = publish(f, now);
@@ -266,6 +275,9 @@ int64_t feed_tick(struct feed *f) {
   for (unsigned i = 0; i < FEED_SOURCES; i++) {
     struct source *s = &f->sources[i];
     bool ages = !s->aged && too_stale(f, s);
+    if (ages)
+      log_warn("stale for too long: it counts as none", LOG_S("service", set_service(f->into)),
+               LOG_N("stale_after", (double)f->rule.stale_after_ns / 1e9));
     s->aged |= ages;
     update |= ages;
   }

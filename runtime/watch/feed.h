@@ -13,15 +13,20 @@ enum feed_merge {
                     have, the first one's facts */
   FEED_COMPARE   /* the first; how they differ is only told */
 };
-enum feed_on_empty { FEED_EMPTY, FEED_KEEP, FEED_SWITCH };
+/* What is published for want of endpoints: when there are fewer than `min_endpoints`, or nobody
+ * that could be gone by was reached for `stale_after`. */
+enum feed_on_empty {
+  FEED_EMPTY, /* none */
+  FEED_KEEP,  /* what was published before */
+  FEED_SWITCH /* the second source's; what was published before where that has too few as well */
+};
 
 struct feed_rule {
   enum feed_merge merge;
-  enum feed_on_empty on_empty; /* fewer than min_endpoints: publish that, keep the last, or switch
-                                  to the second */
-  uint32_t min_endpoints;      /* at least 1 */
-  int64_t stale_after_ns;      /* 0: staleness alone never counts as empty */
-  int64_t hold_ns;             /* of a sudden loss (guard.h); 0: none is */
+  enum feed_on_empty on_empty;
+  uint32_t min_endpoints; /* at least 1 */
+  int64_t stale_after_ns; /* 0: what cannot be reached stays its last word for ever */
+  int64_t hold_ns;        /* of a sudden loss (guard.h); 0: none is */
 };
 
 enum { FEED_SOURCES = 2 };

@@ -233,6 +233,64 @@ static void too_few_are_kept(void **state) {
   assert_int_equal(stats().kept, 2);
 }
 
+static void too_few_are_none(void **state) {
+  begin_anew((struct feed_rule){.on_empty = FEED_EMPTY, .min_endpoints = 2});
+  say(0, "ab");
+  say(0, "a");
+  has("");
+  say(0, "cd");
+  has("cd");
+}
+
+static void let_age(enum feed_on_empty on_empty) {
+  begin_anew(
+      (struct feed_rule){.on_empty = on_empty, .min_endpoints = 1, .stale_after_ns = 10 * second});
+  say(0, "abcdef");
+  say(0, "!abcdef");
+  now_ns += 9 * second;
+  feed_tick(feed);
+  has("abcdef");
+  now_ns += 2 * second;
+  feed_tick(feed);
+}
+
+static void what_is_stale_for_too_long_is_none_at_once(void **state) {
+  let_age(FEED_EMPTY);
+  has("");
+  assert_int_equal(stats().held, 0); /* no registry said so */
+  assert_true(set_stale_ns(into) != 0);
+  say(0, "abcdef");
+  has("abcdef");
+  assert_true(set_stale_ns(into) == 0);
+}
+
+static void what_is_stale_for_too_long_may_be_kept(void **state) {
+  let_age(FEED_KEEP);
+  has("abcdef");
+  let_age(FEED_SWITCH); /* and nobody to switch to */
+  has("abcdef");
+}
+
+static void what_is_stale_stays_where_nothing_is_said(void **state) {
+  say(0, "ab");
+  say(0, "!ab");
+  now_ns += 100000 * second;
+  feed_tick(feed);
+  has("ab");
+}
+
+static void a_held_loss_ends_with_what_is_stale_for_too_long(void **state) {
+  begin_anew((struct feed_rule){
+      .on_empty = FEED_EMPTY, .min_endpoints = 1, .stale_after_ns = 10 * second});
+  say(0, "abcdef");
+  say(0, "ab");
+  has("abcdef");
+  say(0, "!ab");
+  now_ns += 11 * second;
+  feed_tick(feed);
+  has("");
+}
+
 static void the_fallback_stands_in_and_goes_again(void **state) {
   begin_anew((struct feed_rule){
       .on_empty = FEED_SWITCH, .min_endpoints = 1, .stale_after_ns = 10 * second});
@@ -345,10 +403,11 @@ static void a_union_does_without_what_is_stale_for_too_long(void **state) {
   now_ns += 11 * second;
   feed_tick(feed);
   has("bc");
-  say(1, "!bc"); /* the last word of both is better than none */
+  say(1, "!bc");
   now_ns += 11 * second;
   feed_tick(feed);
-  has("abc");
+  has("");
+  assert_true(set_stale_ns(into) != 0);
 }
 
 static void a_union_may_keep_too_few(void **state) {
@@ -401,6 +460,11 @@ int main(void) {
       TEST(what_we_withdrew_is_no_loss),
       TEST(a_copy_stays_until_the_source_speaks),
       TEST(too_few_are_kept),
+      TEST(too_few_are_none),
+      TEST(what_is_stale_for_too_long_is_none_at_once),
+      TEST(what_is_stale_for_too_long_may_be_kept),
+      TEST(what_is_stale_stays_where_nothing_is_said),
+      TEST(a_held_loss_ends_with_what_is_stale_for_too_long),
       TEST(the_fallback_stands_in_and_goes_again),
       TEST(what_is_stale_for_too_long_is_none),
       TEST(a_union_has_both_and_the_firsts_facts),

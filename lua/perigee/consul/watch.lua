@@ -12,15 +12,26 @@ local LONGEST = 600 -- seconds for which Consul holds a query at most
 local SLACK = 5 -- seconds over what Consul may take: wait + wait / 16
 local EVERY = 10 -- seconds between the queries of one that may not be held
 
--- What a target may ask for, and its name in the query.
-local known = {
-  tag = "tag", passing = "passing", healthy = "passing", near = "near", dc = "dc", ns = "ns", partition = "partition",
-  filter = "filter", node_meta = "node-meta", stale = "stale", wait = "wait",
+local text, yes = { "string", optional = true }, { "boolean", optional = true }
+
+-- What a target may ask for.
+local options_of_target = {
+  tag = { "list", of = "string", min = 1, optional = true, about = "with all of these" },
+  passing = { "boolean", optional = true, about = "without those that are critical or in warning" }, healthy = yes,
+  near = text, dc = text, ns = text, partition = text, filter = { "string", optional = true, about = "a + for a space" },
+  node_meta = { "string", optional = true, about = "KEY:VALUE" }, stale = yes, wait = { "duration", optional = true },
 }
 
-local units = { ms = 0.001, s = 1, m = 60, h = 3600 }
+-- Whose names in the query are others.
+local names = { healthy = "passing", node_meta = "node-meta" }
 
--- How an option is written in the query; nil: it is not what it should be.
+local units = { ns = 1e-9, us = 1e-6, ms = 0.001, s = 1, m = 60, h = 3600 }
+
+local function flag(value)
+  return (value == "true" or value == "1" or value == "") and "1" or nil
+end
+
+-- How an option is written in the query; the host has found that it is what it should be.
 local write = {
   tag = function(value)
     local tags = {}
@@ -29,37 +40,28 @@ local write = {
     end
     return tags
   end,
-  passing = function(value)
-    return (value == "true" or value == "1" or value == "") and "1" or value == "false" and ""
-  end,
+  passing = flag,
+  stale = flag,
   filter = function(value)
     return (value:gsub("%+", " ")) -- a target has no spaces
   end,
   wait = function(value)
-    local number, unit = value:match("^([%d.]+)(%a+)$")
-    local seconds = units[unit] and tonumber(number)
-    return seconds and math.max(1, math.min(LONGEST, seconds * units[unit]))
+    local seconds = 0
+    for number, unit in value:gmatch("([%d.]+)(%a+)") do
+      seconds = seconds + number * units[unit]
+    end
+    return math.max(1, math.min(LONGEST, seconds))
   end,
 }
-write.stale = write.passing
 
--- The query of a target: nil, message, code where it asks for what is not known.
 local function query_of(target, options)
   local query = { near = options.near, wait = options.wait, stale = options.stale and "1" or nil }
   for name, value in pairs(target.options) do
-    local as = known[name]
-    if not as then
-      return nil, ("a target of Consul's has no option %s"):format(name), "EINVAL"
-    end
-    local written = value
+    local as = names[name] or name
+    query[as] = value
     if write[as] then
-      written = write[as](value)
+      query[as] = write[as](value)
     end
-    if not written then
-      return nil, ("%s=%s: %s is expected"):format(name, value, as == "wait" and 'a time as in "30s"' or "true or false"),
-        "EINVAL"
-    end
-    query[as] = written ~= "" and written or nil
   end
   return query
 end
@@ -80,10 +82,7 @@ local function map_of(options)
 end
 
 local function new(client, target, options)
-  local query, message, code = query_of(target, options)
-  if not query then
-    return nil, message, code
-  end
+  local query = query_of(target, options)
   local wait = query.wait
   return setmetatable({
     client = client, path = "/v1/health/service/" .. perigee.url.encode(target.name), query = query, index = 0,
@@ -157,4 +156,4 @@ function Watch:run(set)
   return nil, message, code
 end
 
-return { new = new }
+return { new = new, options = options_of_target }

@@ -146,6 +146,7 @@ end
 -- Completes the plugin's table. With `encode` and `decode` of its own it has that layout; else its option
 -- `layout` is one of those that ship, `default` unless the configuration says another.
 local function plugin(own, default)
+  own.target = own.target or { authority = "addresses" }
   own.options = own.options or {}
   for name, form in pairs(options) do
     own.options[name] = own.options[name] or form

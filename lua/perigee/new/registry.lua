@@ -15,6 +15,8 @@ return {
     token = { "secret", optional = true }, -- "...", { file = "..." } or { env = "..." }
   },
 
+  target = {}, -- what NAME:///web may have more: { authority = "addresses", options = { tag = "string" } }
+
   -- Called once for each watch; what it returns is the first argument of `watch`.
   open = function(options)
     return { url = options.url, token = options.token }

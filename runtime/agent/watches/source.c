@@ -69,6 +69,7 @@ static int source_new(struct sources *all, const struct registry_use *use, const
     sets_notice(s->sets, &all->changed);
   int rc = s->text && s->set ? 0 : fault_set(f, -ENOMEM, "out of memory");
   rc = rc ? rc : target_parse(target, &s->target, f);
+  rc = rc ? rc : target_check(&s->target, target, plugin_target(use->plugin), f);
   if (rc == 0 && !(s->watcher = watcher_start(all->loop, use, &s->target, s->set, delay_ms)))
     rc = fault_set(f, -ENOMEM, "out of memory");
   if (rc != 0) {

@@ -138,6 +138,8 @@ static void verify_target(const struct config *config, struct plugins *plugins,
   if (r == 0 && use.plugin && !plugin_provides(use.plugin, "watch"))
     r = fault_set(&f, -ENOSYS, "the registry \"%s\" cannot be watched: its plugin has no `watch`",
                   target.registry);
+  if (r == 0 && use.plugin)
+    r = target_check(&target, text, plugin_target(use.plugin), &f);
   if (r != 0) {
     snprintf(path, sizeof path, "watches.%s.%s", from->service, field);
     findings_add(findings, value_get(from->declared, field), path, "%s", f.text);
