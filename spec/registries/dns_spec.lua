@@ -173,11 +173,4 @@ describe("names as a registry", function()
       assert.equal(all, host.endpoints(agent, "web"))
     end)
   end
-
-  spec("does not ask a server of a target's own", function()
-    local other = host.agent({ watches = { web = "dns://10.0.0.1/web.test:80", port = "dns:///web.test" } })
-    host.logged(other, "the server cannot be chosen")
-    host.logged(other, "a name and a port are expected")
-    other:stop()
-  end)
 end)
