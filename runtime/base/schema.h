@@ -53,9 +53,9 @@ size_t schema_check(const struct schema *s, const struct value *options, const c
 size_t schema_check_partly(const struct schema *s, const struct value *options, const char *path,
                            struct findings *all, struct value **out);
 
-/* The value that `text` stands for where an option can only be written as text: a boolean's is true,
- * false, 1 or 0, and "" is true; a number's is its digits; a list's has commas. What it cannot stand
- * for stays text, for schema_check to refuse. The caller's; NULL: out of memory. */
+/* The value that `text` stands for where an option can only be written as text: a boolean's is
+ * true, false, 1 or 0, and "" is true; a number's is its digits; a list's has commas. What it
+ * cannot stand for stays text, for schema_check to refuse. The caller's; NULL: out of memory. */
 struct value *schema_value_of_text(const struct schema *s, const char *option, const char *text);
 
 /* The file that a secret is written as, { file = "..." }: in `path`, a relative name beside the
