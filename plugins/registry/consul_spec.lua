@@ -98,6 +98,23 @@ describe("a watch", function()
     assert.same({}, web:ids())
   end)
 
+  it("asks another Consul where one fails, or has no leader", function(t)
+    local bad = { { status = 500, body = "rpc error: No cluster leader" },
+      { json = entries(), headers = headers(30, { ["X-Consul-KnownLeader"] = "false" }) } }
+    for _, answer in ipairs(bad) do
+      local in_vain = 0
+      t.http[WEB] = function(request)
+        local good = not request.url:find("//bad", 1, true)
+        in_vain = in_vain + (good and 0 or 1)
+        return good and { json = entries("a"), headers = headers(20), delay = "1s" } or answer
+      end
+      local web = t:use{ address = { "http://bad:8500", "http://good:8500" } }:watch("consul:///web")
+      t:advance("30s")
+      assert.same({ "a" }, web:ids())
+      assert(in_vain <= 1, in_vain .. " questions to the one that fails") -- which may be the first that is asked
+    end
+  end)
+
   it("does not spin when it is woken for nothing", function(t)
     local server, web = consul(t, "a"), t:use():watch("consul:///web")
     t.http[WEB] = function()

@@ -4,6 +4,7 @@
 --   file:///etc/perigee/web.json   [ { "address": "10.0.0.1", "port": 80, "tags": ["v1"] }, "10.0.0.2:80" ]
 --   file:///etc/perigee/web.lua    return { { address = "10.0.0.1", port = 80, weight = 2 }, "10.0.0.2:80" }
 local QUIET = "100ms" -- an editor writes more than once
+local LOOK = "5s" -- at a file that a link leads to: its own directory is not watched
 
 -- The file's table, or nil and what is wrong with it.
 local function parse(path, text)
@@ -59,6 +60,12 @@ local function load_file(path, set)
   return true
 end
 
+-- What a file that was written since then has not.
+local function stamp_of(path)
+  local facts = perigee.fs.stat(path)
+  return facts and facts.modified .. " " .. facts.size
+end
+
 return {
   kind = "registry",
   summary = "a file with a list of endpoints, followed by inotify",
@@ -76,13 +83,15 @@ return {
     if not watcher then
       return nil, message, code
     end
+    local stamp = stamp_of(path)
     local ok, why, failed = load_file(path, set)
     while ok do
-      local changed, problem, kind = watcher:next()
-      if not changed then
+      local changed, problem, kind = watcher:next(LOOK)
+      if not changed and kind ~= "ETIMEDOUT" then
         ok, why, failed = nil, problem, kind
-      elseif #changed == 0 or table.concat(changed, "/"):find(name, 1, true) then
+      elseif stamp_of(path) ~= stamp or (changed and (#changed == 0 or table.concat(changed, "/"):find(name, 1, true))) then
         perigee.sleep(QUIET)
+        stamp = stamp_of(path)
         ok, why, failed = load_file(path, set)
       end
     end

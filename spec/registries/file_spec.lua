@@ -34,6 +34,18 @@ describe("a file as a registry", function()
     host.expect(agent, "web", "10.0.0.4:80")
   end)
 
+  it("is followed where links lead to it", function()
+    assert.equal(0, os.execute(("cd %s && mkdir one two && ln -sfn one data && ln -sf data/list.json link.json"):format(home)))
+    perigee.write(home .. "/one/list.json", '["10.1.0.1:80"]')
+    perigee.write(home .. "/two/list.json", '["10.1.0.2:80"]')
+    local linked = host.agent({ watches = { web = "file://" .. home .. "/link.json" } })
+    host.expect(linked, "web", "10.1.0.1:80")
+    assert.equal(0, os.execute(("cd %s && ln -sfn two new && mv -T new data"):format(home))) -- as Kubernetes does
+    host.expect(linked, "web", "10.1.0.2:80")
+    perigee.write(home .. "/two/list.json", '["10.1.0.2:80", "10.1.0.3:80"]') -- of the same directory
+    host.expect(linked, "web", "10.1.0.2:80 10.1.0.3:80")
+  end)
+
   it("leaves the last good list while it is wrong, or not there", function()
     for _, wrong in ipairs({ '["10.0.0.5:80"', '{"a":1}', '[{"address":"10.0.0.6","port":"x"}]', '["nowhere"]' }) do
       place(home .. "/web.json", wrong)

@@ -43,6 +43,11 @@ function Client:refused(url, response)
   return nil, ("Consul at %s said %d: %s%s"):format(url, response.status, text_of(response.body):sub(1, 300), hint), code
 end
 
+-- The next request goes to another member, where there is one.
+function Client:elsewhere()
+  self.members:avoid(self.members:current())
+end
+
 -- Waits for as long as Consul has asked for with its last refusal.
 function Client:rest()
   local left = self.rest_until - perigee.time.monotonic()

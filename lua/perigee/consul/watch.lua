@@ -137,10 +137,16 @@ function Watch:turn(set)
   self.query.index = self.index > 0 and ("%.0f"):format(self.index) or nil
   local response, message, code = self.client:request("GET", self.path, self.query, nil, { timeout = self.timeout })
   if not response then
+    if code:find("^HTTP_5") then
+      self.client:elsewhere()
+    end
     return nil, message, code
   end
   local ok, why, failed = self:take(response, set)
   response.body:close()
+  if not ok then
+    self.client:elsewhere()
+  end
   if ok and not held then
     perigee.sleep(EVERY * (0.9 + 0.2 * perigee.random()))
   end
