@@ -128,15 +128,15 @@ static int check_options(const struct target *t, const char *text, const struct 
   for (size_t i = 0; r == 0 && i < t->option_count; i++)
     r = value_set(written, t->options[i].key,
                   schema_value_of_text(schema, t->options[i].key, t->options[i].value));
-  if (r == 0 && schema_check(schema, written, "", &findings, &read) != 0)
-    r = findings.count ? -EINVAL : -ENOMEM;
-  if (r == -EINVAL) {
+  bool refused = r == 0 && schema_check(schema, written, "", &findings, &read) != 0;
+  if (refused && findings.items) {
     const struct finding *first = &findings.items[0];
     char name[200];
     name_of(first->path, name, sizeof name);
-    target_refuse(text, option_at(t, text, name), f, "the option \"%s\": %s", name, first->text);
-  } else if (r != 0) {
-    fault_set(f, r, "out of memory");
+    r = target_refuse(text, option_at(t, text, name), f, "the option \"%s\": %s", name,
+                      first->text);
+  } else if (refused || r != 0) {
+    r = fault_set(f, -ENOMEM, "out of memory");
   }
   findings_free(&findings);
   value_unref(read);

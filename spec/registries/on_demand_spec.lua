@@ -32,6 +32,19 @@ describe("an agent", function()
     agent:stop()
   end)
 
+  it("has room for who is there, however many names were made up", function()
+    put(cluster, "real", "r1", 9003)
+    local agent = host.agent({ resolve = "etcd", registries = { etcd = { endpoints = cluster:urls() } } })
+    assert.equal(200, agent:get("/v1/pick/real").status)
+    for i = 1, 1005 do
+      assert.equal(503, agent:get("/v1/pick/made-up-" .. i).status)
+    end
+    put(cluster, "late", "l1", 9004)
+    assert.equal(200, agent:get("/v1/pick/late").status)
+    assert.equal(200, agent:get("/v1/pick/real").status)
+    agent:stop()
+  end)
+
   it("watches what a program asks libperigee for", function()
     local port = perigee.free_port()
     perigee.spawn({ "node", "-e", ("require('http').createServer((q, s) => s.end('x')).listen(%d, '127.0.0.1')"):format(port) })

@@ -43,13 +43,34 @@ bool watch_wish_on_demand(const struct config *config, const char *service, stru
   return true;
 }
 
+/* Of those that have no endpoint, the one that nobody has asked for the longest: mostly names that
+ * somebody made up. False: each has some. */
+static bool forget_empty(struct watches *all) {
+  size_t oldest = all->count;
+  for (size_t i = 0; i < all->count; i++) {
+    const struct watch *w = all->items[i];
+    if (w->on_demand && set_count(w->set) == 0 &&
+        (oldest == all->count || w->asked_ns < all->items[oldest]->asked_ns))
+      oldest = i;
+  }
+  if (oldest == all->count)
+    return false;
+  watch_free(all->items[oldest]);
+  memmove(&all->items[oldest], &all->items[oldest + 1],
+          (--all->count - oldest) * sizeof *all->items);
+  all->on_demand--;
+  return true;
+}
+
 static int begin_on_demand(struct watches *all, const char *service, struct watch **out) {
   struct buf target = {0};
   struct watch_wish wish;
   struct fault f = {0};
   if (!watch_wish_on_demand(all->parts.config, service, &target, &wish))
     return -ENOENT;
-  if (all->on_demand >= ON_DEMAND_MOST) {
+  if (all->on_demand >= ON_DEMAND_MOST && !forget_empty(all)) {
+    log_warn("not watched on demand: as many names are as may be", LOG_S("service", service),
+             LOG_I("names", all->on_demand));
     buf_free(&target);
     return -EAGAIN;
   }
