@@ -5,6 +5,7 @@
 local own = ...
 
 own.options.home = "string"
+own.target = nil -- its options are an instance here
 
 local function leaving(options)
   return perigee.fs.stat(options.home .. "/leave")
