@@ -40,10 +40,13 @@ local function is_list(value)
   return type(value) == "table" and fields == #value
 end
 
-local function load_file(path, set)
+-- Its text, which is `known` where nothing has changed.
+local function load_file(path, set, known)
   local text, message, code = perigee.fs.read(path)
   if not text then
     return nil, message, code
+  elseif text == known then
+    return text
   end
   local entries, why = parse(path, text)
   if not is_list(entries) then
@@ -57,13 +60,7 @@ local function load_file(path, set)
   if not ok then
     return nil, path .. ": " .. problem, failed
   end
-  return true
-end
-
--- What a file that was written since then has not.
-local function stamp_of(path)
-  local facts = perigee.fs.stat(path)
-  return facts and facts.modified .. " " .. facts.size
+  return text
 end
 
 return {
@@ -83,16 +80,14 @@ return {
     if not watcher then
       return nil, message, code
     end
-    local stamp = stamp_of(path)
-    local ok, why, failed = load_file(path, set)
-    while ok do
+    local text, why, failed = load_file(path, set)
+    while text do
       local changed, problem, kind = watcher:next(LOOK)
       if not changed and kind ~= "ETIMEDOUT" then
-        ok, why, failed = nil, problem, kind
-      elseif stamp_of(path) ~= stamp or (changed and (#changed == 0 or table.concat(changed, "/"):find(name, 1, true))) then
+        text, why, failed = nil, problem, kind
+      elseif not changed or #changed == 0 or table.concat(changed, "/"):find(name, 1, true) then
         perigee.sleep(QUIET)
-        stamp = stamp_of(path)
-        ok, why, failed = load_file(path, set)
+        text, why, failed = load_file(path, set, text)
       end
     end
     watcher:close()
