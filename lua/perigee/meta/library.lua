@@ -406,7 +406,8 @@ function Factory:drop(service, id) end
 ---@field lease? perigee.Duration
 ---@field owner? string
 
----Holds an instance in this agent's registry; its id, once it is on the disk and can be picked. Waits.
+---Holds an instance in this agent's registry; its id, once it is on the disk and can be picked. The grant `register`
+---names the services of which a plugin may do so, renew and deregister. Waits.
 ---@param instance perigee.Registration
 ---@return string? id
 ---@return string? message
