@@ -25,7 +25,7 @@ void on_audit(struct alarm *a) {
   }
   for (uint32_t i = 0; i < r->desired.table.count; i++) {
     struct desired_entry *e = r->desired.table.items[i];
-    e->listed = e->busy != OPERATION_NONE || !e->lease; /* what changes meanwhile is not judged */
+    e->listed = e->busy != OPERATION_NONE || !e->lease;
   }
   int rc = r->how->list ? r->how->list(r->arg) : -ENOSYS;
   r->listing = rc == 0;
@@ -55,7 +55,7 @@ static void audit_one(struct reconciler *r, const struct value *item) {
   struct desired_entry *e = desired_get(&r->desired, service, id);
   if (!e || !entry_adopt(r, e))
     return;
-  e->listed = !e->lease || e->busy || lease_agrees(e->lease, lease);
+  e->listed |= !e->lease || e->busy || lease_agrees(e->lease, lease);
   if (e->lease || e->busy)
     return;
   e->lease = value_ref(lease); /* of a life before this one, which the store does not remember */

@@ -34,7 +34,7 @@ struct desired_entry {
   struct alarm due;   /* the next look at it */
   struct desired_entry *next_ready;
   bool ready;    /* in the queue of those that are due */
-  bool listed;   /* by the audit that runs */
+  bool listed;   /* by the audit that runs, or not its to judge */
   bool attended; /* somebody watches whether it is changed there */
   char key[];    /* SERVICE/ID */
 };

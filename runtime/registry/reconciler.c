@@ -133,6 +133,7 @@ static void operate(struct desired_entry *e) {
   double ttl = r->stopping ? r->stop_ttl : r->ttl;
   bool fresh = op == OPERATION_REGISTER && e->lease_ttl != ttl;
   e->busy = op;
+  e->listed |= op != OPERATION_RENEW;   /* an audit that runs may have read it before this */
   e->attended &= op == OPERATION_RENEW; /* else it will have another lease */
   e->asked = e->digest;
   r->running++;

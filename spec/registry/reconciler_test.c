@@ -122,17 +122,21 @@ static void answer_list(void) {
   value_unref(list);
 }
 
+static void answer_all(void) {
+  while (t.running_count > 0) {
+    t.running_count--;
+    answer_one(t.running[t.running_count].entry, t.running[t.running_count].op,
+               t.running[t.running_count].lease);
+  }
+}
+
 /* Until nothing runs: what is due is begun, what runs is answered. */
 static void settle(void) {
   reconciler_tick(t.reconciler);
   while (t.running_count > 0 || t.listing) {
     if (t.listing)
       answer_list();
-    if (t.running_count > 0) {
-      t.running_count--;
-      answer_one(t.running[t.running_count].entry, t.running[t.running_count].op,
-                 t.running[t.running_count].lease);
-    }
+    answer_all();
     reconciler_tick(t.reconciler);
   }
 }
@@ -332,6 +336,38 @@ static void an_audit_mends_what_somebody_wrote_over(void **state) {
   assert_int_equal(stats().lost, 1);
 }
 
+/* The next audit has begun, and the registry says nothing yet. */
+static void begin_audit(void) {
+  while (!t.listing) {
+    advance(second / 4);
+    reconciler_tick(t.reconciler);
+    answer_all();
+  }
+}
+
+static void what_changes_while_the_registry_is_listed_is_not_judged(void **state) {
+  want("web", "a", STATUS_PASSING);
+  want("web", "b", STATUS_PASSING);
+  pass(5);
+  begin_audit();
+  struct place before = *place_of("web/b"), *a = place_of("web/a"), *b = place_of("web/b");
+  want("web", "a", STATUS_CRITICAL);
+  want("web", "b", STATUS_CRITICAL);
+  reconciler_tick(t.reconciler);
+  assert_int_equal(t.running_count, 2);
+  answer_all();
+  struct place now[] = {*a, *b};
+  *a = (struct place){0}; /* what it had read by then: one not yet there, one as it was */
+  *b = before;
+  b->value = 7;
+  answer_list();
+  *a = now[0];
+  *b = now[1];
+  pass(5);
+  assert_int_equal(stats().lost, 0);
+  assert_int_equal(stats().registered, 4);
+}
+
 /* Somebody has deleted web/a, and whoever attends it says so. */
 static void delete_a(void) {
   struct value *list = value_table(), *item = value_table();
@@ -486,6 +522,7 @@ int main(void) {
       TEST(orphans_go_and_others_stay),
       TEST(an_audit_finds_what_renewals_do_not),
       TEST(an_audit_mends_what_somebody_wrote_over),
+      TEST(what_changes_while_the_registry_is_listed_is_not_judged),
       TEST(what_somebody_changed_is_mended_at_once_and_then_not_so_often),
       TEST(what_is_registered_is_attended_once),
       TEST(a_registry_that_cannot_list_is_not_asked_again),
