@@ -41,7 +41,9 @@
 #define TURN_SIGNAL SIGURG
 
 static _Thread_local struct turn *volatile innermost;
-static _Thread_local timer_t watch;
+static _Thread_local timer_t watch;  /* counts CPU time */
+static _Thread_local timer_t slices; /* the wall clock, while turn_slices */
+static const int slice_tick = 1;     /* whose address its signals carry */
 
 enum { SLICE_INSTRUCTIONS = 1000 };        /* between two attempts to give way */
 enum { STACK_MAX = 1 << 18 };              /* bytes of the C stack: unwinding more takes its time */
@@ -108,12 +110,22 @@ static bool is_over(struct turn *turn) {
   return now - turn->first_ns >= (int64_t)turn->allowed * TURN_TICK_NS;
 }
 
+static void give_way_at_next_line(struct turn *turn) {
+  turn->hooked = 1;
+  lua_sethook(turn->L, slice_hook, LUA_MASKCOUNT, 1);
+}
+
 static void on_tick(int number, siginfo_t *info, void *unused) {
   (void)number;
   (void)unused;
   struct turn *turn = innermost;
   if (!turn)
     return;
+  if (info->si_value.sival_ptr == &slice_tick) {
+    if (turn->sliceable && !turn->hooked)
+      give_way_at_next_line(turn);
+    return;
+  }
   turn->ticks += 1 + info->si_overrun;
   if (is_over(turn)) {
     turn->over = turn->hooked = 1;
@@ -121,14 +133,21 @@ static void on_tick(int number, siginfo_t *info, void *unused) {
       turn->fuel->floor = INT32_MAX;
     lua_sethook(turn->L, kill_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
   } else if (turn->sliceable) {
-    turn->hooked = 1;
     turn->stuck = turn->ticks > turn->patience;
-    lua_sethook(turn->L, slice_hook, LUA_MASKCOUNT, 1);
+    give_way_at_next_line(turn);
   }
 }
 
 bool turn_is_over(void) {
   return innermost && (innermost->over || innermost->stuck);
+}
+
+bool turn_is_due(void) {
+  return innermost && innermost->sliceable && innermost->hooked && !innermost->over;
+}
+
+void turn_slice(void) {
+  innermost->sliced = true;
 }
 
 void turn_poll(lua_State *L, int32_t steps) {
@@ -139,25 +158,41 @@ void turn_poll(lua_State *L, int32_t steps) {
     turn_kill(L);
 }
 
+static int timer_start(clockid_t clock, const int *tick, timer_t *out) {
+  struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = TURN_SIGNAL};
+  event.sigev_value.sival_ptr = (void *)tick;
+  event._sigev_un._tid = gettid();
+  return timer_create(clock, &event, out);
+}
+
+static const struct itimerspec each_tick = {{0, TURN_TICK_NS}, {0, TURN_TICK_NS}}, never;
+
 int turn_watch_start(struct fault *f) {
   struct sigaction action = {.sa_sigaction = on_tick, .sa_flags = SA_RESTART | SA_SIGINFO};
   sigemptyset(&action.sa_mask);
-  struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = TURN_SIGNAL};
-  event._sigev_un._tid = gettid();
-  struct itimerspec every = {{0, TURN_TICK_NS}, {0, TURN_TICK_NS}};
   if (sigaction(TURN_SIGNAL, &action, NULL) != 0 ||
-      timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &watch) != 0)
+      timer_start(CLOCK_THREAD_CPUTIME_ID, NULL, &watch) != 0)
     return fault_set(f, -errno, "plugins cannot be limited in time: %s", strerror(errno));
-  if (timer_settime(watch, 0, &every, NULL) != 0) {
+  if (timer_start(CLOCK_MONOTONIC, &slice_tick, &slices) != 0) {
     int error = errno;
     timer_delete(watch);
     return fault_set(f, -error, "plugins cannot be limited in time: %s", strerror(error));
   }
+  timer_settime(watch, 0, &each_tick, NULL);
   return 0;
 }
 
 void turn_watch_stop(void) {
   timer_delete(watch);
+  timer_delete(slices);
+}
+
+void turn_slices_begin(void) {
+  timer_settime(slices, 0, &each_tick, NULL);
+}
+
+void turn_slices_end(void) {
+  timer_settime(slices, 0, &never, NULL);
 }
 
 int64_t turn_patience_ns(const struct isolate *iso) {
@@ -188,12 +223,13 @@ bool turn_end(struct turn *turn, struct isolate *iso, struct turn_share *share) 
   atomic_signal_fence(memory_order_acquire);
   if (turn->hooked)
     lua_sethook(iso->L, NULL, 0, 0);
-  if (turn->ticks > 0) {
+  bool hit = turn->ticks > 0 || turn->hooked;
+  if (hit) {
     iso->tired = iso->vm->hit = iso->vm->pass;
-    iso->vm->hit_ticks = turn->ticks;
+    iso->vm->hit_ticks = turn->ticks > 0 ? turn->ticks : 1;
   }
   if (share) {
-    iso->slow = turn->ticks > 0;
+    iso->slow = hit;
     share->sliced = turn->sliced;
     share->spent = turn->sliced ? share->spent + turn->ticks : 0;
   }
