@@ -68,7 +68,8 @@ describe("spec/run", function()
     end)
   end
 
-  local passes_at_its_second_try = "echo 1..1; [ -e $0.tried ] && echo 'ok 1 - a' && exit; touch $0.tried; echo 'not ok 1 - a'; exit 1\n"
+  local passes_at_its_second_try = "echo 1..1; [ -e $0.tried ] && echo 'ok 1 - a' && exit\n"
+    .. "touch $0.tried; echo 'not ok 1 - a'; exit 1\n"
 
   it("runs a failure once more, alone, and says so, where it is asked to", function()
     local r, last = run_in(script(passes_at_its_second_try), { BUILD = "build", SPEC_AGAIN = "1" })
