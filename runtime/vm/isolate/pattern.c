@@ -269,11 +269,11 @@ static bool match_special(struct pattern_match *m, const char **s, const char *p
 }
 
 /* A single class, and how often. */
-static const char *match_class(struct pattern_match *m, const char *s, const char *p) {
-  const char *end = class_end(m, p);
+static inline const char *match_class(struct pattern_match *m, const char *s, const char **item) {
+  const char *p = *item, *end = class_end(m, p);
   char how = end < m->pattern_end ? *end : '\0';
   bool first = how == '*' || how == '-' || single(m, s, p, end);
-  m->p = end + 1;
+  *item = end + 1;
   switch (how) {
   case '?':
     if (first)
@@ -281,57 +281,61 @@ static const char *match_class(struct pattern_match *m, const char *s, const cha
     return s + first;
   case '*':
   case '+':
-    return first ? take_most(m, choose(m, TAKE_MOST, s + (how == '+'), p, end)) : NULL;
+    s = first ? take_most(m, choose(m, TAKE_MOST, s + (how == '+'), p, end)) : NULL;
+    return s;
   case '-':
     choose(m, TAKE_LEAST, s, p, end);
     return s;
   default:
-    m->p = end;
+    *item = end;
     return first ? s + 1 : NULL;
   }
 }
 
-/* From s and m->p on: where it is then; NULL: not this way. */
-static const char *step(struct pattern_match *m, const char *s) {
-  const char *p = m->p;
+/* From s and *item on: where it is then; NULL: not this way. */
+static inline const char *step(struct pattern_match *m, const char *s, const char **item) {
+  const char *p = *item;
   if (*p == '(') {
     bool position = p + 1 < m->pattern_end && p[1] == ')';
-    m->p = p + (position ? 2 : 1);
-    capture_open(m, s, m->p, position ? CAPTURE_POSITION : CAPTURE_OPEN);
-  } else if (*p == ')') {
-    m->p = p + 1;
-    capture_close(m, s, m->p);
-  } else if (*p == '$' && p + 1 == m->pattern_end) {
-    m->p = p + 1;
-    return s == m->text_end ? s : NULL;
-  } else if (*p != ESCAPE || !match_special(m, &s, p)) {
-    return match_class(m, s, p);
+    *item = p + (position ? 2 : 1);
+    capture_open(m, s, p, position ? CAPTURE_POSITION : CAPTURE_OPEN);
+    return s;
   }
-  return s;
-}
-
-void pattern_begin(struct pattern_match *m, const char *at, const char *pattern) {
-  m->s = at;
-  m->p = pattern;
-  m->level = m->choices = 0;
+  if (*p == ')') {
+    *item = p + 1;
+    capture_close(m, s, p);
+    return s;
+  }
+  if (*p == '$' && p + 1 == m->pattern_end) {
+    *item = p + 1;
+    return s == m->text_end ? s : NULL;
+  }
+  if (*p == ESCAPE && match_special(m, &s, p)) {
+    *item = m->p;
+    return s;
+  }
+  return match_class(m, s, item);
 }
 
 enum pattern_end pattern_run(struct pattern_match *m) {
-  const char *s = m->s;
-  while (!s || m->p < m->pattern_end) {
+  const char *s = m->s, *p = m->p;
+  while (!s || p < m->pattern_end) {
     if (++m->steps >= STEPS) {
       turn_poll(m->L, (int32_t)m->steps);
       m->steps = 0;
       m->s = s;
+      m->p = p;
       if (task_should_give_way(m->L))
         return PATTERN_LATER;
     }
-    if (s)
-      s = step(m, s);
-    else if (m->choices > 0)
+    if (s) {
+      s = step(m, s, &p);
+    } else if (m->choices > 0) {
       s = again(m);
-    else
+      p = m->p;
+    } else {
       return PATTERN_NOWHERE;
+    }
   }
   m->s = s;
   return PATTERN_HERE;

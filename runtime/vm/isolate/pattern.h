@@ -43,7 +43,11 @@ enum { CAPTURE_OPEN = -1, CAPTURE_POSITION = -2 };
 enum pattern_end { PATTERN_HERE, PATTERN_NOWHERE, PATTERN_LATER };
 
 /* To match at `at` and nowhere else. A pattern's "^" is the caller's. */
-void pattern_begin(struct pattern_match *m, const char *at, const char *pattern);
+static inline void pattern_begin(struct pattern_match *m, const char *at, const char *pattern) {
+  m->s = at;
+  m->p = pattern;
+  m->level = m->choices = 0;
+}
 /* Goes on. LATER: the task should give way. Raises for a malformed pattern, for one that nests too
  * deep, and where the turn is over. */
 enum pattern_end pattern_run(struct pattern_match *m);
