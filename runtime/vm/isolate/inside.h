@@ -246,7 +246,7 @@ bool task_can_slice(lua_State *L);      /* may be yielded here by a hook, and re
 void task_slice(lua_State *L);          /* it is about to be */
 /* For what takes long in C, in a lua_CFunction that calls no Lua:
  *     if (task_should_give_way(L)) return task_give_way(L, go_on);
- * All that is on its stack (30 values at most) become the arguments of go_on, in the task's next
+ * All that is on its stack become the arguments of go_on, in the task's next
  * slice, which may give way again; what that returns, the call returns. What it raises, ends the
  * task. */
 bool task_should_give_way(lua_State *L);

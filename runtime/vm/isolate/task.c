@@ -164,11 +164,19 @@ static lua_State *stack_take(lua_State *L, int *ref) {
   return stack;
 }
 
+static int grow_stack(lua_State *L) {
+  luaL_checkstack(L, (int)(intptr_t)lua_touserdata(L, 1) + LUA_MINSTACK, "give way");
+  return 0;
+}
+
 int task_give_way(lua_State *L, lua_CFunction go_on) {
   struct task *t = task_running(L);
   int arguments = lua_gettop(L);
   if (!t->work)
     t->work = stack_take(L, &t->work_ref);
+  if (arguments > TASK_ARGUMENTS_MAX &&
+      lua_cpcall(t->work, grow_stack, (void *)(intptr_t)arguments) != 0)
+    return luaL_error(L, "not enough memory");
   lua_pushcfunction(L, go_on);
   lua_insert(L, 1);
   lua_xmove(L, t->work, arguments + 1);
@@ -192,6 +200,7 @@ static int work_on(lua_State *L, void *arg) {
   t->isolate->running = t;
   t->at_work = true;
   turn_slice();
+  luaL_checkstack(L, count + LUA_MINSTACK, "work");
   lua_xmove(work, L, count);
   isolate_call(L, count - 1, LUA_MULTRET);
   if (lua_gettop(work) == 0) {
