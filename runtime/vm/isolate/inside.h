@@ -40,6 +40,7 @@ void turn_watch_stop(void);
  * looks at the CPU time for: while those go on that were slow. */
 void turn_slices_begin(void);
 void turn_slices_end(void);
+bool turn_slices_over(void); /* that tick has come */
 /* `share`: of the task that is resumed, the same for both; NULL: not a task, it cannot give way. */
 void turn_begin(struct turn *turn, struct isolate *iso, const struct turn_share *share);
 /* True when the turn was killed. */
@@ -131,8 +132,9 @@ struct isolate {
   int enclosed;     /* so many coroutines of it were resumed where nothing can yield */
   lua_State *spare; /* a stack that a task is through with, for the next; NULL: none */
   int spare_ref;
-  uint64_t tired;    /* the pass in which it had a tick: its next turn is in a later one */
-  unsigned settling; /* ended tasks are being told of: who that wakes is queued */
+  uint64_t tired; /* the pass in which it had a tick: its next turn is in a later one */
+  uint64_t turns_pass, turns_before; /* the pass of its last turn; its turns before that one */
+  unsigned settling;                 /* ended tasks are being told of: who that wakes is queued */
   struct handle *handles;
   size_t task_count, handle_count;
   uint64_t turns, kills, errors, log_suppressed;

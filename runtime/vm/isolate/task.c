@@ -10,6 +10,7 @@
 
 /* What fits on a new stack without growing it, which would raise where nothing protects it. */
 enum { TASK_ARGUMENTS_MAX = 30 };
+enum { PASS_TURNS = 256 }; /* of an isolate in one pass: a millisecond, if they are short */
 
 struct task_wait {
   struct task *task;
@@ -366,10 +367,16 @@ static void task_queue(struct task *t, struct task_line *line) {
   vm_wake(t->isolate->vm);
 }
 
+static bool is_tired(const struct isolate *iso) {
+  uint64_t pass = iso->vm->pass;
+  return iso->tired == pass ||
+         (iso->turns_pass == pass && iso->turns - iso->turns_before > PASS_TURNS);
+}
+
 /* Who was slow the last time is not among the first. */
 static void task_queue_new(struct task *t) {
-  struct vm *vm = t->isolate->vm;
-  task_queue(t, t->isolate->slow ? &vm->later : &vm->ready);
+  struct isolate *iso = t->isolate;
+  task_queue(t, iso->slow || is_tired(iso) ? &iso->vm->later : &iso->vm->ready);
 }
 
 /* The slices of a task: LUA_YIELD when it waits or has given way, 0 when it is through, or a
@@ -427,11 +434,12 @@ static void task_run(struct task *t) {
   isolate_release(iso);
 }
 
-/* An isolate that had a tick in this pass has had its share of it; and while one task is sliced the
- * others wait, so that nothing of a plugin happens between two lines of it that do not wait. */
+/* An isolate that had a tick in this pass, or many turns, has had its share of it; and while one
+ * task is sliced the others wait, so that nothing of a plugin happens between two lines of it that
+ * do not wait. */
 static bool must_queue(const struct task *t) {
   const struct isolate *iso = t->isolate;
-  return iso->tired == iso->vm->pass || (iso->sliced && iso->sliced != t);
+  return is_tired(iso) || (iso->sliced && iso->sliced != t);
 }
 
 /* Takes the first of a line, whose reference is the caller's then. */
@@ -457,7 +465,7 @@ static void task_go_on(struct task *t) {
 /* Up to the one that is the last now, as what is queued meanwhile is for the next pass; or until a
  * tick hits. */
 static void line_run(struct vm *vm, struct task_line *line) {
-  for (struct task **end = line->last; line->first && vm->hit != vm->pass;) {
+  for (struct task **end = line->last; line->first && vm->hit != vm->pass && !turn_slices_over();) {
     struct task *t = line->first;
     bool last = &t->ready_next == end;
     task_go_on(line_take(line));
@@ -474,7 +482,10 @@ static void later_run(struct vm *vm) {
   int64_t began = clock_thread_ns();
   turn_slices_begin();
   line_run(vm, &vm->later);
+  bool over = turn_slices_over();
   turn_slices_end();
+  if (over)
+    vm->hit = vm->pass;
   int64_t ticks = (clock_thread_ns() - began + TURN_TICK_NS / 2) / TURN_TICK_NS;
   vm->hit_ticks = ticks > 0 ? (int)ticks : 1;
 }

@@ -44,6 +44,7 @@ static _Thread_local struct turn *volatile innermost;
 static _Thread_local timer_t watch;  /* counts CPU time */
 static _Thread_local timer_t slices; /* the wall clock, while turn_slices */
 static const int slice_tick = 1;     /* whose address its signals carry */
+static _Thread_local volatile sig_atomic_t slice_over;
 
 enum { SLICE_INSTRUCTIONS = 1000 };        /* between two attempts to give way */
 enum { STACK_MAX = 1 << 18 };              /* bytes of the C stack: unwinding more takes its time */
@@ -119,9 +120,11 @@ static void on_tick(int number, siginfo_t *info, void *unused) {
   (void)number;
   (void)unused;
   struct turn *turn = innermost;
+  bool slice = info->si_value.sival_ptr == &slice_tick;
+  slice_over = slice_over || slice;
   if (!turn)
     return;
-  if (info->si_value.sival_ptr == &slice_tick) {
+  if (slice) {
     if (turn->sliceable && !turn->hooked)
       give_way_at_next_line(turn);
     return;
@@ -188,11 +191,17 @@ void turn_watch_stop(void) {
 }
 
 void turn_slices_begin(void) {
+  slice_over = 0;
   timer_settime(slices, 0, &each_tick, NULL);
 }
 
 void turn_slices_end(void) {
   timer_settime(slices, 0, &never, NULL);
+  slice_over = 0;
+}
+
+bool turn_slices_over(void) {
+  return slice_over;
 }
 
 int64_t turn_patience_ns(const struct isolate *iso) {
@@ -224,6 +233,9 @@ bool turn_end(struct turn *turn, struct isolate *iso, struct turn_share *share) 
   if (turn->hooked)
     lua_sethook(iso->L, NULL, 0, 0);
   bool hit = turn->ticks > 0 || turn->hooked;
+  if (iso->turns_pass != iso->vm->pass)
+    iso->turns_before = iso->turns;
+  iso->turns_pass = iso->vm->pass;
   if (hit) {
     iso->tired = iso->vm->hit = iso->vm->pass;
     iso->vm->hit_ticks = turn->ticks > 0 ? turn->ticks : 1;
