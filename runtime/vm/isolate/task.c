@@ -10,7 +10,7 @@
 
 /* What fits on a new stack without growing it, which would raise where nothing protects it. */
 enum { TASK_ARGUMENTS_MAX = 30 };
-enum { PASS_TURNS = 256 }; /* of an isolate in one pass: a millisecond, if they are short */
+enum { PASS_TURNS = 64 }; /* of an isolate in one pass, whoever wakes them */
 
 struct task_wait {
   struct task *task;
