@@ -3,7 +3,8 @@
  * A timer that counts this thread's CPU time sends the thread a signal every millisecond of it (or
  * as often as the kernel looks, 4 ms with HZ=250): none while the loop sleeps, and none is owed for
  * time that other processes took. Nothing else is paid while a turn behaves (an always-on count
- * hook costs half of the interpreter's speed).
+ * hook costs half of the interpreter's speed). While those go on that were slow, a second timer
+ * ticks by the wall clock, which is exact: their slices are a millisecond.
  *
  *     0 ─── first tick ── turn_ns / 4 ──── turn_ns ───►
  *      runs  a hook that   or raises,       a hook that raises, for the rest of the turn
@@ -11,9 +12,10 @@
  *
  * Giving way: a count hook yields the task as it stands, and the loop goes on with all others
  * before it resumes it. A coroutine that the plugin made gives way to who resumed it, and so on up
- * to the task (lua/perigee/coroutine.lua). It cannot be done through C (a sort's comparator). What
- * cannot, holds up all others: it is killed after a quarter of the time. The time of all slices is
- * counted until the task waits.
+ * to the task (lua/perigee/coroutine.lua). What is in C just now looks at turn_is_due, and goes on
+ * in the next slice (task_give_way). It cannot be done through C that has called Lua (gsub's
+ * function). What cannot, holds up all others: it is killed after a quarter of the time. The time
+ * of all slices is counted until the task waits.
  *
  * The kill: when all of it is more than turn_ns, the handler installs a hook for every instruction,
  * as luajit.c does for Ctrl-C. It is sticky: the hook stays for the rest of the turn, so that
@@ -23,7 +25,7 @@
  *
  * Compiled code looks at no hook: it has fuel (fuel.h), which the same tick takes away. C functions
  * are not interrupted: those that can take long look at turn_is_over themselves (pattern.c,
- * border.c, bind_json.c), or take no more than a bounded size. */
+ * border.c, json_encode.c), or take no more than a bounded size. */
 #include "base/clock.h"
 #include "vm/isolate/inside.h"
 
