@@ -4,6 +4,7 @@
 #include "agent/checks.h"
 #include "agent/configure.h"
 #include "agent/hooks/hooks.h"
+#include "agent/node.h"
 #include "agent/parts.h"
 #include "agent/plans/plans.h"
 #include "agent/plugins/plugins.h"
@@ -139,6 +140,7 @@ static void apply_config(struct reload *r) {
   a->config = r->next;
   r->next = NULL;
   plugins_configure(a->plugins, a->config);
+  node_configure(a, old);
   int rc = configure_parts(a, a->config, &f);
   int services = configure_services(a, a->config, rc ? &(struct fault){0} : &f);
   if (rc != 0 || services != 0)
@@ -201,13 +203,11 @@ static void on_turn(uv_timer_t *timer) {
 
 /* ---- what is verified before ---- */
 
-static void refuse_change(const char *key, const char *old, const char *new,
+static void refuse_change(const char *key, const char *old, const char *new, const char *why,
                           const struct config *config, struct findings *findings) {
-  if (strcmp(old ? old : "", new ? new : "") != 0)
+  if (strcmp(old, new) != 0)
     findings_add(findings, value_get(config->root, key), key,
-                 "cannot change while the agent runs, from \"%s\" to \"%s\": stop it and start it "
-                 "again",
-                 old ? old : "", new ? new : "");
+                 "cannot change while the agent runs, from \"%s\" to \"%s\": %s", old, new, why);
 }
 
 static void refuse_fixed(const struct config *old, const struct config *new,
@@ -215,12 +215,15 @@ static void refuse_fixed(const struct config *old, const struct config *new,
   char workers[2][16];
   snprintf(workers[0], sizeof workers[0], "%u", old->workers);
   snprintf(workers[1], sizeof workers[1], "%u", new->workers);
-  refuse_change("node", old->node, new->node, new, findings);
-  refuse_change("zone", old->zone, new->zone, new, findings);
-  refuse_change("datacenter", old->datacenter, new->datacenter, new, findings);
-  refuse_change("run_dir", old->run_dir, new->run_dir, new, findings);
-  refuse_change("data_dir", old->data_dir, new->data_dir, new, findings);
-  refuse_change("workers", workers[0], workers[1], new, findings);
+  refuse_change("workers", workers[0], workers[1], "stop it and start it again", new, findings);
+  refuse_change("run_dir", old->run_dir, new->run_dir,
+                "processes have its catalog mapped, and would never hear of another one; stop the "
+                "agent, start it again, and open the new directory in what picks",
+                new, findings);
+  refuse_change("data_dir", old->data_dir, new->data_dir,
+                "registrations, leases and the agent's identity are kept there; stop the agent, "
+                "move the directory, and start it again",
+                new, findings);
 }
 
 /* A dry run opens no other address. */

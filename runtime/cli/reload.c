@@ -31,10 +31,11 @@ const struct command command_reload = {
         "touched: services keep their registrations, leases and statuses, watches their "
         "endpoints, listeners their connections.\n\nWith the name of a plugin (NAME, or "
         "KIND/NAME) only that one is read again.\n\nA plugin's new version that keeps failing "
-        "in its first calls gives way to the one before it; `perigee plugins` says so.\n\nnode, "
-        "zone, "
-        "datacenter, run_dir, data_dir and workers cannot change while the agent runs: a plain "
-        "stop and start changes them, and keeps registrations, leases and endpoints.",
+        "in its first calls gives way to the one before it; `perigee plugins` says so.\n\nAnother "
+        "zone moves what is registered on this host without a zone of its own; another node stays "
+        "the owner of what it has registered elsewhere. run_dir and data_dir alone cannot change: "
+        "processes have the catalog of the one mapped, and the agent's state is in the other. Stop "
+        "the agent, move data_dir, start it again: registrations and leases are kept.",
     .options =
         (const struct option[]){
             {"dry-run", 'n', NULL, "only show what would change", false},

@@ -334,12 +334,6 @@ describe("the configuration", function()
     assert.truthy(r.err:find('perigee.lua:2: services.web.prot: unknown key; did you mean "port"?', 1, true), r.err)
     assert.truthy(r.err:find('perigee.lua:3: watches.x.target: no registry plugin "ectd"; did you mean "etcd"?', 1, true), r.err)
     assert.same(before, registrations(agent))
-    for setting, value in pairs({ node = "'other'", zone = "'z'", datacenter = "'d'", workers = "3" }) do
-      agent:edit({ ["perigee.lua"] = one("web = { port = 2 }", setting .. " = " .. value) })
-      r = agent:command("reload")
-      assert.equal(1, r.code)
-      assert.truthy(r.err:find(setting .. ": cannot change while the agent runs", 1, true), r.err)
-    end
     assert.same(before, registrations(agent))
     assert.equal("127.0.0.1:1\n", agent:command("pick", "web").out)
   end)
