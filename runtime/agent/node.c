@@ -10,8 +10,7 @@
 #include "config/facts.h"
 #include "registry/embedded.h"
 #include "registry/store.h"
-#include "serve/view.h"
-#include "vm/isolate.h"
+#include "vm/isolate/isolate.h"
 #include "watch/balancer.h"
 #include "watch/set.h"
 

@@ -243,6 +243,15 @@ static bool is_hash(struct reload *r, const struct reload_wish *wish, struct fin
   return false;
 }
 
+/* A name for a text that came by itself, beside the configuration that is in use: what findings
+ * call it, and where it finds what it includes. */
+static char *name_piped(const struct config *c) {
+  const char *slash = c->file ? strrchr(c->file, '/') : NULL;
+  char *name;
+  int length = slash ? (int)(slash - c->file) + 1 : 0;
+  return asprintf(&name, "%.*s(piped)", length, slash ? c->file : "") < 0 ? NULL : name;
+}
+
 /* Everything of it, in a table of plugins that nobody calls. */
 static void draft_config(struct reload *r, const struct reload_wish *wish,
                          struct findings *findings) {
@@ -252,7 +261,13 @@ static void draft_config(struct reload *r, const struct reload_wish *wish,
     options.of = a->config->file;
     options.file = wish->file;
   }
+  char *name = wish->text ? name_piped(a->config) : NULL;
+  if (name) {
+    options.file = name;
+    options.text = wish->text;
+  }
   int rc = config_load(&options, &r->next, findings);
+  free(name);
   if (r->next)
     memcpy(r->hash, r->next->hash, sizeof r->hash);
   if (rc == 0 && !is_hash(r, wish, findings))
@@ -277,6 +292,8 @@ static void draft_plugin(struct reload *r, const struct reload_wish *wish,
   struct fault f = {.text = "out of memory"};
   r->draft = plugins_new(a->vm, a->config);
   int rc = r->draft ? plugins_named(a->plugins, wish->plugin, &p, &f) : -ENOMEM;
+  if (rc == 0 && !wish->back)
+    plugins_draft_anew(r->draft, wish->fresh);
   if (rc == 0 && wish->back)
     rc = plugins_draft_good(r->draft, a->plugins, p, &f);
   if (rc == 0)
