@@ -39,7 +39,7 @@ struct reload {
   /* of the one that is under way */
   struct config *next; /* NULL: only plugins */
   struct plugins *draft;
-  struct server_door *door; /* another address for HTTP; NULL: the same */
+  struct server_door *door; /* another address for HTTP, or other workers; NULL: as they are */
   struct buf changes, plans;
   size_t change_count;
   bool dry;    /* a question: it fails nothing but itself */
@@ -212,10 +212,6 @@ static void refuse_change(const char *key, const char *old, const char *new, con
 
 static void refuse_fixed(const struct config *old, const struct config *new,
                          struct findings *findings) {
-  char workers[2][16];
-  snprintf(workers[0], sizeof workers[0], "%u", old->workers);
-  snprintf(workers[1], sizeof workers[1], "%u", new->workers);
-  refuse_change("workers", workers[0], workers[1], "stop it and start it again", new, findings);
   refuse_change("run_dir", old->run_dir, new->run_dir,
                 "processes have its catalog mapped, and would never hear of another one; stop the "
                 "agent, start it again, and open the new directory in what picks",
@@ -228,12 +224,14 @@ static void refuse_fixed(const struct config *old, const struct config *new,
 
 /* A dry run opens no other address. */
 static void open_door(struct reload *r, bool dry, struct findings *findings) {
-  const char *old = r->a->config->http, *new = r->next->http;
+  const struct config *old = r->a->config, *new = r->next;
+  bool same = old->http && new->http ? strcmp(old->http, new->http) == 0 : old->http == new->http;
+  const struct server_place place = {new->http, !same, new->workers};
   struct fault f;
-  if (dry || (old && new ? strcmp(old, new) == 0 : old == new))
+  if (dry || (same && old->workers == new->workers))
     return;
-  if (server_door_open(r->a->server, new, &r->door, &f) != 0)
-    findings_add(findings, value_get(r->next->root, "http"), "http", "%s", f.text);
+  if (server_door_open(r->a->server, &place, &r->door, &f) != 0)
+    findings_add(findings, value_get(new->root, "http"), "http", "%s", f.text);
 }
 
 static bool is_hash(struct reload *r, const struct reload_wish *wish, struct findings *findings) {
