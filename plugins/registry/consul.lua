@@ -7,6 +7,7 @@
 -- A registration has a check that perigee tells how the instance is: its heartbeat. When it is told nothing for
 -- its time, Consul holds the instance for critical, and removes it after `deregister_after`. Beside it, or in
 -- its place, are those that Consul is to run itself: `checks = { web = { { http = "/healthz", interval = "5s" } } }`.
+local authority = require("perigee.authority")
 local checks = require("perigee.consul.checks")
 local client = require("perigee.consul.client")
 local registration = require("perigee.consul.registration")
@@ -41,23 +42,30 @@ local function is_free(conn, id, lease)
   return taken == false or nil, who, exists
 end
 
--- Who answers for a target: another one goes without this registry's token, which is for its own addresses only.
+-- Who answers for a target. All watches of the same servers share one client, and so what it was told to rest.
 local function asked(conn, target, options)
   if target.authority == "" then
     return conn.client
   end
-  conn.others[target.authority] = conn.others[target.authority]
-    or client.new({ address = target.authority, timeout = options.timeout, tls = options.tls })
-  return conn.others[target.authority]
+  local urls, tls, own = authority.servers(target, options.address, 8500, options.tls)
+  local key = perigee.json.encode({ urls, tls })
+  if not conn.others[key] then
+    local as = { address = urls, timeout = options.timeout, tls = tls }
+    for _, name in ipairs(own and { "token", "namespace", "partition", "datacenter" } or {}) do
+      as[name] = options[name]
+    end
+    conn.others[key] = client.new(as)
+  end
+  return conn.others[key]
 end
 
 return {
   kind = "registry",
   summary = "Consul: services with checks, blocking queries",
-  target = { authority = "addresses", options = watch.options },
+  target = { authority = "addresses", options = watch.options, servers = authority.options },
 
   options = {
-    address = { "list", "http://127.0.0.1:8500", of = "string", single = true, min = 1 },
+    address = { "list", "http://127.0.0.1:8500", of = "server", single = true, min = 1 },
     token = { "secret", optional = true },
     namespace = { "string", optional = true },
     partition = { "string", optional = true },
@@ -76,7 +84,7 @@ return {
       about = "what Consul is to check itself, by the service's name" },
     tag_override = { "boolean", false, about = "tags may be changed in Consul, and stay so" },
     tls = {
-      ca = { "string", optional = true }, cert = { "string", optional = true }, key = { "string", optional = true },
+      ca = { "certificate", optional = true }, cert = { "certificate", optional = true }, key = { "key", optional = true },
       server_name = { "string", optional = true }, verify = { "boolean", true },
     },
   },

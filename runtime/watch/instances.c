@@ -54,10 +54,6 @@ static int by_id_and_place(const void *a, const void *b) {
   return order ? order : (x->at > y->at) - (x->at < y->at);
 }
 
-static bool same_id(const struct instance *a, const struct instance *b) {
-  return strcmp(a->id, b->id) == 0;
-}
-
 static bool is_settled(const struct instances *l) {
   size_t i = 1;
   while (i < l->count && strcmp(l->items[i - 1]->id, l->items[i]->id) < 0)
@@ -65,10 +61,15 @@ static bool is_settled(const struct instances *l) {
   return i >= l->count;
 }
 
+static void twice(const struct instance *a, const struct instance *b, struct fault *f) {
+  fault_set(f, -EEXIST, "the id %.200s is there twice, at %s:%u and at %s:%u: the last counts",
+            a->id, a->address, a->port, b->address, b->port);
+}
+
 int instances_settle(struct instances *l, struct fault *first) {
   if (is_settled(l))
     return 0;
-  struct place *places = calloc(l->count, sizeof *places);
+  struct place *places = malloc(l->count * sizeof *places);
   if (!places)
     return -ENOMEM;
   for (size_t i = 0; i < l->count; i++)
@@ -76,17 +77,16 @@ int instances_settle(struct instances *l, struct fault *first) {
   qsort(places, l->count, sizeof *places, by_id_and_place);
   size_t count = l->count, kept = 0;
   for (size_t i = 0; i < count; i++) {
-    struct instance *in = places[i].instance, *next = i + 1 < count ? places[i + 1].instance : NULL;
-    if (next && same_id(in, next)) {
-      if (kept == i)
-        fault_set(first, -EEXIST,
-                  "the id %.200s is there twice, at %s:%u and at %s:%u: the last counts", in->id,
-                  in->address, in->port, next->address, next->port);
-      instance_unref(in);
-    } else {
+    struct instance *in = places[i].instance;
+    bool last = i + 1 == count || strcmp(in->id, places[i + 1].instance->id) != 0;
+    if (last) {
       l->items[kept] = in;
       l->statuses[kept++] = places[i].status;
+      continue;
     }
+    if (kept == i)
+      twice(in, places[i + 1].instance, first);
+    instance_unref(in);
   }
   l->count = kept;
   free(places);

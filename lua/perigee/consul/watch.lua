@@ -58,9 +58,8 @@ local function query_of(target, options)
   local query = { near = options.near, wait = options.wait, stale = options.stale and "1" or nil }
   for name, value in pairs(target.options) do
     local as = names[name] or name
-    query[as] = value
-    if write[as] then
-      query[as] = write[as](value)
+    if options_of_target[name] then
+      query[as] = write[as] and write[as](value) or not write[as] and value or nil
     end
   end
   return query
