@@ -5,7 +5,7 @@
 #include "base/server.h"
 #include "base/value.h"
 #include "config/target.h"
-#include "vm/target_form.h"
+#include "vm/plugin/target_form.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
  * Control thread only. */
 #pragma once
 
-#include "vm/plugin.h"
+#include "vm/plugin/plugin.h"
 
 struct config;
 struct plugins;

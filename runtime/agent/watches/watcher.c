@@ -6,7 +6,7 @@
 #include "base/findings.h"
 #include "base/log.h"
 #include "base/value.h"
-#include "vm/bindings.h"
+#include "vm/bind/bindings.h"
 
 #include <errno.h>
 #include <lauxlib.h>
