@@ -5,9 +5,18 @@
 -- and believed by the authority that it says, or else by the registry's.
 local urls = require("perigee.members").urls
 
+-- For an adapter's option `tls`.
+local tls = {
+  ca = { "certificate", optional = true, about = "whom to believe who the servers are; else the system's authorities" },
+  cert = { "certificate", optional = true, about = "the agent's own, for servers that ask for one" },
+  key = { "key", optional = true, about = "of `cert`" },
+  server_name = { "string", optional = true, about = "the name in the servers' certificate, where that is another" },
+  verify = { "boolean", true, about = "false: whoever answers is believed" },
+}
+
 -- For `target.servers` of an adapter.
 local options = {
-  tls = { "boolean", optional = true, about = "over TLS; `ca` and `server_name` say so too" },
+  tls = { "boolean", optional = true, about = "to ask over TLS; `ca` and `server_name` say so too" },
   ca = { "certificate", optional = true, about = "a file, from the root; else the registry's tls.ca" },
   server_name = { "string", optional = true, min = 1, about = "the name in the servers' certificate" },
 }
@@ -41,18 +50,19 @@ local function own_urls(target, known, port, secure)
 end
 
 -- The servers' URLs, the `tls` of requests to them, and whether they are the registry's own: `known` are its servers,
--- `tls` is its option.
-local function servers(target, known, port, tls)
+-- `own_tls` is its option.
+local function servers(target, known, port, own_tls)
   local said = target.options
   local secure = wants_tls(said)
   local own = own_urls(target, known, port, secure)
   if not own then
-    return urls(target.authority, port, secure and "https"), { ca = said.ca or tls.ca, server_name = said.server_name }, false
+    local all = urls(target.authority, port, secure and "https")
+    return all, { ca = said.ca or own_tls.ca, server_name = said.server_name }, false
   end
   return own, {
-    ca = said.ca or tls.ca, server_name = said.server_name or tls.server_name, verify = tls.verify,
-    cert = tls.cert, key = tls.key,
+    ca = said.ca or own_tls.ca, server_name = said.server_name or own_tls.server_name, verify = own_tls.verify,
+    cert = own_tls.cert, key = own_tls.key,
   }, true
 end
 
-return { options = options, servers = servers }
+return { tls = tls, options = options, servers = servers }

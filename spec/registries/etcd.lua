@@ -18,7 +18,8 @@ local function argv_of(member, peers, tls, anyone)
   }) do
     table.insert(argv, word)
   end
-  for name, file in pairs(tls and { cert = "server.pem", key = "server.key", ["trusted-ca"] = not anyone and "ca.pem" or nil } or {}) do
+  local files = tls and { cert = "server.pem", key = "server.key", ["trusted-ca"] = not anyone and "ca.pem" or nil }
+  for name, file in pairs(files or {}) do
     table.insert(argv, ("--%s-file=%s/%s"):format(name, tls, file))
   end
   if tls and not anyone then

@@ -104,7 +104,7 @@ describe("an etcd that asks for certificates", function()
     without:stop()
   end)
 
-  it("is asked as the registry asks it by a target that names it, and by no other registry with this one's certificate", function()
+  it("is asked as its registry asks it by a target that names it, and by another registry without a certificate", function()
     local at = cluster:urls()[1]:gsub("^https://", "")
     local named = host.agent({
       registries = {
@@ -140,7 +140,8 @@ describe("servers that a target names", function()
     local at = cluster:urls()[1]:gsub("^https://", "")
     local agent = host.agent({
       registries = {
-        etcd = { layout = "json", timeout = "1s" }, trusting = { adapter = "etcd", layout = "json", tls = { ca = right .. "/ca.pem" } },
+        etcd = { layout = "json", timeout = "1s" },
+        trusting = { adapter = "etcd", layout = "json", tls = { ca = right .. "/ca.pem" } },
       },
       watches = {
         web = ("etcd://%s/web?ca=%s/ca.pem"):format(at, right), web2 = ("trusting://%s/web?tls=true"):format(at),
@@ -152,7 +153,8 @@ describe("servers that a target names", function()
     for _, service in ipairs({ "web", "web2", "renamed" }) do
       host.expect(agent, service, "10.0.0.1:80")
     end
-    for service, words in pairs({ unknown = "certificate", wrong = "not of the authority in tls%.ca", misnamed = "'db%.test'" }) do
+    local refusals = { unknown = "certificate", wrong = "not of the authority in tls%.ca", misnamed = "'db%.test'" }
+    for service, words in pairs(refusals) do
       perigee.wait_for(service .. " to be refused", function()
         return agent:log():find("watch failed[^\n]*service=" .. service .. " [^\n]*" .. words), agent:log()
       end, 40)
@@ -179,8 +181,8 @@ describe("the files of certificates", function()
     assert.equal(0, good.code, good.err)
     for field, words in pairs({
       ['ca = "none.pem"'] = "perigee.lua:3: registries.etcd.tls.ca: cannot read " .. home .. "/none.pem: No such file",
-      ['cert = "empty.pem"'] = "registries.etcd.tls.cert: " .. home .. '/empty.pem: "-----BEGIN ...CERTIFICATE-----" is not in it',
-      ['key = "client.pem"'] = 'registries.etcd.tls.key: ' .. home .. '/client.pem: "-----BEGIN ...PRIVATE KEY-----" is not in it',
+      ['cert = "empty.pem"'] = "tls.cert: " .. home .. '/empty.pem: "-----BEGIN ...CERTIFICATE-----" is not in it',
+      ['key = "client.pem"'] = "tls.key: " .. home .. '/client.pem: "-----BEGIN ...PRIVATE KEY-----" is not in it',
       ["ca = 7"] = "registries.etcd.tls.ca: expected a file of certificates, found the number 7",
     }) do
       local r = check("{ 'h1' }", field)

@@ -14,9 +14,9 @@ local lease = require("perigee.etcd.lease")
 local watch = require("perigee.etcd.watch")
 
 local options = {
-  endpoints = { "list", { "http://127.0.0.1:2379" }, of = "server", single = true, min = 1 },
-  user = { "string", optional = true },
-  password = { "secret", optional = true },
+  endpoints = { "list", { "http://127.0.0.1:2379" }, of = "server", single = true, min = 1, about = "its members" },
+  user = { "string", optional = true, about = "where etcd has authentication on" },
+  password = { "secret", optional = true, about = "the user's" },
   prefix = { "string", optional = true, about = "before every key; each layout has its own" },
   timeout = { "duration", "3s", min = "100ms", about = "for one request to one member" },
   critical = {
@@ -25,10 +25,7 @@ local options = {
   },
   audit = { "duration", "30s", min = "100ms", about = "how often a silent stream is doubted" },
   page = { "integer", 500, min = 1, about = "keys in one answer" },
-  tls = {
-    ca = { "certificate", optional = true }, cert = { "certificate", optional = true }, key = { "key", optional = true },
-    server_name = { "string", optional = true }, verify = { "boolean", true },
-  },
+  tls = authority.tls,
 }
 
 -- All connections that were opened alike share one gateway: one token, and one member that is asked.
@@ -158,7 +155,8 @@ local function plugin(own, default)
     and { encode = own.encode, decode = own.decode, prefix = own.prefix, range = own.range, statuses = own.statuses }
   own.prefix, own.range, own.statuses = nil, nil, nil
   if not layout then
-    own.options.layout = { "choice", default or "perigee", of = { "perigee", "json", "go-zero", "grpc" } }
+    own.options.layout = { "choice", default or "perigee", of = { "perigee", "json", "go-zero", "grpc" },
+      about = "what keys and values look like" }
   end
   own.open = function(given)
     local opened = {}
