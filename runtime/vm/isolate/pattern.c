@@ -133,7 +133,7 @@ static struct pattern_choice *choose(struct pattern_match *m, enum pattern_kind 
   if (m->choices >= PATTERN_CHOICES_MAX)
     luaL_error(m->L, "pattern too complex");
   struct pattern_choice *c = &m->choice[m->choices++];
-  *c = (struct pattern_choice){.kind = kind, .from = s, .at = s, .p = p, .end = end};
+  *c = (struct pattern_choice){.kind = kind, .from = s, .p = p, .end = end};
   return c;
 }
 
@@ -143,29 +143,31 @@ static const char *run_end(const struct pattern_match *m, const char *s) {
 
 /* As many as there are, of which it gives back one at a time. */
 static const char *take_most(struct pattern_match *m, struct pattern_choice *c) {
-  const char *begun = c->at, *most = run_end(m, begun);
-  while (c->at < most && single(m, c->at, c->p, c->end))
-    c->at++;
-  m->steps += (unsigned)(c->at - begun);
-  if (c->at == most && most < m->text_end)
+  const char *begun = c->from + c->taken, *most = run_end(m, begun), *at = begun;
+  while (at < most && single(m, at, c->p, c->end))
+    at++;
+  m->steps += (unsigned)(at - begun);
+  c->taken += (size_t)(at - begun);
+  if (at == most && most < m->text_end)
     return NULL; /* it is asked again for the next of them */
   c->kind = GIVE_BACK;
   m->p = c->end + 1;
-  return c->at;
+  return at;
 }
 
 static const char *balance(struct pattern_match *m, struct pattern_choice *c) {
-  const char *most = run_end(m, c->at);
+  const char *begun = c->from + c->taken, *most = run_end(m, begun);
   const char open = *c->p, close = c->p[1];
-  m->steps += (unsigned)(most - c->at);
-  for (; c->at < most; c->at++) {
-    if (*c->at == close) {
+  m->steps += (unsigned)(most - begun);
+  c->taken += (size_t)(most - begun);
+  for (const char *at = begun; at < most; at++) {
+    if (*at == close) {
       if (--c->depth == 0) {
         m->choices--;
         m->p = c->p + 2;
-        return c->at + 1;
+        return at + 1;
       }
-    } else if (*c->at == open) {
+    } else if (*at == open) {
       c->depth++;
     }
   }
@@ -182,15 +184,15 @@ static const char *again(struct pattern_match *m) {
   case TAKE_MOST:
     return take_most(m, c);
   case GIVE_BACK:
-    if (c->at == c->from)
+    if (c->taken == 0)
       break;
     m->p = c->end + 1;
-    return --c->at;
+    return c->from + --c->taken;
   case TAKE_LEAST:
-    if (!single(m, c->at, c->p, c->end))
+    if (!single(m, c->from + c->taken, c->p, c->end))
       break;
     m->p = c->end + 1;
-    return ++c->at;
+    return c->from + ++c->taken;
   case GO_WITHOUT:
     m->choices--;
     m->p = c->end + 1;

@@ -11,9 +11,10 @@ enum { PATTERN_CAPTURES_MAX = 32, PATTERN_CHOICES_MAX = 199 /* as deep as LuaJIT
 /* A place in the text where there is more than one way, all that a match has to remember: so it can
  * stop anywhere, and go on later. What is nested: at most one for each item of the pattern. */
 struct pattern_choice {
-  const char *from, *at; /* in the text */
-  const char *p, *end;   /* the item, and behind it */
-  int depth;             /* of brackets; or which capture */
+  const char *from;    /* in the text */
+  size_t taken;        /* bytes, from there */
+  const char *p, *end; /* the item, and behind it */
+  int depth;           /* of brackets; or which capture */
   enum pattern_kind {
     TAKE_MOST,
     GIVE_BACK,
