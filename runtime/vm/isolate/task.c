@@ -419,7 +419,7 @@ static void task_run(struct task *t) {
   struct task *outer = iso->running;
   iso->running = t;
   if (t->pace == TASK_CARES)
-    t->share.spent = 0;
+    t->share.spent_ns = 0;
   int code = t->work ? work_slice(t, &fault) : lua_slice(t, &fault);
   iso->running = outer;
   iso->sliced = t->share.sliced ? t : NULL;
@@ -434,7 +434,7 @@ static void task_run(struct task *t) {
   isolate_release(iso);
 }
 
-/* An isolate that had a tick in this pass, or many turns, has had its share of it; and while one
+/* An isolate that was slow in this pass, or had many turns, has had its share of it; and while one
  * task is sliced the others wait, so that nothing of a plugin happens between two lines of it that
  * do not wait. */
 static bool must_queue(const struct task *t) {
@@ -463,7 +463,7 @@ static void task_go_on(struct task *t) {
 }
 
 /* Up to the one that is the last now, as what is queued meanwhile is for the next pass; or until a
- * tick hits. */
+ * one is slow. */
 static void line_run(struct vm *vm, struct task_line *line) {
   for (struct task **end = line->last; line->first && vm->hit != vm->pass && !turn_slices_over();) {
     struct task *t = line->first;
@@ -487,7 +487,7 @@ static void later_run(struct vm *vm) {
   if (over)
     vm->hit = vm->pass;
   int64_t ticks = (clock_thread_ns() - began + TURN_TICK_NS / 2) / TURN_TICK_NS;
-  vm->hit_ticks = ticks > 0 ? (int)ticks : 1;
+  vm->hit_ms = ticks > 0 ? (int)ticks : 1;
 }
 
 void tasks_run(struct vm *vm) {
@@ -499,7 +499,7 @@ void tasks_run(struct vm *vm) {
   hit = hit || vm->hit == vm->pass;
   vm->hit = 0; /* no pass: it is seen to */
   if (hit && !resting(vm) && vm->later.first && !vm->scripted)
-    vm_rest(vm, vm->hit_ticks);
+    vm_rest(vm, vm->hit_ms);
 }
 
 bool tasks_ready(const struct vm *vm) {
