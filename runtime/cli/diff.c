@@ -16,6 +16,7 @@ static char *absolute(const char *file) {
 }
 
 static int run(const struct arguments *a) {
+  static const struct changes_words words = {"would change", "nothing would change"};
   struct buf body = {0};
   char *path = absolute(a->items[0]);
   if (!path || access(path, R_OK) != 0) {
@@ -25,7 +26,7 @@ static int run(const struct arguments *a) {
   buf_text(&body, "{\"file\":");
   buf_json_text(&body, path);
   buf_char(&body, '}');
-  int status = changes_ask(a, "diff", &body, "would change", "nothing would change");
+  int status = reply_operate(a, "diff", &body, changes_tell, &words);
   buf_free(&body);
   free(path);
   return status;
