@@ -87,7 +87,8 @@ describe("an operator's Lua", function()
     it("ends with who asked, however that went", function()
       for count, where in pairs({ [isolates] = {}, [tasks_of_ttl] = { "--plugin", "check/ttl" } }) do
         local before = count()
-        local p = perigee.spawn({ program, "eval", "perigee.sleep(3600)", "--run-dir", agent.run_dir, "--timeout", "1h", unpack(where) })
+        local p = perigee.spawn({ program, "eval", "perigee.sleep(3600)", "--timeout", "1h", "--run-dir", agent.run_dir,
+          unpack(where) })
         perigee.wait_for("the evaluation", function()
           return count() == before + 1
         end)

@@ -205,11 +205,14 @@ int watch_add(struct watches *all, const struct watch_wish *wish, struct watch *
   return 0;
 }
 
-bool watches_ready(const struct watches *all) {
-  for (size_t i = 0; i < all->count; i++)
-    if (all->items[i]->feed && !feed_ready(all->items[i]->feed))
-      return false;
-  return true;
+size_t watches_awaited(const struct watches *all, const char **first) {
+  size_t count = 0;
+  for (size_t i = all->count; i-- > 0;)
+    if (all->items[i]->feed && !feed_ready(all->items[i]->feed)) {
+      *first = set_service(all->items[i]->set);
+      count++;
+    }
+  return count;
 }
 
 /* Goes on where it stopped, for at least `most` endpoints: a hundred thousand on their way to the
