@@ -40,8 +40,8 @@ describe("a user with rights to one service", function()
     agent:stop()
     agent:start() -- which audits at its start
     perigee.wait_for("the old one to be gone", function()
-      return cluster:ctl("get", "perigee/", "--prefix", "--keys-only"):gsub("%s+", " ") == "perigee/pay/other perigee/pay/p1 perigee/shop/old ",
-        agent:log()
+      local keys = cluster:ctl("get", "perigee/", "--prefix", "--keys-only"):gsub("%s+", " ")
+      return keys == "perigee/pay/other perigee/pay/p1 perigee/shop/old ", keys .. agent:log()
     end, 60)
     assert.falsy(agent:log():find("was not audited", 1, true))
   end)

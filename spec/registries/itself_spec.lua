@@ -74,7 +74,8 @@ describe("an agent that is its own registry", function()
     for field, words in pairs(refused) do
       local r = check("127.0.0.1:8500", words)
       assert.equal(1, r.code, words)
-      assert.truthy(r.err:find("perigee.lua:2: " .. field .. ': this is this very agent (http = "127.0.0.1:8500")', 1, true), r.err)
+      local words_said = (":2: %s: this is this very agent (http = \"127.0.0.1:8500\")"):format(field)
+      assert.truthy(r.err:find(words_said, 1, true), r.err)
       assert.truthy(r.err:find("has 1 mistake", 1, true), r.err)
       assert.equal(0, check("127.0.0.1:8510", words).code)
     end
