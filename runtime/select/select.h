@@ -8,7 +8,7 @@
 #include "select/load.h"
 
 #define SELECT_NOTHING UINT32_MAX
-#define SELECT_QUICK 655 /* endpoints with 100 cells or points each: some 65,537, and 3 ms */
+#define SELECT_QUICK 655 /* endpoints whose tables of 65,536 cells are made in 3 ms */
 
 /* What a handle keeps between picks; its own, so that processes and threads never meet. */
 struct select_state {
