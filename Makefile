@@ -20,7 +20,18 @@ USES_config   := vm registry watch select catalog base
 USES_serve    := vm client registry watch io select catalog base
 USES_agent    := config serve vm client registry watch io select catalog base
 USES_cli      := agent config serve vm client registry watch io select catalog base
-# Within agent/: its own files put these together.
+# Within vm/, serve/ and agent/: their own files put these together.
+USES_vm/isolate :=
+USES_vm/bind    := isolate
+USES_vm/plugin  := isolate bind
+USES_vm/plan    := isolate bind plugin
+USES_vm/pick    := isolate bind plugin
+USES_vm/spec    := isolate bind plugin plan pick
+USES_serve/view     :=
+USES_serve/json     := view
+USES_serve/exchange := view json
+USES_serve/routes   := view json exchange
+USES_serve/http     := view exchange routes
 USES_agent/plugins    :=
 USES_agent/plans      := plugins
 USES_agent/policies   := plugins

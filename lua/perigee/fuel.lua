@@ -1,5 +1,5 @@
 -- What bounds compiled code from the inside: who has used up its steps raises once more wherever an
--- error would be caught, so that no pcall goes on. `fuel` is the counter (runtime/vm/fuel.h).
+-- error would be caught, so that no pcall goes on. `fuel` is the counter (runtime/vm/isolate/fuel.h).
 local _, host = ...
 
 local ffi = host.ffi

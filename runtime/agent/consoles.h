@@ -2,7 +2,7 @@
  * may do all but ffi, kept by name from line to line. Control thread only. */
 #pragma once
 
-#include "vm/console.h"
+#include "vm/plugin/console.h"
 
 #include <stdbool.h>
 

@@ -1,7 +1,7 @@
 /* node: who this agent is, to those who ask over HTTP (Consul's Node) and to plugins (ctx.host). */
 #pragma once
 
-#include "serve/view.h"
+#include "serve/view/view.h"
 
 struct config;
 struct value;

@@ -2,7 +2,7 @@
  * agent/ only. Made in this order, ended in the reverse one. Control thread only. */
 #pragma once
 
-#include "vm/isolate.h"
+#include "vm/isolate/isolate.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -13,7 +13,7 @@
 #include "registry/embedded.h"
 #include "registry/store.h"
 #include "serve/server.h"
-#include "serve/view.h"
+#include "serve/view/view.h"
 #include "watch/set.h"
 
 static void flush_again(uv_idle_t *idle) {

@@ -12,7 +12,7 @@
 #include "base/buf.h"
 #include "base/fault.h"
 #include "registry/embedded.h"
-#include "serve/decode_registration.h"
+#include "serve/json/decode_registration.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "serve/server.h"
-#include "vm/isolate.h"
+#include "vm/isolate/isolate.h"
 
 struct agent;
 

@@ -8,7 +8,7 @@
 #include "base/text.h"
 #include "config/directories.h"
 #include "config/config.h"
-#include "vm/plugin.h"
+#include "vm/plugin/plugin.h"
 #include "watch/stage.h"
 
 #include <errno.h>

@@ -7,7 +7,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "config/directories.h"
-#include "vm/spec.h"
+#include "vm/spec/spec.h"
 
 #include <errno.h>
 #include <ftw.h>

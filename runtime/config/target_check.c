@@ -4,7 +4,7 @@
 #include "base/schema.h"
 #include "base/value.h"
 #include "config/target.h"
-#include "vm/target_form.h"
+#include "vm/plugin/target_form.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

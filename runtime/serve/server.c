@@ -2,9 +2,9 @@
 
 #include "base/fault.h"
 #include "base/log.h"
-#include "serve/listen.h"
-#include "serve/picks.h"
-#include "vm/picker.h"
+#include "serve/http/listen.h"
+#include "serve/exchange/picks.h"
+#include "vm/pick/picker.h"
 
 #include <errno.h>
 #include <stdio.h>

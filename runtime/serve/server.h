@@ -3,8 +3,9 @@
  * the view, and send the control thread messages for what changes something. */
 #pragma once
 
-#include "serve/view.h"
-#include "serve/visit.h"
+#include "serve/exchange/visit.h"
+#include "serve/http/limits.h"
+#include "serve/view/view.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -61,19 +62,6 @@ int server_visit_write(void *to, struct visit_answer *piece);
 /* A whole answer where nothing was written, else the end of it. NULL: out of memory, or all is
  * said. */
 void server_visit_end(void *to, struct visit_answer *answer);
-
-/* Zero means the default in brackets. */
-struct server_limits {
-  unsigned connections;            /* in all [8192]: the next gets 503 */
-  unsigned connections_per_client; /* of one address [200]: the next gets 429 */
-  uint32_t header_ms;              /* first byte to last header [10000]: 408 */
-  uint32_t body_ms;                /* headers to the body's last byte [30000]: 408 */
-  uint32_t idle_ms;                /* between requests [60000]: closed */
-  uint32_t write_ms;               /* a client that does not read its answer [30000]: closed */
-  size_t head_bytes;               /* request line and headers [16384]: 414 or 431 */
-  size_t body_bytes;               /* [524288]: 413 */
-  size_t output_bytes; /* answered and not yet sent, a connection [262144]: not read on */
-};
 
 struct server_config {
   const char *http;    /* "127.0.0.1:8500"; NULL = none; port 0 = any free one */

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "serve/server.h"
-#include "serve/worker.h"
+#include "serve/http/worker.h"
 
 struct server {
   struct commons commons;

@@ -4,8 +4,8 @@
 #include "base/fault.h"
 #include "base/findings.h"
 #include "io/io.h"
-#include "vm/bindings.h"
-#include "vm/plugin.h"
+#include "vm/isolate/inside.h"
+#include "vm/plugin/plugin.h"
 
 #include <lauxlib.h>
 #include <luajit.h>

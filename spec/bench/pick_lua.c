@@ -3,8 +3,8 @@
 #include "base/fault.h"
 #include "catalog/writer.h"
 #include "client/perigee.h"
-#include "vm/pick_rules.h"
-#include "vm/picker.h"
+#include "vm/pick/pick_rules.h"
+#include "vm/pick/picker.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -5,8 +5,8 @@
 #include "base/findings.h"
 #include "base/value.h"
 #include "io/io.h"
-#include "vm/bind_endpoints.h"
-#include "vm/plugin.h"
+#include "vm/plan/bind_endpoints.h"
+#include "vm/plugin/plugin.h"
 #include "watch/balancer.h"
 #include "watch/plan.h"
 

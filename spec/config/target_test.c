@@ -3,7 +3,7 @@
 #include "base/value.h"
 #include "config/sandbox.h"
 #include "config/target.h"
-#include "vm/target_form.h"
+#include "vm/plugin/target_form.h"
 
 #include <errno.h>
 #include <setjmp.h>

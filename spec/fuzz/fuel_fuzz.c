@@ -3,7 +3,7 @@
  * to an end. Odd: the rest chooses a program with all kinds of loops and calls, which gives the
  * same answer compiled with checks as it does interpreted without. */
 #include "base/buf.h"
-#include "vm/fuel.h"
+#include "vm/isolate/fuel.h"
 
 #include <lauxlib.h>
 #include <luajit.h>

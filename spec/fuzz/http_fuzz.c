@@ -3,10 +3,11 @@
  * with a view that has a service, no sockets, and a control thread that answers at once. */
 #include "base/fault.h"
 #include "client/perigee.h"
-#include "serve/decode_registration.h"
-#include "serve/exchange.h"
-#include "serve/picks.h"
-#include "serve/reader.h"
+#include "serve/json/decode_registration.h"
+#include "serve/exchange/exchange.h"
+#include "serve/exchange/picks.h"
+#include "serve/routes/dispatch.h"
+#include "serve/http/reader.h"
 
 #include <errno.h>
 #include <llhttp.h>

@@ -12,8 +12,8 @@
 
 #include "base/fault.h"
 #include "base/value.h"
-#include "serve/decode_registration.h"
-#include "serve/view.h"
+#include "serve/json/decode_registration.h"
+#include "serve/view/view.h"
 
 static const struct view_node node = {.name = "n1", .address = "192.0.2.7", .zone = "z1"};
 

@@ -9,7 +9,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "serve/mailbox.h"
+#include "serve/exchange/mailbox.h"
 
 enum { SENDERS = 3, LETTERS = 20000 };
 

@@ -1,7 +1,7 @@
 /* A worker's handles on services: held, and never more than there is room for. */
 #include "serve/rig.h"
 
-#include "serve/picks.h"
+#include "serve/exchange/picks.h"
 
 static int open_rig(void **state) {
   struct rig *rig = rig_open(NULL, 1);

@@ -13,8 +13,8 @@
 #include <uv.h>
 
 #include "base/clock.h"
-#include "serve/view.h"
-#include "serve/view_shard.h"
+#include "serve/view/view.h"
+#include "serve/view/view_shard.h"
 
 static const struct view_node node = {.name = "n1"};
 

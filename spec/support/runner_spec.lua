@@ -26,7 +26,7 @@ end)
 
 describe("spec/run", function()
   -- A tree of its own with the machinery in it, and the given files.
-  local function run_in(files)
+  local function run_in(files, env)
     local top = perigee.scratch()
     os.execute(string.format("mkdir -p %s/spec/t %s/build/spec/t", top, top))
     os.execute(string.format("cp -r spec/run spec/support %s/spec && rm %s/spec/support/*_spec.lua", top, top))
@@ -34,7 +34,7 @@ describe("spec/run", function()
       perigee.write(top .. "/" .. path, text)
       os.execute("chmod +x " .. top .. "/" .. path)
     end
-    local r = perigee.run({ "spec/run" }, { dir = top, env = { BUILD = "build" } })
+    local r = perigee.run({ "spec/run" }, { dir = top, env = env or { BUILD = "build" } })
     return r, r.out:match("([^\n]+)\n$")
   end
 
@@ -67,6 +67,34 @@ describe("spec/run", function()
       assert.equal(1, r.code)
     end)
   end
+
+  local passes_at_its_second_try = "echo 1..1; [ -e $0.tried ] && echo 'ok 1 - a' && exit\n"
+    .. "touch $0.tried; echo 'not ok 1 - a'; exit 1\n"
+
+  it("runs a failure once more, alone, and says so, where it is asked to", function()
+    local r, last = run_in(script(passes_at_its_second_try), { BUILD = "build", SPEC_AGAIN = "1" })
+    assert.equal("1 passed, 0 failed, 0 skipped", last)
+    assert.equal(0, r.code)
+    assert.matches("FAIL spec/t/a_test.c", r.out, 1, true)
+    assert.matches("flaky spec/t/a_test.c", r.out, 1, true)
+    r, last = run_in(script(passes_at_its_second_try))
+    assert.equal("0 passed, 1 failed, 0 skipped", last)
+    assert.equal(1, r.code)
+  end)
+
+  it("runs none once more where more have failed than it was asked to", function()
+    local files = script(passes_at_its_second_try)
+    files["spec/t/b_test.c"], files["build/spec/t/b_test"] = "", files["build/spec/t/a_test"]
+    local r, last = run_in(files, { BUILD = "build", SPEC_AGAIN = "1" })
+    assert.equal("0 passed, 2 failed, 0 skipped", last)
+    assert.equal(1, r.code)
+  end)
+
+  it("counts what fails twice as a failure, once", function()
+    local r, last = run_in(script("echo 1..1; echo 'not ok 1 - a'; exit 1\n"), { BUILD = "build", SPEC_AGAIN = "2" })
+    assert.equal("0 passed, 1 failed, 0 skipped", last)
+    assert.equal(1, r.code)
+  end)
 
   it("counts a program that was not built as a failure", function()
     local r, last = run_in({ ["spec/t/a_test.c"] = "" })

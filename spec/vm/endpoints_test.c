@@ -3,7 +3,7 @@
 #include "fixture.h"
 
 #include "base/value.h"
-#include "vm/bind_endpoints.h"
+#include "vm/plan/bind_endpoints.h"
 #include "watch/balancer.h"
 
 #include <math.h>

@@ -19,9 +19,9 @@
 #include "base/findings.h"
 #include "io/io.h"
 #include "support/loop.h"
-#include "vm/isolate.h"
-#include "vm/plugin.h"
-#include "vm/task.h"
+#include "vm/isolate/isolate.h"
+#include "vm/plugin/plugin.h"
+#include "vm/isolate/task.h"
 
 struct fixture {
   uv_loop_t loop;

@@ -2,7 +2,7 @@
  * on for ever ends, and the counter is out of the plugin's reach. */
 #include "fixture.h"
 
-#include "vm/fuel.h"
+#include "vm/isolate/fuel.h"
 
 static const struct isolate_limits compiled = {.compiled = true};
 

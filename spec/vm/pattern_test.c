@@ -5,7 +5,7 @@
 #include <lauxlib.h>
 #include <lualib.h>
 
-#include "vm/bindings.h"
+#include "vm/isolate/inside.h"
 
 /* Runs in a state of LuaJIT's own, with ours beside it: `theirs` and `ours`. Every error's text is
  * compared as well. */

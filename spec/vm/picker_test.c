@@ -5,8 +5,8 @@
 #include "catalog/live.h"
 #include "catalog/writer.h"
 #include "client/perigee.h"
-#include "vm/pick_rules.h"
-#include "vm/picker.h"
+#include "vm/pick/pick_rules.h"
+#include "vm/pick/picker.h"
 
 #include <math.h>
 #include <pthread.h>

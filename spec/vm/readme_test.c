@@ -1,7 +1,7 @@
 /* plugins/README.md: every check in it loads, and answers what the page says. */
 #include "base/value.h"
 #include "probe_fixture.h"
-#include "vm/reload.h"
+#include "vm/plugin/reload.h"
 
 /* Copies the block that begins with the comment "-- plugins/KIND/NAME.lua". */
 static char *snippet(const char *comment) {

@@ -2,8 +2,8 @@
  * and editors' annotations come from it. It names every function that a real isolate has, and no
  * other. */
 #include "fixture.h"
-#include "vm/bind_answer.h"
-#include "vm/inside.h"
+#include "vm/bind/bind_answer.h"
+#include "vm/isolate/inside.h"
 
 #include <lauxlib.h>
 

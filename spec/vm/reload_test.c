@@ -1,7 +1,7 @@
 /* Reload: a plugin goes on with another version, takes along what it had, and can go back. */
 #include "base/value.h"
 #include "fixture.h"
-#include "vm/reload.h"
+#include "vm/plugin/reload.h"
 
 #include <stdatomic.h>
 

@@ -1,6 +1,6 @@
 /* The files of secrets: noted wherever options name one, and seen to change however that is done.
  */
-#include "vm/secrets.h"
+#include "vm/plugin/secrets.h"
 
 #include "base/value.h"
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "fixture.h"
-#include "vm/bindings.h"
+#include "vm/bind/bindings.h"
 #include "watch/set.h"
 
 struct probe {

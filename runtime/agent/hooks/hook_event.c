@@ -1,7 +1,7 @@
 #include "agent/hooks/hook_event.h"
 
 #include "agent/hooks/roster.h"
-#include "vm/plugin.h"
+#include "vm/plugin/plugin.h"
 #include "watch/set.h"
 
 #include <lauxlib.h>

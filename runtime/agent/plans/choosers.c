@@ -7,8 +7,8 @@
 #include "base/log.h"
 #include "base/value.h"
 #include "config/config.h"
-#include "vm/pick_rules.h"
-#include "vm/picker.h"
+#include "vm/pick/pick_rules.h"
+#include "vm/pick/picker.h"
 #include "watch/balancer.h"
 #include "watch/stage.h"
 

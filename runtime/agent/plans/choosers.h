@@ -1,7 +1,7 @@
 /* choosers: the plugins that pick for services, as the configuration's balancers name them:
  * attached here, so that they load, take their options and reload; published to every thread that
- * picks (vm/pick_rules.h); and held back, their standins picking, while they are in quarantine.
- * Control thread only. */
+ * picks (vm/pick/pick_rules.h); and held back, their standins picking, while they are in
+ * quarantine. Control thread only. */
 #pragma once
 
 #include "agent/plugins/plugins.h"

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "agent/plans/pipeline.h"
-#include "vm/bind_endpoints.h"
-#include "vm/plugin.h"
+#include "vm/plan/bind_endpoints.h"
+#include "vm/plugin/plugin.h"
 
 enum state { NOT_RUN, WELL, KEEPS, FAILS, QUARANTINED };
 

@@ -7,7 +7,7 @@
 #include "base/findings.h"
 #include "base/value.h"
 #include "config/config.h"
-#include "vm/plugin.h"
+#include "vm/plugin/plugin.h"
 
 #include <stdlib.h>
 #include <string.h>

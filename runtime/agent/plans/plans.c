@@ -9,7 +9,7 @@
 #include "config/config.h"
 #include "registry/registration.h"
 #include "registry/store.h"
-#include "vm/plugin.h"
+#include "vm/plugin/plugin.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "base/value.h"
 #include "config/config.h"
-#include "vm/grant.h"
+#include "vm/isolate/grant.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "agent/plugins/quarantine.h"
-#include "vm/plugin.h"
+#include "vm/plugin/plugin.h"
 
 struct plugins;
 struct config;

@@ -5,7 +5,7 @@
 #include "base/findings.h"
 #include "base/log.h"
 #include "registry/store.h"
-#include "vm/reload.h"
+#include "vm/plugin/reload.h"
 
 #include <stdio.h>
 #include <stdlib.h>

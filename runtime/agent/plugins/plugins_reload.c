@@ -6,7 +6,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "base/value.h"
-#include "vm/reload.h"
+#include "vm/plugin/reload.h"
 
 #include <errno.h>
 #include <stdio.h>

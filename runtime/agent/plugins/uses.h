@@ -2,7 +2,7 @@
  * thread only. */
 #pragma once
 
-#include "vm/plugin.h"
+#include "vm/plugin/plugin.h"
 
 struct plugins;
 

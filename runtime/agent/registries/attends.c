@@ -5,7 +5,7 @@
 #include "base/fault.h"
 #include "base/value.h"
 #include "registry/reconciler.h"
-#include "vm/plugin.h"
+#include "vm/plugin/plugin.h"
 
 #include <lauxlib.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
  * isolate. Made and dropped under protection, since both may allocate. Control thread only. */
 #pragma once
 
-#include "vm/isolate.h"
+#include "vm/isolate/isolate.h"
 
 struct fault;
 

@@ -6,7 +6,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/value.h"
-#include "vm/bind_answer.h"
+#include "vm/bind/bind_answer.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "serve/server.h"
-#include "vm/plugin.h"
+#include "vm/plugin/plugin.h"
 
 struct answering;
 struct plugins;

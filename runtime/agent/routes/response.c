@@ -3,7 +3,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/value.h"
-#include "vm/plugin.h"
+#include "vm/plugin/plugin.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -1,0 +1,40 @@
+/* bind_io: what the bindings to io/ share: options, durations, and keeping a handle that is waited
+ * on. Control thread only; everything here may raise. */
+#pragma once
+
+#include <lua.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vm/isolate/isolate.h"
+#include "vm/isolate/task.h"
+
+/* A table of options at `index`, or none (nil): raises for a name that is not in `known`, with the
+ * nearest one that is. Leaves a table at `index`. */
+void options_check(lua_State *L, int index, const char *const *known);
+
+/* Fields of the table at `index`. What is returned points into the table's own text. */
+const char *option_text(lua_State *L, int index, const char *name); /* NULL when absent */
+bool option_flag(lua_State *L, int index, const char *name);
+/* An integer from `least` to `most`, or `otherwise`. */
+double option_integer(lua_State *L, int index, const char *name, double least, double most,
+                      double otherwise);
+/* Milliseconds of a duration, at least 1; `otherwise` when absent. */
+uint64_t option_ms(lua_State *L, int index, const char *name, uint64_t otherwise);
+/* The same for an argument that is a duration or nil. */
+uint64_t argument_ms(lua_State *L, int index, uint64_t otherwise);
+
+/* A port at `index`, as a number from 1 (or `least`) to 65535. */
+uint16_t port_check(lua_State *L, int index, int least);
+
+/* Keeps the value at `index` while this task waits: what is on a waiting task's stack is not kept,
+ * and a handle that is collected closes. Call it before the operation starts. */
+void keep_while_waiting(lua_State *L, int index);
+
+/* Raises before an operation with effects starts, where task_wait would raise after. */
+void wait_check(lua_State *L);
+
+static inline struct io *io_of(lua_State *L) {
+  return vm_io(isolate_vm(isolate_of(L)));
+}

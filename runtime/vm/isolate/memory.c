@@ -1,0 +1,104 @@
+/* memory: the account of an isolate.
+ *
+ *     0 ........ soft ........ hard ........ hard + RESERVE
+ *       free      collected     refused to     refused to the host too: the fence of isolate.c
+ *                 after a turn  the plugin     ends the isolate
+ *
+ * LuaJIT makes no emergency collection when an allocation fails, so the collector is kept close
+ * behind (isolate.c sets its pause), and what a turn leaves over the soft limit is collected before
+ * the plugin's next one. */
+#include "vm/isolate/inside.h"
+
+#include <lua.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+enum { RESERVE = 256 * 1024 };
+
+static bool memory_allows(const struct isolate *iso, size_t more) {
+  if (iso->refuse)
+    return false;
+  if (iso->closing || !iso->fence)
+    return true; /* the state opens or closes: what it needs then, it gets */
+  size_t limit = iso->limits.memory_hard + (iso->in_lua ? 0 : RESERVE) + iso->lifted;
+  return iso->memory + more <= limit;
+}
+
+/* The state's allocator. Shrinking and freeing always succeed, as LuaJIT expects. */
+void *memory_account(void *isolate, void *p, size_t old_size, size_t new_size) {
+  struct isolate *iso = isolate;
+  if (new_size == 0) {
+    free(p);
+    iso->memory -= old_size;
+    iso->vm->memory -= old_size;
+    return NULL;
+  }
+  if (new_size > old_size && !memory_allows(iso, new_size - old_size))
+    return NULL;
+  void *moved = realloc(p, new_size);
+  if (!moved)
+    return new_size <= old_size ? p : NULL;
+  iso->memory += new_size - old_size; /* wraps when it shrinks, and comes out right */
+  iso->vm->memory += new_size - old_size;
+  if (iso->memory > iso->memory_peak)
+    iso->memory_peak = iso->memory;
+  return moved;
+}
+
+static int collect(lua_State *L, void *unused) {
+  (void)unused;
+  lua_gc(L, LUA_GCCOLLECT, 0);
+  return 0;
+}
+
+/* What is still there is in use: look again when it has grown by a quarter, or by half of what is
+ * left, so that what a task leaves behind that ran out is gone before the next. */
+static void collected(struct isolate *iso) {
+  size_t grown = iso->memory + iso->memory / 4, hard = iso->limits.memory_hard;
+  if (grown > hard)
+    grown = iso->memory < hard ? iso->memory + (hard - iso->memory) / 2 : hard;
+  iso->collect_at = grown > iso->limits.memory_soft ? grown : iso->limits.memory_soft;
+}
+
+static void on_collected(struct task_watch *w, struct task *t) {
+  (void)w;
+  collected(isolate_of_task(t));
+}
+
+static int spawn_collector(lua_State *L, void *task) {
+  const struct task_start start = {.pace = TASK_CARES};
+  lua_rawgeti(L, LUA_REGISTRYINDEX, isolate_of(L)->ref_collector);
+  *(struct task **)task = task_spawn(L, 0, &start);
+  return 0;
+}
+
+static bool collect_in_steps(struct isolate *iso) {
+  struct task *t = NULL;
+  if (iso->limits.compiled || iso->vm->scripted) /* they have no loop to come back from */
+    return false;
+  if (isolate_enter(iso, spawn_collector, &t, NULL) != 0 || !t)
+    return false;
+  iso->cycles = 0;
+  iso->collecting.ended = on_collected;
+  task_watch(t, &iso->collecting);
+  task_begin(t);
+  return true;
+}
+
+int memory_step(lua_State *L) {
+  struct isolate *iso = isolate_of(L);
+  iso->cycles += lua_gc(L, LUA_GCSTEP, 0);
+  /* The first may have been under way, and past what is garbage since. */
+  lua_pushboolean(L, iso->cycles > (iso->memory > iso->limits.memory_soft));
+  return 1;
+}
+
+void memory_settle(struct isolate *iso) {
+  if (iso->memory <= iso->collect_at || iso->dead || iso->ending || iso->sliced)
+    return;
+  iso->collect_at = SIZE_MAX; /* not again from inside */
+  if (collect_in_steps(iso))
+    return;
+  isolate_enter(iso, collect, NULL, NULL);
+  collected(iso);
+}

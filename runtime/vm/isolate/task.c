@@ -1,0 +1,525 @@
+#include "base/log.h"
+#include "vm/isolate/inside.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What fits on a new stack without growing it, which would raise where nothing protects it. */
+enum { TASK_ARGUMENTS_MAX = 30 };
+
+struct task_wait {
+  struct task *task;
+  void *operation;
+  task_cancel_fn cancel;
+  bool active;
+};
+
+struct deadline {
+  struct alarm alarm; /* first: on_deadline gets it */
+  struct task *task;
+  int64_t ns;
+};
+
+struct task {
+  struct task *next, **link; /* the isolate's: of those that live, or of those that ended */
+  struct isolate *isolate;   /* NULL once that has ended */
+  lua_State *L;
+  int ref; /* keeps L */
+  unsigned references;
+  enum { TASK_READY, TASK_RUNNING, TASK_WAITING, TASK_ENDED } state;
+  enum task_pace pace;
+  bool ending;   /* to end when it comes back: `status` and `text` are set */
+  int arguments; /* on L's top, for its next resumption */
+  struct turn_share share;
+  const char *subject;
+  struct task_wait wait;
+  struct task *children, *sibling, **sibling_link;
+  struct task_watch *watches;
+  struct deadline *deadline;
+  struct task *ready_next;
+  int status;
+  char *text;
+};
+
+const char task_host_yield = 0;
+
+struct task *task_running(lua_State *L) {
+  return isolate_of(L)->running;
+}
+
+const char *task_subject(lua_State *L) {
+  struct task *t = task_running(L);
+  return t ? t->subject : NULL;
+}
+
+bool task_outermost(lua_State *L) {
+  struct task *t = task_running(L);
+  return t && t->L == L;
+}
+
+/* Not between a wait's start in a coroutine of the plugin's and its yield from the task (see
+ * lua/perigee/coroutine.lua): the operation's end would find a stack that waits for something else.
+ */
+bool task_can_slice(lua_State *L) {
+  const struct task *t = task_running(L);
+  return t && !t->wait.active && t->isolate->enclosed == 0 && lua_isyieldable(L);
+}
+
+void task_slice(lua_State *L) {
+  struct isolate *iso = isolate_of(L);
+  iso->gave_way = L != iso->running->L;
+}
+
+bool task_gave_way(lua_State *L) {
+  struct isolate *iso = isolate_of(L);
+  bool gave_way = iso->gave_way;
+  iso->gave_way = false;
+  return gave_way;
+}
+
+void task_enclose(lua_State *L, int by) {
+  isolate_of(L)->enclosed += by;
+}
+
+bool task_may_wait(lua_State *L) {
+  const struct task *t = task_running(L);
+  return t && t->pace == TASK_WAITS;
+}
+
+bool task_ended(const struct task *t) {
+  return t->state == TASK_ENDED;
+}
+
+int task_status(const struct task *t, const char **text) {
+  *text = t->text ? t->text : "";
+  return t->status;
+}
+
+lua_State *task_stack(const struct task *t) {
+  return t->L;
+}
+
+struct isolate *isolate_of_task(const struct task *t) {
+  return t->isolate;
+}
+
+struct task *task_ref(struct task *t) {
+  t->references++;
+  return t;
+}
+
+static void task_list(struct task *t, struct task **list) {
+  t->next = *list;
+  t->link = list;
+  if (t->next)
+    t->next->link = &t->next;
+  *list = t;
+}
+
+static void task_unlist(struct task *t) {
+  *t->link = t->next;
+  if (t->next)
+    t->next->link = t->link;
+}
+
+/* The stack of one that ended well is as good as new, so that who is called again and again makes
+ * no garbage. */
+static void stack_drop(struct task *t) {
+  struct isolate *iso = t->isolate;
+  if (t->L && t->status == 0 && t->state == TASK_ENDED && !iso->spare) {
+    lua_settop(t->L, 0);
+    iso->spare = t->L;
+    iso->spare_ref = t->ref;
+  } else if (t->L) {
+    luaL_unref(iso->L, LUA_REGISTRYINDEX, t->ref);
+  }
+  t->L = NULL;
+}
+
+/* May raise for memory. */
+static lua_State *stack_take(lua_State *L, int *ref) {
+  struct isolate *iso = isolate_of(L);
+  lua_State *stack = iso->spare;
+  *ref = iso->spare_ref;
+  iso->spare = NULL;
+  if (stack)
+    return stack;
+  stack = lua_newthread(L);
+  *ref = luaL_ref(L, LUA_REGISTRYINDEX);
+  return stack;
+}
+
+void task_unref(struct task *t) {
+  if (--t->references > 0)
+    return;
+  if (t->isolate) {
+    task_unlist(t);
+    stack_drop(t);
+  }
+  free(t->text);
+  free(t);
+}
+
+void task_watch(struct task *t, struct task_watch *w) {
+  w->task = task_ref(t);
+  w->next = t->watches;
+  w->link = &t->watches;
+  if (w->next)
+    w->next->link = &w->next;
+  t->watches = w;
+}
+
+static void watch_unlink(struct task_watch *w) {
+  *w->link = w->next;
+  if (w->next)
+    w->next->link = w->link;
+  w->task = NULL;
+}
+
+void task_unwatch(struct task_watch *w) {
+  struct task *t = w->task;
+  if (!t)
+    return;
+  watch_unlink(w);
+  task_unref(t);
+}
+
+static void sibling_unlink(struct task *t) {
+  if (!t->sibling_link)
+    return;
+  *t->sibling_link = t->sibling;
+  if (t->sibling)
+    t->sibling->sibling_link = t->sibling_link;
+  t->sibling_link = NULL;
+}
+
+static void deadline_stop(struct task *t) {
+  if (!t->deadline)
+    return;
+  due_stop(t->isolate->vm, &t->deadline->alarm);
+  free(t->deadline);
+  t->deadline = NULL;
+}
+
+static void on_deadline(struct alarm *a) {
+  struct deadline *d = (struct deadline *)a;
+  struct task *t = d->task;
+  struct isolate *iso = t->isolate;
+  char text[80];
+  snprintf(text, sizeof text, "its deadline of %g s has passed", (double)d->ns / 1e9);
+  isolate_hold(iso);
+  task_end(t, -ETIMEDOUT, text);
+  isolate_release(iso);
+}
+
+static int deadline_start(struct task *t, int64_t ns) {
+  struct deadline *d = calloc(1, sizeof *d);
+  if (!d)
+    return -ENOMEM;
+  d->task = t;
+  d->ns = ns;
+  d->alarm.fire = on_deadline;
+  if (due_start(t->isolate->vm, &d->alarm, ns) != 0) {
+    free(d);
+    return -ENOMEM;
+  }
+  t->deadline = d;
+  return 0;
+}
+
+static void wait_cancel(struct task *t) {
+  if (!t->wait.active)
+    return;
+  t->wait.active = false;
+  t->wait.cancel(t->wait.operation);
+}
+
+static void task_settle(struct task *t, int status, const char *text) {
+  t->status = status;
+  free(t->text);
+  t->text = text ? strdup(text) : NULL;
+}
+
+/* The one end of a task, whatever it was. */
+static void task_finish(struct task *t) {
+  struct task_watch *w;
+  wait_cancel(t);
+  t->state = TASK_ENDED;
+  task_unlist(t);
+  task_list(t, &t->isolate->ended);
+  t->isolate->task_count--;
+  if (t->status != 0)
+    stack_drop(t); /* else what it filled its memory with stays until its udata is collected */
+  if (t->isolate->sliced == t)
+    t->isolate->sliced = NULL;
+  sibling_unlink(t);
+  deadline_stop(t);
+  while (t->children) {
+    struct task *child = t->children;
+    sibling_unlink(child);
+    task_end(child, -ECANCELED, "the task that started it has ended");
+  }
+  if (!t->watches && t->status < 0 && t->status != -ECANCELED)
+    log_warn("a task failed and nobody waits for it", LOG_S("plugin", t->isolate->name),
+             LOG_S("error", t->text));
+  t->isolate->settling++;
+  while ((w = t->watches)) {
+    watch_unlink(w);
+    w->ended(w, t);
+    t->references--; /* the watch's; that of the living task is still there */
+  }
+  t->isolate->settling--;
+  task_unref(t);
+}
+
+void task_end(struct task *t, int status, const char *text) {
+  if (t->state == TASK_ENDED || t->ending)
+    return;
+  task_settle(t, status, text);
+  if (t->state == TASK_RUNNING)
+    t->ending = true; /* its stack is in use */
+  else
+    task_finish(t);
+}
+
+/* What is still referred to afterwards (by a queue, a watch or a udata) has no stack any more. */
+void tasks_end(struct isolate *iso) {
+  while (iso->tasks)
+    task_end(iso->tasks, -ECANCELED, "its isolate has ended");
+  while (iso->ended) {
+    struct task *t = iso->ended;
+    task_unlist(t);
+    t->isolate = NULL;
+    t->L = NULL;
+  }
+}
+
+static void task_queue(struct task *t, struct task_line *line) {
+  t->state = TASK_READY;
+  t->isolate->queued++;
+  t->ready_next = NULL;
+  *line->last = task_ref(t);
+  line->last = &t->ready_next;
+  vm_wake(t->isolate->vm);
+}
+
+/* Who was slow the last time is not among the first. */
+static void task_queue_new(struct task *t) {
+  struct vm *vm = t->isolate->vm;
+  task_queue(t, t->isolate->slow ? &vm->later : &vm->ready);
+}
+
+static void task_run(struct task *t) {
+  struct isolate *iso = t->isolate;
+  struct fault fault = {0};
+  bool killed;
+  if (iso->dead || iso->ending) {
+    task_end(t, -ECANCELED, "its isolate has ended");
+    return;
+  }
+  isolate_hold(iso);
+  task_ref(t);
+  t->state = TASK_RUNNING;
+  struct task *outer = iso->running;
+  iso->running = t;
+  int arguments = t->arguments;
+  t->arguments = 0;
+  iso->gave_way = false;
+  iso->enclosed = 0;
+  if (t->pace == TASK_CARES)
+    t->share.spent = 0;
+  struct turn_share *share = t->pace == TASK_WHOLE ? NULL : &t->share;
+  int status = isolate_resume(iso, t->L, arguments, share, &killed);
+  iso->running = outer;
+  iso->sliced = t->share.sliced ? t : NULL;
+  t->state = TASK_WAITING;
+  if (t->ending) {
+    task_finish(t);
+  } else if (t->share.sliced) {
+    lua_settop(t->L, 0); /* of what a coroutine gave way by; its own frames stay as they are */
+    task_queue(t, &iso->vm->later);
+  } else if (status == LUA_YIELD && !killed && t->wait.active) {
+    lua_settop(t->L, 0);
+  } else if (status == 0 && !killed) {
+    task_end(t, 0, NULL);
+  } else if (status == LUA_YIELD && !killed) {
+    task_end(t, -EFAULT, "coroutine.yield in the task itself");
+  } else {
+    isolate_explain(iso, t->L, status, killed, &fault);
+    task_end(t, fault.code, fault.text);
+  }
+  task_unref(t);
+  isolate_release(iso);
+}
+
+/* An isolate that had a tick in this pass has had its share of it; and while one task is sliced the
+ * others wait, so that nothing of a plugin happens between two lines of it that do not wait. */
+static bool must_queue(const struct task *t) {
+  const struct isolate *iso = t->isolate;
+  return iso->tired == iso->vm->pass || (iso->sliced && iso->sliced != t);
+}
+
+/* Takes the first of a line, whose reference is the caller's then. */
+static struct task *line_take(struct task_line *line) {
+  struct task *t = line->first;
+  line->first = t->ready_next;
+  if (!line->first)
+    line->last = &line->first;
+  if (t->isolate)
+    t->isolate->queued--;
+  return t;
+}
+
+static void task_go_on(struct task *t) {
+  bool ready = t->isolate && t->state == TASK_READY;
+  if (ready && must_queue(t))
+    task_queue(t, &t->isolate->vm->later);
+  else if (ready)
+    task_run(t);
+  task_unref(t);
+}
+
+/* Up to the one that is the last now, as what is queued meanwhile is for the next pass; or until a
+ * tick hits. */
+static void line_run(struct vm *vm, struct task_line *line) {
+  for (struct task **end = line->last; line->first && vm->hit != vm->pass;) {
+    struct task *t = line->first;
+    bool last = &t->ready_next == end;
+    task_go_on(line_take(line));
+    if (last)
+      break;
+  }
+}
+
+static bool resting(const struct vm *vm) {
+  return uv_is_active((const uv_handle_t *)&vm->rest);
+}
+
+void tasks_run(struct vm *vm) {
+  bool hit = vm->hit == vm->pass; /* who was woken, or a plan, outside of the lines */
+  vm->pass++;
+  line_run(vm, &vm->ready);
+  if (!hit && !resting(vm))
+    line_run(vm, &vm->later);
+  hit = hit || vm->hit == vm->pass;
+  vm->hit = 0; /* no pass: it is seen to */
+  if (hit && !resting(vm) && vm->later.first && !vm->scripted)
+    vm_rest(vm, vm->hit_ticks);
+}
+
+bool tasks_ready(const struct vm *vm) {
+  return vm->ready.first || (vm->later.first && !resting(vm));
+}
+
+struct task *task_spawn(lua_State *L, int arguments, const struct task_start *start) {
+  struct isolate *iso = isolate_of(L);
+  if (iso->task_count >= iso->limits.max_tasks)
+    return NULL;
+  if (arguments > TASK_ARGUMENTS_MAX)
+    luaL_error(L, "%d arguments for a task: at most %d", arguments, TASK_ARGUMENTS_MAX);
+  int ref;
+  lua_State *thread = stack_take(L, &ref);
+  struct task *t = calloc(1, sizeof *t);
+  if (t) {
+    t->isolate = iso;
+    t->references = 1;
+  }
+  if (!t || (start->deadline_ns > 0 && deadline_start(t, start->deadline_ns) != 0)) {
+    free(t);
+    luaL_unref(L, LUA_REGISTRYINDEX, ref);
+    luaL_error(L, "out of memory");
+    return NULL;
+  }
+  t->L = thread;
+  t->ref = ref;
+  t->pace = start->pace;
+  t->wait.task = t;
+  t->arguments = arguments;
+  t->subject = start->parent ? start->parent->subject : start->subject;
+  task_list(t, &iso->tasks);
+  iso->task_count++;
+  if (start->parent) {
+    t->sibling = start->parent->children;
+    t->sibling_link = &start->parent->children;
+    if (t->sibling)
+      t->sibling->sibling_link = &t->sibling;
+    start->parent->children = t;
+  }
+  lua_xmove(L, thread, arguments + 1);
+  if (t->pace == TASK_WAITS)
+    task_queue_new(t);
+  return t;
+}
+
+void task_begin(struct task *t) {
+  struct isolate *iso = t->isolate;
+  if (t->pace == TASK_CARES || (t->pace == TASK_PROMPT && iso->slow)) {
+    iso->sliced = t; /* gives way before its first line */
+    task_queue(t, &iso->vm->later);
+  } else {
+    task_run(t);
+  }
+}
+
+bool task_can_wait(lua_State *L) {
+  return task_may_wait(L) && lua_isyieldable(L);
+}
+
+int task_wait(lua_State *L, void *operation, task_cancel_fn cancel, struct task_wait **out) {
+  struct task *t = task_running(L);
+  if (!task_can_wait(L)) {
+    cancel(operation);
+    return luaL_error(L, task_may_wait(L)
+                             ? "cannot wait inside string.gsub or another function in C"
+                             : "cannot wait here: only a task can, and neither a plan nor a "
+                               "file that is loading is one");
+  }
+  wait_cancel(t); /* of a coroutine that failed to yield through its maker, and was caught */
+  t->wait.operation = operation;
+  t->wait.cancel = cancel;
+  t->wait.active = true;
+  *out = &t->wait;
+  lua_pushlightuserdata(L, (void *)&task_host_yield);
+  return lua_yield(L, 1);
+}
+
+struct delivery {
+  lua_State *to;
+  task_push_fn push;
+  void *arg;
+  int count;
+  const struct fault *fault;
+};
+
+static int deliver(lua_State *L, void *arg) {
+  struct delivery *d = arg;
+  d->count = d->fault ? push_error(L, d->fault->code, "%s", d->fault->text) : d->push(L, d->arg);
+  if (d->count > TASK_VALUES_MAX)
+    return luaL_error(L, "%d values for a task that waits: at most %d", d->count, TASK_VALUES_MAX);
+  lua_xmove(L, d->to, d->count);
+  return 0;
+}
+
+void task_wake(struct task_wait *w, task_push_fn push, void *arg) {
+  struct task *t = w->task;
+  struct isolate *iso = t->isolate;
+  struct fault fault;
+  struct delivery d = {.to = t->L, .push = push, .arg = arg};
+  isolate_hold(iso);
+  w->active = false;
+  if (push && isolate_enter(iso, deliver, &d, &fault) != 0) {
+    d.fault = &fault;
+    if (isolate_enter(iso, deliver, &d, NULL) != 0)
+      d.count = 0;
+  }
+  t->arguments = d.count;
+  /* Woken by another of the isolate: after it, not on its stack. */
+  if (iso->running || iso->settling || iso->queued || iso->slow || must_queue(t))
+    task_queue_new(t);
+  else
+    task_run(t);
+  isolate_release(iso);
+}

@@ -1,0 +1,223 @@
+/* turn: takes turns from what goes on for too long, and ends it where that does not help.
+ *
+ * A timer that counts this thread's CPU time sends the thread a signal every millisecond of it (or
+ * as often as the kernel looks, 4 ms with HZ=250): none while the loop sleeps, and none is owed for
+ * time that other processes took. Nothing else is paid while a turn behaves (an always-on count
+ * hook costs half of the interpreter's speed).
+ *
+ *     0 ─── first tick ── turn_ns / 4 ──── turn_ns ───►
+ *      runs  a hook that   or raises,       a hook that raises, for the rest of the turn
+ *            gives way     where it cannot
+ *
+ * Giving way: a count hook yields the task as it stands, and the loop goes on with all others
+ * before it resumes it. A coroutine that the plugin made gives way to who resumed it, and so on up
+ * to the task (lua/perigee/coroutine.lua). It cannot be done through C (a sort's comparator). What
+ * cannot, holds up all others: it is killed after a quarter of the time. The time of all slices is
+ * counted until the task waits.
+ *
+ * The kill: when all of it is more than turn_ns, the handler installs a hook for every instruction,
+ * as luajit.c does for Ctrl-C. It is sticky: the hook stays for the rest of the turn, so that
+ * `pcall` in a loop is no refuge. It raises by an allocation that fails, because only that error
+ * skips xpcall's handlers (which LuaJIT runs with hooks disabled). A hook lost to a race with the
+ * collector's saving of hook flags is installed again by the next tick.
+ *
+ * Compiled code looks at no hook: it has fuel (fuel.h), which the same tick takes away. C functions
+ * are not interrupted: those that can take long look at turn_is_over themselves (pattern.c,
+ * border.c, bind_json.c), or take no more than a bounded size. */
+#include "base/clock.h"
+#include "vm/isolate/inside.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <lua.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Ignored by default, so that one that comes late harms nobody; Go's runtime uses it the same way.
+ */
+#define TURN_SIGNAL SIGURG
+
+static _Thread_local struct turn *volatile innermost;
+static _Thread_local timer_t watch;
+
+enum { SLICE_INSTRUCTIONS = 1000 };        /* between two attempts to give way */
+enum { STACK_MAX = 1 << 18 };              /* bytes of the C stack: unwinding more takes its time */
+static _Thread_local uintptr_t stack_base; /* where the outermost turn began */
+
+void turn_name_place(struct isolate *iso, lua_State *L) {
+  lua_Debug at;
+  iso->where[0] = '\0';
+  for (int level = 0; lua_getstack(L, level, &at) && lua_getinfo(L, "Sl", &at); level++) {
+    if (at.currentline > 0) {
+      snprintf(iso->where, sizeof iso->where, "%s:%d", at.short_src, at.currentline);
+      return;
+    }
+  }
+}
+
+static void kill_hook(lua_State *L, lua_Debug *unused);
+
+static void turn_kill(lua_State *L) {
+  struct isolate *iso = isolate_of(L);
+  struct turn *turn = innermost;
+  if (!iso->killed)
+    turn_name_place(iso, L);
+  iso->killed = true;
+  iso->stuck = turn->stuck && !turn->over;
+  if (turn->stuck) {
+    turn->over = 1;
+    lua_sethook(L, kill_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+  }
+  lua_gc(L, LUA_GCSTOP, 0); /* a collection must not start on the way to the failing allocation */
+  iso->refuse = true;
+  lua_newuserdata(L, 1);
+}
+
+/* Both hooks run with HOOK_ACTIVE set, so they are not called again while they raise or yield. */
+static void kill_hook(lua_State *L, lua_Debug *unused) {
+  (void)unused;
+  turn_kill(L);
+}
+
+static void slice_hook(lua_State *L, lua_Debug *unused) {
+  (void)unused;
+  struct turn *turn = innermost;
+  if (!turn || !turn->sliceable || turn->sliced) /* a coroutine gave way: the task is about to */
+    return;
+  if (task_can_slice(L)) {
+    turn->sliced = true;
+    task_slice(L);
+    lua_yield(L, 0);
+  }
+  if (turn->stuck)
+    turn_kill(L);
+  lua_sethook(L, slice_hook, LUA_MASKCOUNT, SLICE_INSTRUCTIONS);
+}
+
+/* A compiled isolate has few ticks, and the first may be for time that passed before its turn: of
+ * these only the time since the first counts. */
+static bool is_over(struct turn *turn) {
+  if (!turn->fuel)
+    return turn->ticks > turn->allowed;
+  int64_t now = clock_thread_ns();
+  if (!turn->first_ns)
+    turn->first_ns = now;
+  return now - turn->first_ns >= (int64_t)turn->allowed * TURN_TICK_NS;
+}
+
+static void on_tick(int number, siginfo_t *info, void *unused) {
+  (void)number;
+  (void)unused;
+  struct turn *turn = innermost;
+  if (!turn)
+    return;
+  turn->ticks += 1 + info->si_overrun;
+  if (is_over(turn)) {
+    turn->over = turn->hooked = 1;
+    if (turn->fuel)
+      turn->fuel->floor = INT32_MAX;
+    lua_sethook(turn->L, kill_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+  } else if (turn->sliceable) {
+    turn->hooked = 1;
+    turn->stuck = turn->ticks > turn->patience;
+    lua_sethook(turn->L, slice_hook, LUA_MASKCOUNT, 1);
+  }
+}
+
+bool turn_is_over(void) {
+  return innermost && (innermost->over || innermost->stuck);
+}
+
+void turn_poll(lua_State *L, int32_t steps) {
+  struct fuel *fuel = innermost ? innermost->fuel : NULL;
+  if (fuel)
+    fuel->left -= steps;
+  if (turn_is_over() || (fuel && fuel->left < fuel->floor))
+    turn_kill(L);
+}
+
+int turn_watch_start(struct fault *f) {
+  struct sigaction action = {.sa_sigaction = on_tick, .sa_flags = SA_RESTART | SA_SIGINFO};
+  sigemptyset(&action.sa_mask);
+  struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = TURN_SIGNAL};
+  event._sigev_un._tid = gettid();
+  struct itimerspec every = {{0, TURN_TICK_NS}, {0, TURN_TICK_NS}};
+  if (sigaction(TURN_SIGNAL, &action, NULL) != 0 ||
+      timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &watch) != 0)
+    return fault_set(f, -errno, "plugins cannot be limited in time: %s", strerror(errno));
+  if (timer_settime(watch, 0, &every, NULL) != 0) {
+    int error = errno;
+    timer_delete(watch);
+    return fault_set(f, -error, "plugins cannot be limited in time: %s", strerror(error));
+  }
+  return 0;
+}
+
+void turn_watch_stop(void) {
+  timer_delete(watch);
+}
+
+int64_t turn_patience_ns(const struct isolate *iso) {
+  return iso->limits.turn_ns / 4;
+}
+
+void turn_begin(struct turn *turn, struct isolate *iso, const struct turn_share *share) {
+  int64_t ticks = iso->limits.turn_ns / TURN_TICK_NS - (share ? share->spent : 0);
+  *turn = (struct turn){.L = iso->L,
+                        .outer = innermost,
+                        .allowed = ticks > 0 ? (int)ticks : 0,
+                        .patience = (int)(turn_patience_ns(iso) / TURN_TICK_NS),
+                        .sliceable = share != NULL && !iso->limits.compiled};
+  if (iso->limits.compiled) {
+    iso->fuel = (struct fuel){.left = iso->limits.steps};
+    iso->where[0] = '\0';
+    turn->fuel = &iso->fuel;
+  }
+  iso->turns++;
+  if (!innermost)
+    stack_base = (uintptr_t)__builtin_frame_address(0);
+  atomic_signal_fence(memory_order_release);
+  innermost = turn;
+}
+
+bool turn_end(struct turn *turn, struct isolate *iso, struct turn_share *share) {
+  innermost = turn->outer;
+  atomic_signal_fence(memory_order_acquire);
+  if (turn->hooked)
+    lua_sethook(iso->L, NULL, 0, 0);
+  if (turn->ticks > 0) {
+    iso->tired = iso->vm->hit = iso->vm->pass;
+    iso->vm->hit_ticks = turn->ticks;
+  }
+  if (share) {
+    iso->slow = turn->ticks > 0;
+    share->sliced = turn->sliced;
+    share->spent = turn->sliced ? share->spent + turn->ticks : 0;
+  }
+  /* A turn inside a killed one leaves it killed. */
+  bool killed = (turn->over && iso->killed) || fuel_is_spent(iso);
+  if (killed) {
+    iso->killed = iso->refuse = false;
+    iso->kills++;
+    lua_gc(iso->L, LUA_GCRESTART, 0);
+  }
+  return killed;
+}
+
+void turn_aside(struct turn *aside, lua_State *L) {
+  *aside = (struct turn){.L = L, .outer = innermost, .allowed = INT_MAX};
+  atomic_signal_fence(memory_order_release);
+  innermost = aside;
+}
+
+void turn_resume(const struct turn *aside) {
+  innermost = aside->outer;
+  atomic_signal_fence(memory_order_acquire);
+}
+
+bool turn_is_deep(void) {
+  return innermost && stack_base - (uintptr_t)__builtin_frame_address(0) > STACK_MAX;
+}

@@ -1,0 +1,363 @@
+/* declaration: what a plugin's file may return. Every mistake is named with its file and, as Lua
+ * keeps no lines for tables, the line of the source on which the field is first assigned. */
+#include "base/schema.h"
+#include "base/value.h"
+#include "vm/plugin/plugin_inside.h"
+#include "vm/plugin/target_form.h"
+#include "watch/balancer.h"
+#include "watch/stage.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct kind {
+  const char *name;
+  const char *fields[12]; /* functions, but for those of `plain` */
+  const char *least;      /* what a plugin of the kind cannot do without, for the message */
+  bool (*enough)(lua_State *L, int table);
+};
+
+static const char *const common[] = {"kind",  "summary", "options", "override", "every",
+                                     "ready", "export",  "import",  NULL};
+static const char *const reloading[] = {"ready", "export", "import", NULL}; /* vm/plugin/reload.h */
+static const char *const plain[] = {"on", "passive", "sets", "standin", "target", NULL};
+static const char *const events[] = {"change", "status", "reload", "start", "stop", NULL};
+
+static bool has(lua_State *L, int table, const char *field) {
+  lua_getfield(L, table, field);
+  bool there = lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return there;
+}
+
+static bool registry_enough(lua_State *L, int table) {
+  return has(L, table, "watch") || has(L, table, "list") || has(L, table, "register");
+}
+
+static bool check_enough(lua_State *L, int table) {
+  return has(L, table, "run") != has(L, table, "passive");
+}
+
+static bool policy_enough(lua_State *L, int table) {
+  return has(L, table, "decide");
+}
+
+static bool balancer_enough(lua_State *L, int table) {
+  return has(L, table, "plan") != has(L, table, "pick");
+}
+
+static bool hook_enough(lua_State *L, int table) {
+  return has(L, table, "on");
+}
+
+static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", NULL};
+
+static bool route_enough(lua_State *L, int table) {
+  for (const char *const *m = methods; *m; m++) {
+    if (has(L, table, *m))
+      return true;
+  }
+  return false;
+}
+
+static const struct kind kinds[] = {
+    {"registry",
+     {"open", "close", "register", "renew", "attend", "deregister", "list", "watch", "encode",
+      "decode", "target"},
+     "watch, list or register",
+     registry_enough},
+    {"check", {"run", "passive"}, "run, or else passive = true", check_enough},
+    {"policy", {"decide"}, "decide", policy_enough},
+    {"balancer",
+     {"plan", "pick", "prepare", "sets", "standin"},
+     "one of plan and pick",
+     balancer_enough},
+    {"hook", {"on"}, "on", hook_enough},
+    {"route",
+     {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"},
+     "a method: GET, ...",
+     route_enough},
+};
+enum { KINDS = sizeof kinds / sizeof *kinds };
+
+static bool listed(const char *word, const char *const *words) {
+  for (; *words; words++) {
+    if (strcmp(word, *words) == 0)
+      return true;
+  }
+  return false;
+}
+
+/* The first line of `source` that has `name =` on it, or 1. */
+static int line_of(const char *source, const char *name) {
+  size_t length = strlen(name);
+  int line = 1;
+  for (const char *c = source; *c; c++) {
+    if (*c == '\n')
+      line++;
+    bool starts = c == source || !(isalnum((unsigned char)c[-1]) || c[-1] == '_');
+    if (!starts || strncmp(c, name, length) != 0)
+      continue;
+    const char *after = c + length;
+    after += strspn(after, " \t\"']");
+    if (*after == '=' && after[1] != '=')
+      return line;
+  }
+  return 1;
+}
+
+struct reader {
+  lua_State *L;
+  int table;
+  const struct kind *kind;
+  struct edition *plugin;
+  const char *source;
+  struct fault *fault;
+};
+
+static int mistake(const struct reader *r, const char *field, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static int mistake(const struct reader *r, const char *field, const char *format, ...) {
+  char text[400];
+  va_list ap;
+  va_start(ap, format);
+  vsnprintf(text, sizeof text, format, ap);
+  va_end(ap);
+  return fault_set(r->fault, -EINVAL, "%s:%d: %s", r->plugin->path,
+                   field ? line_of(r->source, field) : 1, text);
+}
+
+static int refuse_word(const struct reader *r, const char *field, const char *what,
+                       const char *word, const char *const *known, size_t count) {
+  const char *near = nearest_word(word, known, count);
+  return mistake(r, field, "%s \"%.100s\" is not known%s%s%s", what, word,
+                 near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+}
+
+static int read_kind(struct reader *r) {
+  const char *names[KINDS];
+  lua_getfield(r->L, r->table, "kind");
+  const char *word = lua_tostring(r->L, -1);
+  if (!word)
+    return mistake(r, NULL, "kind is missing: kind = \"%s\"", r->plugin->kind);
+  for (int i = 0; i < KINDS; i++) {
+    names[i] = kinds[i].name;
+    if (strcmp(kinds[i].name, word) == 0)
+      r->kind = &kinds[i];
+  }
+  if (!r->kind)
+    return refuse_word(r, "kind", "kind", word, names, KINDS);
+  if (strcmp(word, r->plugin->kind) != 0)
+    return mistake(r, "kind", "a %s plugin, where a %s is wanted", word, r->plugin->kind);
+  return 0;
+}
+
+static int read_events(const struct reader *r, int on) {
+  lua_State *L = r->L;
+  lua_pushnil(L);
+  while (lua_next(L, on)) {
+    if (lua_type(L, -2) != LUA_TSTRING)
+      return mistake(r, "on", "on: events are named");
+    if (!listed(lua_tostring(L, -2), events))
+      return refuse_word(r, lua_tostring(L, -2), "event", lua_tostring(L, -2), events, 5);
+    if (!lua_isfunction(L, -1))
+      return mistake(r, lua_tostring(L, -2), "on.%s must be a function", lua_tostring(L, -2));
+    lua_pop(L, 1);
+  }
+  return 0;
+}
+
+static const char *const changes[] = {"weight", "tier", "drop", NULL};
+
+/* What a plan sets, one or a list: `sets = "tier"`. */
+static int read_sets(const struct reader *r, int value) {
+  lua_State *L = r->L;
+  unsigned all = 0;
+  for (int i = 1;; i++) {
+    if (lua_istable(L, value))
+      lua_rawgeti(L, value, i);
+    else
+      lua_pushvalue(L, value);
+    const char *word = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
+    unsigned bit = 0;
+    while (word && changes[bit] && strcmp(changes[bit], word) != 0)
+      bit++;
+    if (word && !changes[bit])
+      return refuse_word(r, "sets", "what a plan sets:", word, changes, 3);
+    if (!word && (!lua_isnil(L, -1) || all == 0))
+      return mistake(r, "sets", "sets is \"weight\", \"tier\", \"drop\" or a list of these");
+    all |= word ? 1u << bit : 0;
+    lua_pop(L, 1);
+    if (!word || !lua_istable(L, value))
+      break;
+  }
+  r->plugin->changes = all;
+  return 0;
+}
+
+/* Who picks where a `pick` cannot: a stage, as in the configuration. */
+static int read_standin(const struct reader *r, int value) {
+  struct fault why;
+  if (!has(r->L, r->table, "pick"))
+    return mistake(r, "standin", "standin is for plugins that pick");
+  if (read_value(r->L, value, &r->plugin->standin, &why) != 0)
+    return mistake(r, "standin", "standin: %.300s", why.text);
+  return 0;
+}
+
+static int read_target(const struct reader *r, int value) {
+  struct value *declared = NULL;
+  struct fault why;
+  int code = read_value(r->L, value, &declared, &why);
+  code = code ? code : target_form_new(declared, &r->plugin->target, &why);
+  value_unref(declared);
+  return code == 0 ? 0 : mistake(r, "target", "%s", why.text);
+}
+
+/* What a stage says besides the plugin's own options. */
+static int check_reserved(const struct reader *r, const struct value *options) {
+  static const char *const reserved[] = {"standin", "shadow"};
+  for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
+    if (strcmp(r->kind->name, "balancer") == 0 && value_get(options, reserved[i]))
+      return mistake(r, reserved[i], "options: `%s` is the host's own word in a balancer's stage",
+                     reserved[i]);
+  return 0;
+}
+
+/* A file of that name could never be meant. */
+static int check_name(const struct reader *r) {
+  if (strcmp(r->kind->name, "balancer") == 0 && stage_find(r->plugin->name))
+    return mistake(r, NULL, "%s is a balancer of perigee's own: give the file another name",
+                   r->plugin->name);
+  return 0;
+}
+
+static int check_field(const struct reader *r, const char *name, int value) {
+  lua_State *L = r->L;
+  const char *known[20];
+  size_t count = 0;
+  if (listed(name, common) && !listed(name, reloading))
+    return 0;
+  if (!listed(name, r->kind->fields) && !listed(name, reloading)) {
+    for (const char *const *k = common; *k; k++)
+      known[count++] = *k;
+    for (const char *const *k = r->kind->fields; *k; k++)
+      known[count++] = *k;
+    return refuse_word(r, name, "field", name, known, count);
+  }
+  if (!listed(name, plain))
+    return lua_isfunction(L, value) ? 0 : mistake(r, name, "%s must be a function", name);
+  if (strcmp(name, "on") == 0)
+    return lua_istable(L, value) ? read_events(r, value)
+                                 : mistake(r, name, "on must be a table of functions");
+  if (strcmp(name, "sets") == 0)
+    return read_sets(r, value);
+  if (strcmp(name, "standin") == 0)
+    return read_standin(r, value);
+  if (strcmp(name, "target") == 0)
+    return read_target(r, value);
+  return lua_isboolean(L, value) ? 0 : mistake(r, name, "%s must be true or false", name);
+}
+
+static int check_fields(const struct reader *r) {
+  lua_State *L = r->L;
+  int code = 0;
+  lua_pushnil(L);
+  while (code == 0 && lua_next(L, r->table)) {
+    if (lua_type(L, -2) != LUA_TSTRING)
+      return mistake(r, NULL, "a plugin's fields are named; this one has a numbered one");
+    code = check_field(r, lua_tostring(L, -2), lua_gettop(L));
+    lua_settop(L, lua_gettop(L) - 1);
+  }
+  if (code == 0 && !r->kind->enough(L, r->table))
+    return mistake(r, NULL, "a %s plugin needs %s", r->kind->name, r->kind->least);
+  return code;
+}
+
+static const double every_least_s = 0.01, every_most_s = 365 * 86400.0;
+
+static int read_plain(struct reader *r) {
+  lua_State *L = r->L;
+  struct fault why;
+  int64_t ns;
+  lua_getfield(L, r->table, "summary");
+  if (lua_type(L, -1) != LUA_TSTRING)
+    return mistake(r, "summary", "summary is missing: what the plugin is for, in a line");
+  r->plugin->summary = strdup(lua_tostring(L, -1));
+  if (!r->plugin->summary)
+    return fault_set(r->fault, -ENOMEM, "out of memory");
+  lua_getfield(L, r->table, "every");
+  if (lua_type(L, -1) == LUA_TNUMBER) {
+    r->plugin->every = lua_tonumber(L, -1);
+  } else if (lua_type(L, -1) == LUA_TSTRING) {
+    if (duration_parse(lua_tostring(L, -1), &ns, &why) != 0)
+      return mistake(r, "every", "every: %.300s", why.text);
+    r->plugin->every = (double)ns / 1e9;
+  } else if (!lua_isnil(L, -1)) {
+    return mistake(r, "every", "every must be a duration");
+  } else {
+    return 0;
+  }
+  if (!(r->plugin->every >= every_least_s && r->plugin->every <= every_most_s))
+    return mistake(r, "every", "every: from 10ms to a year of 365 days, not %.14g s",
+                   r->plugin->every);
+  return 0;
+}
+
+static int read_options(struct reader *r) {
+  struct value *options = NULL;
+  struct fault why;
+  lua_getfield(r->L, r->table, "options");
+  if (lua_isnil(r->L, -1))
+    return schema_new(NULL, &r->plugin->schema, r->fault);
+  if (!lua_istable(r->L, -1))
+    return mistake(r, "options", "options must be a table");
+  int code = read_value(r->L, -1, &options, &why);
+  if (code != 0)
+    return mistake(r, "options", "options: %.300s", why.text);
+  code = check_reserved(r, options);
+  if (code == 0 && (code = schema_new(options, &r->plugin->schema, &why)) != 0)
+    code = mistake(r, "options", "options: %.300s", why.text);
+  value_unref(options);
+  return code;
+}
+
+/* A file of the same kind and name in the library is what ships; to hide it must be meant. */
+static int check_override(const struct reader *r) {
+  const struct vm *vm = isolate_vm(r->plugin->isolate);
+  char *own = realpath(r->plugin->path, NULL), *shipped = NULL;
+  char path[4096];
+  snprintf(path, sizeof path, "%s/plugins/%s/%s.lua", vm->directory, r->plugin->kind,
+           r->plugin->name);
+  shipped = realpath(path, NULL);
+  bool hides = own && shipped && strcmp(own, shipped) != 0;
+  free(own);
+  free(shipped);
+  if (hides && !has(r->L, r->table, "override"))
+    return mistake(r, NULL, "hides the plugin that ships as %s; if that is meant: override = true",
+                   path);
+  return 0;
+}
+
+int declaration_read(lua_State *L, struct edition *e, const char *source, struct fault *f) {
+  struct reader r = {L, lua_gettop(L), NULL, e, source, f};
+  e->changes = PLAN_ALL;
+  luaL_checkstack(L, 20, "declaration");
+  if (!lua_istable(L, r.table))
+    return mistake(&r, NULL, "a plugin's file returns a table, this one a %s",
+                   luaL_typename(L, r.table));
+  int code = read_kind(&r);
+  if (!r.kind)
+    return code;
+  code = code ? code : check_name(&r);
+  code = code ? code : check_fields(&r);
+  code = code ? code : read_plain(&r);
+  code = code ? code : read_options(&r);
+  code = code ? code : check_override(&r);
+  lua_settop(L, r.table);
+  return code;
+}
