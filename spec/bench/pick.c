@@ -109,6 +109,7 @@ static void report_all(FILE *json, const struct measured *m) {
     if (measured_slower(&m[i]) > 0)
       report(json, name, measured_slower(&m[i]), "one process alone", m[i].alone_ns);
   }
+  measured_print_machine(m, CASES);
 }
 
 int main(int argc, char **argv) {
