@@ -27,7 +27,8 @@
 
 enum {
   MEASURE_ROUNDS = 9,
-  MEASURE_LONGEST_NS = 1500000000, /* until enough of them were at once */
+  MEASURE_LONGEST_NS =
+      1500000000, /* until enough of them were at once; a third for the machine's */
   MEASURE_RUN_NS = 1000000,
   MEASURE_CASES = 64,
   MEASURE_MEMORY = 1 << 16, /* lines: 4 MiB, more than a core has for itself */
@@ -93,6 +94,8 @@ struct measure {
   void (*meanwhile)(void *arg);
   void *arg;
   int cases;
+  double round_ns; /* of an operation's round; 0: MEASURE_RUN_NS */
+  bool alone;      /* nothing is measured in two processes at once */
 };
 
 struct measure_shared {
@@ -177,7 +180,8 @@ static inline bool measure_both(const struct measure *m, struct measure_shared *
 static inline uint64_t measure_count(const struct measure *m, void *opened, int one_of,
                                      enum measure_loop loop) {
   uint64_t count = 16;
-  while (measure_run(m, opened, one_of, loop, count) * (double)count < MEASURE_RUN_NS)
+  double ns = !loop && m->round_ns > 0 ? m->round_ns : MEASURE_RUN_NS;
+  while (measure_run(m, opened, one_of, loop, count) * (double)count < ns)
     count *= 2;
   return count;
 }
@@ -192,7 +196,7 @@ static inline void measure_rounds(const struct measure *m, struct measure_shared
     if (process == 0) {
       lower(loop ? &to->machine[loop].alone_ns : &to->alone_ns,
             measure_run(m, opened, one_of, loop, count));
-      s->over = now_ns() - begun > MEASURE_LONGEST_NS;
+      s->over = now_ns() - begun > (loop ? MEASURE_LONGEST_NS / 3 : MEASURE_LONGEST_NS);
     }
     good += !two || measure_both(m, s, process, opened, one_of, loop, count);
     over = s->over;
@@ -214,14 +218,14 @@ static inline void measure_process(const struct measure *m, struct measure_share
   sched_setaffinity(0, sizeof own, &own);
   void *opened = m->open(m->arg);
   for (int i = 0; i < m->cases; i++)
-    for (int loop = 0; loop < MEASURE_LOOPS; loop++)
+    for (int loop = 0; loop < (two ? MEASURE_LOOPS : 1); loop++)
       measure_rounds(m, s, process, opened, i, loop, two);
   _exit(0);
 }
 
 /* The results: m->cases of them. */
 static inline const struct measured *measure(const struct measure *m) {
-  bool two = sysconf(_SC_NPROCESSORS_ONLN) > 1;
+  bool two = sysconf(_SC_NPROCESSORS_ONLN) > 1 && !m->alone;
   struct measure_shared *s =
       mmap(NULL, sizeof *s, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   pthread_barrierattr_t shared;

@@ -172,7 +172,9 @@ int main(int argc, char **argv) {
   for (int i = 0; i < SIZES; i++)
     publish(w, sizes[i]);
   struct bench b = {dir, w};
-  report_cases(json, measure(&(struct measure){open_services, run, beat, &b, count}));
+  report_cases(
+      json, measure(&(struct measure){
+                .open = open_services, .run = run, .meanwhile = beat, .arg = &b, .cases = count}));
   time_tables(json, "weighted", 10000); /* the alias table, which every block has */
   time_tables(json, "weighted_round_robin", 1000);
   time_tables(json, "maglev", 655); /* 65537 cells */

@@ -143,7 +143,9 @@ int main(int argc, char **argv) {
   uv_timer_start(&second, on_second, 500, 500);
   for (int i = 0; i < SIZES; i++)
     publish(sets, sizes[i]);
-  print(json, measure(&(struct measure){open_services, run, turn, &b, CASES}));
+  print(json,
+        measure(&(struct measure){
+            .open = open_services, .run = run, .meanwhile = turn, .arg = &b, .cases = CASES}));
   feedback_free(feedback);
   live_free(live);
   uv_close((uv_handle_t *)&second, NULL);
