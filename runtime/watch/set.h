@@ -47,7 +47,8 @@ typedef void (*sets_published_fn)(void *arg, const struct set_published *what);
 struct sets *sets_new(struct catalog_writer *writer, sets_published_fn published, void *arg);
 /* Sets that are in no catalog: what changes is only told. */
 struct sets *sets_new_apart(sets_published_fn published, void *arg);
-/* Where the agent is, for balancers that ask: once, before set_balancer. 0, -ENOMEM. */
+/* Where the agent is, for balancers that ask: before set_balancer, and again when that changes: all
+ * are made anew then, and published. 0, -ENOMEM. */
 int sets_place(struct sets *all, const struct balancer_host *host);
 /* Asks `planner` (plan.h) what endpoints count for, before each snapshot. NULL, the beginning:
  * nobody. It outlives its last flush. */
@@ -113,6 +114,10 @@ void set_via(struct set *s, const char *via);
 const char *set_through(const struct set *s);
 int64_t set_stale_ns(const struct set *s); /* since when it is stale; 0: it is not */
 void set_stale_since(struct set *s, bool stale, int64_t since_ns); /* 0: since now */
+
+/* Logs what is wrong with what its source says: when it is something else than the last time. NULL:
+ * nothing is. */
+void set_complain(struct set *s, const char *what);
 
 /* Publishes what changed; the number of snapshots published. Called once a turn, after I/O. Some of
  * it waits: what could not be published (-ENOSPC: the file cannot grow) for a second, while picks
