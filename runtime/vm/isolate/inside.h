@@ -13,8 +13,6 @@
 #include <signal.h>
 #include <stdbool.h>
 
-struct call_result;
-struct findings;
 struct value;
 
 /* turn: one uninterrupted run of Lua. Turns nest when a callback of one isolate enters another. */

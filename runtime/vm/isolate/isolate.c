@@ -324,10 +324,6 @@ const struct isolate_limits *isolate_limits(const struct isolate *iso) {
   return &iso->limits;
 }
 
-const char *isolate_name(const struct isolate *iso) {
-  return iso->name;
-}
-
 struct vm *isolate_vm(const struct isolate *iso) {
   return iso->vm;
 }
