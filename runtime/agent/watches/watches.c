@@ -9,9 +9,9 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/metric.h"
 #include "base/value.h"
 #include "config/config.h"
-#include "config/source_address.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -107,22 +107,6 @@ void watches_free(struct watches *all) {
   free(all);
 }
 
-/* Whether the target's authority is this agent's own address: it would watch itself. */
-static bool is_here(const struct target *t, const char *http) {
-  struct value *registry = value_table(), *all = value_table();
-  bool here = false;
-  for (const char *at = t->authority; registry && all && *at;) {
-    size_t length = strcspn(at, ",");
-    value_append(all, value_text(at, length));
-    at += length + (at[length] == ',');
-  }
-  if (registry && all && value_set(registry, "endpoints", value_ref(all)) == 0)
-    here = registry_is_here(registry, http);
-  value_unref(all);
-  value_unref(registry);
-  return here;
-}
-
 static void verify_target(const struct config *config, struct plugins *plugins,
                           const struct config_watch *from, const char *field, const char *text,
                           struct findings *findings) {
@@ -131,8 +115,6 @@ static void verify_target(const struct config *config, struct plugins *plugins,
   struct target target;
   struct registry_use use = {0};
   int r = target_parse(text, &target, &f);
-  if (r == 0 && is_here(&target, config->http))
-    r = fault_set(&f, -EINVAL, "this is this very agent (http = \"%s\")", config->http);
   if (r == 0 && !target_is_embedded(&target))
     r = registries_find(config, plugins, target.registry, &use, &f);
   if (r == 0 && use.plugin && !plugin_provides(use.plugin, "watch"))
@@ -140,6 +122,9 @@ static void verify_target(const struct config *config, struct plugins *plugins,
                   target.registry);
   if (r == 0 && use.plugin)
     r = target_check(&target, text, plugin_target(use.plugin), &f);
+  if (r == 0 && use.plugin && (*target.authority || !use.options) &&
+      registries_is_here(config, &use, target.authority)) /* else the registry is told so */
+    r = fault_set(&f, -EINVAL, THIS_AGENT, config->http);
   if (r != 0) {
     snprintf(path, sizeof path, "watches.%s.%s", from->service, field);
     findings_add(findings, value_get(from->declared, field), path, "%s", f.text);
@@ -164,6 +149,8 @@ static void verify_resolve(const struct config *config, struct plugins *plugins,
   int r = registry ? registries_find(config, plugins, registry, &use, &f) : 0;
   if (r == 0 && use.plugin && !plugin_provides(use.plugin, "watch"))
     r = fault_set(&f, -ENOSYS, "the registry \"%s\" cannot be watched", registry);
+  if (r == 0 && use.plugin && !use.options && registries_is_here(config, &use, ""))
+    r = fault_set(&f, -EINVAL, THIS_AGENT, config->http);
   if (r != 0)
     findings_add(findings, value_get(config->root, "resolve"), "resolve", "%s", f.text);
   value_unref(use.options);
@@ -205,11 +192,14 @@ int watch_add(struct watches *all, const struct watch_wish *wish, struct watch *
   return 0;
 }
 
-bool watches_ready(const struct watches *all) {
-  for (size_t i = 0; i < all->count; i++)
-    if (all->items[i]->feed && !feed_ready(all->items[i]->feed))
-      return false;
-  return true;
+size_t watches_awaited(const struct watches *all, const char **first) {
+  size_t count = 0;
+  for (size_t i = all->count; i-- > 0;)
+    if (all->items[i]->feed && !feed_ready(all->items[i]->feed)) {
+      *first = set_service(all->items[i]->set);
+      count++;
+    }
+  return count;
 }
 
 /* Goes on where it stopped, for at least `most` endpoints: a hundred thousand on their way to the
@@ -360,10 +350,6 @@ void watches_show_merge(const struct watches *all, const char *service, struct b
 
 /* ---- metrics ---- */
 
-static void family(struct buf *out, const char *name, const char *type, const char *help) {
-  buf_format(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
 size_t watches_differing(const struct watches *all) {
   size_t count = 0;
   for (size_t i = 0; i < all->count; i++) {
@@ -375,9 +361,9 @@ size_t watches_differing(const struct watches *all) {
   return count;
 }
 
-static void differing(const char *service, const char *how, size_t count, struct buf *out) {
+static void differing(struct buf *out, const struct watch *w, const char *how, size_t count) {
   buf_text(out, "perigee_watch_differing{service=");
-  buf_json_text(out, service);
+  buf_json_text(out, set_service(w->set));
   buf_format(out, ",how=\"%s\"} %zu\n", how, count);
 }
 
@@ -391,12 +377,12 @@ static void show_differing(const struct watches *all, struct buf *out) {
     if (!one.compared)
       continue;
     if (!any)
-      family(out, "perigee_watch_differing", "gauge",
-             "Instances that only one of two compared registries has, or both differently.");
+      metric_family(out, "perigee_watch_differing", "gauge",
+                    "Instances that only one of two compared registries has, or both differently.");
     any = true;
-    differing(set_service(w->set), "only_first", one.differing.only_first, out);
-    differing(set_service(w->set), "only_second", one.differing.only_second, out);
-    differing(set_service(w->set), "unlike", one.differing.unlike, out);
+    differing(out, w, "only_first", one.differing.only_first);
+    differing(out, w, "only_second", one.differing.only_second);
+    differing(out, w, "unlike", one.differing.unlike);
   }
 }
 
@@ -410,14 +396,12 @@ void watches_metrics(const struct watches *all, struct buf *out) {
     sum.holds += one.holds;
     sum.kept += one.kept;
   }
-  family(out, "perigee_guard_held_endpoints", "gauge",
-         "Endpoints that vanished in a sudden loss which is not believed yet.");
-  buf_format(out, "perigee_guard_held_endpoints %llu\n", (unsigned long long)sum.held);
-  family(out, "perigee_guard_holds_total", "counter", "Sudden losses that were held.");
-  buf_format(out, "perigee_guard_holds_total %llu\n", (unsigned long long)sum.holds);
-  family(out, "perigee_watch_kept_total", "counter",
-         "Lists shorter than min_endpoints that were not published.");
-  buf_format(out, "perigee_watch_kept_total %llu\n", (unsigned long long)sum.kept);
+  metric_gauge(out, "perigee_guard_held_endpoints",
+               "Endpoints that vanished in a sudden loss which is not believed yet.",
+               (double)sum.held);
+  metric_counter(out, "perigee_guard_holds_total", "Sudden losses that were held.", sum.holds);
+  metric_counter(out, "perigee_watch_kept_total",
+                 "Lists shorter than min_endpoints that were not published.", sum.kept);
   show_differing(all, out);
   bool any = false;
   for (size_t i = 0; i < all->count; i++) {
@@ -425,11 +409,10 @@ void watches_metrics(const struct watches *all, struct buf *out) {
     if (since == 0)
       continue;
     if (!any)
-      family(out, "perigee_watch_stale_seconds", "gauge",
-             "How long a service's source has been unreachable.");
+      metric_family(out, "perigee_watch_stale_seconds", "gauge",
+                    "How long a service's source has been unreachable.");
     any = true;
-    buf_text(out, "perigee_watch_stale_seconds{service=");
-    buf_json_text(out, set_service(all->items[i]->set));
-    buf_format(out, "} %.3f\n", (double)(clock_now_ns() - since) / 1e9);
+    metric_sample(out, "perigee_watch_stale_seconds", "service", set_service(all->items[i]->set),
+                  (double)(clock_now_ns() - since) / 1e9);
   }
 }
