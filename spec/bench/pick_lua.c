@@ -1,5 +1,6 @@
 /* What a pick costs when a plugin makes it, beside the balancers in C: the same file, the same
  * endpoints, the same client code around it. The least of some runs. `--json FILE`. */
+#include "base/value.h"
 #include "base/fault.h"
 #include "catalog/writer.h"
 #include "client/perigee.h"
@@ -143,7 +144,9 @@ static void bench(struct catalog_writer *w, struct perigee *p, struct pickers *p
   const struct isolate_limits limits = {.compiled = true};
   double peer_ns = 0;
   publish(w, "web", "p2c_ewma", count);
-  struct pick_rule *rule = pick_rule_new("bench", "bench.lua", c->source, "", &limits, NULL);
+  struct value *parts = value_table();
+  value_set(parts, "source", value_text(c->source, strlen(c->source)));
+  struct pick_rule *rule = pick_rule_new("bench", "bench.lua", parts, "", &limits, NULL);
   if (!rule)
     must(-ENOMEM, "rule");
   must(pick_rules_publish(rules, &(struct pick_use){"web", rule}, 1), "publish");
