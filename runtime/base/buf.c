@@ -112,9 +112,8 @@ static void add_escape(struct buf *b, unsigned char c) {
     buf_format(b, "\\u%04x", c);
 }
 
-void buf_json_bytes(struct buf *b, const char *text, size_t length) {
+void buf_json_inside(struct buf *b, const char *text, size_t length) {
   const unsigned char *s = (const unsigned char *)text;
-  buf_char(b, '"');
   size_t plain = 0; /* where the run not yet copied begins */
   for (size_t i = 0; i < length;) {
     size_t n = utf8_length(s + i, length - i);
@@ -130,6 +129,11 @@ void buf_json_bytes(struct buf *b, const char *text, size_t length) {
     plain = ++i;
   }
   buf_add(b, text + plain, length - plain);
+}
+
+void buf_json_bytes(struct buf *b, const char *text, size_t length) {
+  buf_char(b, '"');
+  buf_json_inside(b, text, length);
   buf_char(b, '"');
 }
 
@@ -144,4 +148,34 @@ void buf_json_number(struct buf *b, double n) {
     buf_integer(b, (int64_t)n);
   else
     buf_format(b, "%.17g", n);
+}
+
+void buf_json_next(struct buf *b) {
+  char last = b->length ? b->data[b->length - 1] : '[';
+  if (last != '[' && last != '{')
+    buf_char(b, ',');
+}
+
+void buf_member(struct buf *b, const char *key) {
+  buf_json_next(b);
+  buf_json_text(b, key);
+  buf_char(b, ':');
+}
+
+void buf_member_text(struct buf *b, const char *key, const char *text) {
+  buf_member(b, key);
+  if (text)
+    buf_json_text(b, text);
+  else
+    buf_text(b, "null");
+}
+
+void buf_member_number(struct buf *b, const char *key, double n) {
+  buf_member(b, key);
+  buf_json_number(b, n);
+}
+
+void buf_member_flag(struct buf *b, const char *key, int flag) {
+  buf_member(b, key);
+  buf_text(b, flag ? "true" : "false");
 }

@@ -1,50 +1,28 @@
-#include "cli/api.h"
 #include "cli/changes.h"
-#include "cli/output.h"
 
-#include <jansson.h>
-#include <time.h>
-
-static const char *time_of(const json_t *json, const char *key, char text[40]) {
-  time_t at = (time_t)json_number_value(json_object_get(json, key));
-  struct tm local;
-  return at && strftime(text, 40, "%Y-%m-%d %H:%M:%S", localtime_r(&at, &local)) ? text : NULL;
-}
-
-/* A service's answer is { service, plan_of }, a plugin's { version_of, changes }. False: neither.
- */
-static bool write_answer(const struct buf *answer, struct buf *out) {
-  json_t *json = json_loadb(answer->data ? answer->data : "", answer->length, 0, NULL);
-  const json_t *change = json_array_get(json_object_get(json, "changes"), 0);
-  const char *service = json_string_value(json_object_get(json, "service"));
-  const char *plugin = json_string_value(json_object_get(change, "name"));
-  const char *hash = json_string_value(json_object_get(change, "detail"));
-  char text[40];
-  if (service && time_of(json, "plan_of", text))
-    buf_format(
-        out, "%s is at its plan of %s, and frozen there: `perigee freeze %s --off` lets it go on\n",
-        service, text, service);
-  else if (plugin && hash && time_of(json, "version_of", text))
-    buf_format(out, "%s is at its version of %s (hash %.8s), until its file changes\n", plugin,
-               text, hash);
-  json_decref(json);
-  return out->length > 0;
+/* Of a service { service, plan_of }; of a plugin what a reload says, and version_of. */
+static bool write_back(const void *arg, const json_t *answer, struct buf *out) {
+  const json_t *change = json_array_get(json_object_get(answer, "changes"), 0);
+  const char *service = reply_text(answer, "service");
+  if (*service) {
+    buf_format(out, "%s is at its plan of ", service);
+    reply_write_time(out, reply_number(answer, "plan_of"));
+    buf_format(out, ", and frozen there: `perigee freeze %s --off` lets it go on\n", service);
+    return true;
+  }
+  buf_format(out, "%s is at its version of ", reply_text(change, "name"));
+  reply_write_time(out, reply_number(answer, "version_of"));
+  buf_format(out, " (hash %.8s), until its file changes\n", reply_text(change, "detail"));
+  return change != NULL;
 }
 
 static int run(const struct arguments *a) {
-  struct buf body = {0}, answer = {0}, out = {0};
+  struct buf body = {0};
   buf_text(&body, "{\"name\":");
   buf_json_text(&body, a->items[0]);
   buf_char(&body, '}');
-  int status = api_call(a, "POST", "/v1/operate/rollback", &body, &answer);
-  if (!status && arguments_flag(a, "json"))
-    buf_format(&out, "%s\n", answer.data ? answer.data : "");
-  else if (!status && !write_answer(&answer, &out))
-    status = changes_print(a, &answer, "rolled back", "nothing has changed", &out);
-  output_write(&out);
+  int status = reply_operate(a, "rollback", &body, write_back, NULL);
   buf_free(&body);
-  buf_free(&answer);
-  buf_free(&out);
   return status;
 }
 
