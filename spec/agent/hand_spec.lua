@@ -204,7 +204,8 @@ describe("an operator's hand", function()
     assert.is_true(math.abs(e.with_shadow.share - 0.5) < 1e-9)
     assert.same({ "dial", false, "canary", true },
       { e.plan[1].stage, e.plan[1].shadow, e.plan[2].stage, e.plan[2].shadow })
-    assert.truthy(agent:get("/metrics").body:find('perigee_shadow_moves{service="shadowed"} 0.3\n', 1, true))
+    local metrics = agent:get("/metrics").body
+    assert.is_true(math.abs(metrics:match('perigee_shadow_moves{service="shadowed"} (%S+)\n') - 0.3) < 1e-9, metrics)
     assert.is_true(math.abs(picked("shadowed", 9002) - 0.2) < 0.03)
 
     assert.equal("canary is live in shadowed, until the configuration says otherwise: take `shadow = true` out of it\n",
