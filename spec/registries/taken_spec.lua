@@ -46,6 +46,13 @@ local function expect_taken(agent, count)
   end, 40)
 end
 
+-- The agent's data directory is lost, and with it what says that it is who it was.
+local function lose(agent)
+  agent:kill()
+  os.execute("rm -rf " .. agent.data_dir)
+  agent:start()
+end
+
 describe("an id that somebody else has", function()
   local cluster
 
@@ -135,9 +142,7 @@ describe("an id that somebody else has", function()
     end)
     assert.equal(before:match('"create_revision":%d+'), kv(cluster, keys.json):match('"create_revision":%d+'))
     assert.equal(0, metric(agent, "taken"))
-    agent:kill()
-    os.execute("rm -rf " .. agent.data_dir)
-    agent:start()
+    lose(agent)
     expect_taken(agent, 1)
     expect_taken(agent, 0)
     assert.equal(1, metric(agent, "held"))
@@ -146,6 +151,23 @@ describe("an id that somebody else has", function()
     agent:start()
     agent:stop()
     assert.equal("", value_of(cluster, keys.json))
+  end)
+
+  it("may be a key without a lease of a life that is forgotten: the message is the way out", function()
+    local agent = host.agent(config_of(cluster, "perigee", 1))
+    expect_value(cluster, keys.perigee, '"port":1', agent)
+    local value = value_of(cluster, keys.perigee)
+    agent:kill()
+    cluster:ctl("put", keys.perigee, value)
+    lose(agent)
+    host.logged(agent, "it names this node")
+    local told = agent:command("explain", "pay").out
+    local way_out = "from before the data directory was lost, and `etcdctl del perigee/pay/p1` lets it go"
+    assert.truthy(told:find(way_out, 1, true), told)
+    cluster:ctl("del", "perigee/pay/p1")
+    expect_taken(agent, 0)
+    expect_value(cluster, keys.perigee, '"port":1', agent)
+    agent:kill()
   end)
 
   it("and who says so in the value has taken it from us: it is let go, and is not deleted", function()
