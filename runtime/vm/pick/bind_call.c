@@ -2,7 +2,8 @@
  * here as they hold in C.
  *
  *     begin(service, options)  → an object, or nil, message, code
- *     ids(service)             → { [id] = true, ... }
+ *     ids(service)             → { [id] = true, ... }; nil: they cannot be read just now
+ *     version(service)         → a number that moves when they do; 0: there is no such service
  *     object:next()            → number, endpoint, seconds left: try it now
  *                                false, seconds: ask again then, or when a try has ended
  *                                nil, message, code: it is over
@@ -133,14 +134,18 @@ static int done_call(lua_State *L) {
 static int ids_call(lua_State *L) {
   struct perigee_service *s = NULL;
   int r = picked_service(L, luaL_checkstring(L, 1), &s),
-      room = r == 0 ? perigee_list(s, NULL, 0) : 0;
+      room = r == 0 ? perigee_list(s, NULL, 0) : r;
   lua_newtable(L);
-  if (room <= 0)
+  if (room == 0 || room == -ENOENT)
     return 1;
+  if (room < 0)
+    return 0;
   int table = lua_gettop(L);
   struct perigee_endpoint *all = lua_newuserdata(L, (size_t)room * sizeof *all);
   int count = perigee_list(s, all, room);
-  for (int i = 0; i < count && i < room; i++) {
+  if (count < 0 || count > room)
+    return 0;
+  for (int i = 0; i < count; i++) {
     char id[256];
     if (perigee_endpoint_text(s, &all[i], "id", id, sizeof id) < 0)
       continue;
@@ -148,6 +153,13 @@ static int ids_call(lua_State *L) {
     lua_setfield(L, table, id);
   }
   lua_settop(L, table);
+  return 1;
+}
+
+static int version_call(lua_State *L) {
+  struct perigee_service *s = NULL;
+  int r = picked_service(L, luaL_checkstring(L, 1), &s);
+  lua_pushnumber(L, r == 0 ? (double)perigee_version(s) : 0);
   return 1;
 }
 
@@ -167,5 +179,7 @@ int open_tries(lua_State *L) {
   lua_setfield(L, -2, "begin");
   lua_pushcfunction(L, ids_call);
   lua_setfield(L, -2, "ids");
+  lua_pushcfunction(L, version_call);
+  lua_setfield(L, -2, "version");
   return 1;
 }
