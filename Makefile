@@ -212,7 +212,7 @@ lint: ## formatting, clang-tidy, luacheck, the include arrows, file lengths, exp
 print-cflags: # for clang-tidy, which wants a compiler's own arguments
 	$(info $(CFLAGS_ALL))@:
 
-reference: ## plugins/REFERENCE.md, from the annotations in lua/perigee/meta
+reference: ## plugins/REFERENCE.md, from lua/perigee/meta and the options of the plugins that ship
 	@spec/lint/reference > plugins/REFERENCE.md
 
 fresh: ## make run and make test in a fresh Debian 12 (needs root and a mirror)

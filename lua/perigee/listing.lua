@@ -5,11 +5,15 @@
 --     return list:read(set, url)     -- true; or nil, message, code, and the set is as it was
 local MOST = 64 * 2 ^ 20 -- bytes of an answer
 
--- An option's declaration: where the list is, if the answer is none itself; and where each has its fields.
+-- An option's declaration: the paths of set:replace_json.
+local function at(field)
+  return { "string", field, about = "where in each it is" }
+end
+
 local map = {
-  each = { "string", optional = true },
-  id = { "string", "id" }, address = { "string", "address" }, port = { "string", "port" },
-  tags = { "string", "tags" }, meta = { "string", "meta" }, zone = { "string", "zone" }, weight = { "string", "weight" },
+  each = { "string", optional = true, about = "where the list is, if the answer is none itself" },
+  id = at("id"), address = at("address"), port = at("port"), tags = at("tags"), meta = at("meta"), zone = at("zone"),
+  weight = at("weight"),
 }
 
 local List = {}

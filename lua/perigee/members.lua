@@ -9,19 +9,17 @@ local elsewhere = {
   EPIPE = true, EPROTO = true, EHOSTDOWN = true,
 }
 
--- "host:2379,h2" or a list of URLs → a list of URLs without a slash at their end.
-local function urls(list, port)
-  local all = {}
+-- "host:2379,h2" or a list of them → a list of URLs without a slash at their end.
+local function urls(list, port, scheme)
+  local all, words = {}, type(list) == "table" and list or {}
   if type(list) == "string" then
     for word in list:gmatch("[^,]+") do
-      all[#all + 1] = word
+      words[#words + 1] = word
     end
-  else
-    all = list
   end
-  for i, url in ipairs(all) do
+  for i, url in ipairs(words) do
     if not url:find("://", 1, true) then
-      url = "http://" .. url
+      url = (scheme or "http") .. "://" .. url
     end
     if port and not url:find(":%d+/?$") then
       url = url:gsub("/$", "") .. ":" .. port
@@ -62,4 +60,4 @@ function Members:try(ask)
   return nil, message, code
 end
 
-return { new = new }
+return { new = new, urls = urls }

@@ -5,12 +5,12 @@ return {
 
   options = {
     url = { "string", main = true, about = "a path of the instance, or a whole URL" },
-    method = { "string", "GET" },
-    headers = { "map", of = "string", optional = true },
-    body = { "string", optional = true },
+    method = { "string", "GET", about = "of the request" },
+    headers = { "map", of = "string", optional = true, about = "of the request" },
+    body = { "string", optional = true, about = "of the request" },
     port = { "string", optional = true, about = "a named port of the instance" },
-    scheme = { "choice", "http", of = { "http", "https" } },
-    tls_verify = { "boolean", true },
+    scheme = { "choice", "http", of = { "http", "https" }, about = "where `url` is a path" },
+    tls_verify = { "boolean", true, about = "false: whoever answers is believed" },
   },
 
   run = function(instance, options)

@@ -7,11 +7,11 @@ return {
   kind = "check",
   summary = "PostgreSQL takes connections, or answers a query",
   options = {
-    user = { "string", "postgres" },
-    password = { "secret", optional = true },
-    database = { "string", "postgres" },
-    query = { "string", optional = true },
-    expect = { "string", optional = true }, -- the first column of its first row
+    user = { "string", "postgres", about = "who logs in" },
+    password = { "secret", optional = true, about = "the user's" },
+    database = { "string", "postgres", about = "where to" },
+    query = { "string", optional = true, about = "what is asked; else whether it answers at all" },
+    expect = { "string", optional = true, about = "the first column of its first row" },
   },
 
   run = function(instance, options)

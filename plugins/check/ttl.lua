@@ -4,6 +4,6 @@
 return {
   kind = "check",
   summary = "the service itself reports, in time",
-  options = { ttl = { "duration", main = true, min = "100ms" } },
+  options = { ttl = { "duration", main = true, min = "100ms", about = "critical when nothing is told for so long" } },
   passive = true,
 }

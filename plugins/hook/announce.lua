@@ -4,9 +4,9 @@ return {
   kind = "hook",
   summary = "post status changes to a URL",
   options = {
-    url = "string",
-    text = { "string", "${service} ${id} is ${to}: ${output}" },
-    timeout = { "duration", "5s" },
+    url = { "string", about = "of the room" },
+    text = { "string", "${service} ${id} is ${to}: ${output}", about = "with the event's fields" },
+    timeout = { "duration", "5s", about = "for the room to answer" },
   },
 
   on = {

@@ -6,14 +6,14 @@ return {
   kind = "hook",
   summary = "write a service's endpoints into a file, and run a command",
   options = {
-    service = "string",
-    path = "string",
-    head = { "string", "" },
-    line = { "string", "server ${address}:${port};" }, -- an endpoint: its fields, and its meta
-    tail = { "string", "" },
-    check = { "list", of = "string", optional = true }, -- of ${file}, before it takes the place of the one in use
-    run = { "list", of = "string", optional = true },
-    timeout = { "duration", "10s" },
+    service = { "string", about = "whose endpoints are written" },
+    path = { "string", about = "of the file" },
+    head = { "string", "", about = "before the endpoints" },
+    line = { "string", "server ${address}:${port};", about = "for an endpoint: its fields, and its meta" },
+    tail = { "string", "", about = "after them" },
+    check = { "list", of = "string", optional = true, about = "a command that checks ${file} before it is used" },
+    run = { "list", of = "string", optional = true, about = "a command for when it is in place" },
+    timeout = { "duration", "10s", about = "of each command" },
   },
 
   on = {

@@ -7,9 +7,10 @@ return {
   summary = "registered after a warm-up call, withdrawn on high load",
   every = "2s",
   options = {
-    warm = { "string", optional = true, main = true }, -- a path of the instance, or a whole URL
-    timeout = { "duration", "1s" },
-    load = { "number", optional = true, min = 0 }, -- of the last minute, for each CPU
+    warm = { "string", optional = true, main = true,
+      about = "a path of the instance, or a whole URL, that answers before it is shown" },
+    timeout = { "duration", "1s", about = "for that answer" },
+    load = { "number", optional = true, min = 0, about = "of the last minute, for each CPU: from here on it is withdrawn" },
   },
 
   decide = function(instance, options, ctx)

@@ -7,6 +7,7 @@
 -- A registration has a check that perigee tells how the instance is: its heartbeat. When it is told nothing for
 -- its time, Consul holds the instance for critical, and removes it after `deregister_after`. Beside it, or in
 -- its place, are those that Consul is to run itself: `checks = { web = { { http = "/healthz", interval = "5s" } } }`.
+local authority = require("perigee.authority")
 local checks = require("perigee.consul.checks")
 local client = require("perigee.consul.client")
 local registration = require("perigee.consul.registration")
@@ -41,44 +42,49 @@ local function is_free(conn, id, lease)
   return taken == false or nil, who, exists
 end
 
--- Who answers for a target: another one goes without this registry's token, which is for its own addresses only.
+-- Who answers for a target. All watches of the same servers share one client, and so what it was told to rest.
 local function asked(conn, target, options)
   if target.authority == "" then
     return conn.client
   end
-  conn.others[target.authority] = conn.others[target.authority]
-    or client.new({ address = target.authority, timeout = options.timeout, tls = options.tls })
-  return conn.others[target.authority]
+  local urls, tls, own = authority.servers(target, options.address, 8500, options.tls)
+  local key = perigee.json.encode({ urls, tls })
+  if not conn.others[key] then
+    local as = { address = urls, timeout = options.timeout, tls = tls }
+    for _, name in ipairs(own and { "token", "namespace", "partition", "datacenter" } or {}) do
+      as[name] = options[name]
+    end
+    conn.others[key] = client.new(as)
+  end
+  return conn.others[key]
 end
 
 return {
   kind = "registry",
   summary = "Consul: services with checks, blocking queries",
-  target = { authority = "addresses", options = watch.options },
+  target = { authority = "addresses", options = watch.options, servers = authority.options },
 
   options = {
-    address = { "list", "http://127.0.0.1:8500", of = "string", single = true, min = 1 },
-    token = { "secret", optional = true },
-    namespace = { "string", optional = true },
-    partition = { "string", optional = true },
-    datacenter = { "string", optional = true },
+    address = { "list", "http://127.0.0.1:8500", of = "server", single = true, min = 1,
+      about = "its agents: the next one where one fails" },
+    token = { "secret", optional = true, about = "sent to these addresses only" },
+    namespace = { "string", optional = true, about = "of all that is asked and registered" },
+    partition = { "string", optional = true, about = "of all that is asked and registered" },
+    datacenter = { "string", optional = true, about = "that is asked; else the agent's own" },
     near = { "string", optional = true, about = "sort by the distance from this node, or _agent" },
     stale = { "boolean", true, about = "any server may answer, not the leader alone" },
     max_stale = { "duration", "10s", about = "how long the server that answers may not have heard of its leader" },
     wait = { "duration", "5m", min = "1s", max = "10m", about = "how long Consul may hold a query" },
     hold = { "integer", 128, min = 1, about = "queries that Consul holds at once; other services are asked for every 10 s" },
-    timeout = { "duration", "5s", min = "100ms" },
+    timeout = { "duration", "5s", min = "100ms", about = "for one request, beside what Consul may hold it" },
     tagged_address = { "string", optional = true, about = 'which of the tagged addresses is picked, as "wan"' },
     zone = { "string", "zone", about = "the meta key, of a service or else of its node, that says its zone" },
-    deregister_after = { "duration", "1m", min = "1m" },
+    deregister_after = { "duration", "1m", min = "1m", about = "critical for so long, Consul removes it" },
     heartbeat = { "boolean", true, about = "a check that perigee tells how the instance is" },
     checks = { "map", {}, of = { "list", of = checks.form, single = true },
       about = "what Consul is to check itself, by the service's name" },
     tag_override = { "boolean", false, about = "tags may be changed in Consul, and stay so" },
-    tls = {
-      ca = { "string", optional = true }, cert = { "string", optional = true }, key = { "string", optional = true },
-      server_name = { "string", optional = true }, verify = { "boolean", true },
-    },
+    tls = authority.tls,
   },
 
   open = function(options)

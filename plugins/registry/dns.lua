@@ -5,7 +5,7 @@ return {
   kind = "registry",
   summary = "the addresses of a name: A and AAAA",
   target = { name = "address" },
-  options = { timeout = { "duration", "5s", min = "100ms" } },
+  options = { timeout = { "duration", "5s", min = "100ms", about = "for one question" } },
 
   open = function()
     return {}

@@ -95,9 +95,10 @@ return {
   summary = "another perigee's view of a service",
   target = { authority = "addresses" },
   options = {
-    address = { "list", "http://127.0.0.1:8500", of = "string", single = true, min = 1 },
+    address = { "list", "http://127.0.0.1:8500", of = "server", single = true, min = 1,
+      about = "the other agents, any of which is asked" },
     wait = { "duration", "1m", min = "1s", max = "10m", about = "how long the other may hold a question" },
-    timeout = { "duration", "5s", min = "100ms" },
+    timeout = { "duration", "5s", min = "100ms", about = "for one question, beside `wait`" },
   },
 
   open = function()

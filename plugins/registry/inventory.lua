@@ -11,9 +11,9 @@ return {
   every = "5s",
   target = {},
   options = {
-    url = "string", -- ${service} stands for the name in the target
-    token = { "secret", optional = true },
-    timeout = { "duration", "5s" },
+    url = { "string", about = "of the list; ${service} stands for the name in the target" },
+    token = { "secret", optional = true, about = "sent as Authorization: Bearer" },
+    timeout = { "duration", "5s", about = "for one answer" },
     map = listing.map,
   },
 

@@ -46,7 +46,7 @@ return {
   kind = "registry",
   summary = "the targets of SRV records",
   target = {},
-  options = { timeout = { "duration", "5s", min = "100ms" } },
+  options = { timeout = { "duration", "5s", min = "100ms", about = "for one question" } },
 
   open = function()
     return {}

@@ -15,7 +15,7 @@ end
 return {
   kind = "route",
   summary = "targets for Prometheus's http_sd_configs",
-  options = { port = { "integer", optional = true, min = 1, max = 65535 } }, -- of the metrics, where that is another
+  options = { port = { "integer", optional = true, min = 1, max = 65535, about = "of the metrics, where that is another" } },
 
   GET = function(request, options)
     local one, groups = request.path:match("^/(.+)"), perigee.json.array({})

@@ -2,10 +2,10 @@
 
 #include "base/clock.h"
 
-static const double first_s = 6, factor = 1.6, longest_s = 20;
+static const double first = 0.3, factor = 1.6;
 
-double backoff_s(unsigned failures) {
-  double most = first_s;
+double backoff_s(unsigned failures, double longest_s) {
+  double most = first * longest_s;
   for (unsigned i = 1; i < failures && most < longest_s; i++)
     most *= factor;
   if (most > longest_s)

@@ -10,7 +10,8 @@
 static const char *const type_names[] = {
     [RULE_STRING] = "string",   [RULE_NUMBER] = "number",     [RULE_INTEGER] = "integer",
     [RULE_BOOLEAN] = "boolean", [RULE_DURATION] = "duration", [RULE_SIZE] = "size",
-    [RULE_ADDRESS] = "address", [RULE_SECRET] = "secret",     [RULE_CHOICE] = "choice",
+    [RULE_ADDRESS] = "address", [RULE_SERVER] = "server",     [RULE_CERTIFICATE] = "certificate",
+    [RULE_KEY] = "key",         [RULE_SECRET] = "secret",     [RULE_CHOICE] = "choice",
     [RULE_LIST] = "list",       [RULE_MAP] = "map",           [RULE_TABLE] = "table",
     [RULE_ANY] = "any",
 };

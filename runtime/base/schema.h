@@ -10,6 +10,8 @@
  *     { "duration", "2s", min = "100ms" }       Go's text → a number of seconds
  *     { "size", "16MiB" }                       text or bytes → a number of bytes
  *     "address"                                 "127.0.0.1:80", "[::1]:80", ":80"
+ *     "server"                                  "h1", "h1:2379", "https://h1:2379"
+ *     "certificate", "key"                      a file of PEM → its path from the root
  *     "secret"                                  text, { file = "..." } or { env = "..." } → text
  *     { "choice", "GET", of = { "GET", "PUT" } }
  *     { "list", of = FORM, single = true }      `single`: a lone value stands for a list of one

@@ -2,7 +2,6 @@
  * Recursion is as deep as the declaration, never as deep as the value. */
 #include "base/buf.h"
 #include "base/fault.h"
-#include "base/file.h"
 #include "base/schema_rule.h"
 
 #include <errno.h>
@@ -90,6 +89,9 @@ static void expect(const struct rule *r, struct buf *out) {
       [RULE_DURATION] = "a duration like \"2s\"",
       [RULE_SIZE] = "a size like \"16MiB\"",
       [RULE_ADDRESS] = "an address like \"127.0.0.1:80\"",
+      [RULE_SERVER] = "a server like \"http://127.0.0.1:80\"",
+      [RULE_CERTIFICATE] = "a file of certificates",
+      [RULE_KEY] = "a file with a private key",
       [RULE_SECRET] = "text, { file = \"...\" } or { env = \"...\" }",
       [RULE_CHOICE] = "one of ",
       [RULE_LIST] = "a list",
@@ -184,50 +186,18 @@ static struct value *check_choice(struct checking *c, const struct rule *r, cons
   return NULL;
 }
 
-static struct value *check_address(struct checking *c, const struct rule *r, const struct value *v,
-                                   const struct spot *at) {
+/* Addresses, servers, files of PEM: text that names something. */
+static struct value *check_place(struct checking *c, const struct rule *r, const struct value *v,
+                                 const struct spot *at) {
   struct fault f = {0};
-  char host[256];
-  uint16_t port;
-  if (value_kind(v) == VALUE_TEXT &&
-      !address_parse(value_as_text(v, ""), host, sizeof host, &port, &f))
-    return value_ref(v);
-  if (*f.text)
+  struct value *place = NULL;
+  if (value_kind(v) != VALUE_TEXT)
+    mismatch(c, r, v, v, at);
+  else if (!(place = rule_place(r, v, &f)) && *f.text)
     find(c, v, at, "%s", f.text);
   else
-    mismatch(c, r, v, v, at);
-  return NULL;
-}
-
-enum { SECRET_MAX = 65536 };
-
-const char *secret_file(const struct value *v, char *path, size_t size) {
-  const char *key, *name = NULL;
-  if (value_kind(v) == VALUE_TABLE && value_fields(v) == 1 && value_length(v) == 0)
-    name = value_as_text(value_field(v, 0, &key), NULL);
-  if (!name || strcmp(key, "file") != 0)
-    return NULL;
-  const char *base = value_file(v), *slash = strrchr(base, '/');
-  int dir = *name != '/' && slash ? (int)(slash - base) + 1 : 0;
-  return snprintf(path, size, "%.*s%s", dir, base, name) < (int)size ? path : name;
-}
-
-/* A file's text without the newline at its end. */
-static struct value *read_secret_file(const char *path, struct fault *f) {
-  struct buf text = {0};
-  struct value *secret = NULL;
-  int code = file_read_whole(path, SECRET_MAX, &text, NULL);
-  if (code == 0) {
-    size_t n = text.length;
-    secret = value_secret(text.data, n && text.data[n - 1] == '\n' ? n - 1 : n);
-  } else {
-    fault_set(f, -EINVAL, "cannot read %.300s: %s", path,
-              code == -EFBIG ? "larger than 64 KiB" : file_problem(code));
-  }
-  if (text.data)
-    explicit_bzero(text.data, text.length);
-  buf_free(&text);
-  return secret;
+    placed(c, place, v);
+  return place;
 }
 
 static struct value *check_secret(struct checking *c, const struct rule *r, const struct value *v,
@@ -240,7 +210,7 @@ static struct value *check_secret(struct checking *c, const struct rule *r, cons
     name = value_as_text(value_field(v, 0, &key), NULL);
   struct fault f = {0};
   if (path) {
-    struct value *secret = read_secret_file(path, &f);
+    struct value *secret = secret_read(path, &f);
     if (!secret && *f.text)
       find(c, v, at, "%s", f.text);
     else
@@ -432,7 +402,10 @@ static struct value *check(struct checking *c, const struct rule *r, const struc
   case RULE_SIZE:
     return check_quantity(c, r, v, at);
   case RULE_ADDRESS:
-    return check_address(c, r, v, at);
+  case RULE_SERVER:
+  case RULE_CERTIFICATE:
+  case RULE_KEY:
+    return check_place(c, r, v, at);
   case RULE_SECRET:
     return check_secret(c, r, v, at);
   case RULE_CHOICE:

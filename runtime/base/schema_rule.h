@@ -13,6 +13,9 @@ enum rule_type {
   RULE_DURATION,
   RULE_SIZE,
   RULE_ADDRESS,
+  RULE_SERVER,
+  RULE_CERTIFICATE,
+  RULE_KEY,
   RULE_SECRET,
   RULE_CHOICE,
   RULE_LIST,
@@ -39,6 +42,13 @@ struct schema {
 
 /* The option that a plain value stands for, or NULL. */
 const struct rule *rule_main(const struct rule *table, const char **name);
+
+/* schema_place.c: a text that names an address, a server or a file of PEM, as it is to be used: a
+ * relative file is beside the one that says so. NULL with a fault, or without for want of memory.
+ */
+struct value *rule_place(const struct rule *r, const struct value *v, struct fault *f);
+/* The same of a secret's file: its text, without the newline at its end. */
+struct value *secret_read(const char *path, struct fault *f);
 
 /* Checks one value by one rule, without a path: schema_new uses it for defaults and bounds. */
 size_t rule_check(const struct rule *r, const struct value *v, const char *path,

@@ -2,89 +2,18 @@
 #include "base/fault.h"
 #include "base/findings.h"
 #include "base/schema.h"
+#include "base/server.h"
 #include "base/value.h"
 #include "config/target.h"
 #include "vm/plugin/target_form.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* What is wrong with a part, and how far into it. */
-struct wrong {
-  const char *what;
-  size_t at;
-};
-
-static bool wrong_at(struct wrong *w, size_t at, const char *what) {
-  *w = (struct wrong){what, at};
-  return false;
-}
-
-static const char host_letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                   "0123456789.-_";
-
-/* How much of `one` is the host; 0: it is none. */
-static size_t host_length(const char *one, struct wrong *w) {
-  char six[64];
-  struct in6_addr ignored;
-  if (*one != '[') {
-    size_t length = strspn(one, host_letters), end = strcspn(one, ":,");
-    const char *second = one[end] == ':' ? strpbrk(one + end + 1, ":,") : NULL;
-    if (second && *second == ':')
-      wrong_at(w, 0, "an IPv6 address is written in brackets, as in [::1]:80");
-    else if (length < end)
-      wrong_at(w, length, "no character of a host's name");
-    else if (length == 0)
-      wrong_at(w, 0, "expected a host");
-    else
-      return length;
-    return 0;
-  }
-  size_t inside = strcspn(one + 1, "],");
-  if (one[inside + 1] != ']')
-    return wrong_at(w, inside + 1, "expected \"]\" after an IPv6 address");
-  snprintf(six, sizeof six, "%.*s", (int)strcspn(one + 1, "]%,"), one + 1);
-  if (inet_pton(AF_INET6, six, &ignored) != 1)
-    return wrong_at(w, 1, "expected an IPv6 address between the brackets");
-  return inside + 2;
-}
-
-static bool port_is_right(const char *one, size_t length, size_t at, struct wrong *w) {
-  unsigned port = 0;
-  for (size_t i = at; i < length; i++) {
-    if (one[i] < '0' || one[i] > '9' || (port = port * 10 + (unsigned)(one[i] - '0')) > 65535)
-      return wrong_at(w, at, "expected a port from 1 to 65535");
-  }
-  return port ? true : wrong_at(w, at, "expected a port from 1 to 65535");
-}
-
-/* Hosts with ports, which may be missing in an authority: its adapter has a default. */
-static bool addresses_are_right(const char *text, bool several, bool needs_port, struct wrong *w) {
-  const char *one = text;
-  for (;; one++) {
-    size_t length = strcspn(one, ","), host = host_length(one, w);
-    bool right = host != 0;
-    if (right && host < length && one[host] != ':')
-      right = wrong_at(w, host, "expected \":\" and a port");
-    else if (right && host == length && needs_port)
-      right = wrong_at(w, host, "expected \":\" and a port, as in host:80");
-    else if (right && host < length)
-      right = port_is_right(one, length, host + 1, w);
-    if (right && one[length] && !several)
-      right = wrong_at(w, length, "one address is expected");
-    if (!right)
-      w->at += (size_t)(one - text);
-    one += length;
-    if (!right || !*one)
-      return right;
-  }
-}
-
 static bool part_is_right(enum target_part part, const char *text, bool needs_port,
-                          struct wrong *w) {
+                          struct server_wrong *w) {
   switch (part) {
   case TARGET_NONE:
     return !*text;
@@ -93,7 +22,7 @@ static bool part_is_right(enum target_part part, const char *text, bool needs_po
   case TARGET_ADDRESS:
   case TARGET_ADDRESSES:
     return (!*text && !needs_port) ||
-           addresses_are_right(text, part == TARGET_ADDRESSES, needs_port, w);
+           servers_are_right(text, part == TARGET_ADDRESSES, needs_port, w);
   }
   return true;
 }
@@ -144,9 +73,18 @@ static int check_options(const struct target *t, const char *text, const struct 
   return r;
 }
 
+/* One that is about servers that the target does not name; NULL: there is none. */
+static const struct target_option *without_servers(const struct target *t,
+                                                   const struct target_form *form) {
+  size_t i = *t->authority ? t->option_count : 0;
+  while (i < t->option_count && !value_get(form->servers, t->options[i].key))
+    i++;
+  return i < t->option_count ? &t->options[i] : NULL;
+}
+
 int target_check(const struct target *t, const char *text, const struct target_form *form,
                  struct fault *f) {
-  struct wrong w = {0};
+  struct server_wrong w = {0};
   if (!form)
     return 0;
   if (!part_is_right(form->authority, t->authority, false, &w)) {
@@ -159,5 +97,11 @@ int target_check(const struct target *t, const char *text, const struct target_f
   }
   if (!part_is_right(form->name, t->name, true, &w))
     return target_refuse(text, character(text, t->name_at, t->name, w.at), f, "%s", w.what);
+  const struct target_option *lost = without_servers(t, form);
+  if (lost)
+    return target_refuse(text, text + lost->at, f,
+                         "the option \"%s\" is about servers that the target names, as in "
+                         "%s://host/%s; those of the registry have it in its options",
+                         lost->key, t->registry, t->name);
   return check_options(t, text, form->options, f);
 }

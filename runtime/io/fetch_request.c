@@ -385,9 +385,12 @@ int request_redirect(struct fetch *f, int status, const char *url) {
     curl_easy_setopt(f->transfer.easy, CURLOPT_CUSTOMREQUEST, NULL);
     curl_easy_setopt(f->transfer.easy, CURLOPT_HTTPGET, 1L);
   }
-  if (leaves) {
+  if (leaves) { /* the certificate is a credential, too */
     free(r->server_name);
     r->server_name = NULL;
+    r->certified = false;
+    curl_easy_setopt(f->transfer.easy, CURLOPT_SSLCERT, NULL);
+    curl_easy_setopt(f->transfer.easy, CURLOPT_SSLKEY, NULL);
   }
   if (headers_strip(r, leaves, becomes_get) < 0)
     return fault_set(&f->fault, -ENOMEM, "out of memory");

@@ -98,7 +98,7 @@ static void failed(struct desired_entry *e, int status, const char *why) {
     return;
   }
   e->failures++;
-  double delay = backoff_s(e->failures);
+  double delay = backoff_s(e->failures, r->retry_s);
   log_warn("the registry did not do it; trying again", LOG_S("registry", r->desired.registry),
            LOG_S("instance", e->key), LOG_S("error", why && *why ? why : strerror(-status)),
            LOG_N("again_in", delay));
@@ -119,7 +119,7 @@ static void taken(struct desired_entry *e, const char *why) {
   }
   e->refused = false;
   e->held = 0;
-  entry_look(e, backoff_s(++e->failures));
+  entry_look(e, backoff_s(++e->failures, r->retry_s));
 }
 
 static void operate(struct desired_entry *e) {
@@ -384,7 +384,12 @@ struct reconciler *reconciler_new(uv_loop_t *loop, const char *registry, double 
   struct reconciler *r = calloc(1, sizeof *r);
   if (!r)
     return NULL;
-  *r = (struct reconciler){.how = how, .arg = arg, .ttl = ttl, .failing = true, .handles = 2};
+  *r = (struct reconciler){.how = how,
+                           .arg = arg,
+                           .ttl = ttl,
+                           .retry_s = BACKOFF_LONGEST_S,
+                           .failing = true,
+                           .handles = 2};
   r->ready_last = &r->ready;
   r->audit.fire = on_audit;
   if (desired_init(&r->desired, registry, store) != 0 || alarms_join(&r->alarms, 1) != 0) {
@@ -415,6 +420,10 @@ static void handle_closed(uv_handle_t *timer) {
 
 void reconciler_change_ttl(struct reconciler *r, double ttl) {
   r->ttl = ttl;
+}
+
+void reconciler_change_retry(struct reconciler *r, double longest_s) {
+  r->retry_s = longest_s;
 }
 
 void reconciler_free(struct reconciler *r) {

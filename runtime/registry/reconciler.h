@@ -11,7 +11,7 @@
  * touched: what somebody else has registered under the same id is `taken`, told once, and asked
  * again as often as a failure, until the other has left.
  *
- * Failures back off each by itself (1 s, times 1.6, 20 s at most, jittered); while the registry
+ * Failures back off each by itself (base/backoff.h); while the registry
  * fails only one operation runs at a time, then at most OPERATIONS_AT_ONCE. Control thread only. */
 #pragma once
 
@@ -48,6 +48,8 @@ struct reconciler *reconciler_new(uv_loop_t *loop, const char *registry, double 
                                   void *arg);
 void reconciler_change_ttl(struct reconciler *r,
                            double ttl); /* of leases from their next renewal */
+/* The longest wait before what failed is tried again (base/backoff.h), from the next failure on. */
+void reconciler_change_retry(struct reconciler *r, double longest_s);
 /* The registry is asked in another way from now on: what runs ends first, and then all is renewed.
  */
 void reconciler_renew_all(struct reconciler *r);

@@ -14,7 +14,7 @@ struct reconciler {
   struct desired_entry *ready, **ready_last; /* due, and waiting for a place */
   const struct reconciler_registry *how;
   void *arg;
-  double ttl;
+  double ttl, retry_s;
   unsigned running;
   bool failing; /* the last answer was none; at first: not known to work */
   bool listing, cannot_list;

@@ -58,8 +58,16 @@ static bool too_stale(const struct feed *f, const struct source *s) {
          clock_now_ns() - s->stale_since_ns >= f->rule.stale_after_ns;
 }
 
+static bool counts(const struct feed *f, const struct source *s) {
+  return s->known && !too_stale(f, s);
+}
+
+static size_t size(const struct feed *f, const struct source *s) {
+  return counts(f, s) ? s->says.has.count : 0;
+}
+
 static bool usable(const struct feed *f, const struct source *s) {
-  return s->known && !too_stale(f, s) && s->says.has.count >= f->rule.min_endpoints;
+  return counts(f, s) && s->says.has.count >= f->rule.min_endpoints;
 }
 
 /* Whether it was reached, or is known not to be. */
@@ -146,7 +154,7 @@ static const struct instances *choose(struct feed *f, struct roll *both,
   if (!has_spoken(first) && published)
     return NULL;
   bool may_switch = f->rule.on_empty == FEED_SWITCH && f->rule.merge == FEED_FALLBACK;
-  bool second_stands_in = may_switch && !usable(f, first) && usable(f, second);
+  bool second_stands_in = may_switch && !usable(f, first) && size(f, second) > size(f, first);
   note_switch(f, second_stands_in);
   if (second_stands_in) {
     *from = second;
@@ -154,7 +162,9 @@ static const struct instances *choose(struct feed *f, struct roll *both,
   }
   if (!first->known && !(published && too_stale(f, first)))
     return NULL;
-  return usable(f, first) ? &first->says.has : too_few(f, &first->says.has);
+  if (usable(f, first) || (may_switch && counts(f, first) && has_spoken(second)))
+    return &first->says.has; /* the second has not more */
+  return too_few(f, &first->says.has);
 }
 
 /* ---- what is published ---- */

@@ -18,7 +18,8 @@ enum feed_merge {
 enum feed_on_empty {
   FEED_EMPTY, /* none */
   FEED_KEEP,  /* what was published before */
-  FEED_SWITCH /* the second source's; what was published before where that has too few as well */
+  FEED_SWITCH /* the larger of both lists, the first where they are equal, however small; what was
+                 published before while one that has not spoken may have more */
 };
 
 struct feed_rule {

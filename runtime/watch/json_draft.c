@@ -216,6 +216,30 @@ const char *json_draft_within(const struct json_draft *d) {
   return d->within.rank == UNSAID ? NULL : text_at(d, d->within.at);
 }
 
+static bool has_port(const struct catalog_port *ports, uint16_t count, const char *name) {
+  for (uint16_t i = 0; i < count; i++)
+    if (strcmp(ports[i].name, name) == 0)
+      return true;
+  return false;
+}
+
+/* What the meta say of ports, where no path has said it. */
+static uint16_t add_meta_ports(const struct json_draft *d, const struct catalog_pair *meta,
+                               struct catalog_port *ports, uint16_t count) {
+  const char *prefix = d->map->port_prefix;
+  size_t length = prefix ? strlen(prefix) : 0;
+  for (size_t i = 0; prefix && i < d->meta_count && count < JSON_LIST_MOST; i++) {
+    const char *name = meta[i].key + length;
+    char *end;
+    if (strncmp(meta[i].key, prefix, length) != 0 || !*name || has_port(ports, count, name))
+      continue;
+    long port = strtol(meta[i].value, &end, 10);
+    if (*end == '\0' && port > 0 && port <= 65535)
+      ports[count++] = (struct catalog_port){name, (uint16_t)port};
+  }
+  return count;
+}
+
 struct instance *json_draft_make(const struct json_draft *d, const char *service) {
   const char *tags[JSON_LIST_MOST];
   struct catalog_pair meta[JSON_LIST_MOST];
@@ -234,6 +258,7 @@ struct instance *json_draft_make(const struct json_draft *d, const char *service
     meta[i] = (struct catalog_pair){text_at(d, d->meta[i].name), text_at(d, d->meta[i].value)};
   for (size_t i = 0; i < d->port_count; i++)
     ports[i] = (struct catalog_port){text_at(d, d->ports[i].name), (uint16_t)d->ports[i].value};
+  uint16_t port_count = add_meta_ports(d, meta, ports, (uint16_t)d->port_count);
   const struct instance_draft draft = {
       .id = id,
       .service = service,
@@ -244,7 +269,7 @@ struct instance *json_draft_make(const struct json_draft *d, const char *service
       .ports = ports,
       .tags = tags,
       .meta = meta,
-      .port_count = (uint16_t)d->port_count,
+      .port_count = port_count,
       .tag_count = (uint16_t)d->tag_count,
       .meta_count = (uint16_t)d->meta_count};
   return instance_new(&draft);

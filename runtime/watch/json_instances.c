@@ -13,6 +13,7 @@ struct row {
   enum status status;
   uint64_t order; /* of the ids: what follows the part that all have in common */
   size_t within;  /* a place in `withins`; 0: nothing */
+  size_t place;   /* in the answer */
 };
 
 struct reading {
@@ -46,7 +47,8 @@ static int row_add(struct reading *r, struct instance *in) {
     if (r->withins.failed)
       return -ENOMEM;
   }
-  r->rows[r->count++] = (struct row){.instance = in, .status = r->draft.status, .within = within};
+  r->rows[r->count++] =
+      (struct row){.instance = in, .status = r->draft.status, .within = within, .place = r->seen};
   return 0;
 }
 
@@ -112,7 +114,8 @@ static int by_id(const void *a, const void *b) {
   const struct row *x = a, *y = b;
   if (x->order != y->order)
     return x->order < y->order ? -1 : 1;
-  return strcmp(x->instance->id, y->instance->id);
+  int order = strcmp(x->instance->id, y->instance->id);
+  return order ? order : (x->place > y->place) - (x->place < y->place);
 }
 
 /* Ids of one service mostly begin alike. The eight bytes after that decide most comparisons, and
@@ -190,12 +193,8 @@ static int rows_rename(struct reading *r, bool *any) {
 static int rows_hand_over(struct reading *r, struct instances *out) {
   for (size_t i = 0; i < r->count; i++) {
     const struct row *row = &r->rows[i];
-    char why[400];
-    snprintf(why, sizeof why, "the id %.300s is there twice", row->instance->id);
-    bool twice = i > 0 && same_id(row, row - 1);
-    int rc = twice                 ? leave_out(r, why)
-             : !row->instance->fit ? leave_out(r, "its id is too long")
-                                   : instances_add(out, row->instance, row->status);
+    int rc = row->instance->fit ? instances_add(out, row->instance, row->status)
+                                : leave_out(r, "its id is too long");
     if (rc != 0)
       return rc == -ENOMEM ? fault_set(r->fault, rc, "out of memory") : rc;
   }

@@ -138,11 +138,13 @@ static int add_words(struct json_map *m, const struct value *declared, struct fa
   return 0;
 }
 
-/* ports = { "path", name = "Name", port = "Port" }: both from each element of the path's list. */
+/* ports = { "path", name = "Name", port = "Port", meta = "port-" }: both from each element of the
+ * path's list; and what a meta key says after "port-". */
 static int add_ports(struct json_map *m, uint16_t from, const struct value *declared,
                      struct fault *f) {
   const struct value *name = value_get(declared, "name"), *port = value_get(declared, "port");
   int rc = 0;
+  m->port_prefix = value_as_text(value_get(declared, "meta"), NULL);
   if (!name && !port)
     return 0;
   for (size_t i = 0; rc == 0 && i < value_length(declared); i++) {

@@ -50,8 +50,9 @@ struct json_map {
   struct json_word *words; /* beside Consul's own */
   size_t step_count, mark_count, word_count;
   const char *each;
-  bool ids;               /* some path says what the id is; else it is made of address and port */
-  struct value *declared; /* holds the texts */
+  const char *port_prefix; /* of the meta keys that name a port; NULL: none does */
+  bool ids;                /* some path says what the id is; else it is made of address and port */
+  struct value *declared;  /* holds the texts */
 };
 
 /* 0, -ENOMEM, or -EINVAL with the field and what is wrong with it. */

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/identity.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "base/value.h"
 #include "catalog/live.h"
@@ -41,6 +42,7 @@ void set_free(struct set *s) {
   rows_free(&s->rows);
   value_unref(s->balancer);
   free(s->via);
+  free(s->complaint);
   balancer_end(&s->rules);
   free(s);
 }
@@ -261,6 +263,15 @@ void set_via(struct set *s, const char *via) {
 
 const char *set_through(const struct set *s) {
   return s->via;
+}
+
+void set_complain(struct set *s, const char *what) {
+  if (strcmp(what ? what : "", s->complaint ? s->complaint : "") == 0)
+    return;
+  free(s->complaint);
+  s->complaint = what ? strdup(what) : NULL;
+  if (what)
+    log_warn("the registry's list is wrong", LOG_S("service", s->service), LOG_S("why", what));
 }
 
 int64_t set_stale_ns(const struct set *s) {

@@ -114,6 +114,10 @@ const char *set_through(const struct set *s);
 int64_t set_stale_ns(const struct set *s); /* since when it is stale; 0: it is not */
 void set_stale_since(struct set *s, bool stale, int64_t since_ns); /* 0: since now */
 
+/* Logs what is wrong with what its source says: when it is something else than the last time. NULL:
+ * nothing is. */
+void set_complain(struct set *s, const char *what);
+
 /* Publishes what changed; the number of snapshots published. Called once a turn, after I/O. Some of
  * it waits: what could not be published (-ENOSPC: the file cannot grow) for a second, while picks
  * go on from the old snapshot, logged once; and a large service that has just been published, for

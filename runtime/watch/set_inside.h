@@ -22,6 +22,7 @@ struct set {
   uint64_t version, changes;
   int64_t stale_since_ns;
   char *via;             /* NULL: none */
+  char *complaint;       /* that was told last; NULL: none */
   struct set_work *work; /* a publishing that is being made elsewhere; else NULL */
   int64_t due_ns;        /* while it waits: not before */
   int64_t plan_since_ns; /* a plan goes on since then; else 0 */

@@ -36,7 +36,8 @@ end
 describe("lint", function()
   it("holds includes to the Makefile's arrows", function()
     assert_passes("arrows", { ["runtime/vm/a.c"] = '#include "watch/set.h"\n#include <uv.h>\n#include "vm/isolate/task.h"\n' })
-    assert_finds("arrows", { ["runtime/watch/a.c"] = '#include "base/log.h"\n#include "vm/isolate/task.h"\n' }, "runtime/watch/a.c:2")
+    assert_finds("arrows", { ["runtime/watch/a.c"] = '#include "base/log.h"\n#include "vm/isolate/task.h"\n' },
+      "runtime/watch/a.c:2")
     assert_finds("arrows", { ["runtime/catalog/a.h"] = '  # include "base/log.h"\n' }, "catalog/ may not use base/")
     assert_finds("arrows", { ["runtime/client/a.c"] = "#include <uv.h>\n" }, "client/ may not know <uv.h>")
     assert_finds("arrows", { ["runtime/select/a.c"] = "#include <lua.h>\n" }, "select/ may not know <lua.h>")

@@ -46,6 +46,7 @@ const own = {
   acl: q => { token = q.get('token'); },
   scripts: q => { scripts = q.get('on') === 'true'; },
   forget: () => catalog.forget(),
+  advance: q => catalog.advance(Number(q.get('seconds'))), // the reaper's clock
   edit: (q, body) => { const s = catalog.find(q.get('id')); Object.assign(s, body); catalog.changed(s.Name); },
   unchecked: q => { const s = catalog.find(q.get('id')); s.checks.forEach(c => clearTimeout(c.timer)); s.checks = []; },
   place: (q, body) => catalog.register(body), // of whoever else, on another node

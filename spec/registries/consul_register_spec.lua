@@ -98,6 +98,38 @@ describe("a service that is registered in Consul", function()
     agent = nil
   end)
 
+  it("has its named ports in the meta, and they are taken back from there", function()
+    agent = agent_of(server, { web = { id = "i1", port = 9009, ports = { grpc = 9010, ["h2/x"] = 9011 } } })
+    expect(server, "i1", "there", there)
+    assert.equal("9010", service(server, "i1").Meta["port-grpc"])
+    host.logged(agent, "Consul's meta has no room for this port's name")
+    host.expect(agent, "seen", "10.9.9.9:9009")
+    local endpoint = agent:get("/v1/services/seen").json().endpoints[1]
+    assert.same({ 9009, { grpc = 9010 } }, { endpoint.port, endpoint.ports })
+    agent:stop()
+    local audits = #server:requests("GET /v1/agent/services")
+    agent:start() -- and its audit finds it as it was
+    perigee.wait_for("an audit", function()
+      return #server:requests("GET /v1/agent/services") > audits and metric(agent, "audits_total") > 0
+    end)
+    assert.equal(0, metric(agent, "lost_total"))
+  end)
+
+  it("comes back after Consul's reaper has taken it, when its heartbeat gets through again", function()
+    agent = agent_of(server, { web = { id = "i1", port = 9009 } }, { deregister_after = "90s" })
+    expect_status(server, "perigee:i1", "passing")
+    server:trouble("status&status=500&body=No+cluster+leader&on=/v1/agent/check/")
+    expect_status(server, "perigee:i1", "critical") -- its ttl is over
+    server:put("/spec/advance?seconds=60")
+    assert.truthy(service(server, "i1")) -- not for long enough
+    server:put("/spec/advance?seconds=60")
+    assert.is_nil(service(server, "i1"))
+    server:trouble()
+    expect_status(server, "perigee:i1", "passing")
+    assert.equal(9009, service(server, "i1").Port)
+    host.expect(agent, "seen", "10.9.9.9:9009")
+  end)
+
   it("has its time from the heartbeat, and is critical when that ends", function()
     agent = agent_of(server, { web = { id = "i1", port = 9009 } })
     server:asked("PUT /v1/agent/check/pass/perigee%3Ai1", 3)

@@ -32,10 +32,12 @@ describe("the token of a Consul", function()
     agent = host.agent({
       registries = { consul = { address = server.url, token = { file = file }, ttl = "3s" } },
       services = { own = { id = "i1", address = "10.9.9.9", port = 9009, registry = "consul" } },
-      watches = { web = "consul:///web", elsewhere = ("consul://127.0.0.1:%d/web"):format(other.port) },
+      watches = { web = "consul:///web", elsewhere = ("consul://127.0.0.1:%d/web"):format(other.port),
+        named = ("consul://127.0.0.1:%d/web"):format(server.port) },
     })
     host.expect(agent, "web", "10.0.0.1:80")
     host.expect(agent, "elsewhere", "10.0.0.2:80")
+    host.expect(agent, "named", "10.0.0.1:80") -- by its own address, with the token
     server:asked("PUT /v1/agent/check/pass/perigee%3Ai1")
   end)
 
@@ -58,8 +60,8 @@ describe("the token of a Consul", function()
   end)
 
   it("is the new one as soon as the file has it, though a query with the old one is held", function()
-    perigee.wait_for("a held query", function()
-      return server:held("/web?") == 1
+    perigee.wait_for("both queries to be held", function()
+      return server:held("/web?") == 2
     end)
     server:guard("second") -- what is held stays so
     rotate(file, "second")
@@ -122,5 +124,23 @@ describe("a Consul that asks for certificates", function()
     end, 30)
     agent:stop()
     server:kill()
+  end)
+
+  it("is sent by who has a certificate for it alone, also when it sends him on", function()
+    local directory = perigee.scratch()
+    assert.equal(0, perigee.run({ "sh", "spec/io/certificates.sh", directory }).code)
+    local server, other = consul.start(10, directory), consul.start(10, directory)
+    other:add("2")
+    server:trouble("redirect&to=" .. other.secure)
+    local agent = host.agent({
+      registries = { consul = { address = server.secure, tls = { ca = directory .. "/ca.pem",
+        cert = directory .. "/client.pem", key = directory .. "/client.key" } } },
+      watches = { web = "consul:///web" },
+    })
+    host.logged(agent, "the server wants a certificate")
+    assert.equal(0, #other:requests("/v1/"))
+    agent:stop()
+    server:kill()
+    other:kill()
   end)
 end)

@@ -6,7 +6,7 @@ local process = require("spec.support.process")
 local Cluster = {}
 Cluster.__index = Cluster
 
-local function argv_of(member, peers, tls)
+local function argv_of(member, peers, tls, anyone)
   local argv = { unpack(member.before) }
   for _, word in ipairs({
     "etcd", "--name", member.name, "--data-dir", member.data,
@@ -18,20 +18,21 @@ local function argv_of(member, peers, tls)
   }) do
     table.insert(argv, word)
   end
-  for name, file in pairs(tls and { cert = "server.pem", key = "server.key", ["trusted-ca"] = "ca.pem" } or {}) do
+  local files = tls and { cert = "server.pem", key = "server.key", ["trusted-ca"] = not anyone and "ca.pem" or nil }
+  for name, file in pairs(files or {}) do
     table.insert(argv, ("--%s-file=%s/%s"):format(name, tls, file))
   end
-  if tls then
+  if tls and not anyone then
     table.insert(argv, "--client-cert-auth")
   end
   return argv
 end
 
--- options: members (default 1), tls (a directory with certificates: then only who has one is let in), hosts
--- (network.lua's: one member on each).
+-- options: members (default 1), tls (a directory with certificates: then only who has one is let in, or anyone
+-- with `anyone`), hosts (network.lua's: one member on each).
 local function start(options)
   options = options or {}
-  local cluster = setmetatable({ members = {}, tls = options.tls, words = 0 }, Cluster)
+  local cluster = setmetatable({ members = {}, tls = options.tls, anyone = options.anyone, words = 0 }, Cluster)
   local home, peers = perigee.scratch(), {}
   for i = 1, options.hosts and #options.hosts or options.members or 1 do
     local host = options.hosts and options.hosts[i] or { before = {}, peer = "127.0.0.1" }
@@ -54,7 +55,7 @@ end
 
 function Cluster:start(i)
   local member = self.members[i]
-  member.process = perigee.spawn(argv_of(member, self.peers, self.tls))
+  member.process = perigee.spawn(argv_of(member, self.peers, self.tls, self.anyone))
 end
 
 -- The data of all members, none of which runs, from a file that `snapshot save` wrote.

@@ -19,7 +19,8 @@ local function text_of(driven)
   return ("return (function(...)\n%s\nend)((function()\n%s\nend)())\n"):format(perigee.read(drive), perigee.read(plugin))
 end
 
--- An agent with `config`, a table. options: plugins, names of spec/registries/plugins/NAME.lua that it has as
+-- An agent with `config`, a table; what fails is tried again after a second at most where it says nothing else, as
+-- how long one waits is not what most specs are about. options: plugins, names of spec/registries/plugins/NAME.lua that it has as
 -- registries; desired, the name of a shipped adapter that it has, driven by drive.lua, as "desired"; before,
 -- words before the command.
 function host.agent(config, options)
@@ -36,6 +37,9 @@ function host.agent(config, options)
   config.plugins = { desired = options.desired and { grant = { connect = "*", read = "/*" } } or nil }
   for _, name in ipairs(options.plugins or {}) do
     config.plugins[name] = { grant = { connect = "*", read = "/*" } }
+  end
+  for _, registry in pairs(config.registries or {}) do
+    registry.retry = registry.retry or "1s"
   end
   perigee.write(home .. "/perigee.lua", "return " .. literal(config) .. "\n")
   local agent = perigee.agent({ config_file = home .. "/perigee.lua", before = options.before })

@@ -8,6 +8,7 @@ return {
     inventory = { adapter = "etdc" },
     consul = { wait = "1h" },
     secret = { adapter = "etcd", password = { file = "no-such-file" } },
+    hasty = { adapter = "etcd", retry = "100ms" },
   },
   watches = {
     a = "etdc:///a",
@@ -33,8 +34,9 @@ describe("perigee check", function()
       [4] = 'registries.inventory: no registry plugin "etdc"; did you mean "etcd"?',
       [5] = "registries.consul.wait: expected a duration",
       [6] = "registries.secret.password: cannot read",
-      [9] = 'watches.a.target: no registry plugin "etdc"; did you mean "etcd"?',
-      [12] = 'watches.d.target: no registry plugin "embeded"; did you mean "embedded"?',
+      [7] = 'registries.hasty: retry: expected a duration of at least "1s"',
+      [10] = 'watches.a.target: no registry plugin "etdc"; did you mean "etcd"?',
+      [13] = 'watches.d.target: no registry plugin "embeded"; did you mean "embedded"?',
     }) do
       assert.truthy(found[line] and found[line]:find(words, 1, true), line .. ": " .. r.err)
       found[line] = nil

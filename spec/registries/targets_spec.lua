@@ -12,7 +12,12 @@ local function check(config, plugins)
 end
 
 local bad = {
-  { "etcd:///web?foo=1", 13, 'the option "foo": unknown key; there are no options' },
+  { "etcd:///web?foo=1", 13, 'the option "foo": unknown key; known are ca, server_name, tls' },
+  { "etcd:///web?tls=true", 13, 'the option "tls" is about servers that the target names, as in etcd://host/web' },
+  { "consul:///web?tag=a&ca=/etc/ca.pem", 21, 'the option "ca" is about servers that the target names' },
+  { "etcd://h1/web?tls=perhaps", 15, "expected true or false" },
+  { "consul://h1/web?ca=/no/such.pem", 17, "cannot read /no/such.pem: No such file" },
+  { "consul://h1/web?ca=ca.pem", 17, "expected a path from the root" },
   { "etcd://h1:99999/web", 11, "expected a port from 1 to 65535" },
   { "etcd://[::1/web", 12, 'expected "]"' },
   { "etcd://,/web", 8, "expected a host" },

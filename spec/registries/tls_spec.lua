@@ -104,14 +104,104 @@ describe("an etcd that asks for certificates", function()
     without:stop()
   end)
 
-  it("may be asked for with files that are not there", function()
-    local home = perigee.scratch()
-    perigee.write(home .. "/perigee.lua", ([[return {
-      registries = { etcd = { endpoints = { "%s" }, tls = { ca = "%s/none.pem" } } }, watches = { web = "etcd:///web" } }]])
-      :format(cluster:urls()[1], home))
-    local agent_without = perigee.agent({ config_file = home .. "/perigee.lua" })
-    host.logged(agent_without, "none.pem")
-    agent_without:stop()
+  it("is asked as its registry asks it by a target that names it, and by another registry without a certificate", function()
+    local at = cluster:urls()[1]:gsub("^https://", "")
+    local named = host.agent({
+      registries = {
+        etcd = { endpoints = cluster:urls(), timeout = "1s",
+          tls = { ca = own .. "/ca.pem", cert = own .. "/client.pem", key = own .. "/client.key" } },
+        other = { adapter = "etcd", endpoints = { "https://localhost:1" }, timeout = "1s",
+          tls = { ca = own .. "/ca.pem", cert = own .. "/client.pem", key = own .. "/client.key" } },
+      },
+      watches = {
+        web = ("etcd://%s/web"):format(at), same = ("etcd://%s/web?tls=true"):format(at),
+        others = ("other://%s/web?tls=true"):format(at), plain = ("etcd://%s/web?tls=false"):format(at),
+      },
+    })
+    host.expect(named, "web", "127.0.0.1:8081")
+    host.expect(named, "same", "127.0.0.1:8081")
+    perigee.wait_for("the server to ask for a certificate that it is not sent", function()
+      return named:log():find("service=others[^\n]*the server wants a certificate: tls%.cert and tls%.key"), named:log()
+    end, 40)
+    perigee.wait_for("plain HTTP not to be understood", function()
+      return named:log():find("watch failed[^\n]*service=plain"), named:log()
+    end, 40)
+    named:stop()
+    agent:stop()
     cluster:kill(1)
+  end)
+end)
+
+describe("servers that a target names", function()
+  it("are asked over TLS when it says so, and believed by the authority that it or the registry says", function()
+    local right, other = certificates(), certificates()
+    local cluster = etcd.start({ tls = right, anyone = true })
+    assert.equal(0, cluster:ask(1, "put", "services/web/1", '{"ID":"1","IP":"10.0.0.1","Port":80}').code)
+    local at = cluster:urls()[1]:gsub("^https://", "")
+    local agent = host.agent({
+      registries = {
+        etcd = { layout = "json", timeout = "1s" },
+        trusting = { adapter = "etcd", layout = "json", tls = { ca = right .. "/ca.pem" } },
+      },
+      watches = {
+        web = ("etcd://%s/web?ca=%s/ca.pem"):format(at, right), web2 = ("trusting://%s/web?tls=true"):format(at),
+        unknown = ("etcd://%s/web?tls=true"):format(at), wrong = ("etcd://%s/web?ca=%s/ca.pem"):format(at, other),
+        misnamed = ("trusting://%s/web?server_name=db.test"):format(at),
+        renamed = ("trusting://%s/web?server_name=server.test"):format(at),
+      },
+    })
+    for _, service in ipairs({ "web", "web2", "renamed" }) do
+      host.expect(agent, service, "10.0.0.1:80")
+    end
+    local refusals = { unknown = "certificate", wrong = "not of the authority in tls%.ca", misnamed = "'db%.test'" }
+    for service, words in pairs(refusals) do
+      perigee.wait_for(service .. " to be refused", function()
+        return agent:log():find("watch failed[^\n]*service=" .. service .. " [^\n]*" .. words), agent:log()
+      end, 40)
+    end
+    agent:stop()
+    cluster:kill(1)
+  end)
+end)
+
+describe("the files of certificates", function()
+  it("are looked for beside the configuration, and refused with line and field when they are none", function()
+    local home = certificates()
+    perigee.write(home .. "/empty.pem", "nothing\n")
+    local function check(endpoints, tls)
+      perigee.write(home .. "/perigee.lua", ([[return { registries = {
+        etcd = { endpoints = %s,
+          tls = { %s } },
+        consul = { address = %s },
+      } }]]):format(endpoints, tls, endpoints))
+      return perigee.run({ perigee.build .. "/perigee", "check", home .. "/perigee.lua" })
+    end
+    local good = check('{ "h1", "h2:2379", "https://[::1]:2379/", "http://h3" }',
+      'ca = "ca.pem", cert = "client.pem", key = "client.key"')
+    assert.equal(0, good.code, good.err)
+    for field, words in pairs({
+      ['ca = "none.pem"'] = "perigee.lua:3: registries.etcd.tls.ca: cannot read " .. home .. "/none.pem: No such file",
+      ['cert = "empty.pem"'] = "tls.cert: " .. home .. '/empty.pem: "-----BEGIN ...CERTIFICATE-----" is not in it',
+      ['key = "client.pem"'] = "tls.key: " .. home .. '/client.pem: "-----BEGIN ...PRIVATE KEY-----" is not in it',
+      ["ca = 7"] = "registries.etcd.tls.ca: expected a file of certificates, found the number 7",
+    }) do
+      local r = check("{ 'h1' }", field)
+      assert.equal(1, r.code)
+      assert.truthy(r.err:find(words, 1, true), r.err)
+    end
+    for endpoint, words in pairs({
+      ["127.0.0.1:99999"] = "character 11: expected a port from 1 to 65535", ["https://h1:0"] = "character 12: expected a port",
+      ["ftp://h1"] = "character 1: expected http:// or https://", ["h 1"] = "character 2: no character of a host's name",
+      ["http://h1/etcd"] = "character 10: no path", ["http://bob:pw@h1"] = "character 8: no user and no password here",
+      ["h1,h2"] = "character 3: one address is expected", [""] = "character 1: expected a host",
+      ["[::1"] = 'character 5: expected "]"',
+    }) do
+      local r = check(("{ %q }"):format(endpoint), "")
+      assert.equal(1, r.code)
+      for _, field in ipairs({ "2: registries.etcd.endpoints[1]", "4: registries.consul.address[1]" }) do
+        assert.truthy(r.err:find("perigee.lua:" .. field .. ": " .. words, 1, true), endpoint .. "\n" .. r.err)
+      end
+      assert.falsy(r.err:find("pw", 1, true))
+    end
   end)
 end)

@@ -1,11 +1,13 @@
--- Consul's clients, unchanged, with their blocking reads: Debian's python3-consul, and npm's consul where NODE_PATH
--- leads to it (npm install consul).
+-- Consul's clients, unchanged, with their blocking reads: Debian's python3-consul, and npm's consul (both are the
+-- group `clients` of .ci/deps, which CI installs).
 local perigee = require("spec.support.perigee")
 
-local function well(argv)
+local NODE = { NODE_PATH = "build/npm/node_modules:" .. (os.getenv("NODE_PATH") or "") }
+
+local function well(argv, env)
   local agent = perigee.agent({ config = "return {}" })
   table.insert(argv, tostring(agent.port))
-  local r = perigee.run(argv, { timeout = 60 })
+  local r = perigee.run(argv, { timeout = 60, env = env })
   assert.same({ 0, "well\n" }, { r.code, r.out }, r.err)
 end
 
@@ -19,10 +21,10 @@ describe("a client of Consul's waits for news", function()
   end)
 
   it("from Node", function()
-    if perigee.run({ "node", "-e", "require('consul')" }).code ~= 0 then
-      pending("npm's consul is not installed, or NODE_PATH does not lead to it")
+    if perigee.run({ "node", "-e", "require('consul')" }, { env = NODE }).code ~= 0 then
+      pending("npm's consul is not installed: .ci/deps clients")
       return
     end
-    well({ "node", "spec/serve/consul_clients.js" })
+    well({ "node", "spec/serve/consul_clients.js" }, NODE)
   end)
 end)

@@ -310,6 +310,32 @@ static void the_fallback_stands_in_and_goes_again(void **state) {
   has("xy");
 }
 
+/* Any endpoint is better than none, and than what is gone. */
+static void of_two_that_have_too_few_the_larger_counts(void **state) {
+  begin_anew((struct feed_rule){
+      .on_empty = FEED_SWITCH, .min_endpoints = 3, .stale_after_ns = 10 * second});
+  say(0, "abc");
+  has("abc");
+  say(0, "a");
+  has("abc"); /* the second may have more */
+  say(1, "!?");
+  has("a");
+  say(1, "xy");
+  has("xy");
+  say(0, "ab");
+  has("ab");
+  say(0, "");
+  has("xy");
+  say(1, "");
+  has("");
+  say(1, "x");
+  say(1, "!x");
+  has("x");
+  now_ns += 11 * second;
+  feed_tick(feed);
+  has(""); /* the first says so */
+}
+
 static void what_is_stale_for_too_long_is_none(void **state) {
   begin_anew((struct feed_rule){
       .on_empty = FEED_EMPTY, .min_endpoints = 1, .stale_after_ns = 10 * second});
@@ -466,6 +492,7 @@ int main(void) {
       TEST(what_is_stale_stays_where_nothing_is_said),
       TEST(a_held_loss_ends_with_what_is_stale_for_too_long),
       TEST(the_fallback_stands_in_and_goes_again),
+      TEST(of_two_that_have_too_few_the_larger_counts),
       TEST(what_is_stale_for_too_long_is_none),
       TEST(a_union_has_both_and_the_firsts_facts),
       TEST(a_union_knows_an_instance_by_its_place_too),

@@ -33,26 +33,43 @@ local settings = {
 }
 
 -- The same as options, for the configuration's check.
-local text, words = { "string", optional = true }, { "list", of = "string", single = true, optional = true }
-local number, whether = { "integer", min = 0, optional = true }, { "boolean", optional = true }
-local anywhere = { "any", optional = true, about = "HOST:PORT, or true for the instance's own" }
-local function duration(least)
-  return { "duration", min = least, optional = true }
+local function optional(kind, about, more)
+  local form = { kind, optional = true, about = about }
+  for name, value in pairs(more or {}) do
+    form[name] = value
+  end
+  return form
+end
+
+local words, natural = { of = "string", single = true }, { min = 0 }
+
+local function anywhere(what)
+  return optional("any", what .. " HOST:PORT, or true for the instance's own")
 end
 
 local form = {
-  http = { "string", optional = true, about = "a path of the instance's, or a URL" },
-  tcp = anywhere, udp = anywhere, h2ping = anywhere,
-  grpc = { "any", optional = true, about = "HOST:PORT/SERVICE, or true for the instance's own" },
-  exec = { "list", of = "string", single = true, optional = true, about = "a program and its arguments" },
-  docker = { "string", optional = true, about = "a container, in which `args` run" },
-  os_service = text, ttl = duration("1s"),
-  alias = { "string", optional = true, about = "the id of another service whose status this one takes" },
-  id = text, name = text, notes = text, interval = duration("1s"), timeout = duration("1ms"), method = text,
-  headers = { "map", of = words, optional = true }, body = text, redirects = whether, args = words, shell = text,
-  node = text, initial = { "choice", of = { "passing", "warning", "critical" }, optional = true },
-  rise = number, fall = number, warn = number, tls = whether, tls_server_name = text, tls_skip_verify = whether,
-  deregister_after = duration("1m"), output_max = number,
+  http = optional("string", "a GET of a path of the instance's, or of a URL"),
+  tcp = anywhere("a connection to"), udp = anywhere("a datagram to"), h2ping = anywhere("a ping of HTTP/2 to"),
+  grpc = optional("any", "gRPC's health check at HOST:PORT/SERVICE, or true for the instance's own"),
+  exec = optional("list", "a program and its arguments", words),
+  docker = optional("string", "a container, in which `args` run"), os_service = optional("string", "a service of the system's"),
+  ttl = optional("duration", "critical unless it is told otherwise for so long", { min = "1s" }),
+  alias = optional("string", "the id of another service whose status this one takes"),
+  id = optional("string", "the check's"), name = optional("string", "for people"), notes = optional("string", "for people"),
+  interval = optional("duration", "between two runs", { min = "1s" }),
+  timeout = optional("duration", "of one run", { min = "1ms" }),
+  method = optional("string", "where it is not GET"), body = optional("string", "of the request"),
+  headers = { "map", of = { "list", of = "string", single = true, optional = true }, optional = true, about = "of the request" },
+  redirects = optional("boolean", "whether they are followed"), args = optional("list", "what runs in the container", words),
+  shell = optional("string", "in which they run"), node = optional("string", "the node of `alias`"),
+  initial = optional("choice", "its status before the first run", { of = { "passing", "warning", "critical" } }),
+  rise = optional("integer", "successes before it is passing", natural),
+  fall = optional("integer", "failures before it is critical", natural),
+  warn = optional("integer", "failures before it is warning", natural),
+  tls = optional("boolean", "over TLS"), tls_server_name = optional("string", "the name in the certificate"),
+  tls_skip_verify = optional("boolean", "whoever answers is believed"),
+  deregister_after = optional("duration", "critical for so long, Consul removes the instance", { min = "1m" }),
+  output_max = optional("integer", "bytes of output that Consul keeps", natural),
 }
 
 -- Seconds as Go writes them.

@@ -2,7 +2,7 @@
 -- all checks, the node's own and a maintenance included, as ?passing means it.
 return {
   id = "Service.ID", within = "Node.Node", address = { "Service.Address", "Service.SocketPath", "Node.Address" },
-  port = "Service.Port", ports = { "Service.Ports", name = "Name", port = "Port" }, -- the latter from 1.22 on
+  port = "Service.Port", ports = { "Service.Ports", name = "Name", port = "Port", meta = "port-" }, -- the list from 1.22 on
   tags = "Service.Tags", meta = "Service.Meta", zone = { "Service.Meta.zone", "Node.Meta.zone" },
   weight = { "Service.Weights.Passing", warning = "Service.Weights.Warning" }, status = "Checks.Status",
 }

@@ -15,12 +15,25 @@ local function whole(weight)
   return math.max(1, math.floor((weight or 1) + 0.5))
 end
 
+-- Named ports, which Consul has no place for before 1.22, are meta as others are: port-NAME = its number.
+local function add_ports(meta, instance)
+  for name, port in pairs(instance.ports or {}) do
+    if name:find("^[%w_-]+$") then
+      meta["port-" .. name] = meta["port-" .. name] or ("%d"):format(port)
+    else
+      perigee.log.warn("Consul's meta has no room for this port's name: letters, digits, - and _",
+        { id = instance.id, port = name })
+    end
+  end
+end
+
 -- The body of a registration. nil, message, code: a check that Consul could not run.
 local function body(instance, lease, options)
   local meta = { [OWNER] = lease.owner }
   for name, text in pairs(instance.meta or {}) do
     meta[name] = text
   end
+  add_ports(meta, instance)
   meta[options.zone] = meta[options.zone] or (instance.zone ~= "" and instance.zone or nil)
   local list, message, code = checks.all(instance, options.checks[instance.service], options.heartbeat and lease.ttl,
     options.deregister_after)

@@ -12,14 +12,18 @@ local LONGEST = 600 -- seconds for which Consul holds a query at most
 local SLACK = 5 -- seconds over what Consul may take: wait + wait / 16
 local EVERY = 10 -- seconds between the queries of one that may not be held
 
-local text, yes = { "string", optional = true }, { "boolean", optional = true }
-
 -- What a target may ask for.
 local options_of_target = {
   tag = { "list", of = "string", min = 1, optional = true, about = "with all of these" },
-  passing = { "boolean", optional = true, about = "without those that are critical or in warning" }, healthy = yes,
-  near = text, dc = text, ns = text, partition = text, filter = { "string", optional = true, about = "a + for a space" },
-  node_meta = { "string", optional = true, about = "KEY:VALUE" }, stale = yes, wait = { "duration", optional = true },
+  passing = { "boolean", optional = true, about = "without those that are critical or in warning" },
+  healthy = { "boolean", optional = true, about = "the same as passing" },
+  near = { "string", optional = true, about = "sorted by the distance from this node, or _agent" },
+  dc = { "string", optional = true, about = "a datacenter" }, ns = { "string", optional = true, about = "a namespace" },
+  partition = { "string", optional = true, about = "an admin partition" },
+  filter = { "string", optional = true, about = "an expression of Consul's; a + for a space" },
+  node_meta = { "string", optional = true, about = "KEY:VALUE of the node" },
+  stale = { "boolean", optional = true, about = "any server may answer" },
+  wait = { "duration", optional = true, about = "how long Consul may hold a query" },
 }
 
 -- Whose names in the query are others.
@@ -58,9 +62,8 @@ local function query_of(target, options)
   local query = { near = options.near, wait = options.wait, stale = options.stale and "1" or nil }
   for name, value in pairs(target.options) do
     local as = names[name] or name
-    query[as] = value
-    if write[as] then
-      query[as] = write[as](value)
+    if options_of_target[name] then
+      query[as] = write[as] and write[as](value) or not write[as] and value or nil
     end
   end
   return query

@@ -7,15 +7,16 @@
 --     decode = function(key, value) return { id = key, address = "...", port = 80 } end,
 --   })
 local attend = require("perigee.etcd.attend")
+local authority = require("perigee.authority")
 local gateway = require("perigee.etcd.gateway")
 local layouts = require("perigee.etcd.layouts")
 local lease = require("perigee.etcd.lease")
 local watch = require("perigee.etcd.watch")
 
 local options = {
-  endpoints = { "list", { "http://127.0.0.1:2379" }, of = "string", single = true, min = 1 },
-  user = { "string", optional = true },
-  password = { "secret", optional = true },
+  endpoints = { "list", { "http://127.0.0.1:2379" }, of = "server", single = true, min = 1, about = "its members" },
+  user = { "string", optional = true, about = "where etcd has authentication on" },
+  password = { "secret", optional = true, about = "the user's" },
   prefix = { "string", optional = true, about = "before every key; each layout has its own" },
   timeout = { "duration", "3s", min = "100ms", about = "for one request to one member" },
   critical = {
@@ -24,19 +25,8 @@ local options = {
   },
   audit = { "duration", "30s", min = "100ms", about = "how often a silent stream is doubted" },
   page = { "integer", 500, min = 1, about = "keys in one answer" },
-  tls = {
-    ca = { "string", optional = true }, cert = { "string", optional = true }, key = { "string", optional = true },
-    server_name = { "string", optional = true }, verify = { "boolean", true },
-  },
+  tls = authority.tls,
 }
-
--- The members that a target names, without this registry's user: credentials go to its own only.
-local function other(conn, target)
-  conn.others[target.authority] = conn.others[target.authority] or gateway.new({
-    endpoints = target.authority, timeout = conn.options.timeout, tls = conn.options.tls,
-  })
-  return conn.others[target.authority]
-end
 
 -- All connections that were opened alike share one gateway: one token, and one member that is asked.
 local gateways = setmetatable({}, { __mode = "v" })
@@ -49,13 +39,23 @@ local function gateway_of(opened)
   return gateways[key]
 end
 
+-- The members that a target names.
+local function other(conn, target)
+  local opened = conn.options
+  local urls, tls, own = authority.servers(target, opened.endpoints, 2379, opened.tls or {})
+  return gateway_of({
+    endpoints = urls, tls = tls, timeout = opened.timeout, user = own and opened.user or nil,
+    password = own and opened.password or nil,
+  })
+end
+
 local function open(opened)
   local layout = layouts[opened.layout] or opened.layout
   local prefix = opened.prefix or layout.prefix or ""
   return {
     etcd = gateway_of(opened), options = opened, layout = layout, prefix = prefix,
     place = (layouts[opened.layout] and opened.layout or "own") .. " " .. prefix, -- where and how instances are put
-    others = {}, watches = setmetatable({}, { __mode = "k" }),
+    watches = setmetatable({}, { __mode = "k" }),
   }
 end
 
@@ -146,7 +146,7 @@ end
 -- Completes the plugin's table. With `encode` and `decode` of its own it has that layout; else its option
 -- `layout` is one of those that ship, `default` unless the configuration says another.
 local function plugin(own, default)
-  own.target = own.target or { authority = "addresses" }
+  own.target = own.target or { authority = "addresses", servers = authority.options }
   own.options = own.options or {}
   for name, form in pairs(options) do
     own.options[name] = own.options[name] or form
@@ -155,7 +155,8 @@ local function plugin(own, default)
     and { encode = own.encode, decode = own.decode, prefix = own.prefix, range = own.range, statuses = own.statuses }
   own.prefix, own.range, own.statuses = nil, nil, nil
   if not layout then
-    own.options.layout = { "choice", default or "perigee", of = { "perigee", "json", "go-zero", "grpc" } }
+    own.options.layout = { "choice", default or "perigee", of = { "perigee", "json", "go-zero", "grpc" },
+      about = "what keys and values look like" }
   end
   own.open = function(given)
     local opened = {}

@@ -352,14 +352,17 @@ struct registrar *registrar_new(uv_loop_t *loop, const char *name, const struct 
   if (r->name && r->owner)
     r->reconciler = reconciler_new(loop, name, ttl, store, &hands, r);
   r->attends = r->reconciler ? attends_new(loop, r->reconciler) : NULL;
-  if (r->attends)
+  if (r->attends) {
+    reconciler_change_retry(r->reconciler, use->retry_s);
     return r;
+  }
   registrar_free(r);
   return NULL;
 }
 
 void registrar_configure(struct registrar *r, const struct registry_use *use) {
   reconciler_change_ttl(r->reconciler, use->ttl_s);
+  reconciler_change_retry(r->reconciler, use->retry_s);
   if (value_equal(r->use.options, use->options))
     return;
   value_unref(r->use.options);

@@ -1,6 +1,7 @@
 #include "agent/registries/registries.h"
 
 #include "agent/plugins/plugins.h"
+#include "base/backoff.h"
 #include "base/fault.h"
 #include "base/findings.h"
 #include "base/text.h"
@@ -13,14 +14,18 @@
 
 static const double ttl_s = 10; /* etcd's clients' and go-zero's */
 
-/* All but `adapter` and `ttl`, which are the host's. NULL: out of memory. */
+static bool is_host_s(const char *key) {
+  return strcmp(key, "adapter") == 0 || strcmp(key, "ttl") == 0 || strcmp(key, "retry") == 0;
+}
+
+/* All but what is the host's. NULL: out of memory. */
 static struct value *options_of(const struct value *registry) {
   struct value *options = value_table();
   int r = options ? 0 : -ENOMEM;
   for (size_t i = 0; r == 0 && i < value_fields(registry); i++) {
     const char *key;
     const struct value *v = value_field(registry, i, &key);
-    if (strcmp(key, "adapter") != 0 && strcmp(key, "ttl") != 0)
+    if (!is_host_s(key))
       r = value_set(options, key, value_ref(v));
   }
   for (size_t i = 0; r == 0 && i < value_length(registry); i++)
@@ -39,14 +44,16 @@ static const char *adapter_of(const struct value *registry, const char *scheme) 
   return value_as_text(value_get(registry, "adapter"), adapter);
 }
 
-static int read_ttl(const struct value *v, double *seconds, struct fault *f) {
+/* `seconds` stays as it is where nothing is said. */
+static int read_duration(const struct value *registry, const char *key, double *seconds,
+                         struct fault *f) {
+  const struct value *v = value_get(registry, key);
   int64_t ns;
-  *seconds = ttl_s;
   if (!v)
     return 0;
   if (value_kind(v) != VALUE_TEXT || duration_parse(value_as_text(v, ""), &ns, NULL) != 0 ||
       ns < 1000000000)
-    return fault_set(f, -EINVAL, "ttl: expected a duration of at least \"1s\"");
+    return fault_set(f, -EINVAL, "%s: expected a duration of at least \"1s\"", key);
   *seconds = (double)ns / 1e9;
   return 0;
 }
@@ -54,11 +61,13 @@ static int read_ttl(const struct value *v, double *seconds, struct fault *f) {
 int registries_find(const struct config *config, struct plugins *plugins, const char *scheme,
                     struct registry_use *out, struct fault *f) {
   const struct value *registry = value_get(value_get(config->root, "registries"), scheme);
-  *out = (struct registry_use){0};
+  *out = (struct registry_use){.ttl_s = ttl_s, .retry_s = BACKOFF_LONGEST_S};
   snprintf(out->path, sizeof out->path, "registries.%.300s", scheme);
   int r = plugins_get(plugins, "registry", adapter_of(registry, scheme), &out->plugin, f);
   if (r == 0)
-    r = read_ttl(value_get(registry, "ttl"), &out->ttl_s, f);
+    r = read_duration(registry, "ttl", &out->ttl_s, f);
+  if (r == 0)
+    r = read_duration(registry, "retry", &out->retry_s, f);
   if (r == 0 && registry && !(out->options = options_of(registry)))
     r = fault_set(f, -ENOMEM, "out of memory");
   return r;

@@ -13,6 +13,7 @@ struct registry_use {
   struct plugin *plugin; /* the table's */
   struct value *options; /* the registry's, without what is the host's; NULL: none. The caller's */
   double ttl_s;          /* of leases in it */
+  double retry_s;        /* the longest wait before what failed is tried again */
   char path[320];        /* "registries.etcd", for findings about the options */
 };
 

@@ -15,7 +15,8 @@ struct source {
   struct target target;
   struct plugin *plugin;
   struct value *options; /* a reference; NULL: none */
-  struct sets *sets;     /* with nothing but `set` */
+  double retry_s;
+  struct sets *sets; /* with nothing but `set` */
   struct set *set;
   struct watcher *watcher;
   struct source_user *users;
@@ -61,7 +62,8 @@ static int source_new(struct sources *all, const struct registry_use *use, const
   struct source *s = calloc(1, sizeof *s);
   if (!s)
     return fault_set(f, -ENOMEM, "out of memory");
-  *s = (struct source){.all = all, .text = strdup(target), .plugin = use->plugin};
+  *s = (struct source){
+      .all = all, .text = strdup(target), .plugin = use->plugin, .retry_s = use->retry_s};
   s->options = use->options ? value_ref(use->options) : NULL;
   s->sets = sets_new_apart(on_said, s);
   s->set = s->sets ? sets_open(s->sets, service) : NULL;
@@ -89,7 +91,7 @@ static struct source *source_find(const struct sources *all, const struct regist
                                   const char *target) {
   struct source *s = all->first;
   while (s && (s->plugin != use->plugin || strcmp(s->text, target) != 0 ||
-               !value_equal(s->options, use->options)))
+               s->retry_s != use->retry_s || !value_equal(s->options, use->options)))
     s = s->next;
   return s;
 }

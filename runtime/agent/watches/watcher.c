@@ -41,7 +41,7 @@ static void again_after(struct watcher *w, double seconds) {
 }
 
 static void back_off(struct watcher *w, const char *why) {
-  double delay = backoff_s(++w->failures);
+  double delay = backoff_s(++w->failures, w->use.retry_s);
   set_stale(w->set, true);
   log_warn("watch failed; what is known stays", LOG_S("service", set_service(w->set)),
            LOG_S("registry", w->target->registry), LOG_S("error", why), LOG_N("again_in", delay));

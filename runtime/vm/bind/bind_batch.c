@@ -9,7 +9,7 @@
 #include "vm/isolate/inside.h"
 #include "vm/isolate/border.h"
 #include "vm/bind/read_instance.h"
-#include "watch/set.h"
+#include "watch/instances.h"
 
 #include <errno.h>
 #include <lauxlib.h>
@@ -19,60 +19,32 @@
 #define BATCH_TYPE "batch"
 enum { BATCH_MAX = 1000000 }; /* instances: a plugin that never stops putting is stopped */
 
-struct row {
-  struct instance *instance;
-  enum status status;
-  size_t place; /* when it was put */
-};
-
 struct batch {
   struct handle handle;
-  struct row *rows;
-  size_t count, room;
+  struct instances put;
   char service[]; /* whose instances they are */
 };
-
-static void batch_clear(struct batch *b) {
-  for (size_t i = 0; i < b->count; i++)
-    instance_unref(b->rows[i].instance);
-  free(b->rows);
-  b->rows = NULL;
-  b->count = b->room = 0;
-}
 
 static void batch_close(struct handle *h) {
   struct batch *b = (struct batch *)h;
   handle_gone(h);
-  batch_clear(b);
+  instances_free(&b->put);
   free(b);
-}
-
-static int batch_grow(struct batch *b, struct fault *f) {
-  if (b->count < b->room)
-    return 0;
-  if (b->count >= BATCH_MAX)
-    return fault_set(f, -E2BIG, "more than %d instances", BATCH_MAX);
-  size_t room = b->room ? 2 * b->room : 64;
-  struct row *rows = realloc(b->rows, room * sizeof *rows);
-  if (!rows)
-    return fault_set(f, -ENOMEM, "out of memory");
-  b->rows = rows;
-  b->room = room;
-  return 0;
 }
 
 static int put_call(lua_State *L) {
   struct batch *b = (struct batch *)handle_check(L, 1, BATCH_TYPE);
   struct value *v = NULL;
+  struct instance *in = NULL;
+  enum status status = STATUS_PASSING;
   struct fault f = {0};
   int code = read_value(L, 2, &v, &f);
-  code = code ? code : batch_grow(b, &f);
-  if (code == 0) {
-    struct row *row = &b->rows[b->count];
-    code = read_instance(v, b->service, &row->instance, &row->status, &f);
-    row->place = b->count;
-    b->count += code == 0;
-  }
+  if (code == 0 && b->put.count >= BATCH_MAX)
+    code = fault_set(&f, -E2BIG, "more than %d instances", BATCH_MAX);
+  code = code ? code : read_instance(v, b->service, &in, &status, &f);
+  if (code == 0 && instances_add(&b->put, in, status) != 0)
+    code = fault_set(&f, -ENOMEM, "out of memory");
+  instance_unref(in);
   value_unref(v);
   if (code != 0)
     return push_error(L, code, "%s", f.text);
@@ -80,44 +52,14 @@ static int put_call(lua_State *L) {
   return 1;
 }
 
-static int by_id_and_place(const void *a, const void *b) {
-  const struct row *x = a, *y = b;
-  int order = strcmp(x->instance->id, y->instance->id);
-  return order ? order : (x->place > y->place) - (x->place < y->place);
-}
-
-/* Sorts them by id, which is what set_replace likes best, and drops all but the last of each. */
-static void batch_settle(struct batch *b) {
-  size_t kept = 0;
-  if (b->count)
-    qsort(b->rows, b->count, sizeof *b->rows, by_id_and_place);
-  for (size_t i = 0; i < b->count; i++) {
-    if (i + 1 < b->count && strcmp(b->rows[i].instance->id, b->rows[i + 1].instance->id) == 0)
-      instance_unref(b->rows[i].instance);
-    else
-      b->rows[kept++] = b->rows[i];
-  }
-  b->count = kept;
-}
-
 int batch_replace(lua_State *L, int index, struct set *s, struct fault *f) {
   struct batch *b = (struct batch *)handle_check(L, index, BATCH_TYPE);
-  batch_settle(b);
-  struct instance **instances = calloc(b->count + 1, sizeof(struct instance *));
-  enum status *statuses = calloc(b->count + 1, sizeof *statuses);
-  int code = -ENOMEM;
-  if (instances && statuses) {
-    for (size_t i = 0; i < b->count; i++) {
-      instances[i] = b->rows[i].instance;
-      statuses[i] = b->rows[i].status;
-    }
-    code = set_replace(s, instances, statuses, b->count);
-  }
-  free(instances);
-  free(statuses);
+  int code = instances_settle(&b->put, NULL);
+  if (code >= 0)
+    code = set_replace(s, b->put.items, b->put.statuses, b->put.count);
   if (code != 0)
     return fault_set(f, code, "the set does not take them: %s", strerror(-code));
-  batch_clear(b);
+  instances_free(&b->put);
   return 0;
 }
 

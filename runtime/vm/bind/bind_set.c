@@ -1,11 +1,12 @@
 /* set: where a registry plugin puts what it finds: set:put{...}, set:remove(id), set:replace{...}.
  * All return true, or nil, message, code; nothing changes then. set:replace(list, { lenient = true
  * }) leaves out what is no instance, as one bad entry of somebody must not hide the others, and
- * returns true, how many, and what was wrong with the first. set:current() says that what is in the
- * set is how things are, as set:replace does: the service is not stale any more. set:stale(why[,
- * age]) says that it may be otherwise by now. set:batch(): see bind_batch.c. set:replace_json(body,
- * map[, options]) is set:replace of a whole answer, which is decoded outside Lua (json_map.h says
- * what a map is); the body is one that stayed outside Lua, or a text. */
+ * returns true, how many, and what was wrong with the first. Of two with one id the last counts,
+ * and the log says so once. set:current() says that what is in the set is how things are, as
+ * set:replace does: the service is not stale any more. set:stale(why[, age]) says that it may be
+ * otherwise by now. set:batch(): see bind_batch.c. set:replace_json(body, map[, options]) is
+ * set:replace of a whole answer, which is decoded outside Lua (json_map.h says what a map is); the
+ * body is one that stayed outside Lua, or a text. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/value.h"
@@ -81,40 +82,53 @@ struct leniency {
   struct json_left_out out;
 };
 
-static int replace_all(struct set *s, const struct value *list, struct leniency *lenient,
-                       struct instance **instances, enum status *statuses, struct fault *f) {
-  size_t count = value_length(list), made = 0;
-  for (size_t i = 0; i < count; i++) {
+/* Two of one id are the registry's mistake, for which its other entries must not pay. */
+static int take(struct set *s, struct instances *list, struct fault *f) {
+  struct fault twice;
+  int code = instances_settle(list, &twice);
+  if (code >= 0) {
+    set_complain(s, code > 0 ? twice.text : NULL);
+    code = set_replace(s, list->items, list->statuses, list->count);
+  }
+  return code == 0 ? 0 : fault_set(f, code, "the set does not take them: %s", strerror(-code));
+}
+
+/* What one entry says, added. */
+static int add_one(struct set *s, const struct value *entry, struct instances *out,
+                   struct fault *f) {
+  struct instance *in = NULL;
+  enum status status = STATUS_PASSING;
+  int code = read_instance(entry, set_service(s), &in, &status, f);
+  if (code == 0 && instances_add(out, in, status) != 0)
+    code = fault_set(f, -ENOMEM, "out of memory");
+  instance_unref(in);
+  return code;
+}
+
+static int read_all(struct set *s, const struct value *list, struct leniency *lenient,
+                    struct instances *out, struct fault *f) {
+  for (size_t i = 0; i < value_length(list); i++) {
     struct fault why = {0};
-    int code =
-        read_instance(value_at(list, i), set_service(s), &instances[made], &statuses[made], &why);
-    if (code == 0) {
-      made++;
+    int code = add_one(s, value_at(list, i), out, &why);
+    if (code == 0)
       continue;
-    }
     fault_set(f, code, "instance %zu: %.400s", i + 1, why.text);
     if (!lenient->wanted || code != -EINVAL)
       return code;
     if (lenient->out.count++ == 0)
       lenient->out.first = *f;
   }
-  int code = set_replace(s, instances, statuses, made);
-  return code == 0 ? 0 : fault_set(f, code, "the set does not take them: %s", strerror(-code));
+  return 0;
 }
 
 static int replace_from(struct set *s, const struct value *list, struct leniency *lenient,
                         struct fault *f) {
-  size_t count = value_length(list);
+  struct instances all = {0};
   if (value_kind(list) != VALUE_TABLE || value_fields(list) > 0)
     return fault_set(f, -EINVAL, "a list of instances is expected");
-  struct instance **instances = calloc(count + 1, sizeof(struct instance *));
-  enum status *statuses = calloc(count + 1, sizeof *statuses);
-  int code = instances && statuses ? replace_all(s, list, lenient, instances, statuses, f)
-                                   : fault_set(f, -ENOMEM, "out of memory");
-  for (size_t i = 0; instances && instances[i]; i++)
-    instance_unref(instances[i]);
-  free(instances);
-  free(statuses);
+  int code = read_all(s, list, lenient, &all, f);
+  code = code ? code : take(s, &all, f);
+  instances_free(&all);
   return code;
 }
 
@@ -191,11 +205,7 @@ static int decode_into(struct set *s, const struct json_answer *wanted, struct l
                        struct fault *f) {
   struct instances list = {0};
   int code = json_instances(wanted, &list, &lenient->out, f);
-  if (code == 0) {
-    code = set_replace(s, list.items, list.statuses, list.count);
-    if (code != 0)
-      fault_set(f, code, "the set does not take them: %s", strerror(-code));
-  }
+  code = code ? code : take(s, &list, f);
   instances_free(&list);
   return code;
 }

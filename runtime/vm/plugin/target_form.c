@@ -29,18 +29,47 @@ static int read_part(const struct value *declared, const char *part, enum target
                    words[first]);
 }
 
+static bool is_known(const char *key) {
+  static const char *const known[] = {"authority", "name", "options", "servers"};
+  size_t i = 0;
+  while (i < sizeof known / sizeof *known && strcmp(known[i], key) != 0)
+    i++;
+  return i < sizeof known / sizeof *known;
+}
+
+static int add_options(struct value *all, const struct value *declared) {
+  int r = 0;
+  for (size_t i = 0; r == 0 && i < value_fields(declared); i++) {
+    const char *key;
+    const struct value *form = value_field(declared, i, &key);
+    r = value_set(all, key, value_ref(form));
+  }
+  return r;
+}
+
+static int read_options(const struct value *declared, struct target_form *form, struct fault *f) {
+  const struct value *servers = value_get(declared, "servers");
+  struct value *all = value_table();
+  int r = all ? add_options(all, value_get(declared, "options")) : -ENOMEM;
+  r = r ? r : add_options(all, servers);
+  r = r ? fault_set(f, r, "out of memory") : schema_new(all, &form->options, f);
+  form->servers = servers ? value_ref(servers) : NULL;
+  value_unref(all);
+  return r;
+}
+
 static int read_form(const struct value *declared, struct target_form *form, struct fault *f) {
   for (size_t i = 0; i < value_fields(declared); i++) {
-    static const char *const known[] = {"authority", "name", "options"};
     const char *key;
     value_field(declared, i, &key);
-    if (strcmp(key, known[0]) != 0 && strcmp(key, known[1]) != 0 && strcmp(key, known[2]) != 0)
-      return fault_set(f, -EINVAL, "target has authority, name and options; not \"%.100s\"", key);
+    if (!is_known(key))
+      return fault_set(f, -EINVAL,
+                       "target has authority, name, options and servers; not \"%.100s\"", key);
   }
   int r = read_part(declared, "authority", TARGET_NONE, TARGET_NONE, &form->authority, f);
   if (r == 0)
     r = read_part(declared, "name", TARGET_ANY, TARGET_ANY, &form->name, f);
-  return r ? r : schema_new(value_get(declared, "options"), &form->options, f);
+  return r ? r : read_options(declared, form, f);
 }
 
 int target_form_new(const struct value *declared, struct target_form **out, struct fault *f) {
@@ -61,5 +90,6 @@ void target_form_free(struct target_form *form) {
   if (!form)
     return;
   schema_free(form->options);
+  value_unref(form->servers);
   free(form);
 }

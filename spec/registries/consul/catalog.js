@@ -3,10 +3,24 @@
 'use strict';
 const { seconds } = require('./registration');
 
+const SWEEP = 30, LEAST = 60; // seconds: Consul's reaper
+
 class Catalog {
   // model: one entry of a real Consul's answer, which each entry here has the shape of.
   constructor(model, index) {
-    Object.assign(this, { model, index, vanished: index, services: new Map(), indexes: new Map(), held: new Set() });
+    Object.assign(this, { model, index, vanished: index, services: new Map(), indexes: new Map(), held: new Set(), now: 0 });
+  }
+
+  // The reaper's clock, which only a spec moves: every 30 s it takes away what has a check that has been critical
+  // for its DeregisterCriticalServiceAfter, a minute at least.
+  advance(by) {
+    for (const end = this.now + by; this.now < end; ) {
+      this.now += 1;
+      if (this.now % SWEEP) continue;
+      const due = c => c.DeregisterCriticalServiceAfter && c.Status === 'critical' &&
+        this.now - c.since >= Math.max(LEAST, seconds(c.DeregisterCriticalServiceAfter));
+      for (const s of [...this.services.values()]) if (s.checks.some(due)) this.deregister(s);
+    }
   }
 
   // Something about this service is new: whoever waits for it looks again. Nobody's name: all do.
@@ -35,6 +49,7 @@ class Catalog {
 
   tell(s, check, status) {
     const news = check.Status !== status;
+    if (news) check.since = this.now;
     check.Status = status;
     this.watch(s, check);
     if (news) this.changed(s.Name);
@@ -48,7 +63,7 @@ class Catalog {
     old.forEach(c => clearTimeout(c.timer));
     s.checks = (body.Checks || []).map((c, i) => {
       const CheckID = c.CheckID || `service:${id}` + (body.Checks.length > 1 ? ':' + (i + 1) : ''), kept = old.find(o => o.CheckID === CheckID);
-      return { ...c, CheckID, Status: kept ? kept.Status : c.Status || 'critical', timer: null };
+      return { ...c, CheckID, Status: kept ? kept.Status : c.Status || 'critical', since: kept ? kept.since : this.now, timer: null };
     });
     if (before && body.EnableTagOverride) s.Tags = before.Tags;
     if (!replace) s.checks.push(...old.filter(o => !s.checks.some(c => c.CheckID === o.CheckID)));
