@@ -111,7 +111,9 @@ function perigee.call(service, options, fn)
         end_all(tries, open, "abandoned")
         return unpack(results, 1, results.n)
       elseif try then
-        tries:done(try.number, outcomes[results[3]] or "server_error", now() - try.begun, tostring(results[2]))
+        local unmade = factory and not try.lent -- nothing was sent, whatever the reason
+        local failure = unmade and "connect_failure" or outcomes[results[3]] or "server_error"
+        tries:done(try.number, failure, now() - try.begun, tostring(results[2]))
         hand_back(try, false)
       end
     end

@@ -15,8 +15,8 @@ local function notes(body)
   perigee.write(home .. "/plugins/check/probe.lua", [[return {
     kind = "check", summary = "calls", options = { on = { "boolean", main = true } },
     run = function(_, _, ctx)
-      if ctx.state.done then return nil end
-      ctx.state.done = true
+      if ctx.state.noted then return "passing", ctx.state.noted end
+      ctx.state.noted = "it did not end"
       local all = {}
       local function note(...)
         local words = {}
@@ -25,7 +25,8 @@ local function notes(body)
       end
       ]] .. body .. [[
 
-      return "passing", perigee.json.encode(all)
+      ctx.state.noted = perigee.json.encode(all)
+      return "passing", ctx.state.noted
     end,
   }]])
   perigee.write(home .. "/perigee.lua", CONFIG)
@@ -168,6 +169,37 @@ describe("perigee.call", function()
     assert.equal("ETIMEDOUT", all[7][3])
     assert.same({ "4" }, all[8])
     assert.same({ "3", "3" }, all[9])
+  end)
+
+  it("tries another when a connection cannot be made, whatever the reason", function()
+    local all = notes([[
+      local n = 0
+      local factory = perigee.factory(function()
+        n = n + 1
+        if n == 1 then return nil, "too slow", "ETIMEDOUT" end
+        if n == 2 then error("a mistake") end
+        return { close = function() end }
+      end)
+      local options = { factory = factory, tries = 3, backoff = "1ms", backoff_most = "1ms" }
+      note(perigee.call("web", options, function() return n end))
+      note(perigee.call("web", options, function() return nil, "too slow", "ETIMEDOUT" end))
+    ]])
+    assert.same({ "3" }, all[1])
+    assert.truthy(all[2][2]:find("^127%.0%.0%.1:%d+: timeout: too slow$"))
+  end)
+
+  it("counts a call no longer when its task is ended", function()
+    local _, agent = notes([[
+      for _ = 1, 3 do
+        perigee.task.deadline("20ms", perigee.call, "web", { timeout = "1h" }, function() perigee.sleep("1h") end)
+      end
+      note(perigee.call("web", function() return true end))
+    ]])
+    local metrics = perigee.wait_for("the last call to be counted", function()
+      local text = agent:get("/metrics").body
+      return text:find('perigee_calls_total{outcome="success"} 1\n', 1, true) and text
+    end)
+    assert.equal("0", metrics:match("\nperigee_calls_in_flight (%d+)\n"))
   end)
 
   it("gives each of two calls at once a connection of its own, and keeps both", function()

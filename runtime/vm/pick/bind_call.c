@@ -22,6 +22,7 @@
 #define TRIES_TYPE "tries"
 
 struct call {
+  struct task_watch watch; /* of the caller, while a try is open */
   struct perigee_tries tries;
   struct perigee_pick_options pick; /* its texts are kept by the object's environment */
   struct perigee_service **handle;  /* NULL in it: the service's handle was collected first */
@@ -30,12 +31,18 @@ struct call {
 static const char *const outcomes[] = {"success",         "server_error", "timeout",
                                        "connect_failure", "abandoned",    NULL};
 
-/* A task that was ended reports nothing: what it had open is nobody's any more. */
-static int call_collect(lua_State *L) {
-  struct call *c = luaL_checkudata(L, 1, TRIES_TYPE);
+/* A caller that was ended reports nothing, and its tries have ended with it. */
+static void on_caller_ended(struct task_watch *w, struct task *t) {
+  struct call *c = (struct call *)w;
+  (void)t;
   for (uint32_t i = 0; *c->handle && i < c->tries.count; i++)
     if (c->tries.tries[i].outcome == -1)
       perigee_tries_done(&c->tries, i, PERIGEE_ABANDONED, 0, NULL);
+}
+
+static int call_collect(lua_State *L) {
+  struct call *c = luaL_checkudata(L, 1, TRIES_TYPE);
+  task_unwatch(&c->watch);
   return 0;
 }
 
@@ -67,6 +74,7 @@ static int tries_call(lua_State *L) {
   lua_settop(L, kept);
   struct call *c = lua_newuserdata(L, sizeof *c);
   memset(c, 0, sizeof *c);
+  c->watch.ended = on_caller_ended;
   c->handle = handle;
   c->pick =
       (struct perigee_pick_options){.size = sizeof c->pick, .port = option_text(L, 2, "port")};
@@ -110,6 +118,8 @@ static int next_call(lua_State *L) {
     lua_pushnumber(L, (double)c->tries.wait_ns / 1e9);
     return 2;
   }
+  if (c->tries.open == 1)
+    task_watch(task_running(L), &c->watch);
   const struct perigee_endpoint *e = &c->tries.endpoints[c->tries.count - 1];
   perigee_endpoint_text(*c->handle, e, "id", id, sizeof id); /* "" when it has left meanwhile */
   int64_t left_ns = (int64_t)c->tries.deadline_ns - clock_now_ns();
@@ -127,6 +137,8 @@ static int done_call(lua_State *L) {
   uint64_t ns = seconds > 0 && seconds < 1e9 ? (uint64_t)(seconds * 1e9) : 0;
   int r = perigee_tries_done(&c->tries, (uint32_t)(i - 1), outcome, ns, luaL_optstring(L, 5, NULL));
   luaL_argcheck(L, r == 0, 2, "no try of that number is open");
+  if (c->tries.open == 0)
+    task_unwatch(&c->watch);
   return 0;
 }
 
