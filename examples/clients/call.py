@@ -107,12 +107,16 @@ def get(endpoint):
     """What became of one GET."""
     connection = http.client.HTTPConnection(endpoint.address, endpoint.port, timeout=1)
     try:
+        connection.connect()
+    except OSError:
+        return CONNECT_FAILURE  # nothing was sent
+    try:
         connection.request("GET", "/")
         return SUCCESS if connection.getresponse().status == 200 else SERVER_ERROR
     except TimeoutError:
         return TIMEOUT
     except (OSError, http.client.HTTPException):
-        return CONNECT_FAILURE
+        return SERVER_ERROR
     finally:
         connection.close()
 
