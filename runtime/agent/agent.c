@@ -4,6 +4,7 @@
 #include "agent/feedback.h"
 #include "agent/hooks/hooks.h"
 #include "agent/inherited.h"
+#include "agent/node.h"
 #include "agent/parts.h"
 #include "agent/plans/choosers.h"
 #include "agent/plans/plans.h"
@@ -127,6 +128,7 @@ static int apply_configuration(struct agent *a) {
     fault_set(&f, r, "cannot read back %s: %s", a->config->data_dir, strerror(-r));
     return cannot_start(&f);
   }
+  node_return(a);
   return configure_services(a, a->config, &f) == 0 ? 0 : cannot_start(&f);
 }
 

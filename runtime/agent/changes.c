@@ -82,6 +82,8 @@ static void write_services(const struct config *old, const struct config *new, s
                        ? NULL
                        : "changed";
       name_differences(a, b, &detail);
+      if (!detail.length && strcmp(in->zone, new->services[k]->instance->zone) != 0)
+        buf_text(&detail, "zone"); /* the host's */
       row.detail = detail.data;
     }
     if (row.change)

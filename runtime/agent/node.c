@@ -1,11 +1,22 @@
 #include "agent/node.h"
 
+#include "agent/parts.h"
+#include "agent/plans/plans.h"
+#include "agent/policies/decision.h"
+#include "base/fault.h"
+#include "base/log.h"
 #include "base/value.h"
 #include "config/config.h"
 #include "config/facts.h"
+#include "registry/embedded.h"
+#include "registry/store.h"
+#include "vm/isolate/isolate.h"
+#include "watch/balancer.h"
+#include "watch/set.h"
 
 #include <openssl/evp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* RFC 4122's version 5 (SHA-1 of a name), in the DNS name space. */
@@ -41,4 +52,95 @@ struct value *node_facts(const struct config *c) {
     value_set(facts, "datacenter", value_text(c->datacenter, strlen(c->datacenter)));
   }
   return facts;
+}
+
+/* ---- what is registered here ---- */
+
+/* Registered by a request while the agent was in this zone. */
+struct movers {
+  const char *zone;
+  struct registration **items; /* references */
+  size_t count, room;
+};
+
+static void add_mover(void *arg, const struct registration_state *state) {
+  struct movers *m = arg;
+  const struct registration *r = state->registration;
+  if (r->origin != ORIGIN_CONFIGURATION && strcmp(r->instance->zone, m->zone) == 0 &&
+      m->count < m->room)
+    m->items[m->count++] = registration_ref(r);
+}
+
+static int move_one(struct embedded *e, const struct registration *from, const struct value *to) {
+  struct registration moved = *from, *r = NULL;
+  struct fault f = {0};
+  int rc = changes_apply(from->instance, to, &moved.instance, &f);
+  if (rc != 0)
+    return rc;
+  r = registration_new(&moved);
+  rc = r ? embedded_register(e, r, NULL, NULL) : -ENOMEM;
+  registration_unref(r);
+  instance_unref(moved.instance);
+  return rc;
+}
+
+/* What is registered on this host without a zone of its own is where the host is. */
+static void move_registrations(struct embedded *e, const char *from, const char *to) {
+  struct movers m = {.zone = from, .room = embedded_count(e)};
+  struct value *changes = value_table();
+  m.items = calloc(m.room + 1, sizeof(struct registration *));
+  if (m.items && changes && value_set(changes, "zone", value_text(to, strlen(to))) == 0)
+    embedded_each(e, add_mover, &m);
+  for (size_t i = 0; i < m.count; i++) {
+    if (move_one(e, m.items[i], changes) != 0)
+      log_error("a registration stays in the zone that the agent was in",
+                LOG_S("id", m.items[i]->instance->id));
+    registration_unref(m.items[i]);
+  }
+  value_unref(changes);
+  free(m.items);
+}
+
+/* The zone that registrations of this store were made in, or moved to. */
+static int read_zone(void *arg, const char *key, const void *value, size_t length) {
+  char **zone = arg;
+  if (strcmp(key, "zone") == 0)
+    *zone = strndup(value, length);
+  return 0;
+}
+
+static void keep_zone(struct agent *a) {
+  store_put(a->store, "meta", "zone", a->config->zone, strlen(a->config->zone), NULL, NULL);
+}
+
+void node_return(struct agent *a) {
+  char *was = NULL;
+  store_each(a->store, "meta", read_zone, &was);
+  if (was && strcmp(was, a->config->zone) != 0)
+    move_registrations(a->embedded, was, a->config->zone);
+  if (!was || strcmp(was, a->config->zone) != 0)
+    keep_zone(a);
+  free(was);
+}
+
+/* ---- all ---- */
+
+void node_configure(struct agent *a, const struct config *old) {
+  const struct config *new = a->config;
+  const struct balancer_host place = plans_host(new, a->plugins);
+  struct view_node node = {0};
+  bool moves = strcmp(old->zone, new->zone) != 0;
+  if (!moves && strcmp(old->node, new->node) == 0 && strcmp(old->datacenter, new->datacenter) == 0)
+    return;
+  struct value *facts = node_facts(new);
+  node_describe(new, &node);
+  if (!facts || sets_place(a->sets, &place) != 0 || view_publish_node(a->view, &node) != 0)
+    log_error("not everything is told where the agent is now: out of memory");
+  if (facts)
+    vm_host(a->vm, facts);
+  value_unref(facts);
+  if (!moves)
+    return;
+  move_registrations(a->embedded, old->zone, new->zone);
+  keep_zone(a);
 }

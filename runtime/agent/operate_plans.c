@@ -118,6 +118,13 @@ void operate_freeze(struct agent *a, const char *body, server_reply reply, void 
   order_begun(o, json, r, &f);
 }
 
+/* By NAME or balancer/NAME: no other kind is promoted. */
+static const char *balancer_of(const char *name) {
+  static const char kind[] = "balancer/";
+  size_t length = sizeof kind - 1;
+  return strncmp(name, kind, length) == 0 ? name + length : name;
+}
+
 /* { plugin } or { plugin, off = true } */
 void operate_promote(struct agent *a, const char *body, server_reply reply, void *to) {
   json_t *json;
@@ -125,10 +132,10 @@ void operate_promote(struct agent *a, const char *body, server_reply reply, void
   struct order *o = order_read(body, &json, reply, to);
   if (!o)
     return;
-  answer_begin(o, "plugin", text_of(json, "plugin"));
+  const char *plugin = balancer_of(text_of(json, "plugin"));
+  answer_begin(o, "plugin", plugin);
   buf_text(&o->text, ",\"services\":");
-  int r = plans_promote(a->plans, text_of(json, "plugin"), !is_off(json), order_stored, o, &o->text,
-                        &f);
+  int r = plans_promote(a->plans, plugin, !is_off(json), order_stored, o, &o->text, &f);
   order_begun(o, json, r, &f);
 }
 

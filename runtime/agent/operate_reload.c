@@ -1,5 +1,5 @@
-/* The verbs reload, diff and rollback. The body: { "plugin", "file", "if_hash", "dry" }, all of
- * them optional; rollback takes { "name" }. */
+/* The verbs reload, diff and rollback. The body: { "plugin", "fresh", "file", "text", "if_hash",
+ * "dry" }, all of them optional; rollback takes { "name" }. */
 #include "agent/operations.h"
 #include "agent/parts.h"
 #include "agent/plugins/plugins_reload.h"
@@ -29,9 +29,13 @@ void operate_reload(struct agent *a, const char *body, server_reply reply, void 
     return;
   const struct reload_wish wish = {.why = "an operator",
                                    .plugin = text_of(json, "plugin"),
+                                   .fresh = json_is_true(json_object_get(json, "fresh")),
                                    .if_hash = text_of(json, "if_hash"),
                                    .dry = json_is_true(json_object_get(json, "dry"))};
-  reload_begin(a->reload, &wish, reply, to);
+  if (wish.fresh && !wish.plugin)
+    reply(to, -EINVAL, "Which plugin is to begin afresh? \"plugin\" names it.");
+  else
+    reload_begin(a->reload, &wish, reply, to);
   json_decref(json);
 }
 
@@ -39,8 +43,10 @@ void operate_diff(struct agent *a, const char *body, server_reply reply, void *t
   json_t *json = read_body(body, reply, to);
   if (!json)
     return;
-  const struct reload_wish wish = {
-      .why = "an operator's question", .file = text_of(json, "file"), .dry = true};
+  const struct reload_wish wish = {.why = "an operator's question",
+                                   .file = text_of(json, "file"),
+                                   .text = text_of(json, "text"),
+                                   .dry = true};
   reload_begin(a->reload, &wish, reply, to);
   json_decref(json);
 }

@@ -180,7 +180,7 @@ int parts_make(struct agent *a) {
     a->watches = watches_new(&with);
   }
   if (!a->watches || !a->checks || !a->lag || !a->choosers ||
-      view_new(&node, server_workers(c->workers), &a->view) != 0 ||
+      view_new(&node, SERVER_WORKERS_MAX, &a->view) != 0 ||
       embedded_new(&a->loop, a->store, &registry_events, a, &a->embedded) != 0)
     return cannot_start(&f);
   view_begin(a->view, catalog_version(a->catalog));

@@ -4,6 +4,7 @@
 #include "agent/checks.h"
 #include "agent/configure.h"
 #include "agent/hooks/hooks.h"
+#include "agent/node.h"
 #include "agent/parts.h"
 #include "agent/plans/plans.h"
 #include "agent/plugins/plugins.h"
@@ -38,7 +39,7 @@ struct reload {
   /* of the one that is under way */
   struct config *next; /* NULL: only plugins */
   struct plugins *draft;
-  struct server_door *door; /* another address for HTTP; NULL: the same */
+  struct server_door *door; /* another address for HTTP, or other workers; NULL: as they are */
   struct buf changes, plans;
   size_t change_count;
   bool dry;    /* a question: it fails nothing but itself */
@@ -139,6 +140,7 @@ static void apply_config(struct reload *r) {
   a->config = r->next;
   r->next = NULL;
   plugins_configure(a->plugins, a->config);
+  node_configure(a, old);
   int rc = configure_parts(a, a->config, &f);
   int services = configure_services(a, a->config, rc ? &(struct fault){0} : &f);
   if (rc != 0 || services != 0)
@@ -201,36 +203,35 @@ static void on_turn(uv_timer_t *timer) {
 
 /* ---- what is verified before ---- */
 
-static void refuse_change(const char *key, const char *old, const char *new,
+static void refuse_change(const char *key, const char *old, const char *new, const char *why,
                           const struct config *config, struct findings *findings) {
-  if (strcmp(old ? old : "", new ? new : "") != 0)
+  if (strcmp(old, new) != 0)
     findings_add(findings, value_get(config->root, key), key,
-                 "cannot change while the agent runs, from \"%s\" to \"%s\": stop it and start it "
-                 "again",
-                 old ? old : "", new ? new : "");
+                 "cannot change while the agent runs, from \"%s\" to \"%s\": %s", old, new, why);
 }
 
 static void refuse_fixed(const struct config *old, const struct config *new,
                          struct findings *findings) {
-  char workers[2][16];
-  snprintf(workers[0], sizeof workers[0], "%u", old->workers);
-  snprintf(workers[1], sizeof workers[1], "%u", new->workers);
-  refuse_change("node", old->node, new->node, new, findings);
-  refuse_change("zone", old->zone, new->zone, new, findings);
-  refuse_change("datacenter", old->datacenter, new->datacenter, new, findings);
-  refuse_change("run_dir", old->run_dir, new->run_dir, new, findings);
-  refuse_change("data_dir", old->data_dir, new->data_dir, new, findings);
-  refuse_change("workers", workers[0], workers[1], new, findings);
+  refuse_change("run_dir", old->run_dir, new->run_dir,
+                "processes have its catalog mapped, and would never hear of another one; stop the "
+                "agent, start it again, and open the new directory in what picks",
+                new, findings);
+  refuse_change("data_dir", old->data_dir, new->data_dir,
+                "registrations, leases and the agent's identity are kept there; stop the agent, "
+                "move the directory, and start it again",
+                new, findings);
 }
 
 /* A dry run opens no other address. */
 static void open_door(struct reload *r, bool dry, struct findings *findings) {
-  const char *old = r->a->config->http, *new = r->next->http;
+  const struct config *old = r->a->config, *new = r->next;
+  bool same = old->http && new->http ? strcmp(old->http, new->http) == 0 : old->http == new->http;
+  const struct server_place place = {new->http, !same, new->workers};
   struct fault f;
-  if (dry || (old && new ? strcmp(old, new) == 0 : old == new))
+  if (dry || (same && old->workers == new->workers))
     return;
-  if (server_door_open(r->a->server, new, &r->door, &f) != 0)
-    findings_add(findings, value_get(r->next->root, "http"), "http", "%s", f.text);
+  if (server_door_open(r->a->server, &place, &r->door, &f) != 0)
+    findings_add(findings, value_get(new->root, "http"), "http", "%s", f.text);
 }
 
 static bool is_hash(struct reload *r, const struct reload_wish *wish, struct findings *findings) {
@@ -238,6 +239,15 @@ static bool is_hash(struct reload *r, const struct reload_wish *wish, struct fin
     return true;
   findings_add(findings, NULL, "", "what is there has the hash %s, not %s", r->hash, wish->if_hash);
   return false;
+}
+
+/* A name for a text that came by itself, beside the configuration that is in use: what findings
+ * call it, and where it finds what it includes. */
+static char *name_piped(const struct config *c) {
+  const char *slash = c->file ? strrchr(c->file, '/') : NULL;
+  char *name;
+  int length = slash ? (int)(slash - c->file) + 1 : 0;
+  return asprintf(&name, "%.*s(piped)", length, slash ? c->file : "") < 0 ? NULL : name;
 }
 
 /* Everything of it, in a table of plugins that nobody calls. */
@@ -249,7 +259,13 @@ static void draft_config(struct reload *r, const struct reload_wish *wish,
     options.of = a->config->file;
     options.file = wish->file;
   }
+  char *name = wish->text ? name_piped(a->config) : NULL;
+  if (name) {
+    options.file = name;
+    options.text = wish->text;
+  }
   int rc = config_load(&options, &r->next, findings);
+  free(name);
   if (r->next)
     memcpy(r->hash, r->next->hash, sizeof r->hash);
   if (rc == 0 && !is_hash(r, wish, findings))
@@ -274,6 +290,8 @@ static void draft_plugin(struct reload *r, const struct reload_wish *wish,
   struct fault f = {.text = "out of memory"};
   r->draft = plugins_new(a->vm, a->config);
   int rc = r->draft ? plugins_named(a->plugins, wish->plugin, &p, &f) : -ENOMEM;
+  if (rc == 0 && !wish->back)
+    plugins_draft_anew(r->draft, wish->fresh);
   if (rc == 0 && wish->back)
     rc = plugins_draft_good(r->draft, a->plugins, p, &f);
   if (rc == 0)

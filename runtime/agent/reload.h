@@ -16,7 +16,9 @@ struct reload_wish {
   const char *why;     /* for the log: "SIGHUP" */
   const char *plugin;  /* only this one, by NAME or KIND/NAME; NULL: all */
   const char *file;    /* as if this were the configuration; NULL: the one that is in use */
+  const char *text;    /* likewise, but its text, as if it were beside the one that is in use */
   const char *if_hash; /* only if what was read has this sha256; NULL: in any case */
+  bool fresh;          /* with `plugin`: it takes nothing over from the version before */
   bool dry;            /* only tell what would change */
   bool back;           /* the plugin's last good version, instead of its file */
 };

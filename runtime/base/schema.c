@@ -79,6 +79,9 @@ static int read_fields(const struct value *form, struct rule *r, struct fault *f
     int status = read_rule(option, &r->of[i], &at);
     if (status < 0)
       return status;
+    for (size_t k = 0; k < i; k++)
+      if (r->of[i].main && r->of[k].main)
+        return refuse(&at, "main: \"%s\" is that already", r->names[k]);
   }
   return 0;
 }
@@ -186,6 +189,8 @@ static int read_modifiers(const struct value *form, struct rule *r, const struct
     status = read_bound(form, "min", r, &r->has_min, &r->min, at);
   if (!status)
     status = read_bound(form, "max", r, &r->has_max, &r->max, at);
+  if (!status && r->has_min && r->has_max && r->min > r->max)
+    return refuse(at, "min is above max: nothing would pass");
   return status;
 }
 

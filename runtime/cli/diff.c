@@ -4,7 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+enum { STEP = 64 << 10, TEXT_MAX = 4 << 20 };
 
 /* For the agent, which is in a directory of its own. Links stay: what is beside them counts. */
 static char *absolute(const char *file) {
@@ -15,16 +18,39 @@ static char *absolute(const char *file) {
   return path;
 }
 
-static int run(const struct arguments *a) {
-  struct buf body = {0};
-  char *path = absolute(a->items[0]);
-  if (!path || access(path, R_OK) != 0) {
-    free(path);
-    return complain(a, EXIT_FAILED, "%s: %s", a->items[0], strerror(errno));
+static bool is_pipe(const char *path) {
+  struct stat st;
+  return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+}
+
+/* The agent cannot open what only this process has: `perigee diff <(generate)`. */
+static int read_pipe(const char *path, struct buf *out) {
+  FILE *in = fopen(path, "re");
+  size_t n = 1;
+  while (in && n > 0 && out->length <= TEXT_MAX && buf_reserve(out, STEP) == 0) {
+    n = fread(out->data + out->length, 1, STEP - 1, in);
+    out->length += n;
+    out->data[out->length] = '\0';
   }
-  buf_text(&body, "{\"file\":");
-  buf_json_text(&body, path);
+  int rc = !in || ferror(in) ? -errno : out->length > TEXT_MAX ? -EFBIG : n > 0 ? -ENOMEM : 0;
+  if (in)
+    fclose(in);
+  return rc;
+}
+
+static int run(const struct arguments *a) {
+  struct buf body = {0}, text = {0};
+  char *path = absolute(a->items[0]);
+  int rc = !path || access(path, R_OK) != 0 ? -errno : is_pipe(path) ? read_pipe(path, &text) : 0;
+  if (rc != 0) {
+    free(path);
+    buf_free(&text);
+    return complain(a, EXIT_FAILED, "%s: %s", a->items[0], strerror(-rc));
+  }
+  buf_text(&body, text.data ? "{\"text\":" : "{\"file\":");
+  buf_json_text(&body, text.data ? text.data : path);
   buf_char(&body, '}');
+  buf_free(&text);
   int status = changes_ask(a, "diff", &body, "would change", "nothing would change");
   buf_free(&body);
   free(path);
@@ -38,11 +64,15 @@ const struct command command_diff = {
     .about =
         "The file is checked as by `perigee reload`, by the agent, and nothing is changed. "
         "Includes and plugins are looked for beside FILE, and plugins then beside the file that "
-        "the agent has.",
+        "the agent has. FILE may be a pipe, as in `perigee diff <(generate)`: then both are looked "
+        "for "
+        "beside the agent's file.",
     .examples =
-        (const struct example[]){{"perigee diff /etc/perigee/next.lua",
-                                  "the registrations, watches and plugins that would differ"},
-                                 {0}},
+        (const struct example[]){
+            {"perigee diff /etc/perigee/next.lua",
+             "the registrations, watches and plugins that would differ"},
+            {"perigee diff /dev/stdin < next.lua", "the same, of what is piped"},
+            {0}},
     .arguments_min = 1,
     .arguments_max = 1,
     .complete = "files",

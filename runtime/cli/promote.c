@@ -43,7 +43,8 @@ const struct command command_promote = {
     .name = "promote",
     .arguments = "NAME",
     .summary = "Let a shadow balancer plan for real",
-    .about = "NAME is that of a balancer plugin that watches have with shadow = true. It plans "
+    .about = "NAME, or balancer/NAME, is that of a balancer plugin that watches have with shadow = "
+             "true. It plans "
              "from now on in all of\nthem, over the agent's restarts too, until the configuration "
              "is changed. `perigee explain SERVICE` tells\nbefore how its picks would differ.",
     .options = options,

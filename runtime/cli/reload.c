@@ -10,11 +10,13 @@ static void add_text(struct buf *body, const char *key, const char *text) {
 
 static int run(const struct arguments *a) {
   struct buf body = {0};
-  bool dry = arguments_flag(a, "dry-run");
+  bool dry = arguments_flag(a, "dry-run"), fresh = arguments_flag(a, "fresh");
+  if (fresh && !a->count)
+    return complain(a, EXIT_USAGE, "--fresh: which plugin? Its name follows");
   buf_char(&body, '{');
   add_text(&body, "plugin", a->count ? a->items[0] : NULL);
   add_text(&body, "if_hash", arguments_option(a, "if-hash"));
-  buf_format(&body, "\"dry\":%s}", dry ? "true" : "false");
+  buf_format(&body, "\"fresh\":%s,\"dry\":%s}", fresh ? "true" : "false", dry ? "true" : "false");
   int status =
       changes_ask(a, "reload", &body, dry ? "would change" : "reloaded", "nothing has changed");
   buf_free(&body);
@@ -30,14 +32,21 @@ const struct command command_reload = {
         "its file and line, ends with 1, and changes nothing. What does not differ is not "
         "touched: services keep their registrations, leases and statuses, watches their "
         "endpoints, listeners their connections.\n\nWith the name of a plugin (NAME, or "
-        "KIND/NAME) only that one is read again.\n\nA plugin's new version that keeps failing "
-        "in its first calls gives way to the one before it; `perigee plugins` says so.\n\nnode, "
-        "zone, "
-        "datacenter, run_dir, data_dir and workers cannot change while the agent runs: a plain "
-        "stop and start changes them, and keeps registrations, leases and endpoints.",
+        "KIND/NAME) only that one is read again, also where nothing of it has changed: an isolate "
+        "that `perigee eval -p` has damaged is replaced.\n\nA plugin's new version that keeps "
+        "failing "
+        "in its first calls gives way to the one before it; `perigee plugins` says so.\n\nAnother "
+        "zone moves what is registered on this host without a zone of its own; another node stays "
+        "the owner of what it has registered elsewhere. run_dir and data_dir alone cannot change: "
+        "processes have the catalog of the one mapped, and the agent's state is in the other. Stop "
+        "the agent, move data_dir, start it again: registrations and leases are kept.",
     .options =
         (const struct option[]){
             {"dry-run", 'n', NULL, "only show what would change", false},
+            {"fresh", 0, NULL,
+             "PLUGIN begins with nothing: no ctx.state, and nothing of what its `export` would "
+             "give. For one whose export fails",
+             false},
             {"if-hash", 0, "HASH",
              "only if the configuration that is read has this sha256, as `perigee diff` shows it "
              "(of one file without `include` it is sha256sum's); plugins are not in it. For a "

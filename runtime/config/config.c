@@ -148,7 +148,7 @@ int config_load(const struct config_options *options, struct config **out,
   keep_options(c, options, findings);
   c->file = copy(findings, options->file);
   c->files = value_table();
-  struct value *written = files_read(options->file, c->hash, c->files, findings);
+  struct value *written = files_read(options->file, options->text, c->hash, c->files, findings);
   bool is_read = written != NULL;
   if (is_read) {
     /* What is right is read even when something is wrong, so that all is told at once. */

@@ -24,6 +24,7 @@ struct config_watch {
 
 struct config_options { /* what the command line overrides; NULL or false = as the file says */
   const char *file;
+  const char *text; /* what to read in the place of `file`, which names it, and what is beside it */
   const char
       *of; /* the file in whose place `file` would be: plugins are looked for beside it too */
   const char *http, *dns; /* an address, or "off" */

@@ -18,7 +18,7 @@
 enum { CONFIG_FILE_MAX = 4 << 20 };
 
 struct files {
-  const char *main;
+  const char *main, *text; /* what `main` has, where it is no file; else NULL */
   EVP_MD_CTX *hash;
   struct value *host, *merged, *read;
   struct findings *findings;
@@ -42,6 +42,13 @@ static void on_read(void *arg, const char *path, const char *bytes, size_t lengt
   hash_bytes(arg, bytes, length);
 }
 
+static struct value *run_file(struct files *all, const char *path, const char *text,
+                              size_t length) {
+  struct sandbox_source source = {path, text, length, all->host, on_read, all};
+  on_read(all, path, text, length);
+  return sandbox_run(&source, all->findings);
+}
+
 static struct value *read_file(struct files *all, const char *path, const struct value *where) {
   struct buf text = {0};
   int status = file_read_whole(path, CONFIG_FILE_MAX, &text, NULL);
@@ -51,9 +58,7 @@ static struct value *read_file(struct files *all, const char *path, const struct
                  status == -EFBIG ? "larger than 4 MiB" : file_problem(status));
     return NULL;
   }
-  on_read(all, path, text.data, text.length);
-  struct sandbox_source source = {path, text.data, text.length, all->host, on_read, all};
-  struct value *v = sandbox_run(&source, all->findings);
+  struct value *v = run_file(all, path, text.data, text.length);
   buf_free(&text);
   return v;
 }
@@ -163,7 +168,9 @@ static void include(struct files *all, const struct value *pattern) {
 }
 
 static void read_all(struct files *all) {
-  struct value *root = all->main ? read_file(all, all->main, NULL) : value_table();
+  struct value *root = all->text   ? run_file(all, all->main, all->text, strlen(all->text))
+                       : all->main ? read_file(all, all->main, NULL)
+                                   : value_table();
   if (!root)
     return;
   take_main(all, root);
@@ -187,9 +194,10 @@ static void finish_hash(struct files *all, char *out) {
     snprintf(out + i * 2, 3, "%02x", digest[i]);
 }
 
-struct value *files_read(const char *file, char *hash, struct value *read,
+struct value *files_read(const char *file, const char *text, char *hash, struct value *read,
                          struct findings *findings) {
   struct files all = {.main = file,
+                      .text = text,
                       .hash = EVP_MD_CTX_new(),
                       .host = facts_read(),
                       .read = read,

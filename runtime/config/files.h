@@ -15,5 +15,6 @@ struct value;
  * `plugins`, whose entries are added; a name in two files is a finding that names both places. A
  * pattern that matches nothing is fine, a plain name that is not there is not. Patterns are
  * relative to the file, and match in the order of the names. */
-struct value *files_read(const char *file, char *hash, struct value *read,
+/* `text`: what is read in the place of the file itself; NULL: nothing is. */
+struct value *files_read(const char *file, const char *text, char *hash, struct value *read,
                          struct findings *findings);

@@ -139,9 +139,11 @@ void errands_on_check(uv_check_t *check) {
 void errands_deliver(void *server, struct letter *letter) {
   struct server *s = server;
   struct errand *e = (struct errand *)letter;
-  if (!e) { /* woken: the last worker may have ended */
-    if (s->stopping && !s->closing && atomic_load(&s->ended) == s->started)
+  if (!e) { /* woken: a worker may have ended */
+    if (s->stopping && !s->closing && workers_are_over(s))
       server_close(s);
+    else if (!s->stopping)
+      workers_reap(s);
     return;
   }
   if (s->closing) { /* nobody waits for it any more */

@@ -3,27 +3,27 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "serve/http/listen.h"
-#include "serve/exchange/picks.h"
-#include "vm/pick/picker.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
-enum { WORKERS_MAX = 64, WORKERS_DEFAULT = 4, PICKS_ROOM = 1024 };
+enum { WORKERS_DEFAULT = 4 };
 enum { CONNECTIONS = 8192, CONNECTIONS_PER_CLIENT = 200 };
 
 /* --- the end --- */
 
 static void server_free_memory(struct server *s) {
-  for (unsigned i = 0; s->workers && i < s->worker_count; i++)
+  for (unsigned i = 0; i < WORKERS_MAX; i++)
     free(s->workers[i]);
-  free(s->workers);
-  counters_free(s->counters);
+  counters_free(s->counters, WORKERS_MAX);
   clients_free(s->commons.clients);
   free(s->version);
+  free(s->run_dir);
+  free(s->library);
   free(s);
 }
 
@@ -56,8 +56,9 @@ static void on_control_closed(uv_handle_t *bell) {
 void server_close(struct server *s) {
   s->closing = 4;
   view_follow(s->view, NULL, NULL);
-  for (unsigned i = 0; i < s->opened; i++)
-    worker_close(s->workers[i], i < s->started);
+  for (unsigned i = 0; i < WORKERS_MAX; i++)
+    if (s->workers[i])
+      worker_close(s->workers[i]);
   if (*s->socket_path)
     unlink(s->socket_path);
   errands_drop(s);
@@ -67,14 +68,19 @@ void server_close(struct server *s) {
   uv_close((uv_handle_t *)&s->idle, on_handle_closed);
 }
 
+static void sockets_close(struct server *s) {
+  while (s->socket_count > 0)
+    close(s->sockets[--s->socket_count]);
+}
+
 void server_stop(struct server *s, void (*stopped)(void *arg), void *arg) {
   s->on_stopped = stopped;
   s->on_stopped_arg = arg;
   s->stopping = true;
   atomic_store(&s->commons.ready, false);
-  for (unsigned i = 0; i < s->started; i++)
-    worker_stop(s->workers[i]);
-  if (s->started == 0)
+  sockets_close(s);
+  workers_stop(s);
+  if (workers_are_over(s))
     server_close(s);
 }
 
@@ -82,7 +88,6 @@ void server_stop(struct server *s, void (*stopped)(void *arg), void *arg) {
 static void on_worker_ended(void *arg, struct worker *w) {
   (void)w;
   struct server *s = arg;
-  atomic_fetch_add(&s->ended, 1);
   mailbox_wake(&s->control);
 }
 
@@ -135,104 +140,63 @@ static struct server *server_new(const struct server_config *config, struct view
   s->commons.control = &s->control;
   s->commons.ended = on_worker_ended;
   s->commons.arg = s;
-  s->counters = counters_new(s->worker_count);
+  s->counters = counters_new(WORKERS_MAX);
   s->version = strdup(config->version ? config->version : "");
-  s->workers = calloc(s->worker_count, sizeof *s->workers);
-  bool whole = s->commons.clients && s->counters && s->version && s->workers;
-  for (unsigned i = 0; whole && i < s->worker_count; i++)
-    whole = (s->workers[i] = calloc(1, sizeof *s->workers[i])) != NULL;
-  if (whole)
+  s->run_dir = strdup(config->run_dir);
+  s->library = config->library ? strdup(config->library) : NULL;
+  s->pick_rules = config->pick_rules;
+  if (s->commons.clients && s->counters && s->version && s->run_dir &&
+      (s->library || !config->library))
     return s;
   server_free_memory(s);
   return NULL;
 }
 
-static struct picks *picks_of_worker(const struct server_config *config, struct worker *w,
-                                     unsigned number) {
-  const struct pickers_with with = {
-      .rules = config->pick_rules, .thread = number, .loop = &w->loop, .library = config->library};
-  struct pickers *pickers = config->pick_rules ? pickers_new(&with) : NULL;
-  if (config->pick_rules && !pickers)
-    return NULL;
-  return picks_new(config->run_dir, PICKS_ROOM, pickers);
-}
-
-static int worker_fill(struct server *s, const struct server_config *config, unsigned number) {
-  struct worker *w = s->workers[number];
-  struct site *site = &w->site;
-  site->view = s->view;
-  site->worker = number;
-  int r = worker_open(w, &s->commons);
-  if (r != 0)
-    return r;
-  site->version = s->version;
-  site->counters = counters_of(s->counters, number);
-  site->all_counters = s->counters;
-  site->all_count = s->worker_count;
-  site->picks = picks_of_worker(config, w, number);
-  s->opened++;
-  return site->picks ? 0 : -ENOMEM;
-}
-
 /* The sockets, before anything is on the loop: what usually fails, fails here. */
-struct sockets {
-  int tcp[WORKERS_MAX], local;
-  unsigned tcp_count;
-};
-
-static int sockets_open(struct server *s, const struct server_config *config, struct sockets *out,
+static int sockets_open(struct server *s, const struct server_config *config, int *local,
                         struct fault *f) {
   int r = 0;
-  out->local = -1;
+  *local = -1;
   if (config->http) {
-    r = listen_tcp(config->http, 0, out->tcp, s->worker_count, &s->port, f);
-    out->tcp_count = r == 0 ? s->worker_count : 0;
+    r = listen_tcp(config->http, 0, s->sockets, s->worker_count, &s->port, f);
+    s->socket_count = r == 0 ? s->worker_count : 0;
   }
   if (r == 0) {
     snprintf(s->socket_path, sizeof s->socket_path, "%.250s/perigee.sock", config->run_dir);
-    r = listen_unix(s->socket_path, &out->local, f);
+    r = listen_unix(s->socket_path, local, f);
   }
   if (r != 0)
     s->socket_path[0] = 0;
   return r;
 }
 
-static void sockets_close(struct sockets *all) {
-  for (unsigned i = 0; i < all->tcp_count; i++)
-    if (all->tcp[i] >= 0)
-      close(all->tcp[i]);
-  if (all->local >= 0)
-    close(all->local);
-}
-
-static int take(int *fd) {
-  int taken = *fd;
-  *fd = -1;
-  return taken;
+/* Who connects from here on waits for a worker. */
+static int sockets_listen(const int *fds, unsigned count) {
+  int r = 0;
+  for (unsigned i = 0; r == 0 && i < count; i++)
+    r = listen(fds[i], LISTEN_BACKLOG) == 0 ? 0 : -errno;
+  return r;
 }
 
 /* The workers, and what they listen on; then their threads, once nothing more can fail. */
-static int workers_start(struct server *s, const struct server_config *config,
-                         struct sockets *sockets) {
+static int workers_begin(struct server *s, int local) {
   int r = 0;
-  for (unsigned i = 0; r == 0 && i < s->worker_count; i++) {
-    r = worker_fill(s, config, i);
-    if (r == 0 && i < sockets->tcp_count)
-      r = worker_listen(s->workers[i], take(&sockets->tcp[i]), false, false);
-  }
+  for (unsigned i = 0; r == 0 && i < s->worker_count; i++)
+    r = workers_add(s, i);
   if (r == 0)
-    r = worker_listen(s->workers[0], take(&sockets->local), true, true);
-  for (unsigned i = 0; r == 0 && i < s->worker_count; i++) {
+    r = worker_listen(s->workers[0], local, true, true);
+  else
+    close(local);
+  if (r == 0)
+    r = sockets_listen(s->sockets, s->socket_count);
+  workers_deal(s);
+  for (unsigned i = 0; r == 0 && i < s->worker_count; i++)
     r = worker_start(s->workers[i]);
-    s->started += r == 0;
-  }
   return r;
 }
 
 static void on_shown(void *arg) {
-  struct server *s = arg;
-  for (unsigned i = 0; i < s->started; i++)
-    worker_look(s->workers[i]);
+  workers_look(arg);
 }
 
 static void turns_start(struct server *s) {
@@ -249,18 +213,20 @@ static void turns_start(struct server *s) {
 int server_start(uv_loop_t *control, const struct server_config *config, struct view *view,
                  const struct server_requests *requests, void *arg, struct server **out,
                  struct fault *f) {
-  struct sockets sockets = {0};
+  int local;
   struct server *s = server_new(config, view);
   if (!s)
     return fault_set(f, -ENOMEM, "out of memory");
   s->loop = control;
   s->requests = requests;
   s->arg = arg;
-  int r = sockets_open(s, config, &sockets, f);
+  int r = sockets_open(s, config, &local, f);
   if (r == 0 && (r = mailbox_open(&s->control, control, errands_deliver, s)) != 0)
     fault_set(f, r, "cannot start the HTTP server: %s.", strerror(-r));
   if (r != 0) {
-    sockets_close(&sockets);
+    sockets_close(s);
+    if (local >= 0)
+      close(local);
     if (*s->socket_path)
       unlink(s->socket_path);
     server_free_memory(s);
@@ -269,10 +235,9 @@ int server_start(uv_loop_t *control, const struct server_config *config, struct 
   turns_start(s);
   view_follow(view, on_shown, s);
   view_commit(view);
-  r = workers_start(s, config, &sockets);
+  r = workers_begin(s, local);
   if (r != 0) {
     fault_set(f, r, "cannot start the HTTP server's workers: %s.", strerror(-r));
-    sockets_close(&sockets);
     server_stop(s, NULL, NULL);
     return r;
   }
@@ -282,34 +247,57 @@ int server_start(uv_loop_t *control, const struct server_config *config, struct 
   return 0;
 }
 
-/* --- another address --- */
+/* --- another address, another number of workers --- */
 
 struct server_door {
-  int fds[WORKERS_MAX];
-  unsigned count; /* 0: none */
+  int fds[WORKERS_MAX]; /* bound */
+  unsigned count;
+  bool elsewhere; /* they are in the place of those that there are; else more of them */
+  unsigned workers;
   uint16_t port;
 };
 
-int server_door_open(const struct server *s, const char *http, struct server_door **out,
-                     struct fault *f) {
+int server_door_open(const struct server *s, const struct server_place *place,
+                     struct server_door **out, struct fault *f) {
   struct server_door *door = calloc(1, sizeof *door);
+  int r = 0;
   if (!door)
     return fault_set(f, -ENOMEM, "out of memory");
-  int r = http ? listen_tcp(http, s->port, door->fds, s->worker_count, &door->port, f) : 0;
+  door->workers = server_workers(place->workers);
+  door->elsewhere = place->elsewhere;
+  door->port = s->port;
+  if (place->elsewhere) {
+    door->port = 0;
+    door->count = place->http ? door->workers : 0;
+    if (place->http)
+      r = listen_tcp(place->http, s->port, door->fds, door->count, &door->port, f);
+  } else if (s->socket_count > 0 && s->socket_count < door->workers) {
+    door->count = door->workers - s->socket_count;
+    r = listen_more(s->sockets[0], door->fds, door->count, f);
+  }
   if (r != 0) {
     free(door);
     return r;
   }
-  door->count = http ? s->worker_count : 0;
   *out = door;
   return 0;
 }
 
 void server_move(struct server *s, struct server_door *door) {
-  for (unsigned i = 0; i < s->worker_count; i++)
-    worker_move(s->workers[i], i < door->count ? door->fds[i] : DOOR_NONE);
+  int old[WORKERS_MAX];
+  unsigned old_count = door->elsewhere ? s->socket_count : 0;
+  int r = sockets_listen(door->fds, door->count);
+  if (r != 0)
+    log_error("cannot listen", LOG_S("error", strerror(-r)));
+  memcpy(old, s->sockets, sizeof old);
+  s->socket_count -= old_count;
+  memcpy(s->sockets + s->socket_count, door->fds, door->count * sizeof *door->fds);
+  s->socket_count += door->count;
   s->port = door->port;
   door->count = 0;
+  workers_set(s, door->workers);
+  while (old_count > 0)
+    close(old[--old_count]);
   server_door_close(door);
 }
 

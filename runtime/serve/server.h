@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <uv.h>
 
+enum { SERVER_WORKERS_MAX = 64 };
+
 struct server;
 struct fault;
 
@@ -69,7 +71,7 @@ struct server_config {
   struct pick_rules
       *pick_rules;     /* which services plugins pick for; NULL: none. Outlives `stopped` */
   const char *library; /* the directory that holds lua/, for these plugins */
-  unsigned workers;    /* 1 to 64; 0 = the cores there are, at most 4. At most view_new's */
+  unsigned workers;    /* 1 to 64; 0 = the cores there are, at most 4 */
   size_t body_limit;   /* limits.body_bytes by its older name; 0 = see there */
   const char *version; /* perigee's */
   struct server_limits limits;
@@ -84,13 +86,19 @@ int server_start(uv_loop_t *control, const struct server_config *config, struct 
 /* Stops listening, answers what is in flight (at most 1 s), joins the threads, calls `stopped` on
  * the control thread; the server is gone then. */
 void server_stop(struct server *s, void (*stopped)(void *arg), void *arg);
-/* Another address for HTTP, NULL = none: everything that may fail, while the old one is served.
- * -EBUSY and the like as server_start. */
+/* Another address for HTTP, or another number of workers: everything that may fail, while all is
+ * served as it was. -EBUSY and the like as server_start. */
+struct server_place {
+  const char *http; /* as in the configuration */
+  bool elsewhere;   /* that is another one than before */
+  unsigned workers; /* likewise; 0 = the default */
+};
 struct server_door;
-int server_door_open(const struct server *s, const char *http, struct server_door **out,
-                     struct fault *f);
+int server_door_open(const struct server *s, const struct server_place *place,
+                     struct server_door **out, struct fault *f);
 /* The workers go over to it: each listens there before it closes what it had. What is connected
- * stays. Takes it over. */
+ * stays, but for those of a worker that is too many: they are closed after their next answer, and
+ * it ends with the last of them. Nobody who connects meanwhile is refused. Takes it over. */
 void server_move(struct server *s, struct server_door *door);
 void server_door_close(struct server_door *door); /* instead; NULL is fine */
 /* How many connections there may be, in all and of one client; 0 = the default. Those that are
@@ -98,5 +106,5 @@ void server_door_close(struct server_door *door); /* instead; NULL is fine */
 void server_admit(struct server *s, unsigned connections, unsigned per_client);
 void server_ready(struct server *s, bool ready); /* what /readyz says; control thread */
 uint16_t server_port(const struct server *s);    /* the one listened on; 0 = none */
-/* What `workers` means for this configuration value: call it before view_new. */
+/* What `workers` means for this configuration value. */
 unsigned server_workers(unsigned configured);

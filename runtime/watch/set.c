@@ -65,6 +65,22 @@ void sets_plan_by(struct sets *all, const struct planner *planner) {
   all->planner = planner;
 }
 
+/* Its balancer, of what it says and where the agent is; the default one, where it cannot work any
+ * more there. */
+static void set_place(struct set *s) {
+  struct balancer rules;
+  struct fault f;
+  if (balancer_parse(s->balancer, &s->all->host, &rules, &f) != 0) {
+    log_warn("a balancer cannot work where the agent is now", LOG_S("service", s->service),
+             LOG_S("error", f.text));
+    value_unref(s->balancer);
+    s->balancer = NULL;
+  }
+  balancer_end(&s->rules);
+  s->rules = rules;
+  set_touch(s);
+}
+
 int sets_place(struct sets *all, const struct balancer_host *host) {
   char *node = strdup(host->node ? host->node : ""), *zone = strdup(host->zone ? host->zone : "");
   if (!node || !zone) {
@@ -72,11 +88,16 @@ int sets_place(struct sets *all, const struct balancer_host *host) {
     free(zone);
     return -ENOMEM;
   }
+  char *before[2] = {all->host_texts[0], all->host_texts[1]};
   all->host_texts[0] = node;
   all->host_texts[1] = zone;
   all->host = *host;
   all->host.node = node;
   all->host.zone = zone;
+  for (uint32_t i = 0; i < all->table.count; i++)
+    set_place(all->table.items[i]);
+  free(before[0]);
+  free(before[1]);
   return 0;
 }
 

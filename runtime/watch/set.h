@@ -47,7 +47,8 @@ typedef void (*sets_published_fn)(void *arg, const struct set_published *what);
 struct sets *sets_new(struct catalog_writer *writer, sets_published_fn published, void *arg);
 /* Sets that are in no catalog: what changes is only told. */
 struct sets *sets_new_apart(sets_published_fn published, void *arg);
-/* Where the agent is, for balancers that ask: once, before set_balancer. 0, -ENOMEM. */
+/* Where the agent is, for balancers that ask: before set_balancer, and again when that changes: all
+ * are made anew then, and published. 0, -ENOMEM. */
 int sets_place(struct sets *all, const struct balancer_host *host);
 /* Asks `planner` (plan.h) what endpoints count for, before each snapshot. NULL, the beginning:
  * nobody. It outlives its last flush. */

@@ -96,6 +96,17 @@ static void declaration_fails(const char *declaration, const char *expected) {
   value_unref(d);
 }
 
+static void declarations_that_contradict_themselves(void **state) {
+  declaration_fails("{ a = { 'string', main = true }, b = { 'string', main = true } }",
+                    "option \"b\": main: \"a\" is that already");
+  declaration_fails("{ a = { 'number', min = 2, max = 1 } }",
+                    "option \"a\": min is above max: nothing would pass");
+  declaration_fails("{ a = { 'duration', min = '2s', max = '100ms' } }",
+                    "option \"a\": min is above max: nothing would pass");
+  declaration_fails("{ t = { a = { 'list', of = 'string', min = 3, max = 1 } } }",
+                    "option \"a\": min is above max: nothing would pass");
+}
+
 static void plain_types(void **state) {
   check_gives("{ a = 'string' }", "{ a = 'x' }", "{\"a\":\"x\"}");
   check_gives("{ a = 'string' }", "{ a = 1 }", "a: expected a string, found the number 1\n");
@@ -257,11 +268,17 @@ static void all_findings_at_once(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(plain_types),       cmocka_unit_test(quantities),
-      cmocka_unit_test(addresses_and_off), cmocka_unit_test(choices),
-      cmocka_unit_test(lists_and_maps),    cmocka_unit_test(nested_tables),
-      cmocka_unit_test(main_option),       cmocka_unit_test(secrets),
-      cmocka_unit_test(bad_declarations),  cmocka_unit_test(all_findings_at_once),
+      cmocka_unit_test(declarations_that_contradict_themselves),
+      cmocka_unit_test(plain_types),
+      cmocka_unit_test(quantities),
+      cmocka_unit_test(addresses_and_off),
+      cmocka_unit_test(choices),
+      cmocka_unit_test(lists_and_maps),
+      cmocka_unit_test(nested_tables),
+      cmocka_unit_test(main_option),
+      cmocka_unit_test(secrets),
+      cmocka_unit_test(bad_declarations),
+      cmocka_unit_test(all_findings_at_once),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -55,7 +55,8 @@ static void site_make(void) {
   site.ready = &ready;
   site.counters = counters_new(1);
   site.all_counters = site.counters;
-  site.all_count = 1;
+  static const _Atomic unsigned one = 1;
+  site.all_count = &one;
   site.ask = ask;
   parking_open(&parking, uv_default_loop(), site.view, 0);
   site.parking = &parking;

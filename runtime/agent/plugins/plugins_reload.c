@@ -202,9 +202,15 @@ int plugins_draft_good(struct plugins *draft, struct plugins *all, const struct 
   return rc;
 }
 
+void plugins_draft_anew(struct plugins *draft, bool fresh) {
+  draft->anew = true;
+  draft->fresh = fresh;
+}
+
 /* ---- what differs ---- */
 
-static const char *difference(const struct plugins *all, const struct entry *fresh) {
+static const char *difference(const struct plugins *all, const struct plugins *draft,
+                              const struct entry *fresh) {
   const struct entry *e =
       plugins_entry(all, plugin_kind(fresh->plugin), plugin_name(fresh->plugin));
   if (!e)
@@ -213,7 +219,7 @@ static const char *difference(const struct plugins *all, const struct entry *fre
     return "rolled back";
   bool same = strcmp(plugin_version(e->plugin), plugin_version(fresh->plugin)) == 0 ||
               strcmp(e->left, plugin_version(fresh->plugin)) == 0;
-  return same && value_equal(e->settings, fresh->settings) &&
+  return same && !draft->anew && value_equal(e->settings, fresh->settings) &&
                  strcmp(plugin_path(e->plugin), plugin_path(fresh->plugin)) == 0
              ? NULL
              : "reloaded";
@@ -223,7 +229,7 @@ void plugins_differences(const struct plugins *all, const struct plugins *draft,
                          void (*each)(void *arg, const struct plugin *p, const char *change),
                          void *arg) {
   for (size_t i = 0; i < draft->count; i++) {
-    const char *change = difference(all, &draft->items[i]);
+    const char *change = difference(all, draft, &draft->items[i]);
     if (change)
       each(arg, draft->items[i].plugin, change);
   }
@@ -256,14 +262,17 @@ static int prepare_one(struct plugins *draft, struct entry *e, struct entry *fre
   }
   e->next_settings = fresh->settings;
   fresh->settings = NULL;
-  return plugin_prepare(e->plugin, p, findings, f);
+  int rc = plugin_prepare(e->plugin, p, findings, f);
+  if (rc == 0 && draft->fresh)
+    plugin_take_nothing(e->plugin);
+  return rc;
 }
 
 int plugins_prepare(struct plugins *all, struct plugins *draft, bool strict, struct fault *f) {
   struct findings findings = {0};
   int rc = 0;
   for (size_t i = draft->count; rc == 0 && i-- > 0;) {
-    const char *change = difference(all, &draft->items[i]);
+    const char *change = difference(all, draft, &draft->items[i]);
     if (!change || strcmp(change, "added") == 0)
       continue;
     struct entry fresh = draft_take(draft, i);

@@ -29,6 +29,9 @@ int plugins_named(const struct plugins *all, const char *name, struct plugin **o
  */
 int plugins_draft_good(struct plugins *draft, struct plugins *all, const struct plugin *p,
                        struct fault *f);
+/* What the draft has is taken also where it is what is used already, as an isolate may have been
+ * damaged since it was loaded. `fresh`: and takes nothing over. */
+void plugins_draft_anew(struct plugins *draft, bool fresh);
 
 /* What a swap would do to each: "added", "reloaded", "rolled back", with what it would be then;
  * "unloaded", with what it is. */

@@ -47,31 +47,46 @@ struct registrars {
   void *stopped_arg;
 };
 
-/* What marks our entries in every registry: the node's name and, so that two agents of one name do
- * not sweep each other's, a number that the data directory keeps. */
+/* What marks our entries in every registry: a number, so that two agents of one name do not sweep
+ * each other's, and for those who read it the node's name when that number was made. Both are kept
+ * in the data directory: a node with another name is still the owner of what it has registered. */
 struct identity {
   uint64_t number;
+  char node[256];
   bool known;
 };
 
 static int read_identity(void *arg, const char *key, const void *value, size_t length) {
   struct identity *i = arg;
-  if (strcmp(key, "owner") == 0 && length == sizeof i->number) {
+  if (strcmp(key, "owner") == 0 && length >= sizeof i->number &&
+      length < sizeof i->number + sizeof i->node) {
     memcpy(&i->number, value, sizeof i->number);
+    memcpy(i->node, (const char *)value + sizeof i->number, length - sizeof i->number);
     i->known = true;
   }
   return 0;
+}
+
+static void keep_identity(const struct identity *own, struct store *store) {
+  char record[sizeof own->number + sizeof own->node];
+  size_t length = strlen(own->node);
+  memcpy(record, &own->number, sizeof own->number);
+  memcpy(record + sizeof own->number, own->node, length);
+  store_put(store, "meta", "owner", record, sizeof own->number + length, NULL, NULL);
 }
 
 static char *owner_make(const char *node, struct store *store) {
   char *owner;
   struct identity own = {0};
   store_each(store, "meta", read_identity, &own);
-  if (!own.known) {
+  if (!own.known)
     own.number = clock_random();
-    store_put(store, "meta", "owner", &own.number, sizeof own.number, NULL, NULL);
+  if (!own.node[0]) { /* or of an agent that kept the number alone */
+    snprintf(own.node, sizeof own.node, "%s", node);
+    keep_identity(&own, store);
   }
-  return asprintf(&owner, "%s/%016llx", node, (unsigned long long)own.number) < 0 ? NULL : owner;
+  return asprintf(&owner, "%s/%016llx", own.node, (unsigned long long)own.number) < 0 ? NULL
+                                                                                      : owner;
 }
 
 static struct registrar *find(const struct registrars *all, const char *name) {

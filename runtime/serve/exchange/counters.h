@@ -24,8 +24,9 @@ enum counter {
   COUNTERS
 };
 
-struct counters *counters_new(unsigned workers); /* all of them; zero; NULL: out of memory */
-void counters_free(struct counters *all);
+/* All of them; zero; NULL: out of memory. What no worker counts in takes none. */
+struct counters *counters_new(unsigned workers);
+void counters_free(struct counters *all, unsigned workers);
 struct counters *counters_of(struct counters *all, unsigned worker);
 
 void counter_add(struct counters *c, enum counter which, uint64_t n);

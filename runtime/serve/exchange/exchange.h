@@ -25,7 +25,7 @@ struct site {
   const atomic_bool *ready;
   struct counters *counters;           /* this worker's */
   const struct counters *all_counters; /* every worker's, for /metrics */
-  unsigned all_count;
+  const _Atomic unsigned *all_count;
   void *owner;                                      /* goes into errand.worker */
   void (*ask)(struct site *site, struct errand *e); /* takes it over */
   struct buf value;                                 /* scratch: one string of the catalog's */

@@ -215,7 +215,7 @@ static void connection_request(struct connection *c) {
   x->site = &c->worker->site;
   x->method = c->reader.parser.method;
   x->http10 = c->reader.parser.http_minor == 0;
-  x->keep_alive = c->reader.keep_alive && !c->worker->draining;
+  x->keep_alive = c->reader.keep_alive && !worker_leaves(c->worker);
   x->may_operate = c->may_operate;
   x->target = c->reader.target.data;
   x->target_length = c->reader.target.length;
@@ -360,7 +360,7 @@ void connection_unparked(struct parked *p, bool over) {
       (struct connection *)((char *)p - offsetof(struct connection, exchange.parked));
   site_clock(&c->worker->site, uv_now(&c->worker->loop));
   counter_add(c->worker->site.counters, COUNTER_UNPARKED, 1);
-  c->exchange.keep_alive &= !c->worker->draining;
+  c->exchange.keep_alive &= !worker_leaves(c->worker);
   exchange_again(&c->exchange, over);
   exchange_returned(c);
   connection_advance(c);

@@ -112,6 +112,19 @@ int listen_tcp(const char *address, uint16_t ours, int *fds, unsigned count, uin
   return explain(address, &a, r, f);
 }
 
+int listen_more(int like, int *fds, unsigned count, struct fault *f) {
+  struct bind_address a = {.length = sizeof a.sa};
+  unsigned made = 0;
+  int r = getsockname(like, &a.sa.any, &a.length) == 0 ? 0 : -errno;
+  while (r == 0 && made < count && (r = socket_bind(&a, 1, &fds[made])) == 0)
+    made++;
+  if (r == 0)
+    return 0;
+  while (made > 0)
+    close(fds[--made]);
+  return fault_set(f, r, "cannot listen once more: %s.", strerror(-r));
+}
+
 int listen_unix(const char *path, int *fd, struct fault *f) {
   struct sockaddr_un sa = {.sun_family = AF_UNIX};
   if (strlen(path) >= sizeof sa.sun_path)

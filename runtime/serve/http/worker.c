@@ -2,12 +2,16 @@
 
 #include "base/log.h"
 #include "serve/http/connection.h"
+#include "serve/http/listen.h"
 #include "serve/exchange/picks.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { BACKLOG = 1024, STOP_MS = 1000 };
+enum { STOP_MS = 1000 };
+
+static void worker_end_retired(struct worker *w);
 
 static void on_listener_ready(uv_stream_t *stream, int status) {
   if (status == 0)
@@ -26,10 +30,15 @@ static void worker_settle(struct worker *w) {
 
 void worker_connection_gone(struct worker *w) {
   w->connection_count--;
-  for (unsigned i = 0; i < LISTENERS_MAX && !w->draining; i++)
-    if (w->listeners[i].waiting)
-      connection_accept(&w->listeners[i]);
+  for (struct listener *l = w->listeners; l && !w->draining; l = l->next)
+    if (l->waiting)
+      connection_accept(l);
   worker_settle(w);
+  worker_end_retired(w);
+}
+
+bool worker_leaves(struct worker *w) {
+  return w->draining || atomic_load(&w->wish) != WORKER_SERVES;
 }
 
 static void on_grace_over(uv_timer_t *timer) {
@@ -37,20 +46,20 @@ static void on_grace_over(uv_timer_t *timer) {
 }
 
 static void on_listener_closed(uv_handle_t *handle) {
-  struct listener *l = handle->data;
-  l->worker = NULL;
+  free(handle->data);
 }
 
-static void listener_close(struct listener *l) {
-  l->waiting = false;
-  if (l->worker && !uv_is_closing(&l->uv.handle))
-    uv_close(&l->uv.handle, on_listener_closed);
+/* `link` leads to it, and on to the next one. */
+static void listener_close(struct listener **link) {
+  struct listener *l = *link;
+  *link = l->next;
+  uv_close(&l->uv.handle, on_listener_closed);
 }
 
 static void worker_drain(struct worker *w) {
   w->draining = true;
-  for (unsigned i = 0; i < LISTENERS_MAX; i++)
-    listener_close(&w->listeners[i]);
+  while (w->listeners)
+    listener_close(&w->listeners);
   uv_timer_start(&w->grace, on_grace_over, STOP_MS, 0);
   w->site.parking = NULL;
   parking_end(&w->parking);
@@ -58,43 +67,70 @@ static void worker_drain(struct worker *w) {
   worker_settle(w);
 }
 
-/* The new door is open before the old one closes. */
-static void worker_change_door(struct worker *w) {
-  struct listener *old = NULL;
-  int fd = atomic_exchange(&w->door, DOOR_SAME);
-  if (fd == DOOR_SAME)
+/* It has retired, and nobody needs it any more. */
+static void worker_end_retired(struct worker *w) {
+  int wish = WORKER_RETIRES;
+  if (!w->draining && w->connection_count == 0 && w->asked == 0 &&
+      atomic_compare_exchange_strong(&w->wish, &wish, WORKER_ENDS))
+    worker_drain(w);
+}
+
+static void doors_close(struct doors *d) {
+  for (unsigned i = 0; d && i < d->count; i++)
+    close(d->fds[i]);
+  free(d);
+}
+
+/* The new doors are open before the old ones close. */
+static void worker_change_doors(struct worker *w) {
+  struct doors *d = atomic_exchange(&w->doors, NULL);
+  struct listener *old = w->listeners;
+  if (!d || w->draining) {
+    doors_close(d);
     return;
-  for (unsigned i = 0; i < LISTENERS_MAX; i++) {
-    struct listener *l = &w->listeners[i];
-    if (l->worker && !l->unix_socket && !uv_is_closing(&l->uv.handle))
-      old = l;
   }
-  int r = fd == DOOR_NONE ? 0 : w->draining ? UV_ECANCELED : worker_listen(w, fd, false, false);
-  if (r != 0)
-    log_error("a worker cannot listen", LOG_S("error", uv_strerror(r)));
-  if (old)
-    listener_close(old);
+  w->listeners = NULL;
+  for (unsigned i = 0; i < d->count; i++) {
+    int r = worker_listen(w, d->fds[i], false, false);
+    if (r != 0)
+      log_error("a worker cannot listen", LOG_S("error", uv_strerror(r)));
+  }
+  free(d);
+  while (old) {
+    struct listener *l = old;
+    if (!l->unix_socket) {
+      listener_close(&old);
+      continue;
+    }
+    old = l->next;
+    l->next = w->listeners;
+    w->listeners = l;
+  }
 }
 
 static void worker_rung(struct worker *w) {
-  worker_change_door(w);
+  worker_change_doors(w);
   if (!w->draining)
     parking_look(&w->parking);
+  worker_end_retired(w);
 }
 
 /* A stop that was asked for goes before the letters that came after it: their answers are the last
  * of their connections, and say so. */
 static void on_letter(void *arg, struct letter *letter) {
   struct worker *w = arg;
-  if (!w->draining && atomic_load(&w->stopping))
+  if (!w->draining && atomic_load(&w->wish) == WORKER_STOPS)
     worker_drain(w);
   struct errand *e = (struct errand *)letter;
-  if (e && e->kind == ERRAND_PIECE)
+  if (e && e->kind == ERRAND_PIECE) {
     connection_piece(e);
-  else if (e)
+  } else if (e) {
+    w->asked--;
     connection_answered(e);
-  else
+    worker_end_retired(w);
+  } else {
     worker_rung(w);
+  }
 }
 
 static void worker_ring(void *arg) {
@@ -106,6 +142,7 @@ static void worker_ask(struct site *site, struct errand *e) {
   struct worker *w = site->owner;
   if (e->kind == ERRAND_VISIT)
     e->number = atomic_fetch_add(&w->commons->visits, 1) + 1;
+  w->asked += e->kind != ERRAND_ROOM && e->kind != ERRAND_GONE;
   mailbox_post(w->commons->control, &e->letter); /* open for as long as a worker runs */
 }
 
@@ -117,7 +154,8 @@ int worker_open(struct worker *w, struct commons *commons) {
                                           [DEADLINE_WRITE] = l->write_ms,
                                           [DEADLINE_LINGER] = 2000};
   w->commons = commons;
-  atomic_init(&w->door, DOOR_SAME);
+  atomic_init(&w->wish, WORKER_SERVES);
+  atomic_init(&w->doors, NULL);
   w->site.owner = w;
   w->site.ask = worker_ask;
   w->site.date_second = -1;
@@ -142,41 +180,60 @@ int worker_open(struct worker *w, struct commons *commons) {
 }
 
 int worker_listen(struct worker *w, int fd, bool unix_socket, bool may_operate) {
-  struct listener *l = w->listeners;
-  while (l->worker)
-    l++;
-  l->unix_socket = unix_socket;
-  l->may_operate = may_operate;
-  int r = unix_socket ? uv_pipe_init(&w->loop, &l->uv.pipe, 0) : uv_tcp_init(&w->loop, &l->uv.tcp);
+  struct listener *l = calloc(1, sizeof *l);
+  int r = !l            ? UV_ENOMEM
+          : unix_socket ? uv_pipe_init(&w->loop, &l->uv.pipe, 0)
+                        : uv_tcp_init(&w->loop, &l->uv.tcp);
   if (r != 0) {
+    free(l);
     close(fd);
     return r;
   }
   l->worker = w;
+  l->unix_socket = unix_socket;
+  l->may_operate = may_operate;
   l->uv.handle.data = l;
+  l->next = w->listeners;
+  w->listeners = l;
   r = unix_socket ? uv_pipe_open(&l->uv.pipe, fd) : uv_tcp_open(&l->uv.tcp, fd);
   if (r != 0) {
     close(fd);
     return r;
   }
-  return uv_listen(&l->uv.stream, BACKLOG, on_listener_ready);
+  return uv_listen(&l->uv.stream, LISTEN_BACKLOG, on_listener_ready);
 }
 
 static void worker_run(void *arg) {
   struct worker *w = arg;
   uv_run(&w->loop, UV_RUN_DEFAULT);
+  atomic_store(&w->over, true);
   w->commons->ended(w->commons->arg, w);
 }
 
-int worker_start(struct worker *w) {
-  return uv_thread_create(&w->thread, worker_run, w);
+bool worker_is_over(struct worker *w) {
+  return atomic_load(&w->over);
 }
 
-void worker_move(struct worker *w, int fd) {
-  int before = atomic_exchange(&w->door, fd);
-  if (before >= 0)
-    close(before);
+int worker_start(struct worker *w) {
+  int r = uv_thread_create(&w->thread, worker_run, w);
+  w->started = r == 0;
+  return r;
+}
+
+void worker_move(struct worker *w, struct doors *doors) {
+  doors_close(atomic_exchange(&w->doors, doors));
   mailbox_wake(&w->inbox);
+}
+
+void worker_retire(struct worker *w) {
+  int wish = WORKER_SERVES;
+  if (atomic_compare_exchange_strong(&w->wish, &wish, WORKER_RETIRES))
+    mailbox_wake(&w->inbox);
+}
+
+bool worker_return(struct worker *w) {
+  int wish = WORKER_RETIRES;
+  return atomic_compare_exchange_strong(&w->wish, &wish, WORKER_SERVES) || wish == WORKER_SERVES;
 }
 
 void worker_look(struct worker *w) {
@@ -185,20 +242,18 @@ void worker_look(struct worker *w) {
 }
 
 void worker_stop(struct worker *w) {
-  atomic_store(&w->stopping, true);
+  atomic_store(&w->wish, WORKER_STOPS);
   mailbox_wake(&w->inbox);
 }
 
-void worker_close(struct worker *w, bool started) {
-  if (started) {
+void worker_close(struct worker *w) {
+  if (w->started) {
     uv_thread_join(&w->thread);
   } else {
     worker_drain(w);
     uv_run(&w->loop, UV_RUN_DEFAULT);
   }
-  int door = atomic_exchange(&w->door, DOOR_SAME);
-  if (door >= 0)
-    close(door);
+  doors_close(atomic_exchange(&w->doors, NULL));
   uv_loop_close(&w->loop);
   mailbox_free(&w->inbox);
   parking_free(&w->parking);

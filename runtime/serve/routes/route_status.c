@@ -60,7 +60,7 @@ static void finish_metrics(struct exchange *x, const struct errand *e) {
     return;
   }
   struct buf *out = answer_body(x);
-  counters_print(x->site->all_counters, x->site->all_count, routes_count(), route_name, out);
+  counters_print(x->site->all_counters, *x->site->all_count, routes_count(), route_name, out);
   if (e->text)
     buf_text(out, e->text);
   if (out->failed)

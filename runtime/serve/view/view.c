@@ -33,12 +33,17 @@ struct mark_box {
   char service[];
 };
 
+struct node_box {
+  struct retired retired;
+  struct view_node node;
+};
+
 struct reader {
   _Alignas(64) _Atomic uint64_t entered; /* the epoch it entered at; 0: quiescent */
 };
 
 struct view {
-  struct view_node node;
+  _Atomic(struct node_box *) node;
   unsigned workers;
   _Atomic(struct view_root *) root;
   struct view_root *pending;   /* NULL: nothing was published since the last commit */
@@ -72,19 +77,32 @@ static void root_free(struct retired *r) {
   free(r);
 }
 
+static void node_free(struct retired *r) {
+  free(r);
+}
+
+static struct node_box *node_new(const struct view_node *node) {
+  struct node_box *box = malloc(sizeof *box);
+  if (box)
+    *box = (struct node_box){.retired.free = node_free, .node = *node};
+  return box;
+}
+
 int view_new(const struct view_node *node, unsigned workers, struct view **out) {
   if (workers < 1 || workers > WORKERS_MAX)
     return -EINVAL;
   struct view *v = aligned_alloc(64, (sizeof *v + 63) / 64 * 64);
   struct view_root *root = calloc(1, sizeof *root);
-  if (!v || !root) {
+  struct node_box *box = node_new(node);
+  if (!v || !root || !box) {
     free(v);
     free(root);
+    free(box);
     return -ENOMEM;
   }
   memset(v, 0, sizeof *v);
   root->retired.free = root_free;
-  v->node = *node;
+  atomic_init(&v->node, box);
   v->workers = workers;
   atomic_init(&v->root, root);
   atomic_init(&v->epoch, 1);
@@ -262,6 +280,14 @@ int view_publish_registration(struct view *v, const struct registration_state *s
   return 0;
 }
 
+int view_publish_node(struct view *v, const struct view_node *node) {
+  struct node_box *box = pending_root(v) ? node_new(node) : NULL;
+  if (!box)
+    return -ENOMEM;
+  retired_push(&v->leaving, &atomic_exchange(&v->node, box)->retired);
+  return 0;
+}
+
 /* A worker that entered at epoch E or later found the root that was swapped in before the epoch
  * became E. So what was stamped E is nobody's once no worker is inside since before E. */
 static void reclaim(struct view *v) {
@@ -318,6 +344,7 @@ void view_free(struct view *v) {
   shard_map_free(&root->checks, false);
   shard_map_free(&root->marks, true);
   free(root);
+  free(atomic_load(&v->node));
   free(v);
 }
 
@@ -335,7 +362,7 @@ void view_leave(struct view *v, unsigned worker) {
 }
 
 const struct view_node *view_node(const struct view *v) {
-  return &v->node;
+  return &atomic_load(&v->node)->node;
 }
 
 uint64_t view_index(const struct view_root *r) {

@@ -34,7 +34,7 @@ struct view_service {
   } rows[]; /* by id */
 };
 
-struct view_node { /* this agent's facts; set once */
+struct view_node { /* this agent's facts */
   char name[256], id[37], address[64], datacenter[64], zone[64];
 };
 
@@ -52,6 +52,7 @@ void view_follow(struct view *v, void (*shown)(void *arg), void *arg);
 int view_publish_service(struct view *v, const struct set_published *what);
 /* `gone`: its end; otherwise it is new or replaces the one with the same instance id. */
 int view_publish_registration(struct view *v, const struct registration_state *s, bool gone);
+int view_publish_node(struct view *v, const struct view_node *node); /* other facts than before */
 /* Shows what was published since, and reclaims what no worker can still be reading. Cheap when
  * there is nothing. */
 void view_commit(struct view *v);
@@ -61,8 +62,9 @@ uint64_t view_resting(const struct view *v); /* replaced, and not yet reclaimed 
 struct view_root;
 const struct view_root *view_enter(struct view *v, unsigned worker);
 void view_leave(struct view *v, unsigned worker);
-const struct view_node *view_node(const struct view *v); /* any thread, always valid */
-uint64_t view_index(const struct view_root *r);          /* the newest version in it, at least 1 */
+/* Valid inside; to the control thread until it publishes another. */
+const struct view_node *view_node(const struct view *v);
+uint64_t view_index(const struct view_root *r); /* the newest version in it, at least 1 */
 /* Of what can be said about this service: its version, or what its registrations' checks said. Of
  * one that is not there: when the last one ended, or this agent began. At least 1. */
 uint64_t view_service_index(const struct view_root *r, const char *service);

@@ -17,6 +17,7 @@ struct reading {
   int code;
   struct fault *fault;
   size_t count, bytes, bytes_most;
+  bool named; /* the fault says where */
 };
 
 void push_value(lua_State *L, const struct value *v) {
@@ -56,6 +57,16 @@ static struct value *refuse(struct reading *r, const char *what) {
   return NULL;
 }
 
+/* What is refused is in a field: a.b.c. */
+static void name_refused(struct reading *r, const char *key) {
+  struct fault was;
+  if (r->code != -EINVAL || !r->fault)
+    return;
+  was = *r->fault;
+  fault_set(r->fault, -EINVAL, "%.100s%s%.300s", key, r->named ? "." : ": ", was.text);
+  r->named = true;
+}
+
 static struct value *read_table(lua_State *L, int index, int depth, struct reading *r) {
   int count = (int)lua_objlen(L, index);
   struct value *table = value_table();
@@ -79,6 +90,7 @@ static struct value *read_table(lua_State *L, int index, int depth, struct readi
       struct value *v = read_one(L, lua_gettop(L), depth + 1, r);
       if (value_set(table, lua_tostring(L, -2), v) != 0 && r->code == 0)
         r->code = fault_set(r->fault, -ENOMEM, "out of memory");
+      name_refused(r, lua_tostring(L, -2));
     } else if (n < 1 || n > count || n != floor(n)) {
       refuse(r, "a table with a key that is neither a name nor in its list");
     }

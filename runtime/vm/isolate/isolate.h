@@ -71,6 +71,8 @@ struct vm_config {
 int vm_new(const struct vm_config *config, struct vm **out, struct fault *f);
 /* After its isolates. Its memory is given back by the loop's close callbacks. */
 void vm_free(struct vm *vm);
+/* Another ctx.host, from the next call of each plugin on. A reference is taken. */
+void vm_host(struct vm *vm, const struct value *host);
 uv_loop_t *vm_loop(const struct vm *vm);
 struct io *vm_io(const struct vm *vm);
 const struct vm_registry *vm_registry(const struct vm *vm); /* may be NULL */

@@ -1,4 +1,6 @@
 /* attachment: one use of a plugin, and the calls that are under way in it. */
+#include "base/fault.h"
+#include "base/log.h"
 #include "base/schema.h"
 #include "base/value.h"
 #include "vm/bind/bindings.h"
@@ -90,6 +92,29 @@ static void push_ctx_metatable(lua_State *L) {
   lua_setfield(L, -2, "__index");
   lua_pushliteral(L, "ctx");
   lua_setfield(L, -2, "__metatable");
+}
+
+static int host_body(lua_State *L, void *arg) {
+  (void)arg;
+  luaL_getmetatable(L, "ctx");
+  if (lua_isnil(L, -1)) /* nothing is attached to it yet */
+    return 0;
+  lua_getfield(L, -1, "__index");
+  lua_getupvalue(L, -1, 1);
+  push_host(L);
+  lua_setfield(L, -2, "host");
+  return 0;
+}
+
+void vm_host(struct vm *vm, const struct value *host) {
+  struct value *old = vm->host;
+  struct fault f;
+  vm->host = value_ref(host);
+  value_unref(old);
+  for (struct isolate *iso = vm->first; iso; iso = iso->next)
+    if (!iso->dead && isolate_enter(iso, host_body, NULL, &f) != 0)
+      log_error("a plugin is not told what the host is now", LOG_S("plugin", iso->name),
+                LOG_S("error", f.text));
 }
 
 struct making {

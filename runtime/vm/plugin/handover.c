@@ -42,12 +42,12 @@ static int blame(const struct edition *e, const char *what, int code, struct fau
 
 int handover_plugin(struct plugin *p, struct fault *f) {
   struct edition *old = p->editions[NOW], *new = p->editions[PREPARED];
-  if (!edition_provides(old, "export") || !edition_provides(new, "import"))
+  if (new->alone || !edition_provides(old, "export") || !edition_provides(new, "import"))
     return 0;
   struct exporting x = {old, NULL, f};
   int code = isolate_enter(old->isolate, export_body, &x, f);
   if (code != 0)
-    return blame(old, "export (a version without import takes over without it)", code, f);
+    return blame(old, "export (`perigee reload --fresh` goes on without what it keeps)", code, f);
   x.edition = new;
   code = isolate_enter(new->isolate, import_body, &x, f);
   value_unref(x.value);
@@ -111,7 +111,7 @@ static int write_state(lua_State *L, void *arg) {
 
 void handover_state(struct attachment *a) {
   struct carrying c = {.attachment = a};
-  if (!a->uses[NOW].made || !a->uses[PREPARED].made)
+  if (!a->uses[NOW].made || !a->uses[PREPARED].made || a->plugin->editions[PREPARED]->alone)
     return;
   if (isolate_enter(a->plugin->editions[NOW]->isolate, read_state, &c, NULL) != 0)
     isolate_enter(a->plugin->editions[NOW]->isolate, read_fields, &c, NULL);

@@ -25,6 +25,7 @@ struct edition {
   struct schema *schema;
   int ref;        /* its table */
   unsigned calls; /* under way */
+  bool alone;     /* it takes nothing over from the one before */
   bool retired;   /* in no place: it ends with its last call */
 };
 /* `source` NULL: the file at `path`. */

@@ -51,6 +51,10 @@ bool plugin_is_prepared(const struct plugin *p) {
   return p->editions[PREPARED] != NULL;
 }
 
+void plugin_take_nothing(struct plugin *p) {
+  p->editions[PREPARED]->alone = true;
+}
+
 void plugin_abandon(struct plugin *p) {
   struct edition *e = p->editions[PREPARED];
   free(p->readying);

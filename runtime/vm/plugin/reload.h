@@ -19,6 +19,8 @@
 int plugin_prepare(struct plugin *p, struct plugin *fresh, struct findings *findings,
                    struct fault *f);
 bool plugin_is_prepared(const struct plugin *p);
+/* What is prepared takes nothing over: no export, no ctx.state. */
+void plugin_take_nothing(struct plugin *p);
 void plugin_abandon(struct plugin *p); /* idempotent; `done` below is not called any more */
 
 /* Calls `ready` for each attachment, all within `deadline_ns`. True: it has to be waited for, and
