@@ -20,19 +20,12 @@ function get({ address, port }) {
   });
 }
 
-// Avoids those that were tried, while there are others.
-function pickAnother(service, tried) {
-  let endpoint = service.pick();
-  for (let i = 0; tried.has(endpoint.slot) && i < 2 * TRIES; i++) endpoint = service.pick();
-  return endpoint;
-}
-
 async function call(service) {
   const tried = new Set();
   for (let i = 0; i < TRIES; i++) {
     let endpoint;
     try {
-      endpoint = pickAnother(service, tried);
+      endpoint = service.pick(tried);
     } catch (problem) {
       console.log(`nothing ${problem.message}`);
       return;

@@ -104,12 +104,12 @@ def open_service(name):
 
 
 def get(endpoint):
-    """What became of one GET."""
+    """What became of one GET. Only what was never sent is a connect failure."""
     connection = http.client.HTTPConnection(endpoint.address, endpoint.port, timeout=1)
     try:
         connection.connect()
     except OSError:
-        return CONNECT_FAILURE  # nothing was sent
+        return CONNECT_FAILURE
     try:
         connection.request("GET", "/")
         return SUCCESS if connection.getresponse().status == 200 else SERVER_ERROR

@@ -20,10 +20,9 @@ const ROUND_ROBIN = 1, WEIGHTED_ROUND_ROBIN = 4; // their picks walk over order[
 
 function runDirectory() {
   if (process.env.PERIGEE_RUN_DIR) return process.env.PERIGEE_RUN_DIR;
-  const own = process.env.XDG_RUNTIME_DIR
-    ? path.join(process.env.XDG_RUNTIME_DIR, "perigee")
-    : `/tmp/perigee-${process.geteuid()}`;
-  return fs.existsSync(path.join(own, "catalog")) ? own : "/run/perigee";
+  const own = [`/tmp/perigee-${process.geteuid()}`];
+  if (process.env.XDG_RUNTIME_DIR) own.unshift(path.join(process.env.XDG_RUNTIME_DIR, "perigee"));
+  return own.find((directory) => fs.existsSync(path.join(directory, "catalog"))) || "/run/perigee";
 }
 
 // One file, by positional reads. The kernel copies them from the pages that the agent writes.
@@ -158,11 +157,17 @@ class Service {
     throw new Error("the agent was faster three times over; call again");
   }
 
-  pick() {
-    const snapshot = this.latest();
-    if (snapshot.pickable === 0) throw new Error(`nothing to pick of ${this.name}`);
+  // None of the slots that were `tried`, as long as there are others.
+  pick(tried = new Set()) {
+    const snapshot = this.latest(), { pickable } = snapshot;
+    if (pickable === 0) throw new Error(`nothing to pick of ${this.name}`);
     this.turn = (this.turn + 1) % 2 ** 32;
-    return snapshot.endpoint(snapshot.choose(this.turn));
+    const first = snapshot.endpoint(snapshot.choose(this.turn));
+    const from = Math.floor(Math.random() * pickable);
+    let endpoint = first;
+    for (let i = 0; i < pickable && tried.has(endpoint.slot); i++)
+      endpoint = snapshot.endpoint((from + i) % pickable);
+    return tried.has(endpoint.slot) ? first : endpoint;
   }
 }
 

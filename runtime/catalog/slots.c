@@ -68,10 +68,10 @@ int slots_take(struct slots *s, struct arena *a, uint32_t *slot, uint32_t *gener
     catalog_store32(&arena_header(a)->slots, number);
   }
   const struct catalog_slot *live = arena_item(a, CATALOG_SLOTS, number);
-  uint32_t next = catalog_load32(&live->generation) + 1;
-  begin(s, a, number, next ? next : 1);
+  uint32_t last = catalog_load32(&live->generation), next = last ? last + 1 : s->first;
   *slot = number;
   *generation = next ? next : 1;
+  begin(s, a, number, *generation);
   return 0;
 }
 

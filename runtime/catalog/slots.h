@@ -1,5 +1,7 @@
 /* slots: the numbers that instances keep for life. Freed ones rest 60 s, so that a late report of
- * a call is not counted for the next owner; the generation tells the two apart. Numbers begin at 1.
+ * a call is not counted for the next owner; the generation tells the two apart. Numbers begin at 1,
+ * generations at `first`: later than all of a file before this one that was not taken over, so that
+ * what a process holds from there is nobody's here.
  * Control thread only. */
 #pragma once
 
@@ -15,6 +17,7 @@ struct slots {
   uint32_t room;   /* of `taken` */
   uint32_t count;  /* the largest number given out */
   uint32_t in_use; /* taken ones */
+  uint32_t first;  /* not 0 */
   uint32_t *free;  /* a stack */
   uint32_t free_count;
   struct slot_rest *rests; /* a ring, oldest first */

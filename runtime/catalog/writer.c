@@ -27,6 +27,10 @@ static uint64_t process_start(void) {
   return at ? strtoull(at, NULL, 10) : 0;
 }
 
+/* Generations are compared as serial numbers (RFC 1982): units of an eighth of a second go round in
+ * 17 years, and a slot's own go on by one a minute at most. */
+enum { GENERATION_SHIFT = 17 };
+
 static uint64_t wall_us(void) {
   struct timespec t;
   clock_gettime(CLOCK_REALTIME, &t);
@@ -95,6 +99,7 @@ int catalog_writer_open(const char *run_dir, struct catalog_writer **out, int *p
   w->arena.fd = -1;
   w->opened_ns = arena_now_ns();
   w->version = wall_us();
+  w->slots.first = (uint32_t)(w->version >> GENERATION_SHIFT) | 1;
   int r = w->dir = rundir_open(run_dir);
   if (r >= 0)
     r = w->lock = rundir_lock(w->dir, pid);

@@ -133,6 +133,11 @@ static int apply_zone(const struct value *checked, const struct balancer_host *h
   b->rules.zone = true;
   b->rules.own_zone = host->zone;
   b->rules.zone_min = whole(checked, "min");
+  if (b->rules.subset && b->rules.subset < b->rules.zone_min)
+    return fault_set(f, -EINVAL,
+                     "zone would never act: subset leaves %u endpoints, and below min = %u zones "
+                     "do not matter",
+                     b->rules.subset, b->rules.zone_min);
   size_t count = value_fields(clients);
   if (count == 0)
     return 0;

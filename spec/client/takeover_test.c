@@ -197,11 +197,36 @@ static void what_is_taken_over(void **state) {
   catalog_writer_close(w);
 }
 
+/* The generation of the first instance in a file that nothing was taken over into. */
+static uint32_t first_generation(void) {
+  uint32_t slot, generation;
+  char path[160];
+  snprintf(path, sizeof path, "%s/" CATALOG_FILE, run_dir);
+  assert_true(unlink(path) == 0 || errno == ENOENT);
+  struct catalog_writer *w = open_writer();
+  assert_int_equal(catalog_slot_take(w, &slot, &generation), 0);
+  assert_int_equal(slot, 1);
+  catalog_writer_close(w);
+  return generation;
+}
+
+/* What a process still holds of the file before is nobody's in this one. */
+static void a_file_that_begins_anew_has_later_generations(void **state) {
+  uint32_t before = first_generation(), after;
+  double end = seconds() + patience();
+  do {
+    usleep(10000); /* the clock they come from has a unit of 131 ms */
+    after = first_generation();
+  } while (after == before && seconds() < end);
+  assert_true((int32_t)(after - before) > 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(clients_go_on),
       cmocka_unit_test(the_directory_is_made_anew),
       cmocka_unit_test(what_is_taken_over),
+      cmocka_unit_test(a_file_that_begins_anew_has_later_generations),
   };
   return cmocka_run_group_tests(tests, make_run_dir, remove_run_dir);
 }

@@ -89,14 +89,18 @@ local function calls_only(client, numbers)
   end, 30)
 end
 
+local function with_client(client, test)
+  it("in " .. client.name, function()
+    if client.go and not with_go then
+      pending(NO_GO)
+    end
+    test(client)
+  end)
+end
+
 local function each_client(test)
   for _, client in ipairs(clients) do
-    it("in " .. client.name, function()
-      if client.go and not with_go then
-        pending(NO_GO)
-      end
-      test(client)
-    end)
+    with_client(client, test)
   end
 end
 
@@ -119,7 +123,10 @@ describe("clients", function()
       end
       table.insert(config, configured(name, service))
     end
-    agent = perigee.agent({ config = "return { services = { " .. table.concat(config, " ") .. " } }\n" })
+    table.insert(config, string.format([[lopsided = { { id = "dead", port = %d, weight = 1000 },
+      { id = "live", port = %d } },]], perigee.free_port(), services.web.ports[1]))
+    agent = perigee.agent({ config = "return { services = { " .. table.concat(config, " ")
+      .. " }, watches = { lopsided = { target = 'embedded:///lopsided', balancer = 'weighted' } } }\n" })
     for _, client in ipairs(clients) do
       if with_go or not client.go then
         client.process = perigee.spawn(client.argv, { env = client_environment(client) })
@@ -133,6 +140,28 @@ describe("clients", function()
     each_client(function(client)
       calls_only(client, { 1, 2, 3 })
     end)
+  end)
+
+  -- Where nearly all picks are of one that is dead, and that no check takes out.
+  describe("try another one at once", function()
+    local function calls_the_other(client)
+      local argv = { unpack(client.argv) }
+      argv[#argv - 1] = "lopsided"
+      local p = perigee.spawn(argv, { env = client_environment(client) })
+      perigee.wait_for("ten calls of " .. client.name, function()
+        return select(2, p:stdout():gsub("ok 127", "")) >= 10, p:stdout() .. p:stderr()
+      end, 30)
+      p:kill()
+      local said = p:stdout()
+      assert.matches("failed 127", said, 1, true)
+      assert.not_matches("failed[^\n]*\nfailed", said)
+      assert.not_matches("nothing", said, 1, true)
+    end
+    for _, client in ipairs(clients) do
+      if not client.service then -- gRPC tries again where the service's own policy says so
+        with_client(client, calls_the_other)
+      end
+    end
   end)
 
   describe("go on without a back end that was killed", function()

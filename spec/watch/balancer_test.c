@@ -151,6 +151,7 @@ static void what_cannot_work_is_refused(void **state) {
   refused("{ 'slow_start', 'maglev' }", "would move keys");
   refused("{ 'zone', 'ring' }", "from each zone");
   refused("{ { 'subset', 4 }, 'rendezvous' }", "from each host");
+  refused("{ { 'subset', 3 }, 'zone', 'p2c' }", "subset leaves 3 endpoints");
   refused("{ 'zone', 'pick_first' }", "it takes one endpoint");
   refused("{ 'slow_start', 'pick_first' }", "it takes one endpoint");
   refused("{ { 'subset' }, 'random' }", "size");

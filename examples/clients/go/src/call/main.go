@@ -44,24 +44,26 @@ func get(e perigee.Endpoint) error {
 	return nil
 }
 
-// pickAnother avoids those that were tried, while there are others.
-func pickAnother(s *perigee.Service, tried map[uint32]bool) (perigee.Endpoint, error) {
-	e, err := s.Pick()
-	for i := 0; err == nil && tried[e.Slot] && i < 2*tries; i++ {
-		e, err = s.Pick()
+func begin(s *perigee.Service, e perigee.Endpoint, retry bool) (perigee.Call, error) {
+	if retry {
+		return s.Retry(e)
 	}
-	return e, err
+	return s.Begin(e), nil
 }
 
 func call(s *perigee.Service) {
-	tried := map[uint32]bool{}
+	var tried []perigee.Endpoint
 	for try := 0; try < tries; try++ {
-		e, err := pickAnother(s, tried)
+		e, err := s.Pick(tried...)
 		if err != nil {
 			fmt.Println("nothing", err)
 			return
 		}
-		begun := s.Begin(e)
+		begun, err := begin(s, e, try > 0)
+		if err != nil {
+			fmt.Println("nothing", err)
+			return
+		}
 		err = get(e)
 		begun.Done(outcome(err))
 		if err == nil {
@@ -69,7 +71,7 @@ func call(s *perigee.Service) {
 			return
 		}
 		fmt.Println("failed", e.HostPort(), err)
-		tried[e.Slot] = true
+		tried = append(tried, e)
 	}
 }
 

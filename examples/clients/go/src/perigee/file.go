@@ -221,12 +221,14 @@ func runDir() string {
 	if dir := os.Getenv("PERIGEE_RUN_DIR"); dir != "" {
 		return dir
 	}
-	dir := filepath.Join("/tmp", "perigee-"+strconv.Itoa(os.Geteuid()))
-	if runtimeDir := os.Getenv("XDG_RUNTIME_DIR"); runtimeDir != "" {
-		dir = filepath.Join(runtimeDir, "perigee")
+	own := []string{filepath.Join("/tmp", "perigee-"+strconv.Itoa(os.Geteuid()))}
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" {
+		own = append([]string{filepath.Join(dir, "perigee")}, own...)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "catalog")); err == nil {
-		return dir
+	for _, dir := range own {
+		if _, err := os.Stat(filepath.Join(dir, "catalog")); err == nil {
+			return dir
+		}
 	}
 	return "/run/perigee"
 }

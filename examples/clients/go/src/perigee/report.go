@@ -37,8 +37,15 @@ const (
 	epochShift = 38
 
 	pause = 10 * time.Millisecond // between two words to an agent that does not read
+	late  = 3 * time.Second       // an agent's heartbeat
 
+	retryPercent = 20 // of the calls in flight may be retries,
+	retryLeast   = 3  // but in any case so many
+
+	headerHeartbeat  = 40
 	headerCollecting = 100
+	entryInFlight    = 28
+	entryRetries     = 32
 
 	cellGeneration = 0
 	cellInFlight   = 4
@@ -189,13 +196,47 @@ type Call struct {
 	service    *Service
 	slot, term uint32
 	epoch      uint32 // 0: it is not counted
+	retries    uint32 // 1: it is one
 	began      time.Time
 }
 
+// ErrBudget: the processes of this host retry the service as much as they may.
+var ErrBudget = errors.New("perigee: the budget for retries is used up")
+
 // Begin counts a call to an endpoint as in flight, for the whole host, until it is Done.
 func (s *Service) Begin(e Endpoint) Call {
+	return s.begin(e, 0)
+}
+
+// Retry begins a call that went wrong elsewhere, if the host's budget has room for it.
+func (s *Service) Retry(e Endpoint) (Call, error) {
+	if !s.mayRetry() {
+		return Call{}, ErrBudget
+	}
+	return s.begin(e, 1), nil
+}
+
+func (s *Service) mayRetry() bool {
+	all, retries := atomic.LoadUint32(&s.inFlight), atomic.LoadUint32(&s.retries)
+	if v := s.snapshot.Load(); v != nil && clock()-int64(v.file.load64(headerHeartbeat)) < int64(late) {
+		all = most(all, v.file.load32(v.entry+entryInFlight))
+		retries = most(retries, v.file.load32(v.entry+entryRetries))
+	}
+	return retries < most(uint32(uint64(all)*retryPercent/100), retryLeast)
+}
+
+func most(a, b uint32) uint32 {
+	if a > b {
+		return a
+	}
+	return b
+}
+
+func (s *Service) begin(e Endpoint, retries uint32) Call {
 	now := clock()
-	call := Call{service: s, slot: e.Slot, term: e.SlotTerm, began: time.Now()}
+	call := Call{service: s, slot: e.Slot, term: e.SlotTerm, retries: retries, began: time.Now()}
+	atomic.AddUint32(&s.inFlight, 1)
+	atomic.AddUint32(&s.retries, retries)
 	p := s.catalog.countsOn()
 	if p == nil || e.Slot == 0 || e.Slot >= slotsMax {
 		return call
@@ -203,6 +244,7 @@ func (s *Service) Begin(e Endpoint) Call {
 	epoch := epochAt(now)
 	if at := p.cell(e.Slot, e.SlotTerm, epoch); at != 0 {
 		atomic.AddUint32(p.word(at+cellInFlight), 1)
+		atomic.AddUint32(p.word(at+cellRetries), retries)
 		atomic.StoreUint32(p.word(at+cellPicked), uint32(now/1000000)|1)
 		p.announce(e.Slot)
 		call.epoch = epoch
@@ -214,16 +256,24 @@ func (s *Service) Begin(e Endpoint) Call {
 // Done reports how the call went, once: balancers that go by load and the agent's outlier detection
 // live on that.
 func (c *Call) Done(outcome Outcome) {
-	p := c.service.catalog.page
-	if c.epoch == 0 || outcome < Success || outcome > ConnectFailure {
+	s := c.service
+	if s == nil || outcome < Success || outcome > ConnectFailure {
 		return
 	}
-	epoch := epochAt(clock())
+	c.service = nil
+	atomic.AddUint32(&s.inFlight, ^uint32(0))
+	atomic.AddUint32(&s.retries, -c.retries)
+	if c.epoch == 0 {
+		return
+	}
+	p, epoch := s.catalog.page, epochAt(clock())
 	if at := p.cell(c.slot, c.term, epoch); at != 0 {
-		if epoch == c.epoch || epoch == c.epoch+1 {
+		switch epoch {
+		case c.epoch:
 			atomic.AddUint32(p.word(at+cellInFlight), ^uint32(0))
-		}
-		if epoch == c.epoch+1 {
+			atomic.AddUint32(p.word(at+cellRetries), -c.retries)
+		case c.epoch + 1: // whose beginning forgot the retries before it
+			atomic.AddUint32(p.word(at+cellInFlight), ^uint32(0))
 			atomic.AddUint32(p.word(at+cellOlder), ^uint32(0))
 		}
 		atomic.AddUint32(p.word(at+cellOutcomes+uint64(outcome)*4), 1)
@@ -232,6 +282,5 @@ func (c *Call) Done(outcome Outcome) {
 		}
 		p.announce(c.slot)
 	}
-	c.epoch = 0
-	p.tell(filepath.Dir(c.service.catalog.path), c.service.catalog.follow(nil))
+	p.tell(filepath.Dir(s.catalog.path), s.catalog.follow(nil))
 }

@@ -78,6 +78,8 @@ type Service struct {
 	catalog  *Catalog
 	name     string
 	turn     uint32
+	inFlight uint32 // this process's calls,
+	retries  uint32 // and those of them that are retries
 	snapshot atomic.Pointer[snapshot]
 }
 
@@ -133,7 +135,8 @@ func (s *Service) latest() (*snapshot, error) {
 }
 
 // Pick chooses the next endpoint: no lock and no system call, but once after the agent was replaced.
-func (s *Service) Pick() (Endpoint, error) {
+// None of those that were `tried`, as long as there are others.
+func (s *Service) Pick(tried ...Endpoint) (Endpoint, error) {
 	for try := 0; try < tries; try++ {
 		v, err := s.latest()
 		if err != nil {
@@ -143,6 +146,9 @@ func (s *Service) Pick() (Endpoint, error) {
 			return Endpoint{}, ErrNothing
 		}
 		e, err := v.endpoint(v.choose(atomic.AddUint32(&s.turn, 1)))
+		if err == nil && among(tried, e) {
+			e, err = v.another(tried, e)
+		}
 		if err != ErrAgain {
 			return e, err
 		}
@@ -151,13 +157,27 @@ func (s *Service) Pick() (Endpoint, error) {
 	return Endpoint{}, ErrAgain
 }
 
-// List gives all that picks choose among, and their version.
+func among(tried []Endpoint, e Endpoint) bool {
+	for _, t := range tried {
+		if t.Slot == e.Slot && t.SlotTerm == e.SlotTerm {
+			return true
+		}
+	}
+	return false
+}
+
+// List gives all that picks choose among, or would if others were ejected or in a level that failed,
+// and their version: that does not move with the former.
 func (s *Service) List() ([]Endpoint, uint64, error) {
 	v, err := s.latest()
 	if err != nil {
 		return nil, 0, err
 	}
-	endpoints := make([]Endpoint, v.pickable)
+	count := v.pickable
+	if v.healthy > count {
+		count = v.healthy
+	}
+	endpoints := make([]Endpoint, count)
 	for row := range endpoints {
 		if endpoints[row], err = v.endpoint(uint64(row)); err != nil {
 			s.snapshot.CompareAndSwap(v, nil)

@@ -37,6 +37,7 @@ type snapshot struct {
 	entry, current               uint64 // where the word that named it is, and what it was
 	version, bytes               uint64
 	count, pickable, cycle, kind uint64
+	healthy                      uint64 // the first rows, or fewer than can be picked
 	rows, order, alias           uint64
 }
 
@@ -51,12 +52,12 @@ func openSnapshot(f *file, entry, current uint64) (*snapshot, error) {
 	word := func(at uint64) uint64 { return uint64(f.load32(b.at + at)) }
 	kind := word(0)
 	s := &snapshot{file: f, block: b, entry: entry, current: current, bytes: word(4), version: f.load64(b.at + 8),
-		count: word(24), pickable: word(32), cycle: word(36), kind: word(40), rows: word(48), order: word(52), alias: word(56)}
+		count: word(24), healthy: word(28), pickable: word(32), cycle: word(36), kind: word(40), rows: word(48), order: word(52), alias: word(56)}
 	if !f.holds(b) {
 		return nil, ErrAgain
 	}
 	fits := func(at, count, size uint64) bool { return at%4 == 0 && at+count*size <= s.bytes }
-	if kind != kindSnapshot || s.bytes > b.room || (s.bytes|s.rows|s.alias)%8 != 0 || s.pickable > s.count || (s.pickable == 0) != (s.cycle == 0) ||
+	if kind != kindSnapshot || s.bytes > b.room || (s.bytes|s.rows|s.alias)%8 != 0 || s.pickable > s.count || s.healthy > s.count || (s.pickable == 0) != (s.cycle == 0) ||
 		!fits(s.rows, s.count, rowSize) || !fits(s.order, s.cycle, 4) || !fits(s.alias, s.pickable, 8) {
 		return nil, ErrDamaged
 	}
@@ -79,6 +80,18 @@ func (s *snapshot) choose(turn uint32) uint64 {
 		return cell
 	}
 	return value >> 32
+}
+
+// another walks over all that can be picked, from anywhere; e when all of it was tried.
+func (s *snapshot) another(tried []Endpoint, e Endpoint) (Endpoint, error) {
+	from := uint64(rand.Int63n(int64(s.pickable)))
+	for i := uint64(0); i < s.pickable; i++ {
+		other, err := s.endpoint((from + i) % s.pickable)
+		if err != nil || !among(tried, other) {
+			return other, err
+		}
+	}
+	return e, nil
 }
 
 // endpoint copies a row. ErrAgain: it was not the row.
