@@ -7,14 +7,18 @@
 local perigee, host = ...
 
 local ids_of, version_of, apart = host.tries.ids, host.tries.version, host.apart
-local sleep, pairs, next, remove = perigee.sleep, pairs, next, table.remove
+local sleep, warn, pcall, tostring = perigee.sleep, perigee.log.warn, pcall, tostring
+local pairs, next, remove = pairs, next, table.remove
 
 local LOOK = 1 -- seconds between two looks at what has left
 
 -- A line: { factory, service, id, address, port, connection, try: which has it }.
 local function close(line)
   line.factory.count = line.factory.count - 1
-  line.factory.close(line.connection)
+  local ok, problem = pcall(line.factory.close, line.connection)
+  if not ok then
+    warn("a connection's close failed", { service = line.service, id = line.id, error = tostring(problem) })
+  end
 end
 
 -- What is kept of a service, by the endpoint's id; none of these lists is empty. `version` is the

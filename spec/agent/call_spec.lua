@@ -183,9 +183,15 @@ describe("perigee.call", function()
       local options = { factory = factory, tries = 3, backoff = "1ms", backoff_most = "1ms" }
       note(perigee.call("web", options, function() return n end))
       note(perigee.call("web", options, function() return nil, "too slow", "ETIMEDOUT" end))
+      local first = true
+      note(perigee.call("web", { factory = perigee.factory(function() return {} end), backoff = "1ms" }, function()
+        if first then first = false return nil, "no", "ECONNREFUSED" end
+        return "though a close failed"
+      end))
     ]])
     assert.same({ "3" }, all[1])
     assert.truthy(all[2][2]:find("^127%.0%.0%.1:%d+: timeout: too slow$"))
+    assert.same({ "though a close failed" }, all[3])
   end)
 
   it("counts a call no longer when its task is ended", function()
