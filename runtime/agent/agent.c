@@ -5,6 +5,7 @@
 #include "agent/hooks/hooks.h"
 #include "agent/inherited.h"
 #include "agent/node.h"
+#include "agent/notify.h"
 #include "agent/parts.h"
 #include "agent/plans/choosers.h"
 #include "agent/plans/plans.h"
@@ -78,6 +79,7 @@ static void agent_stop(struct agent *a) {
   if (a->stops++ > 0)
     _exit(130); /* asked twice: at once; the catalog and the store are whole at any moment */
   reload_stop(a->reload);
+  notify("STOPPING=1");
   log_info("stopping", LOG_I("registrations", embedded_count(a->embedded)));
   routes_stop(a->routes);
   hooks_stop(a->hooks, a->config->leave_on_stop, on_hooks_stopped, a);

@@ -25,6 +25,7 @@ struct running {
   struct evaluation *evaluation;
   struct session *session; /* NULL: it runs in a plugin's isolate */
   char *name;              /* to cancel it by; "" for none */
+  const void *asker;
   evaluated_fn done;
   void *arg;
 };
@@ -219,6 +220,7 @@ int consoles_evaluate(struct consoles *all, const struct console_question *q, ev
     return code;
   }
   r->session = session;
+  r->asker = q->asker;
   r->done = done;
   r->arg = arg;
   r->next = all->running;
@@ -237,6 +239,14 @@ int consoles_cancel(struct consoles *all, const char *session, struct fault *f) 
     return fault_set(f, -ENOENT, "nothing is evaluated there");
   evaluation_end(r->evaluation);
   return 0;
+}
+
+void consoles_abandon(struct consoles *all, const void *asker) {
+  struct running *r = all->running;
+  while (r && r->asker != asker)
+    r = r->next;
+  if (r)
+    evaluation_end(r->evaluation);
 }
 
 void consoles_end(struct consoles *all, const char *name) {

@@ -21,6 +21,7 @@ struct console_question {
       *session; /* names the evaluation for consoles_cancel, and the isolate; NULL: neither */
   bool keep;    /* the isolate lasts for the session's next question */
   int64_t deadline_ns;
+  const void *asker; /* names it for consoles_abandon */
 };
 /* As evaluation_start; -ENOENT: no such plugin is loaded; -EBUSY: the session's last evaluation
  * goes on. `done` is called once after a 0. */
@@ -28,6 +29,8 @@ int consoles_evaluate(struct consoles *all, const struct console_question *q, ev
                       void *arg, struct fault *f);
 /* Ends the session's evaluation; its `done` is told -ECANCELED. -ENOENT: there is none. */
 int consoles_cancel(struct consoles *all, const char *session, struct fault *f);
+/* The same by who asked; nothing of his goes on: that is fine. */
+void consoles_abandon(struct consoles *all, const void *asker);
 /* The session is over: its isolate ends. One that is not there is fine. */
 void consoles_end(struct consoles *all, const char *session);
 size_t consoles_count(const struct consoles *all);

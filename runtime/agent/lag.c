@@ -1,6 +1,7 @@
 #include "agent/lag.h"
 
 #include "base/buf.h"
+#include "base/metric.h"
 
 #include <stdlib.h>
 
@@ -74,9 +75,8 @@ double lag_worst_seconds(const struct lag *l) {
 }
 
 void lag_metrics(const struct lag *l, struct buf *out) {
-  buf_text(out,
-           "# HELP perigee_loop_lag_seconds How long a turn of the control thread's loop took.\n"
-           "# TYPE perigee_loop_lag_seconds histogram\n");
+  metric_family(out, "perigee_loop_lag_seconds", "histogram",
+                "How long a turn of the control thread's loop took.");
   unsigned long long below = 0;
   for (int i = 0; i < BOUNDS; i++) {
     below += l->counts[i];
@@ -86,7 +86,6 @@ void lag_metrics(const struct lag *l, struct buf *out) {
              "perigee_loop_lag_seconds_bucket{le=\"+Inf\"} %llu\n"
              "perigee_loop_lag_seconds_sum %.9g\nperigee_loop_lag_seconds_count %llu\n",
              (unsigned long long)l->total, l->sum, (unsigned long long)l->total);
-  buf_text(out, "# HELP perigee_loop_lag_worst_seconds The longest turn of the last ten seconds.\n"
-                "# TYPE perigee_loop_lag_worst_seconds gauge\n");
-  buf_format(out, "perigee_loop_lag_worst_seconds %.9g\n", lag_worst_seconds(l));
+  metric_gauge(out, "perigee_loop_lag_worst_seconds", "The longest turn of the last ten seconds.",
+               lag_worst_seconds(l));
 }

@@ -1,7 +1,7 @@
-#include "agent/consoles.h"
 #include "agent/metrics.h"
 
 #include "agent/checks.h"
+#include "agent/consoles.h"
 #include "agent/feedback.h"
 #include "agent/hooks/hooks.h"
 #include "agent/lag.h"
@@ -17,6 +17,7 @@
 #include "agent/watches/watches.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/metric.h"
 #include "catalog/writer.h"
 #include "config/config.h"
 #include "registry/embedded.h"
@@ -26,101 +27,90 @@
 
 #include <unistd.h>
 
-static void family(struct buf *out, const char *name, const char *type, const char *help) {
-  buf_format(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
-static void gauge(struct buf *out, const char *name, const char *help, double value) {
-  family(out, name, "gauge", help);
-  buf_format(out, "%s %.17g\n", name, value);
-}
-
-static void counter(struct buf *out, const char *name, const char *help, uint64_t value) {
-  family(out, name, "counter", help);
-  buf_format(out, "%s %llu\n", name, (unsigned long long)value);
-}
-
 static void catalog_metrics(struct agent *a, struct buf *out) {
   struct catalog_stats s;
   catalog_stats(a->catalog, &s);
-  counter(out, "perigee_catalog_publishes_total", "Snapshots published.", s.publishes);
-  counter(out, "perigee_catalog_failed_publishes_total",
-          "Snapshots that found no room; the one before stayed.", s.failed_publishes);
-  gauge(out, "perigee_catalog_bytes", "Size of the shared file.", (double)s.file_bytes);
-  gauge(out, "perigee_catalog_used_bytes", "Of these, in use.", (double)s.bytes_used);
-  gauge(out, "perigee_catalog_resting_bytes", "Blocks that wait for slow readers.",
-        (double)s.bytes_resting);
-  gauge(out, "perigee_catalog_resting_blocks", "How many.", (double)s.blocks_resting);
-  gauge(out, "perigee_catalog_slots", "Slots taken, one an endpoint.", (double)s.slots);
-  gauge(out, "perigee_services", "Services in the catalog.", (double)s.services);
-  gauge(out, "perigee_endpoints", "Endpoints in the catalog.", (double)s.endpoints);
-  gauge(out, "perigee_catalog_version", "The newest version.", (double)catalog_version(a->catalog));
+  metric_counter(out, "perigee_catalog_publishes_total", "Snapshots published.", s.publishes);
+  metric_counter(out, "perigee_catalog_failed_publishes_total",
+                 "Snapshots that found no room; the one before stayed.", s.failed_publishes);
+  metric_gauge(out, "perigee_catalog_bytes", "Size of the shared file.", (double)s.file_bytes);
+  metric_gauge(out, "perigee_catalog_used_bytes", "Of these, in use.", (double)s.bytes_used);
+  metric_gauge(out, "perigee_catalog_resting_bytes", "Blocks that wait for slow readers.",
+               (double)s.bytes_resting);
+  metric_gauge(out, "perigee_catalog_resting_blocks", "How many.", (double)s.blocks_resting);
+  metric_gauge(out, "perigee_catalog_slots", "Slots taken, one an endpoint.", (double)s.slots);
+  metric_gauge(out, "perigee_services", "Services in the catalog.", (double)s.services);
+  metric_gauge(out, "perigee_endpoints", "Endpoints in the catalog.", (double)s.endpoints);
+  metric_gauge(out, "perigee_catalog_version", "The newest version.",
+               (double)catalog_version(a->catalog));
 }
 
 static void set_metrics(struct agent *a, struct buf *out) {
   struct sets_stats s;
   sets_stats(a->sets, &s);
-  gauge(out, "perigee_services_fail_open",
-        "Services with endpoints and none healthy: picks take any.", (double)s.fail_open);
-  counter(out, "perigee_fail_open_total", "How often a service became that.", s.fail_open_events);
-  gauge(out, "perigee_services_stale",
-        "Services whose source cannot be reached; the last known stays.", (double)s.stale);
-  gauge(out, "perigee_services_waiting",
-        "Services with a change that waits, for room or for its turn.", (double)s.waiting);
-  family(out, "perigee_service_endpoints", "gauge", "Endpoints in the catalog, by status.");
-  buf_format(out, "perigee_service_endpoints{status=\"passing\"} %llu\n",
-             (unsigned long long)s.passing);
-  buf_format(out, "perigee_service_endpoints{status=\"warning\"} %llu\n",
-             (unsigned long long)s.warning);
-  buf_format(out, "perigee_service_endpoints{status=\"critical\"} %llu\n",
-             (unsigned long long)s.critical);
+  metric_gauge(out, "perigee_services_fail_open",
+               "Services with endpoints and none healthy: picks take any.", (double)s.fail_open);
+  metric_counter(out, "perigee_fail_open_total", "How often a service became that.",
+                 s.fail_open_events);
+  metric_gauge(out, "perigee_services_stale",
+               "Services whose source cannot be reached; the last known stays.", (double)s.stale);
+  metric_gauge(out, "perigee_services_waiting",
+               "Services with a change that waits, for room or for its turn.", (double)s.waiting);
+  metric_family(out, "perigee_service_endpoints", "gauge", "Endpoints in the catalog, by status.");
+  metric_sample(out, "perigee_service_endpoints", "status", "passing", (double)s.passing);
+  metric_sample(out, "perigee_service_endpoints", "status", "warning", (double)s.warning);
+  metric_sample(out, "perigee_service_endpoints", "status", "critical", (double)s.critical);
 }
 
 static void registry_metrics(struct agent *a, struct buf *out) {
   struct embedded_stats s;
   embedded_stats(a->embedded, &s);
-  gauge(out, "perigee_registrations", "Instances registered here.", (double)s.registrations);
-  gauge(out, "perigee_leases", "Of these, held by a lease.", (double)s.leases);
-  counter(out, "perigee_leases_expired_total", "Leases that ran out.", s.expired);
-  counter(out, "perigee_reaped_total", "Registrations ended by deregister_after.", s.reaped);
-  counter(out, "perigee_orphaned_total", "Registrations ended with their owner.", s.orphaned);
-  counter(out, "perigee_status_changes_total", "Changes of a check's status.", s.status_changes);
-  gauge(out, "perigee_checks", "Checks of all registrations, also those that are told.",
-        (double)s.checks);
-  gauge(out, "perigee_registry_pending", "Requests that wait for the disk.", (double)s.pending);
-  gauge(out, "perigee_registry_restored", "Registrations taken up again at the start.",
-        (double)s.restored);
-  gauge(out, "perigee_registry_unreadable",
-        "Records not understood at the start; left as they are.", (double)s.unreadable);
-  family(out, "perigee_instances", "gauge", "Instances registered here, by status.");
-  buf_format(out, "perigee_instances{status=\"passing\"} %llu\n", (unsigned long long)s.passing);
-  buf_format(out, "perigee_instances{status=\"warning\"} %llu\n", (unsigned long long)s.warning);
-  buf_format(out, "perigee_instances{status=\"critical\"} %llu\n", (unsigned long long)s.critical);
+  metric_gauge(out, "perigee_registrations", "Instances registered here.", (double)s.registrations);
+  metric_gauge(out, "perigee_leases", "Of these, held by a lease.", (double)s.leases);
+  metric_counter(out, "perigee_leases_expired_total", "Leases that ran out.", s.expired);
+  metric_counter(out, "perigee_reaped_total", "Registrations ended by deregister_after.", s.reaped);
+  metric_counter(out, "perigee_orphaned_total", "Registrations ended with their owner.",
+                 s.orphaned);
+  metric_counter(out, "perigee_status_changes_total", "Changes of a check's status.",
+                 s.status_changes);
+  metric_gauge(out, "perigee_checks", "Checks of all registrations, also those that are told.",
+               (double)s.checks);
+  metric_gauge(out, "perigee_registry_pending", "Requests that wait for the disk.",
+               (double)s.pending);
+  metric_gauge(out, "perigee_registry_restored", "Registrations taken up again at the start.",
+               (double)s.restored);
+  metric_gauge(out, "perigee_registry_unreadable",
+               "Records not understood at the start; left as they are.", (double)s.unreadable);
+  metric_family(out, "perigee_instances", "gauge", "Instances registered here, by status.");
+  metric_sample(out, "perigee_instances", "status", "passing", (double)s.passing);
+  metric_sample(out, "perigee_instances", "status", "warning", (double)s.warning);
+  metric_sample(out, "perigee_instances", "status", "critical", (double)s.critical);
 
   struct store_stats d;
   store_stats(a->store, &d);
-  counter(out, "perigee_store_commits_total", "Transactions synced to the disk.", d.commits);
-  counter(out, "perigee_store_changes_total", "Changes made durable.", d.changes);
-  counter(out, "perigee_store_failures_total", "Changes that the disk refused.", d.failures);
-  gauge(out, "perigee_store_queue", "Changes not yet durable.", (double)d.queue);
-  gauge(out, "perigee_store_last_commit_seconds", "How long the last commit took.",
-        (double)d.last_commit_ns / 1e9);
-  gauge(out, "perigee_store_damaged", "Records with a wrong checksum, left out at the start.",
-        (double)d.damaged);
-  gauge(out, "perigee_store_set_aside", "1 when the file was damaged, moved aside and begun anew.",
-        d.set_aside);
-  gauge(out, "perigee_store_in_memory", "1 when nothing is kept over a restart.", d.in_memory);
+  metric_counter(out, "perigee_store_commits_total", "Transactions synced to the disk.", d.commits);
+  metric_counter(out, "perigee_store_changes_total", "Changes made durable.", d.changes);
+  metric_counter(out, "perigee_store_failures_total", "Changes that the disk refused.", d.failures);
+  metric_gauge(out, "perigee_store_queue", "Changes not yet durable.", (double)d.queue);
+  metric_gauge(out, "perigee_store_last_commit_seconds", "How long the last commit took.",
+               (double)d.last_commit_ns / 1e9);
+  metric_gauge(out, "perigee_store_damaged",
+               "Records with a wrong checksum, left out at the start.", (double)d.damaged);
+  metric_gauge(out, "perigee_store_set_aside",
+               "1 when the file was damaged, moved aside and begun anew.", d.set_aside);
+  metric_gauge(out, "perigee_store_in_memory", "1 when nothing is kept over a restart.",
+               d.in_memory);
 }
 
 static void check_metrics(struct agent *a, struct buf *out) {
   struct checks_stats s;
   checks_stats(a->checks, &s);
-  gauge(out, "perigee_checks_running", "Checks that this agent runs.", (double)s.running);
-  counter(out, "perigee_check_runs_total", "Runs that ended.", s.runs);
-  counter(out, "perigee_check_timeouts_total", "Runs that hit their deadline.", s.timeouts);
-  counter(out, "perigee_check_plugin_faults_total",
-          "Runs in which the plugin raised or was killed; the last status stayed.",
-          s.plugin_faults);
+  metric_gauge(out, "perigee_checks_running", "Checks that this agent runs.", (double)s.running);
+  metric_counter(out, "perigee_check_runs_total", "Runs that ended.", s.runs);
+  metric_counter(out, "perigee_check_timeouts_total", "Runs that hit their deadline.", s.timeouts);
+  metric_counter(out, "perigee_check_plugin_faults_total",
+                 "Runs in which the plugin raised or was killed; the last status stayed.",
+                 s.plugin_faults);
 }
 
 static const char *const outcome_names[FEEDBACK_OUTCOMES] = {"success", "server_error", "timeout",
@@ -131,24 +121,24 @@ static void live_metrics(struct agent *a, struct buf *out) {
   struct live_stats s;
   feedback_stats(a->feedback, &f);
   live_stats(a->live, &s);
-  gauge(out, "perigee_feedback_processes", "Processes whose calls are counted.",
-        (double)f.processes);
-  counter(out, "perigee_feedback_refused_total",
-          "Processes that were refused: no page of ours, or too many.", f.refused);
-  counter(out, "perigee_feedback_collections_total", "How often the pages were read.",
-          s.collections);
-  gauge(out, "perigee_calls_in_flight", "Calls in flight, of the processes that count them.",
-        (double)s.in_flight);
-  gauge(out, "perigee_retries_in_flight", "Of these, retries.", (double)s.retries);
-  family(out, "perigee_calls_total", "counter", "Calls reported, by outcome.");
+  metric_gauge(out, "perigee_feedback_processes", "Processes whose calls are counted.",
+               (double)f.processes);
+  metric_counter(out, "perigee_feedback_refused_total",
+                 "Processes that were refused: no page of ours, or too many.", f.refused);
+  metric_counter(out, "perigee_feedback_collections_total", "How often the pages were read.",
+                 s.collections);
+  metric_gauge(out, "perigee_calls_in_flight", "Calls in flight, of the processes that count them.",
+               (double)s.in_flight);
+  metric_gauge(out, "perigee_retries_in_flight", "Of these, retries.", (double)s.retries);
+  metric_family(out, "perigee_calls_total", "counter", "Calls reported, by outcome.");
   for (int i = 0; i < FEEDBACK_OUTCOMES; i++)
-    buf_format(out, "perigee_calls_total{outcome=\"%s\"} %llu\n", outcome_names[i],
-               (unsigned long long)s.reports[i]);
-  gauge(out, "perigee_outliers_ejected", "Endpoints that are ejected now.", (double)s.ejected);
-  family(out, "perigee_outlier_ejections_total", "counter", "Ejections, by reason.");
+    metric_sample(out, "perigee_calls_total", "outcome", outcome_names[i], (double)s.reports[i]);
+  metric_gauge(out, "perigee_outliers_ejected", "Endpoints that are ejected now.",
+               (double)s.ejected);
+  metric_family(out, "perigee_outlier_ejections_total", "counter", "Ejections, by reason.");
   for (int i = OUTLIER_CONSECUTIVE; i <= OUTLIER_FAILURES; i++)
-    buf_format(out, "perigee_outlier_ejections_total{reason=\"%s\"} %llu\n",
-               outlier_reason_name((enum outlier_reason)i), (unsigned long long)s.ejections[i]);
+    metric_sample(out, "perigee_outlier_ejections_total", "reason",
+                  outlier_reason_name((enum outlier_reason)i), (double)s.ejections[i]);
 }
 
 struct plugin_rows {
@@ -216,18 +206,18 @@ static void plugin_metrics(struct agent *a, struct buf *out) {
       {"perigee_plugin_log_suppressed_total", "counter", "Log lines over the rate.", suppressed_of},
   };
   for (size_t i = 0; i < sizeof metrics / sizeof *metrics; i++) {
-    family(out, metrics[i].name, metrics[i].type, metrics[i].help);
+    metric_family(out, metrics[i].name, metrics[i].type, metrics[i].help);
     struct plugin_rows rows = {.out = out, .metric = metrics[i].name, .value = metrics[i].value};
     plugins_each(a->plugins, plugin_row, &rows);
   }
 }
 
 void agent_metrics(struct agent *a, struct buf *out) {
-  family(out, "perigee_info", "gauge", "What runs here.");
+  metric_family(out, "perigee_info", "gauge", "What runs here.");
   buf_text(out, "perigee_info{version=\"" PERIGEE_VERSION "\",config_hash=\"");
   buf_format(out, "%s\"} 1\n", a->config->hash);
-  gauge(out, "perigee_start_time_seconds", "Unix time at which the agent started.",
-        (double)a->started_us / 1e6);
+  metric_gauge(out, "perigee_start_time_seconds", "Unix time at which the agent started.",
+               (double)a->started_us / 1e6);
   catalog_metrics(a, out);
   set_metrics(a, out);
   registry_metrics(a, out);
@@ -240,25 +230,12 @@ void agent_metrics(struct agent *a, struct buf *out) {
   routes_metrics(a->routes, out);
   live_metrics(a, out);
   plugin_metrics(a, out);
-  gauge(out, "perigee_consoles", "Lua states of operators: of eval, and of repl's sessions.",
-        (double)consoles_count(a->consoles));
+  metric_gauge(out, "perigee_consoles", "Lua states of operators: of eval, and of repl's sessions.",
+               (double)consoles_count(a->consoles));
   choosers_metrics(a->choosers, out);
   plugins_reload_metrics(a->plugins, out);
   reload_metrics(a->reload, out);
   lag_metrics(a->lag, out);
-}
-
-static void member_text(struct buf *out, const char *key, const char *text) {
-  buf_format(out, ",\"%s\":", key);
-  if (text)
-    buf_json_text(out, text);
-  else
-    buf_text(out, "null");
-}
-
-static void member_number(struct buf *out, const char *key, double n) {
-  buf_format(out, ",\"%s\":", key);
-  buf_json_number(out, n);
 }
 
 void agent_status(struct agent *a, struct buf *out) {
@@ -271,29 +248,29 @@ void agent_status(struct agent *a, struct buf *out) {
   embedded_stats(a->embedded, &e);
   store_stats(a->store, &d);
   buf_text(out, "{\"version\":\"" PERIGEE_VERSION "\"");
-  member_number(out, "pid", getpid());
-  member_text(out, "node", a->config->node);
-  member_text(out, "zone", a->config->zone);
-  member_text(out, "datacenter", a->config->datacenter);
-  member_number(out, "uptime_seconds", (double)(clock_steady_us() - a->started_us) / 1e6);
-  member_text(out, "config", a->config->file);
-  member_text(out, "config_hash", a->config->hash);
-  member_text(out, "http", a->config->http);
-  member_text(out, "run_dir", a->config->run_dir);
-  member_text(out, "data_dir", d.in_memory ? NULL : a->config->data_dir);
-  member_number(out, "services", (double)c.services);
-  member_number(out, "endpoints", (double)c.endpoints);
-  member_number(out, "catalog_version", (double)catalog_version(a->catalog));
-  member_number(out, "registrations", (double)e.registrations);
-  member_number(out, "held_back", (double)policies_held_back(a->policies));
-  member_number(out, "taken", (double)registrars_taken(a->registrars));
-  member_number(out, "passing", (double)e.passing);
-  member_number(out, "warning", (double)e.warning);
-  member_number(out, "critical", (double)e.critical);
-  member_number(out, "fail_open", (double)sets.fail_open);
-  member_number(out, "stale", (double)sets.stale);
-  member_number(out, "differing", (double)watches_differing(a->watches));
-  member_number(out, "store_queue", (double)d.queue);
-  member_number(out, "loop_lag_worst_seconds", lag_worst_seconds(a->lag));
+  buf_member_number(out, "pid", getpid());
+  buf_member_text(out, "node", a->config->node);
+  buf_member_text(out, "zone", a->config->zone);
+  buf_member_text(out, "datacenter", a->config->datacenter);
+  buf_member_number(out, "uptime_seconds", (double)(clock_steady_us() - a->started_us) / 1e6);
+  buf_member_text(out, "config", a->config->file);
+  buf_member_text(out, "config_hash", a->config->hash);
+  buf_member_text(out, "http", a->config->http);
+  buf_member_text(out, "run_dir", a->config->run_dir);
+  buf_member_text(out, "data_dir", d.in_memory ? NULL : a->config->data_dir);
+  buf_member_number(out, "services", (double)c.services);
+  buf_member_number(out, "endpoints", (double)c.endpoints);
+  buf_member_number(out, "catalog_version", (double)catalog_version(a->catalog));
+  buf_member_number(out, "registrations", (double)e.registrations);
+  buf_member_number(out, "held_back", (double)policies_held_back(a->policies));
+  buf_member_number(out, "taken", (double)registrars_taken(a->registrars));
+  buf_member_number(out, "passing", (double)e.passing);
+  buf_member_number(out, "warning", (double)e.warning);
+  buf_member_number(out, "critical", (double)e.critical);
+  buf_member_number(out, "fail_open", (double)sets.fail_open);
+  buf_member_number(out, "stale", (double)sets.stale);
+  buf_member_number(out, "differing", (double)watches_differing(a->watches));
+  buf_member_number(out, "store_queue", (double)d.queue);
+  buf_member_number(out, "loop_lag_worst_seconds", lag_worst_seconds(a->lag));
   buf_char(out, '}');
 }

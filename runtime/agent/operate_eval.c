@@ -92,6 +92,7 @@ void operate_eval(struct agent *a, const char *body, server_reply reply, void *t
     return;
   }
   *r = (struct reply){reply, to};
+  q.asker = to;
   if (all && !q.code)
     fault_set(&f, -EINVAL, "code is missing: the Lua to evaluate");
   bool asked = all && q.code;

@@ -3,21 +3,9 @@
 #include "agent/plugins/plugins.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/metric.h"
 
 #include <stddef.h>
-
-static void member_text(struct buf *out, const char *key, const char *text) {
-  buf_format(out, ",\"%s\":", key);
-  if (text)
-    buf_json_text(out, text);
-  else
-    buf_text(out, "null");
-}
-
-static void member_number(struct buf *out, const char *key, double n) {
-  buf_format(out, ",\"%s\":", key);
-  buf_json_number(out, n);
-}
 
 struct showing {
   const struct plugins *all;
@@ -42,38 +30,38 @@ static void show(void *arg, struct plugin *p, const struct quarantine *q) {
   int64_t now = clock_now_ns();
   bool picks = choosers_sums(to->choosers, p, &picking);
   isolate_stats(plugin_isolate(p), &s);
-  buf_text(out, out->data[out->length - 1] == '[' ? "{\"kind\":" : ",{\"kind\":");
-  buf_json_text(out, plugin_kind(p));
-  member_text(out, "name", plugin_name(p));
-  member_text(out, "state", state_of(to->all, p, quarantine_holds(q, now)));
-  member_text(out, "summary", plugin_summary(p));
-  member_text(out, "file", plugin_path(p));
-  member_text(out, "hash", plugin_hash(p));
-  member_number(out, "memory", (double)(s.memory + picking.memory));
-  member_number(out, "memory_peak", (double)s.memory_peak);
-  member_number(out, "tasks", (double)s.tasks);
-  member_number(out, "handles", (double)s.handles);
-  member_number(out, "turns", (double)s.turns);
-  member_number(out, "killed", (double)(s.killed + picking.killed));
-  member_number(out, "errors", (double)s.errors);
+  buf_json_next(out);
+  buf_char(out, '{');
+  buf_member_text(out, "kind", plugin_kind(p));
+  buf_member_text(out, "name", plugin_name(p));
+  buf_member_text(out, "state", state_of(to->all, p, quarantine_holds(q, now)));
+  buf_member_text(out, "summary", plugin_summary(p));
+  buf_member_text(out, "file", plugin_path(p));
+  buf_member_text(out, "hash", plugin_hash(p));
+  buf_member_number(out, "memory", (double)(s.memory + picking.memory));
+  buf_member_number(out, "memory_peak", (double)s.memory_peak);
+  buf_member_number(out, "tasks", (double)s.tasks);
+  buf_member_number(out, "handles", (double)s.handles);
+  buf_member_number(out, "turns", (double)s.turns);
+  buf_member_number(out, "killed", (double)(s.killed + picking.killed));
+  buf_member_number(out, "errors", (double)s.errors);
   if (picks)
-    member_number(out, "picks", (double)picking.picks);
-  member_number(out, "faults", (double)q->faults_total);
-  member_number(out, "quarantines", (double)q->times);
-  member_number(out, "quarantined_seconds",
-                now < q->until_ns ? (double)(q->until_ns - now) / 1e9 : 0);
-  member_number(out, "reloads", (double)reloads->done);
-  member_number(out, "reload_failures", (double)reloads->failed);
-  member_number(out, "rollbacks", (double)reloads->gone_back);
-  member_text(out, "reload_error", reloads->why[0] ? reloads->why : NULL);
+    buf_member_number(out, "picks", (double)picking.picks);
+  buf_member_number(out, "faults", (double)q->faults_total);
+  buf_member_number(out, "quarantines", (double)q->times);
+  buf_member_number(out, "quarantined_seconds",
+                    now < q->until_ns ? (double)(q->until_ns - now) / 1e9 : 0);
+  buf_member_number(out, "reloads", (double)reloads->done);
+  buf_member_number(out, "reload_failures", (double)reloads->failed);
+  buf_member_number(out, "rollbacks", (double)reloads->gone_back);
+  buf_member_text(out, "reload_error", reloads->why[0] ? reloads->why : NULL);
   buf_char(out, '}');
 }
 
 void plugins_show(const struct plugins *all, const struct choosers *choosers, struct buf *out) {
   struct showing showing = {all, choosers, out};
   buf_char(out, '[');
-  if (out->data)
-    plugins_each(all, show, &showing);
+  plugins_each(all, show, &showing);
   buf_char(out, ']');
 }
 
@@ -107,8 +95,7 @@ static void count(void *arg, struct plugin *p, const struct quarantine *q) {
 
 void plugins_reload_metrics(const struct plugins *all, struct buf *out) {
   for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
-    buf_format(out, "# HELP %s %s\n# TYPE %s counter\n", families[i].name, families[i].help,
-               families[i].name);
+    metric_family(out, families[i].name, "counter", families[i].help);
     plugins_each(all, count, &(struct counting){all, out, i});
   }
 }

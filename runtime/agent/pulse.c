@@ -2,6 +2,7 @@
 
 #include "agent/feedback.h"
 #include "agent/hooks/hooks.h"
+#include "agent/notify.h"
 #include "agent/parts.h"
 #include "agent/plans/choosers.h"
 #include "agent/plans/plans.h"
@@ -30,13 +31,17 @@ static void become_ready(struct agent *a) {
   static const int64_t patience_us = 3000000;
   if (a->ready || a->stops)
     return;
-  bool loaded = watches_ready(a->watches) && sets_working(a->sets) == 0;
+  const char *first = NULL;
+  size_t awaited = watches_awaited(a->watches, &first);
+  bool loaded = awaited == 0 && sets_working(a->sets) == 0;
   if (!loaded && clock_steady_us() - a->started_us < patience_us)
     return;
-  if (!loaded)
-    log_warn("ready, though not every watch has loaded");
+  if (awaited > 0)
+    log_warn("ready, though not every watch has loaded", LOG_I("missing", awaited),
+             LOG_S("first", first));
   a->ready = true;
   server_ready(a->server, true);
+  notify("READY=1");
   trim_after_start();
   hooks_started(a->hooks);
 }

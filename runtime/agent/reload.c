@@ -16,6 +16,7 @@
 #include "base/fault.h"
 #include "base/findings.h"
 #include "base/log.h"
+#include "base/metric.h"
 #include "base/value.h"
 #include "config/config.h"
 #include "serve/server.h"
@@ -412,17 +413,12 @@ void reload_free(struct reload *r) {
 /* ---- metrics ---- */
 
 void reload_metrics(const struct reload *r, struct buf *out) {
-  buf_format(out,
-             "# HELP perigee_reloads_total Reloads that were applied.\n"
-             "# TYPE perigee_reloads_total counter\nperigee_reloads_total %llu\n"
-             "# HELP perigee_reload_failures_total Reloads that were refused.\n"
-             "# TYPE perigee_reload_failures_total counter\nperigee_reload_failures_total %llu\n"
-             "# HELP perigee_config_info The sha256 of the configuration that is used.\n"
-             "# TYPE perigee_config_info gauge\nperigee_config_info{hash=\"%s\"} 1\n",
-             (unsigned long long)r->done, (unsigned long long)r->failed, r->a->config->hash);
+  metric_counter(out, "perigee_reloads_total", "Reloads that were applied.", r->done);
+  metric_counter(out, "perigee_reload_failures_total", "Reloads that were refused.", r->failed);
+  metric_family(out, "perigee_config_info", "gauge",
+                "The sha256 of the configuration that is used.");
+  metric_sample(out, "perigee_config_info", "hash", r->a->config->hash, 1);
   if (r->last_us)
-    buf_format(out,
-               "# HELP perigee_reload_time_seconds Unix time of the last reload.\n"
-               "# TYPE perigee_reload_time_seconds gauge\nperigee_reload_time_seconds %.3f\n",
-               (double)r->last_us / 1e6);
+    metric_gauge(out, "perigee_reload_time_seconds", "Unix time of the last reload.",
+                 (double)r->last_us / 1e6);
 }

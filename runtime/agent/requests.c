@@ -1,5 +1,6 @@
 #include "agent/requests.h"
 
+#include "agent/consoles.h"
 #include "agent/explain.h"
 #include "agent/metrics.h"
 #include "agent/operations.h"
@@ -89,6 +90,11 @@ static void do_explain(void *arg, const char *service, reply_fn reply, void *to)
 
 static void do_operate(void *arg, const char *verb, const char *body, reply_fn reply, void *to) {
   operations_run(arg, verb, body, reply, to);
+}
+
+static void do_operate_gone(void *arg, void *to) {
+  struct agent *a = arg;
+  consoles_abandon(a->consoles, to);
 }
 
 static void write_policies(struct agent *a, struct buf *out) {
@@ -186,5 +192,6 @@ const struct server_requests agent_requests = {
     .do_visit_gone = do_visit_gone,
     .do_resolve = do_resolve,
     .do_operate = do_operate,
+    .do_operate_gone = do_operate_gone,
     .do_explain = do_explain,
 };

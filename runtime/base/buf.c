@@ -145,3 +145,33 @@ void buf_json_number(struct buf *b, double n) {
   else
     buf_format(b, "%.17g", n);
 }
+
+void buf_json_next(struct buf *b) {
+  char last = b->length ? b->data[b->length - 1] : '[';
+  if (last != '[' && last != '{')
+    buf_char(b, ',');
+}
+
+void buf_member(struct buf *b, const char *key) {
+  buf_json_next(b);
+  buf_json_text(b, key);
+  buf_char(b, ':');
+}
+
+void buf_member_text(struct buf *b, const char *key, const char *text) {
+  buf_member(b, key);
+  if (text)
+    buf_json_text(b, text);
+  else
+    buf_text(b, "null");
+}
+
+void buf_member_number(struct buf *b, const char *key, double n) {
+  buf_member(b, key);
+  buf_json_number(b, n);
+}
+
+void buf_member_flag(struct buf *b, const char *key, int flag) {
+  buf_member(b, key);
+  buf_text(b, flag ? "true" : "false");
+}

@@ -25,3 +25,10 @@ void buf_json_text(struct buf *b, const char *text);
 void buf_json_bytes(struct buf *b, const char *text, size_t length);
 /* A JSON number; what JSON cannot say (NaN, infinite) becomes null. */
 void buf_json_number(struct buf *b, double n);
+/* Before an element of a list or a member of an object: a comma, where it is not the first. */
+void buf_json_next(struct buf *b);
+/* A member's key, with that; its value is to follow. */
+void buf_member(struct buf *b, const char *key);
+void buf_member_text(struct buf *b, const char *key, const char *text); /* NULL: null */
+void buf_member_number(struct buf *b, const char *key, double n);
+void buf_member_flag(struct buf *b, const char *key, int flag);

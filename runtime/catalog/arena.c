@@ -20,6 +20,10 @@ int64_t arena_now_ns(void) {
   return read_clock(CLOCK_MONOTONIC);
 }
 
+int64_t arena_thread_ns(void) {
+  return read_clock(CLOCK_THREAD_CPUTIME_ID);
+}
+
 int64_t arena_coarse_ns(void) {
   return read_clock(CLOCK_MONOTONIC_COARSE);
 }

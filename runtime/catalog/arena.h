@@ -32,6 +32,7 @@ struct arena {
 };
 
 int64_t arena_now_ns(void);    /* CLOCK_MONOTONIC */
+int64_t arena_thread_ns(void); /* the calling thread's CPU time */
 int64_t arena_coarse_ns(void); /* the same to some milliseconds, at a quarter of the cost */
 
 /* Makes an empty file of one step in `fd`, which the arena owns from then on, also on failure.

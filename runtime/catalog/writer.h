@@ -68,8 +68,8 @@ void catalog_build_end(struct catalog_build *build); /* when it runs no more */
 int catalog_withdraw(struct catalog_writer *w, const char *service);
 
 /* When the service may be published again without keeping slow readers from ever finishing: ten
- * times its last build time after the last publication. CLOCK_MONOTONIC, ns; 0 = at once. Advice:
- * who publishes sooner costs readers a retry, never a wrong answer. */
+ * times the CPU time of its last build after the last publication. CLOCK_MONOTONIC, ns; 0 = at
+ * once. Advice: who publishes sooner costs readers a retry, never a wrong answer. */
 int64_t catalog_publish_at(const struct catalog_writer *w, const char *service);
 
 /* The services that are still what the writer before had published: calls `each` until it returns

@@ -153,17 +153,3 @@ bool api_mention(const struct arguments *a, const char *path) {
   free(dir);
   return heard;
 }
-
-int api_show(const struct arguments *a, const char *path,
-             int (*write)(const struct arguments *a, const struct buf *answer, struct buf *out)) {
-  struct buf answer = {0}, out = {0};
-  int status = api_call(a, "GET", path, NULL, &answer);
-  if (!status && arguments_flag(a, "json"))
-    buf_format(&out, "%s\n", answer.data ? answer.data : "");
-  else if (!status)
-    status = write(a, &answer, &out);
-  output_write(&out);
-  buf_free(&answer);
-  buf_free(&out);
-  return status;
-}

@@ -26,11 +26,6 @@ int api_call_patiently(const struct arguments *a, const char *method, const char
 /* Asks where an answer is not needed, nor an agent: whether there was one that answered. */
 bool api_mention(const struct arguments *a, const char *path);
 
-/* GETs `path` and prints the answer: as it came with --json, else what `write` makes of it. An exit
- * code, as `write` returns one. */
-int api_show(const struct arguments *a, const char *path,
-             int (*write)(const struct arguments *a, const struct buf *answer, struct buf *out));
-
 /* Adds a part of a path, percent-encoded. */
 void api_escape(struct buf *path, const char *part);
 

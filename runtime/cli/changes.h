@@ -1,13 +1,11 @@
 /* changes: what a reload changed or would change, as the agent tells it: agent/changes.h. */
 #pragma once
 
-#include "base/buf.h"
-#include "cli/arguments.h"
+#include "cli/reply.h"
 
-/* A line for each change of the agent's answer, closed by `done` or `nothing`: "reloaded". An exit
- * code. */
-int changes_print(const struct arguments *a, const struct buf *answer, const char *done,
-                  const char *nothing, struct buf *out);
-/* Asks the verb and prints that, or the agent's JSON. An exit code. */
-int changes_ask(const struct arguments *a, const char *verb, const struct buf *body,
-                const char *done, const char *nothing);
+/* What closes it: "reloaded", or where nothing has changed. */
+struct changes_words {
+  const char *done, *nothing;
+};
+/* For reply_operate, with the words as its argument: a line for each change. */
+bool changes_tell(const void *words, const json_t *answer, struct buf *out);

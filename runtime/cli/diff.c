@@ -39,6 +39,7 @@ static int read_pipe(const char *path, struct buf *out) {
 }
 
 static int run(const struct arguments *a) {
+  static const struct changes_words words = {"would change", "nothing would change"};
   struct buf body = {0}, text = {0};
   char *path = absolute(a->items[0]);
   int rc = !path || access(path, R_OK) != 0 ? -errno : is_pipe(path) ? read_pipe(path, &text) : 0;
@@ -51,7 +52,7 @@ static int run(const struct arguments *a) {
   buf_json_text(&body, text.data ? text.data : path);
   buf_char(&body, '}');
   buf_free(&text);
-  int status = changes_ask(a, "diff", &body, "would change", "nothing would change");
+  int status = reply_operate(a, "diff", &body, changes_tell, &words);
   buf_free(&body);
   free(path);
   return status;

@@ -1,9 +1,20 @@
-#include "base/buf.h"
-#include "cli/api.h"
-#include "cli/output.h"
+#include "cli/reply.h"
+
+static bool write_done(const void *arg, const json_t *answer, struct buf *out) {
+  const struct arguments *a = arg;
+  const char *service = a->items[0];
+  if (arguments_flag(a, "off"))
+    buf_format(out, "%s follows its registry and its plan again\n", service);
+  else
+    buf_format(out,
+               "%s is frozen: its weights, tiers and drops stay; `perigee freeze %s --off` lets "
+               "them go\n",
+               service, service);
+  return true;
+}
 
 static int run(const struct arguments *a) {
-  struct buf body = {0}, answer = {0};
+  struct buf body = {0};
   bool off = arguments_flag(a, "off");
   const char *span = arguments_option(a, "for");
   if (off && span)
@@ -15,17 +26,8 @@ static int run(const struct arguments *a) {
     buf_json_text(&body, span);
   }
   buf_text(&body, off ? ",\"off\":true}" : "}");
-  int status = api_call(a, "POST", "/v1/operate/freeze", &body, &answer);
-  buf_clear(&answer);
-  if (!status)
-    buf_format(&answer,
-               off ? "%s follows its registry and its plan again\n"
-                   : "%s is frozen: its weights, tiers and drops stay; `perigee freeze %s --off` "
-                     "lets them go\n",
-               a->items[0], a->items[0]);
-  output_write(&answer);
+  int status = reply_operate(a, "freeze", &body, write_done, a);
   buf_free(&body);
-  buf_free(&answer);
   return status;
 }
 

@@ -1,61 +1,67 @@
-#include "base/buf.h"
-#include "cli/api.h"
-#include "cli/output.h"
+#include "cli/reply.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 
-static void write_body(const struct arguments *a, double weight, struct buf *body) {
+struct overriding {
+  const struct arguments *arguments;
+  bool off;
+  double weight;
+  const char *span;
+};
+
+static void write_body(const struct overriding *o, struct buf *body) {
   buf_text(body, "{\"service\":");
-  buf_json_text(body, a->items[0]);
+  buf_json_text(body, o->arguments->items[0]);
   buf_text(body, ",\"id\":");
-  buf_json_text(body, a->items[1]);
-  if (arguments_flag(a, "off")) {
+  buf_json_text(body, o->arguments->items[1]);
+  if (o->off) {
     buf_text(body, ",\"off\":true}");
     return;
   }
-  const char *span = arguments_option(a, "for");
   buf_text(body, ",\"weight\":");
-  buf_json_number(body, weight);
+  buf_json_number(body, o->weight);
   buf_text(body, ",\"for\":");
-  buf_json_text(body, span ? span : "1h");
+  buf_json_text(body, o->span);
   buf_char(body, '}');
 }
 
 /* 0, or EXIT_USAGE after a sentence. */
-static int read_weight(const struct arguments *a, double *weight) {
-  const char *text = arguments_option(a, "weight");
+static int read_options(const struct arguments *a, struct overriding *o) {
+  const char *text = arguments_option(a, "weight"), *span = arguments_option(a, "for");
   char *end;
-  bool off = arguments_flag(a, "off");
-  if (off && (text || arguments_option(a, "for")))
+  *o = (struct overriding){a, arguments_flag(a, "off"), 0, span ? span : "1h"};
+  if (o->off && (text || span))
     return complain(a, EXIT_USAGE, "--off takes the override back: no --weight or --for with it");
-  if (off)
+  if (o->off)
     return 0;
   if (!text)
     return complain(a, EXIT_USAGE, "--weight says what it weighs; --off takes an override back");
-  *weight = strtod(text, &end);
-  if (end == text || *end || !(*weight >= 0 && *weight <= 1e9))
+  o->weight = strtod(text, &end);
+  if (end == text || *end || !(o->weight >= 0 && o->weight <= 1e9))
     return complain(a, EXIT_USAGE, "--weight %s: a number from 0 to 1e9 is expected", text);
   return 0;
 }
 
+static bool write_done(const void *arg, const json_t *answer, struct buf *out) {
+  const struct overriding *o = arg;
+  const char *service = o->arguments->items[0], *id = o->arguments->items[1];
+  if (o->off)
+    buf_format(out, "%s weighs in %s what is planned again\n", id, service);
+  else
+    buf_format(out, "%s weighs %g in %s for %s, whatever is planned\n", id, o->weight, service,
+               o->span);
+  return true;
+}
+
 static int run(const struct arguments *a) {
-  struct buf body = {0}, answer = {0};
-  double weight = 0;
-  int status = read_weight(a, &weight);
+  struct overriding o;
+  struct buf body = {0};
+  int status = read_options(a, &o);
   if (status)
     return status;
-  write_body(a, weight, &body);
-  status = api_call(a, "POST", "/v1/operate/override", &body, &answer);
-  buf_clear(&answer);
-  if (!status && arguments_flag(a, "off"))
-    buf_format(&answer, "%s weighs in %s what is planned again\n", a->items[1], a->items[0]);
-  else if (!status)
-    buf_format(&answer, "%s weighs %g in %s for %s, whatever is planned\n", a->items[1], weight,
-               a->items[0], arguments_option(a, "for") ? arguments_option(a, "for") : "1h");
-  output_write(&answer);
+  write_body(&o, &body);
+  status = reply_operate(a, "override", &body, write_done, &o);
   buf_free(&body);
-  buf_free(&answer);
   return status;
 }
 

@@ -1,64 +1,50 @@
 #include "base/buf.h"
-#include "cli/api.h"
+#include "cli/reply.h"
 #include "cli/output.h"
 
-#include <jansson.h>
 #include <string.h>
-
-static const char *text_of(const json_t *row, const char *key) {
-  const char *text = json_string_value(json_object_get(row, key));
-  return text ? text : "";
-}
-
-static double number_of(const json_t *row, const char *key) {
-  return json_number_value(json_object_get(row, key));
-}
 
 /* Tabs, and no header, for scripts. */
 static void write_plain(const json_t *row, struct buf *out) {
-  buf_format(out, "%s\t%s\t%s\t%s\t%.0f\t%.0f\t%s\n", text_of(row, "kind"), text_of(row, "name"),
-             text_of(row, "state"), text_of(row, "hash"), number_of(row, "memory"),
-             number_of(row, "faults"), text_of(row, "file"));
+  buf_format(out, "%s\t%s\t%s\t%s\t%.0f\t%.0f\t%s\n", reply_text(row, "kind"),
+             reply_text(row, "name"), reply_text(row, "state"), reply_text(row, "hash"),
+             reply_number(row, "memory"), reply_number(row, "faults"), reply_text(row, "file"));
 }
 
 static void write_row(const json_t *row, int widest, struct buf *out) {
-  bool well = strcmp(text_of(row, "state"), "running") == 0;
-  buf_format(out, "%-8s  %-*s  %s%-12s%s  %.8s  %7.1f KiB  %6.0f  %s\n", text_of(row, "kind"),
-             widest, text_of(row, "name"), well ? "" : output_color("red"), text_of(row, "state"),
-             well ? "" : output_color("off"), text_of(row, "hash"), number_of(row, "memory") / 1024,
-             number_of(row, "faults"), text_of(row, "file"));
-  if (*text_of(row, "reload_error"))
+  bool well = strcmp(reply_text(row, "state"), "running") == 0;
+  buf_format(out, "%-8s  %-*s  %s%-12s%s  %.8s  %7.1f KiB  %6.0f  %s\n", reply_text(row, "kind"),
+             widest, reply_text(row, "name"), well ? "" : output_color("red"),
+             reply_text(row, "state"), well ? "" : output_color("off"), reply_text(row, "hash"),
+             reply_number(row, "memory") / 1024, reply_number(row, "faults"),
+             reply_text(row, "file"));
+  if (*reply_text(row, "reload_error"))
     buf_format(out, "          %snot reloaded: %s%s\n", output_color("red"),
-               text_of(row, "reload_error"), output_color("off"));
+               reply_text(row, "reload_error"), output_color("off"));
 }
 
-static int write_table(const struct arguments *a, const struct buf *answer, struct buf *out) {
-  json_error_t error;
-  json_t *rows = json_loadb(answer->data ? answer->data : "", answer->length, 0, &error), *row;
+static bool write_table(const void *arg, const json_t *rows, struct buf *out) {
+  const json_t *row;
   size_t i;
   int widest = 4;
-  if (!json_is_array(rows)) {
-    json_decref(rows);
-    return complain(a, EXIT_FAILED, "the agent's answer is not what was expected");
-  }
+  if (!json_is_array(rows))
+    return false;
   json_array_foreach(rows, i, row) {
-    int width = (int)strlen(text_of(row, "name"));
+    int width = (int)strlen(reply_text(row, "name"));
     widest = width > widest ? width : widest;
   }
   if (!output_is_terminal()) {
     json_array_foreach(rows, i, row) write_plain(row, out);
-    json_decref(rows);
-    return 0;
+    return true;
   }
   buf_format(out, "%s%-8s  %-*s  %-12s  %-8s  %11s  %6s  %s%s\n", output_color("dim"), "kind",
              widest, "name", "state", "hash", "memory", "faults", "file", output_color("off"));
   json_array_foreach(rows, i, row) write_row(row, widest, out);
-  json_decref(rows);
-  return 0;
+  return true;
 }
 
 static int run(const struct arguments *a) {
-  return api_show(a, "/v1/plugins", write_table);
+  return reply_show(a, "/v1/plugins", write_table, NULL);
 }
 
 const struct command command_plugins = {

@@ -1,49 +1,36 @@
 #include "base/buf.h"
-#include "cli/api.h"
+#include "cli/reply.h"
 #include "cli/output.h"
-
-#include <jansson.h>
-#include <stdlib.h>
-
-static const char *text_of(const json_t *row, const char *key) {
-  const char *text = json_string_value(json_object_get(row, key));
-  return text ? text : "";
-}
 
 /* What is worth knowing: why the last question had no answer, else the policy's own reason. */
 static const char *reason_of(const json_t *row) {
-  return *text_of(row, "trouble") ? text_of(row, "trouble") : text_of(row, "reason");
+  return *reply_text(row, "trouble") ? reply_text(row, "trouble") : reply_text(row, "reason");
 }
 
-static int write_table(const struct arguments *a, const struct buf *answer, struct buf *out) {
+static bool write_table(const void *arg, const json_t *rows, struct buf *out) {
   static const char *const head[] = {"SERVICE", "ID", "DECISION", "REGISTERED", "POLICY", "REASON"};
   struct columns table = {.columns = sizeof head / sizeof *head};
-  json_error_t error;
-  json_t *rows = json_loadb(answer->data ? answer->data : "", answer->length, 0, &error), *row;
+  const json_t *row;
   size_t i;
-  if (!json_is_array(rows)) {
-    json_decref(rows);
-    return complain(a, EXIT_FAILED, "the agent's answer is not what was expected");
-  }
+  if (!json_is_array(rows))
+    return false;
   for (i = 0; i < table.columns; i++)
     columns_add(&table, "%s", head[i]);
   json_array_foreach(rows, i, row) {
-    bool registered = json_is_true(json_object_get(row, "registered")),
-         floored = json_is_true(json_object_get(row, "floored"));
-    columns_add(&table, "%s", text_of(row, "service"));
-    columns_add(&table, "%s", text_of(row, "id"));
-    columns_add(&table, "%s", text_of(row, "decision"));
+    bool registered = reply_flag(row, "registered"), floored = reply_flag(row, "floored");
+    columns_add(&table, "%s", reply_text(row, "service"));
+    columns_add(&table, "%s", reply_text(row, "id"));
+    columns_add(&table, "%s", reply_text(row, "decision"));
     columns_add(&table, "%s", floored ? "min_registered" : registered ? "yes" : "no");
-    columns_add(&table, "%s", text_of(row, "policy"));
+    columns_add(&table, "%s", reply_text(row, "policy"));
     columns_add(&table, "%s", reason_of(row));
   }
-  json_decref(rows);
   columns_print(&table, out);
-  return 0;
+  return true;
 }
 
 static int run(const struct arguments *a) {
-  return api_show(a, "/v1/policies", write_table);
+  return reply_show(a, "/v1/policies", write_table, NULL);
 }
 
 const struct command command_policies = {

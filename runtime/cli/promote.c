@@ -1,36 +1,27 @@
-#include "base/buf.h"
-#include "cli/api.h"
-#include "cli/output.h"
+#include "cli/reply.h"
 
-#include <jansson.h>
-
-static void write_services(const struct buf *answer, struct buf *out) {
-  json_error_t error;
-  json_t *json = json_loadb(answer->data ? answer->data : "", answer->length, 0, &error), *one;
+static bool write_done(const void *arg, const json_t *answer, struct buf *out) {
+  const struct arguments *a = arg;
+  const json_t *services = json_object_get(answer, "services"), *one;
+  bool off = arguments_flag(a, "off");
   size_t i;
-  json_array_foreach(json_object_get(json, "services"), i, one)
+  if (!json_is_array(services))
+    return false;
+  buf_format(out, "%s %s in ", a->items[0], off ? "is a shadow again" : "is live");
+  json_array_foreach(services, i, one)
       buf_format(out, "%s%s", i ? ", " : "", json_string_value(one) ? json_string_value(one) : "");
-  json_decref(json);
+  buf_text(out, off ? "\n"
+                    : ", until the configuration says otherwise: take `shadow = true` out of it\n");
+  return true;
 }
 
 static int run(const struct arguments *a) {
-  struct buf body = {0}, answer = {0}, out = {0};
-  bool off = arguments_flag(a, "off");
+  struct buf body = {0};
   buf_text(&body, "{\"plugin\":");
   buf_json_text(&body, a->items[0]);
-  buf_text(&body, off ? ",\"off\":true}" : "}");
-  int status = api_call(a, "POST", "/v1/operate/promote", &body, &answer);
-  if (!status) {
-    buf_format(&out, "%s %s in ", a->items[0], off ? "is a shadow again" : "is live");
-    write_services(&answer, &out);
-    buf_text(&out, off ? "\n"
-                       : ", until the configuration says otherwise: take `shadow = true` out of "
-                         "it\n");
-  }
-  output_write(&out);
+  buf_text(&body, arguments_flag(a, "off") ? ",\"off\":true}" : "}");
+  int status = reply_operate(a, "promote", &body, write_done, a);
   buf_free(&body);
-  buf_free(&answer);
-  buf_free(&out);
   return status;
 }
 

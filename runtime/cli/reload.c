@@ -17,8 +17,8 @@ static int run(const struct arguments *a) {
   add_text(&body, "plugin", a->count ? a->items[0] : NULL);
   add_text(&body, "if_hash", arguments_option(a, "if-hash"));
   buf_format(&body, "\"fresh\":%s,\"dry\":%s}", fresh ? "true" : "false", dry ? "true" : "false");
-  int status =
-      changes_ask(a, "reload", &body, dry ? "would change" : "reloaded", "nothing has changed");
+  const struct changes_words words = {dry ? "would change" : "reloaded", "nothing has changed"};
+  int status = reply_operate(a, "reload", &body, changes_tell, &words);
   buf_free(&body);
   return status;
 }

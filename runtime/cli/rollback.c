@@ -1,39 +1,24 @@
-#include "cli/api.h"
 #include "cli/changes.h"
-#include "cli/output.h"
 
-#include <jansson.h>
-#include <time.h>
-
-/* A service's answer: { service, plan_of }. False: it is a plugin's. */
-static bool write_plan(const struct buf *answer, struct buf *out) {
-  json_t *json = json_loadb(answer->data ? answer->data : "", answer->length, 0, NULL);
-  const char *service = json_string_value(json_object_get(json, "service"));
-  time_t at = (time_t)json_number_value(json_object_get(json, "plan_of"));
-  struct tm local;
-  char text[40];
-  if (service && strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", localtime_r(&at, &local)))
-    buf_format(
-        out, "%s is at its plan of %s, and frozen there: `perigee freeze %s --off` lets it go on\n",
-        service, text, service);
-  json_decref(json);
-  return out->length > 0;
+/* Of a service { service, plan_of }; of a plugin what a reload says. */
+static bool write_back(const void *arg, const json_t *answer, struct buf *out) {
+  static const struct changes_words words = {"rolled back", "nothing has changed"};
+  const char *service = reply_text(answer, "service");
+  if (!*service)
+    return changes_tell(&words, answer, out);
+  buf_format(out, "%s is at its plan of ", service);
+  reply_write_time(out, reply_number(answer, "plan_of"));
+  buf_format(out, ", and frozen there: `perigee freeze %s --off` lets it go on\n", service);
+  return true;
 }
 
 static int run(const struct arguments *a) {
-  struct buf body = {0}, answer = {0}, out = {0};
+  struct buf body = {0};
   buf_text(&body, "{\"name\":");
   buf_json_text(&body, a->items[0]);
   buf_char(&body, '}');
-  int status = api_call(a, "POST", "/v1/operate/rollback", &body, &answer);
-  if (!status && arguments_flag(a, "json"))
-    buf_format(&out, "%s\n", answer.data ? answer.data : "");
-  else if (!status && !write_plan(&answer, &out))
-    status = changes_print(a, &answer, "rolled back", "nothing has changed", &out);
-  output_write(&out);
+  int status = reply_operate(a, "rollback", &body, write_back, NULL);
   buf_free(&body);
-  buf_free(&answer);
-  buf_free(&out);
   return status;
 }
 

@@ -1,7 +1,6 @@
-#include "cli/api.h"
+#include "cli/reply.h"
 #include "cli/output.h"
 
-#include <jansson.h>
 #include <string.h>
 
 /* "catalog_version" → "catalog version". */
@@ -21,29 +20,25 @@ static void write_value(struct buf *out, const json_t *v) {
     buf_text(out, json_is_true(v) ? "yes" : json_is_false(v) ? "no" : "-");
 }
 
-static int write_status(const struct arguments *a, const struct buf *answer, struct buf *out) {
-  json_error_t error;
-  json_t *json = json_loadb(answer->data ? answer->data : "", answer->length, 0, &error), *v;
+static bool write_status(const void *arg, const json_t *answer, struct buf *out) {
+  json_t *all = (json_t *)answer, *v; /* jansson walks what may be changed only */
   const char *key;
   size_t widest = 0;
-  if (!json_is_object(json)) {
-    json_decref(json);
-    return complain(a, EXIT_FAILED, "the agent's answer is not what was expected");
-  }
-  json_object_foreach(json, key, v) widest = strlen(key) > widest ? strlen(key) : widest;
-  json_object_foreach(json, key, v) {
+  if (!json_is_object(all))
+    return false;
+  json_object_foreach(all, key, v) widest = strlen(key) > widest ? strlen(key) : widest;
+  json_object_foreach(all, key, v) {
     buf_text(out, output_color("dim"));
     write_name(out, key);
     buf_format(out, "%s%*s", output_color("off"), (int)(widest - strlen(key) + 2), "");
     write_value(out, v);
     buf_char(out, '\n');
   }
-  json_decref(json);
-  return 0;
+  return true;
 }
 
 static int run(const struct arguments *a) {
-  return api_show(a, "/v1/status", write_status);
+  return reply_show(a, "/v1/status", write_status, NULL);
 }
 
 const struct command command_status = {

@@ -33,6 +33,27 @@ static struct server *server_of(struct errand *e) {
   return w->commons->arg;
 }
 
+/* --- long ones --- */
+
+static void long_begin(struct server *s, struct errand *e) {
+  e->letter.next = s->under_way;
+  s->under_way = &e->letter;
+}
+
+static void long_end(struct server *s, struct errand *e) {
+  struct letter **link = &s->under_way;
+  while (*link != &e->letter)
+    link = &(*link)->next;
+  *link = e->letter.next;
+}
+
+static struct errand *long_find(struct server *s, uint64_t number) {
+  struct letter *l = s->under_way;
+  while (l && ((struct errand *)l)->number != number)
+    l = l->next;
+  return (struct errand *)l;
+}
+
 static void on_reply(void *to, int status, const char *text) {
   struct errand *e = to;
   struct server *s = server_of(e);
@@ -40,6 +61,8 @@ static void on_reply(void *to, int status, const char *text) {
   if (text && !(e->text = strdup(text)) && status == 0)
     e->result = -ENOMEM;
   s->asked--;
+  if (errand_is_long(e))
+    long_end(s, e);
   if (s->stopped) { /* nobody waits for it any more */
     errand_free(e);
     if (s->asked == 0)
@@ -51,19 +74,6 @@ static void on_reply(void *to, int status, const char *text) {
 }
 
 /* --- visits --- */
-
-static struct errand *visit_find(struct server *s, uint64_t number) {
-  struct letter *l = s->visits;
-  while (l && ((struct errand *)l)->number != number)
-    l = l->next;
-  return (struct errand *)l;
-}
-
-static void visit_begin(struct server *s, struct errand *e) {
-  e->letter.next = s->visits;
-  s->visits = &e->letter;
-  s->requests->do_visit(s->arg, e->visit, e);
-}
 
 int server_visit_write(void *to, struct visit_answer *piece) {
   struct errand *e = to, *p = errand_new(ERRAND_PIECE, NULL, NULL, NULL);
@@ -84,20 +94,18 @@ int server_visit_write(void *to, struct visit_answer *piece) {
 
 void server_visit_end(void *to, struct visit_answer *answer) {
   struct errand *e = to;
-  struct letter **link = &server_of(e)->visits;
-  while (*link != &e->letter)
-    link = &(*link)->next;
-  *link = e->letter.next;
   e->answer = answer;
   on_reply(e, 0, NULL);
 }
 
-/* Word of a visit, which may have ended meanwhile. */
-static void visit_word(struct server *s, struct errand *word) {
-  struct errand *e = visit_find(s, word->number);
+/* Word of a long errand, which may have been answered meanwhile. */
+static void deliver_word(struct server *s, struct errand *word) {
+  struct errand *e = long_find(s, word->number);
   bool gone = word->kind == ERRAND_GONE;
   errand_free(word);
-  if (e && gone)
+  if (e && gone && e->kind == ERRAND_OPERATE)
+    s->requests->do_operate_gone(s->arg, e);
+  else if (e && gone)
     s->requests->do_visit_gone(s->arg, e);
   else if (e)
     s->requests->do_visit_room(s->arg, e);
@@ -151,10 +159,12 @@ void errands_deliver(void *server, struct letter *letter) {
     return;
   }
   if (e->kind == ERRAND_ROOM || e->kind == ERRAND_GONE) {
-    visit_word(s, e);
+    deliver_word(s, e);
     return;
   }
   s->asked++;
+  if (errand_is_long(e))
+    long_begin(s, e);
   const struct server_requests *r = s->requests;
   switch (e->kind) {
   case ERRAND_REGISTER:
@@ -191,7 +201,7 @@ void errands_deliver(void *server, struct letter *letter) {
     r->do_operate(s->arg, e->id, e->output, on_reply, e);
     break;
   case ERRAND_VISIT:
-    visit_begin(s, e);
+    r->do_visit(s->arg, e->visit, e);
     break;
   case ERRAND_PIECE: /* only ever to a worker */
   case ERRAND_ROOM:

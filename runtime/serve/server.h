@@ -56,6 +56,8 @@ struct server_requests {
   /* What operates the agent: `body` is the request's, often JSON, never NULL. The text is the
    * answer, JSON too; -ENOSYS: there is no such verb. */
   void (*do_operate)(void *arg, const char *verb, const char *body, server_reply reply, void *to);
+  /* Nobody waits for its reply any more: what need not be finished may end. */
+  void (*do_operate_gone)(void *arg, void *to);
 };
 
 /* Control thread; both take the answer over. A piece, the first with a status: 0, and do_visit_room

@@ -22,9 +22,9 @@ struct server {
   void *arg;
   struct errand_list {
     struct letter *first, *last;
-  } replied, sealed;     /* sealed: a prepare has passed */
-  struct letter *visits; /* of the asked ones, those that are answered in pieces */
-  unsigned asked;        /* errands with the agent; the server's memory stays for their replies */
+  } replied, sealed;        /* sealed: a prepare has passed */
+  struct letter *under_way; /* of the asked ones, the long ones */
+  unsigned asked; /* errands with the agent; the server's memory stays for their replies */
   struct counters *counters;
   char *version, *run_dir, *library, socket_path[300];
   struct pick_rules *pick_rules;

@@ -201,3 +201,43 @@ describe("the end of an agent", function()
     assert.equal(0, (p:wait(20 * perigee.slower)))
   end)
 end)
+
+-- A service manager: prints what it is told, a line each.
+local LISTEN = [[
+import os, socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(sys.argv[1].replace("@", "\0", 1))
+print("listens", flush=True)
+while True:
+    print(s.recv(100).decode(), flush=True)
+]]
+
+describe("a service manager", function()
+  local function told_on(name, config)
+    local manager = perigee.spawn({ "/usr/bin/python3", "-c", LISTEN, name })
+    local function told(what)
+      perigee.wait_for(what, function()
+        return manager:stdout() == what, manager:stdout() .. manager:stderr()
+      end)
+    end
+    told("listens\n")
+    local agent = perigee.agent({ config = config, env = { NOTIFY_SOCKET = name } })
+    told("listens\nREADY=1\n")
+    assert.equal(0, (agent:stop()))
+    told("listens\nREADY=1\nSTOPPING=1\n")
+    return agent
+  end
+
+  it("is told when the agent is ready, and that it stops", function()
+    local agent = told_on(perigee.scratch() .. "/notify", "return {}")
+    assert.is_nil(agent:log():find("is not told", 1, true))
+    told_on("@" .. perigee.scratch() .. "/notify", "return {}")
+  end)
+
+  it("does not wait for a registry that is away", function()
+    local config = string.format([[return { watches = { web = "static:///10.0.0.1:80", far = "consul://127.0.0.1:%d/far" } }]],
+      perigee.free_port())
+    local agent = told_on(perigee.scratch() .. "/notify", config)
+    assert.matches('event="ready, though not every watch has loaded" missing=1 first=far', agent:log(), 1, true)
+  end)
+end)

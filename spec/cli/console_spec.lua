@@ -27,6 +27,10 @@ describe("an operator's Lua", function()
     return tonumber(agent:get("/metrics").body:match("\nperigee_consoles (%d+)"))
   end
 
+  local function tasks_of_ttl()
+    return tonumber(agent:get("/metrics").body:match('perigee_plugin_tasks{kind="check",plugin="ttl"} (%d+)'))
+  end
+
   describe("by perigee eval", function()
     it("is an expression, whose values are printed", function()
       local r = eval("1 + 1, { b = { 1, 'x' }, a = true }, nil, 'two\\nlines'")
@@ -78,6 +82,22 @@ describe("an operator's Lua", function()
       perigee.wait_for("the isolate's end", function()
         return isolates() == before - 1
       end)
+    end)
+
+    it("ends with who asked, however that went", function()
+      for count, where in pairs({ [isolates] = {}, [tasks_of_ttl] = { "--plugin", "check/ttl" } }) do
+        local before = count()
+        local p = perigee.spawn({ program, "eval", "perigee.sleep(3600)", "--timeout", "1h", "--run-dir", agent.run_dir,
+          unpack(where) })
+        perigee.wait_for("the evaluation", function()
+          return count() == before + 1
+        end)
+        p:signal(process.signal.KILL)
+        p:wait(20 * perigee.slower)
+        perigee.wait_for("its end", function()
+          return count() == before
+        end)
+      end
     end)
 
     it("runs in the isolate of a plugin", function()

@@ -39,6 +39,7 @@ describe("lint", function()
     assert_finds("arrows", { ["runtime/watch/a.c"] = '#include "base/log.h"\n#include "vm/isolate/task.h"\n' },
       "runtime/watch/a.c:2")
     assert_finds("arrows", { ["runtime/catalog/a.h"] = '  # include "base/log.h"\n' }, "catalog/ may not use base/")
+    assert_finds("arrows", { ["runtime/vm/bind/a.c"] = '#include "vm/plugin/plugin.h"\n' }, "vm/bind/ may not use vm/plugin")
     assert_finds("arrows", { ["runtime/client/a.c"] = "#include <uv.h>\n" }, "client/ may not know <uv.h>")
     assert_finds("arrows", { ["runtime/select/a.c"] = "#include <lua.h>\n" }, "select/ may not know <lua.h>")
   end)

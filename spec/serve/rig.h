@@ -272,6 +272,11 @@ static inline void rig_visit_gone(void *arg, void *to) {
   rig_visit_end(rig, rig_visit_of(rig, to), NULL);
 }
 
+static inline void rig_operate_gone(void *arg, void *to) {
+  struct rig *rig = arg;
+  rig->gone++;
+}
+
 static const struct server_requests rig_requests = {.do_register = rig_register,
                                                     .do_deregister = rig_deregister,
                                                     .do_renew = rig_renew,
@@ -280,6 +285,7 @@ static const struct server_requests rig_requests = {.do_register = rig_register,
                                                     .do_status = rig_status,
                                                     .do_resolve = rig_resolve,
                                                     .do_operate = rig_operate,
+                                                    .do_operate_gone = rig_operate_gone,
                                                     .do_visit = rig_visit,
                                                     .do_visit_room = rig_visit_room,
                                                     .do_visit_gone = rig_visit_gone};

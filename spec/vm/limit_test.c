@@ -1,5 +1,9 @@
 /* Limits: what runs away in time or memory is ended, and nothing else is. */
+#include "base/clock.h"
 #include "fixture.h"
+
+#include <lauxlib.h>
+#include <signal.h>
 
 static const struct isolate_limits tight = {
     .memory_soft = 2 << 20, .memory_hard = 4 << 20, .turn_ns = 30 * 1000 * 1000};
@@ -60,6 +64,28 @@ static void waiting_is_no_running(void **state) {
   assert_string_equal(
       ask_within(*state, "for i = 1, 60 do perigee.sleep(0.001) end return 'fine'", &tight),
       "fine");
+}
+
+static int run_with_ticks(lua_State *L, void *ticks) {
+  pthread_sigmask(SIG_UNBLOCK, ticks, NULL);
+  return luaL_loadstring(L, "for i = 1, 10000 do end") || lua_pcall(L, 0, 0, 0) ? lua_error(L) : 0;
+}
+
+/* A loop that never runs for long may have its first tick in weeks. */
+static void what_ran_before_a_turn_is_not_its_own(void **state) {
+  struct fixture *fx = *state;
+  struct isolate *iso;
+  struct fault f = {0};
+  sigset_t ticks;
+  sigemptyset(&ticks);
+  sigaddset(&ticks, SIGURG);
+  assert_int_equal(isolate_new(fx->vm, "one", &tight, &iso, &f), 0);
+  pthread_sigmask(SIG_BLOCK, &ticks, NULL);
+  for (int64_t until = clock_thread_ns() + 3 * tight.turn_ns; clock_thread_ns() < until;)
+    ;
+  if (isolate_enter(iso, run_with_ticks, &ticks, &f) != 0)
+    fail_msg("%s", f.text);
+  isolate_free(iso);
 }
 
 /* A check that runs `body`: begun, and not waited for. */
@@ -322,6 +348,7 @@ int main(void) {
       FIXTURE_TEST(a_kill_ends_one_task_not_its_isolate),
       FIXTURE_TEST(a_runaway_file_is_killed_while_it_loads),
       FIXTURE_TEST(waiting_is_no_running),
+      FIXTURE_TEST(what_ran_before_a_turn_is_not_its_own),
       FIXTURE_TEST(a_busy_plugin_gives_way_to_the_others),
       FIXTURE_TEST(giving_way_is_not_seen_by_the_plugin),
       FIXTURE_TEST(slices_are_counted_together),

@@ -5,6 +5,7 @@
 #include "base/fault.h"
 #include "base/findings.h"
 #include "base/log.h"
+#include "base/metric.h"
 #include "base/value.h"
 #include "config/config.h"
 #include "config/use.h"
@@ -212,20 +213,15 @@ void hooks_stop(struct hooks *all, bool leaving, void (*stopped)(void *arg), voi
 
 /* ---- metrics ---- */
 
-static void family(struct buf *out, const char *name, const char *type, const char *help,
-                   uint64_t value) {
-  buf_format(out, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", name, help, name, type, name,
-             (unsigned long long)value);
-}
-
 void hooks_metrics(const struct hooks *all, struct buf *out) {
   struct hook_stats sum = {0};
   for (size_t i = 0; i < all->count; i++)
     hook_add_stats(all->items[i], &sum);
-  family(out, "perigee_hook_notes", "gauge", "Events that hooks are still to be told.", sum.notes);
-  family(out, "perigee_hook_told_total", "counter", "Events that hooks were told.", sum.told);
-  family(out, "perigee_hook_failures_total", "counter", "Events told in vain; told again later.",
-         sum.failed);
-  family(out, "perigee_hook_abandoned_total", "counter", "Events given up after ten failures.",
-         sum.abandoned);
+  metric_gauge(out, "perigee_hook_notes", "Events that hooks are still to be told.",
+               (double)sum.notes);
+  metric_counter(out, "perigee_hook_told_total", "Events that hooks were told.", sum.told);
+  metric_counter(out, "perigee_hook_failures_total", "Events told in vain; told again later.",
+                 sum.failed);
+  metric_counter(out, "perigee_hook_abandoned_total", "Events given up after ten failures.",
+                 sum.abandoned);
 }

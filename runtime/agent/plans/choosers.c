@@ -5,6 +5,7 @@
 #include "base/fault.h"
 #include "base/findings.h"
 #include "base/log.h"
+#include "base/metric.h"
 #include "base/value.h"
 #include "config/config.h"
 #include "vm/pick/pick_rules.h"
@@ -365,10 +366,6 @@ bool choosers_sums(const struct choosers *all, const struct plugin *p, struct ch
   return any;
 }
 
-static void family(struct buf *out, const char *name, const char *help, const char *type) {
-  buf_format(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
 void choosers_metrics(const struct choosers *all, struct buf *out) {
   static const struct {
     const char *name, *type, *help;
@@ -384,7 +381,7 @@ void choosers_metrics(const struct choosers *all, struct buf *out) {
        offsetof(struct chooser_sums, memory)},
   };
   for (size_t i = 0; i < sizeof metrics / sizeof *metrics && all->watched_count; i++) {
-    family(out, metrics[i].name, metrics[i].help, metrics[i].type);
+    metric_family(out, metrics[i].name, metrics[i].type, metrics[i].help);
     for (size_t k = 0; k < all->watched_count; k++) {
       struct chooser_sums s;
       uint64_t n;
@@ -395,9 +392,7 @@ void choosers_metrics(const struct choosers *all, struct buf *out) {
         continue;
       choosers_sums(all, all->watched[k].plugin, &s);
       memcpy(&n, (const char *)&s + metrics[i].at, sizeof n);
-      buf_format(out, "%s{plugin=", metrics[i].name);
-      buf_json_text(out, plugin_name(all->watched[k].plugin));
-      buf_format(out, "} %" PRIu64 "\n", n);
+      metric_sample(out, metrics[i].name, "plugin", plugin_name(all->watched[k].plugin), (double)n);
     }
   }
 }

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/findings.h"
+#include "base/metric.h"
 #include "base/value.h"
 
 #include <errno.h>
@@ -151,20 +152,6 @@ void plan_look_endpoint(const struct plan_look *l, size_t i, struct buf *out) {
 
 /* ---- metrics ---- */
 
-static void family(struct buf *out, const char *name, const char *type, const char *help) {
-  buf_format(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
-static void counter(struct buf *out, const char *name, const char *help, uint64_t value) {
-  family(out, name, "counter", help);
-  buf_format(out, "%s %llu\n", name, (unsigned long long)value);
-}
-
-static void gauge(struct buf *out, const char *name, const char *help, size_t value) {
-  family(out, name, "gauge", help);
-  buf_format(out, "%s %zu\n", name, value);
-}
-
 static void shadow_metrics(const struct plans *all, struct buf *out) {
   bool any = false;
   for (uint32_t i = 0; i < all->table.count; i++) {
@@ -173,12 +160,10 @@ static void shadow_metrics(const struct plans *all, struct buf *out) {
     if (moves < 0)
       continue;
     if (!any)
-      family(out, "perigee_shadow_moves", "gauge",
-             "The part of a service's picks that its shadow balancers would move.");
+      metric_family(out, "perigee_shadow_moves", "gauge",
+                    "The part of a service's picks that its shadow balancers would move.");
     any = true;
-    buf_text(out, "perigee_shadow_moves{service=");
-    buf_json_text(out, p->service);
-    buf_format(out, "} %.6g\n", moves);
+    metric_sample(out, "perigee_shadow_moves", "service", p->service, moves);
   }
 }
 
@@ -191,17 +176,19 @@ void plans_metrics(const struct plans *all, struct buf *out) {
     overrides += p->hand.override_count;
     frozen += p->hand.is_frozen;
   }
-  gauge(out, "perigee_planned_services", "Services whose balancer has plugin stages.", planned);
-  gauge(out, "perigee_plans_failing", "Of these, whose last plan stays, as the next failed.",
-        failing);
-  gauge(out, "perigee_overrides", "Weights that an operator has overridden.", overrides);
-  gauge(out, "perigee_frozen_services", "Services whose plan an operator has frozen.", frozen);
-  counter(out, "perigee_plan_runs_total", "Runs of balancer plugins.", all->stats.runs);
-  counter(out, "perigee_plan_faults_total", "Of these, that raised or were killed.",
-          all->stats.faults);
-  counter(out, "perigee_plan_refused_total", "Of these, that gave a weight which is none.",
-          all->stats.refused);
-  counter(out, "perigee_plan_kept_total", "Of these, that asked to keep the last plan.",
-          all->stats.kept);
+  metric_gauge(out, "perigee_planned_services", "Services whose balancer has plugin stages.",
+               planned);
+  metric_gauge(out, "perigee_plans_failing", "Of these, whose last plan stays, as the next failed.",
+               failing);
+  metric_gauge(out, "perigee_overrides", "Weights that an operator has overridden.", overrides);
+  metric_gauge(out, "perigee_frozen_services", "Services whose plan an operator has frozen.",
+               frozen);
+  metric_counter(out, "perigee_plan_runs_total", "Runs of balancer plugins.", all->stats.runs);
+  metric_counter(out, "perigee_plan_faults_total", "Of these, that raised or were killed.",
+                 all->stats.faults);
+  metric_counter(out, "perigee_plan_refused_total", "Of these, that gave a weight which is none.",
+                 all->stats.refused);
+  metric_counter(out, "perigee_plan_kept_total", "Of these, that asked to keep the last plan.",
+                 all->stats.kept);
   shadow_metrics(all, out);
 }

@@ -2,6 +2,7 @@
 #include "agent/policies/policies_inside.h"
 
 #include "base/buf.h"
+#include "base/metric.h"
 #include "base/value.h"
 
 #include <string.h>
@@ -48,26 +49,18 @@ size_t policies_held_back(const struct policies *all) {
   return count;
 }
 
-static void member(struct buf *out, const char *key, const char *text) {
-  buf_format(out, ",\"%s\":", key);
-  if (text)
-    buf_json_text(out, text);
-  else
-    buf_text(out, "null");
-}
-
 static void show_one(void *arg, const struct policy_view *v) {
   struct buf *out = arg;
-  buf_text(out,
-           out->data && out->data[out->length - 1] == '[' ? "{\"service\":" : ",{\"service\":");
-  buf_json_text(out, v->service);
-  member(out, "id", v->id);
-  member(out, "decision", v->verdict);
-  member(out, "reason", v->reason);
-  member(out, "policy", v->policy);
-  buf_text(out, v->registered ? ",\"registered\":true" : ",\"registered\":false");
-  buf_text(out, v->floored ? ",\"floored\":true" : ",\"floored\":false");
-  member(out, "trouble", v->trouble);
+  buf_json_next(out);
+  buf_char(out, '{');
+  buf_member_text(out, "service", v->service);
+  buf_member_text(out, "id", v->id);
+  buf_member_text(out, "decision", v->verdict);
+  buf_member_text(out, "reason", v->reason);
+  buf_member_text(out, "policy", v->policy);
+  buf_member_flag(out, "registered", v->registered);
+  buf_member_flag(out, "floored", v->floored);
+  buf_member_text(out, "trouble", v->trouble);
   buf_format(out, ",\"since\":%.3f,\"changes\":", (double)v->since_us / 1e6);
   if (v->changes)
     value_to_json(v->changes, out);
@@ -105,32 +98,28 @@ static uint64_t applicants(const struct policies *all) {
   return count;
 }
 
-static void family(struct buf *out, const char *name, const char *type, const char *help) {
-  buf_format(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
 void policies_metrics(const struct policies *all, struct buf *out) {
   struct sums sums = {0};
   policies_each(all, add_up, &sums);
-  family(out, "perigee_policy_instances", "gauge", "Instances by what policies decided of them.");
+  metric_family(out, "perigee_policy_instances", "gauge",
+                "Instances by what policies decided of them.");
   for (int i = VERDICT_NONE; i <= VERDICT_REFUSE; i++)
-    buf_format(out, "perigee_policy_instances{decision=\"%s\"} %llu\n",
-               verdict_name((enum verdict)i), (unsigned long long)sums.by_verdict[i]);
-  family(out, "perigee_policy_floored", "gauge",
-         "Instances that min_registered keeps registered, or brought back.");
-  buf_format(out, "perigee_policy_floored %llu\n", (unsigned long long)sums.floored);
-  family(out, "perigee_policy_floored_total", "counter",
-         "Withdrawals that min_registered did not let through, or took back.");
-  buf_format(out, "perigee_policy_floored_total %llu\n", (unsigned long long)all->floored);
-  family(out, "perigee_policy_undecided", "gauge",
-         "Instances whose policy did not answer; its last decision stays.");
-  buf_format(out, "perigee_policy_undecided %llu\n", (unsigned long long)sums.troubled);
-  family(out, "perigee_policy_applicants", "gauge",
-         "Requests to register that wait for a decision, or for the disk after it.");
-  buf_format(out, "perigee_policy_applicants %llu\n", (unsigned long long)applicants(all));
-  family(out, "perigee_policy_questions_total", "counter", "Questions that policies were asked.");
-  buf_format(out, "perigee_policy_questions_total %llu\n", (unsigned long long)all->questions);
-  family(out, "perigee_policy_unanswered_total", "counter",
-         "Of these, the ones that left the last decision.");
-  buf_format(out, "perigee_policy_unanswered_total %llu\n", (unsigned long long)all->unanswered);
+    metric_sample(out, "perigee_policy_instances", "decision", verdict_name((enum verdict)i),
+                  (double)sums.by_verdict[i]);
+  metric_gauge(out, "perigee_policy_floored",
+               "Instances that min_registered keeps registered, or brought back.",
+               (double)sums.floored);
+  metric_counter(out, "perigee_policy_floored_total",
+                 "Withdrawals that min_registered did not let through, or took back.",
+                 all->floored);
+  metric_gauge(out, "perigee_policy_undecided",
+               "Instances whose policy did not answer; its last decision stays.",
+               (double)sums.troubled);
+  metric_gauge(out, "perigee_policy_applicants",
+               "Requests to register that wait for a decision, or for the disk after it.",
+               (double)applicants(all));
+  metric_counter(out, "perigee_policy_questions_total", "Questions that policies were asked.",
+                 all->questions);
+  metric_counter(out, "perigee_policy_unanswered_total",
+                 "Of these, the ones that left the last decision.", all->unanswered);
 }

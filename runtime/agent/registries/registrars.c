@@ -8,6 +8,7 @@
 #include "base/fault.h"
 #include "base/findings.h"
 #include "base/log.h"
+#include "base/metric.h"
 #include "base/value.h"
 #include "config/config.h"
 #include "registry/store.h"
@@ -427,13 +428,12 @@ static const struct {
 
 void registrars_metrics(const struct registrars *all, struct buf *out) {
   for (size_t k = 0; all->count && k < sizeof families / sizeof *families; k++) {
-    buf_format(out, "# HELP %s %s\n# TYPE %s %s\n", families[k].name, families[k].help,
-               families[k].name, families[k].type);
+    metric_family(out, families[k].name, families[k].type, families[k].help);
     for (size_t i = 0; i < all->count; i++) {
       struct reconciler_stats s;
       reconciler_stats(registrar_reconciler(all->items[i]), &s);
-      buf_format(out, "%s{registry=\"%s\"} %llu\n", families[k].name, registrar_name(all->items[i]),
-                 (unsigned long long)*(const uint64_t *)((const char *)&s + families[k].offset));
+      metric_sample(out, families[k].name, "registry", registrar_name(all->items[i]),
+                    (double)*(const uint64_t *)((const char *)&s + families[k].offset));
     }
   }
 }

@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/fault.h"
 #include "base/findings.h"
+#include "base/metric.h"
 #include "base/value.h"
 #include "config/config.h"
 #include "config/use.h"
@@ -221,10 +222,6 @@ void routes_stop(struct routes *all) {
 
 /* ---- metrics ---- */
 
-static void family(struct buf *out, const char *name, const char *type, const char *help) {
-  buf_format(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
 void routes_metrics(const struct routes *all, struct buf *out) {
   struct answering_stats sum = {0};
   for (size_t i = 0; i < all->count; i++) {
@@ -241,11 +238,11 @@ void routes_metrics(const struct routes *all, struct buf *out) {
   } outcomes[] = {{"answered", sum.answered},       {"failed", sum.failed},    {"late", sum.late},
                   {"client_gone", sum.gone},        {"unknown", all->unknown}, {"busy", all->busy},
                   {"quarantined", all->quarantined}};
-  family(out, "perigee_routes_under_way", "gauge", "Requests that route plugins answer now.");
-  buf_format(out, "perigee_routes_under_way %llu\n", (unsigned long long)sum.under_way);
-  family(out, "perigee_route_requests_total", "counter",
-         "Requests under /v1/x/, by how they ended.");
+  metric_gauge(out, "perigee_routes_under_way", "Requests that route plugins answer now.",
+               (double)sum.under_way);
+  metric_family(out, "perigee_route_requests_total", "counter",
+                "Requests under /v1/x/, by how they ended.");
   for (size_t i = 0; i < sizeof outcomes / sizeof *outcomes; i++)
-    buf_format(out, "perigee_route_requests_total{outcome=\"%s\"} %llu\n", outcomes[i].name,
-               (unsigned long long)outcomes[i].value);
+    metric_sample(out, "perigee_route_requests_total", "outcome", outcomes[i].name,
+                  (double)outcomes[i].value);
 }

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/metric.h"
 #include "base/value.h"
 #include "config/config.h"
 #include "config/source_address.h"
@@ -205,11 +206,14 @@ int watch_add(struct watches *all, const struct watch_wish *wish, struct watch *
   return 0;
 }
 
-bool watches_ready(const struct watches *all) {
-  for (size_t i = 0; i < all->count; i++)
-    if (all->items[i]->feed && !feed_ready(all->items[i]->feed))
-      return false;
-  return true;
+size_t watches_awaited(const struct watches *all, const char **first) {
+  size_t count = 0;
+  for (size_t i = all->count; i-- > 0;)
+    if (all->items[i]->feed && !feed_ready(all->items[i]->feed)) {
+      *first = set_service(all->items[i]->set);
+      count++;
+    }
+  return count;
 }
 
 /* Goes on where it stopped, for at least `most` endpoints: a hundred thousand on their way to the
@@ -360,10 +364,6 @@ void watches_show_merge(const struct watches *all, const char *service, struct b
 
 /* ---- metrics ---- */
 
-static void family(struct buf *out, const char *name, const char *type, const char *help) {
-  buf_format(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
 size_t watches_differing(const struct watches *all) {
   size_t count = 0;
   for (size_t i = 0; i < all->count; i++) {
@@ -375,9 +375,9 @@ size_t watches_differing(const struct watches *all) {
   return count;
 }
 
-static void differing(const char *service, const char *how, size_t count, struct buf *out) {
+static void differing(struct buf *out, const struct watch *w, const char *how, size_t count) {
   buf_text(out, "perigee_watch_differing{service=");
-  buf_json_text(out, service);
+  buf_json_text(out, set_service(w->set));
   buf_format(out, ",how=\"%s\"} %zu\n", how, count);
 }
 
@@ -391,12 +391,12 @@ static void show_differing(const struct watches *all, struct buf *out) {
     if (!one.compared)
       continue;
     if (!any)
-      family(out, "perigee_watch_differing", "gauge",
-             "Instances that only one of two compared registries has, or both differently.");
+      metric_family(out, "perigee_watch_differing", "gauge",
+                    "Instances that only one of two compared registries has, or both differently.");
     any = true;
-    differing(set_service(w->set), "only_first", one.differing.only_first, out);
-    differing(set_service(w->set), "only_second", one.differing.only_second, out);
-    differing(set_service(w->set), "unlike", one.differing.unlike, out);
+    differing(out, w, "only_first", one.differing.only_first);
+    differing(out, w, "only_second", one.differing.only_second);
+    differing(out, w, "unlike", one.differing.unlike);
   }
 }
 
@@ -410,14 +410,12 @@ void watches_metrics(const struct watches *all, struct buf *out) {
     sum.holds += one.holds;
     sum.kept += one.kept;
   }
-  family(out, "perigee_guard_held_endpoints", "gauge",
-         "Endpoints that vanished in a sudden loss which is not believed yet.");
-  buf_format(out, "perigee_guard_held_endpoints %llu\n", (unsigned long long)sum.held);
-  family(out, "perigee_guard_holds_total", "counter", "Sudden losses that were held.");
-  buf_format(out, "perigee_guard_holds_total %llu\n", (unsigned long long)sum.holds);
-  family(out, "perigee_watch_kept_total", "counter",
-         "Lists shorter than min_endpoints that were not published.");
-  buf_format(out, "perigee_watch_kept_total %llu\n", (unsigned long long)sum.kept);
+  metric_gauge(out, "perigee_guard_held_endpoints",
+               "Endpoints that vanished in a sudden loss which is not believed yet.",
+               (double)sum.held);
+  metric_counter(out, "perigee_guard_holds_total", "Sudden losses that were held.", sum.holds);
+  metric_counter(out, "perigee_watch_kept_total",
+                 "Lists shorter than min_endpoints that were not published.", sum.kept);
   show_differing(all, out);
   bool any = false;
   for (size_t i = 0; i < all->count; i++) {
@@ -425,11 +423,10 @@ void watches_metrics(const struct watches *all, struct buf *out) {
     if (since == 0)
       continue;
     if (!any)
-      family(out, "perigee_watch_stale_seconds", "gauge",
-             "How long a service's source has been unreachable.");
+      metric_family(out, "perigee_watch_stale_seconds", "gauge",
+                    "How long a service's source has been unreachable.");
     any = true;
-    buf_text(out, "perigee_watch_stale_seconds{service=");
-    buf_json_text(out, set_service(all->items[i]->set));
-    buf_format(out, "} %.3f\n", (double)(clock_now_ns() - since) / 1e9);
+    metric_sample(out, "perigee_watch_stale_seconds", "service", set_service(all->items[i]->set),
+                  (double)(clock_now_ns() - since) / 1e9);
   }
 }

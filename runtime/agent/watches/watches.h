@@ -68,8 +68,9 @@ void watches_answer(struct watches *all);
 void watches_flush(struct watches *all);
 void watches_tick(struct watches *all); /* once a second */
 void watches_save(struct watches *all); /* to the data directory, before the store is closed */
-/* Whether each watch has heard of its source, or knows what a former life knew. */
-bool watches_ready(const struct watches *all);
+/* How many have neither heard of their source nor know what a former life knew; *first is the
+ * service of one of them. */
+size_t watches_awaited(const struct watches *all, const char **first);
 /* Where an endpoint of a service comes from, as a list in JSON: ["embedded"], or the targets that
  * have it now; none of one that is held, or is a copy of a former life. */
 struct instance;

@@ -1,6 +1,7 @@
 #include "serve/exchange/counters.h"
 
 #include "base/buf.h"
+#include "base/metric.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -121,12 +122,6 @@ static void print_seconds(const struct route_sums *sums, const char *route, stru
              (unsigned long long)sums->count);
 }
 
-static void print_plain(struct buf *out, const char *name, const char *type, const char *help,
-                        uint64_t value) {
-  buf_format(out, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", name, help, name, type, name,
-             (unsigned long long)value);
-}
-
 void counters_print(const struct counters *all, unsigned workers, unsigned routes,
                     const char *(*route_name)(unsigned route), struct buf *out) {
   uint64_t sums[COUNTERS];
@@ -134,38 +129,34 @@ void counters_print(const struct counters *all, unsigned workers, unsigned route
     sums[i] = counters_sum(all, workers, (enum counter)i);
   /* Read one after the other while others count: it may look as if more closed than came. */
   uint64_t came = sums[COUNTER_CONNECTIONS], gone = sums[COUNTER_CLOSED];
-  print_plain(out, "perigee_http_connections", "gauge", "Open HTTP connections.",
-              came > gone ? came - gone : 0);
-  print_plain(out, "perigee_http_connections_total", "counter", "HTTP connections accepted.",
-              sums[COUNTER_CONNECTIONS]);
-  buf_text(out, "# HELP perigee_http_connections_refused_total Connections over a limit: of all, "
-                "of one client.\n# TYPE perigee_http_connections_refused_total counter\n");
-  buf_format(out, "perigee_http_connections_refused_total{limit=\"all\"} %llu\n",
-             (unsigned long long)sums[COUNTER_OVER_TOTAL]);
-  buf_format(out, "perigee_http_connections_refused_total{limit=\"client\"} %llu\n",
-             (unsigned long long)sums[COUNTER_OVER_CLIENT]);
-  print_plain(out, "perigee_http_timeouts_total", "counter",
-              "Connections ended by a deadline in the middle of a request or an answer.",
-              sums[COUNTER_TIMEOUTS]);
-  print_plain(out, "perigee_http_received_bytes_total", "counter", "Bytes received.",
-              sums[COUNTER_BYTES_IN]);
-  print_plain(out, "perigee_http_sent_bytes_total", "counter", "Bytes of answers.",
-              sums[COUNTER_BYTES_OUT]);
-  print_plain(out, "perigee_http_picks_total", "counter", "Picks answered with an endpoint.",
-              sums[COUNTER_PICKS]);
+  metric_gauge(out, "perigee_http_connections", "Open HTTP connections.",
+               (double)(came > gone ? came - gone : 0));
+  metric_counter(out, "perigee_http_connections_total", "HTTP connections accepted.",
+                 sums[COUNTER_CONNECTIONS]);
+  static const char refused[] = "perigee_http_connections_refused_total";
+  metric_family(out, refused, "counter", "Connections over a limit: of all, of one client.");
+  metric_sample(out, refused, "limit", "all", (double)sums[COUNTER_OVER_TOTAL]);
+  metric_sample(out, refused, "limit", "client", (double)sums[COUNTER_OVER_CLIENT]);
+  metric_counter(out, "perigee_http_timeouts_total",
+                 "Connections ended by a deadline in the middle of a request or an answer.",
+                 sums[COUNTER_TIMEOUTS]);
+  metric_counter(out, "perigee_http_received_bytes_total", "Bytes received.",
+                 sums[COUNTER_BYTES_IN]);
+  metric_counter(out, "perigee_http_sent_bytes_total", "Bytes of answers.",
+                 sums[COUNTER_BYTES_OUT]);
+  metric_counter(out, "perigee_http_picks_total", "Picks answered with an endpoint.",
+                 sums[COUNTER_PICKS]);
   came = sums[COUNTER_PARKED], gone = sums[COUNTER_UNPARKED];
-  print_plain(out, "perigee_http_waiting", "gauge",
-              "Requests that are held until there is news (?index).",
-              came > gone ? came - gone : 0);
+  metric_gauge(out, "perigee_http_waiting", "Requests that are held until there is news (?index).",
+               (double)(came > gone ? came - gone : 0));
 
-  buf_text(out, "# HELP perigee_http_requests_total Requests answered.\n"
-                "# TYPE perigee_http_requests_total counter\n");
+  metric_family(out, "perigee_http_requests_total", "counter", "Requests answered.");
   for (unsigned i = 0; i < routes; i++) {
     struct route_sums s = sums_of(all, workers, i);
     print_requests(&s, route_name(i), out);
   }
-  buf_text(out, "# HELP perigee_http_request_seconds From a request's last byte to its answer.\n"
-                "# TYPE perigee_http_request_seconds histogram\n");
+  metric_family(out, "perigee_http_request_seconds", "histogram",
+                "From a request's last byte to its answer.");
   for (unsigned i = 0; i < routes; i++) {
     struct route_sums s = sums_of(all, workers, i);
     if (s.count)

@@ -20,7 +20,8 @@ enum errand_kind {
   ERRAND_RESOLVE,
   ERRAND_OPERATE,
   ERRAND_VISIT,
-  /* Of a visit that is under way, and answered by nothing: to the worker, to the control thread. */
+  /* Word of a visit that is under way, or of any long errand (GONE), and answered by nothing: to
+   * the worker, to the control thread. */
   ERRAND_PIECE,
   ERRAND_ROOM,
   ERRAND_GONE,
@@ -38,7 +39,7 @@ struct errand {
   enum status status;
   char *output;         /* of a check; or what the verb is given; owned */
   struct visit *visit;  /* owned */
-  uint64_t number;      /* of a visit, unique: of this errand's, or of the one that it is about */
+  uint64_t number;      /* of a long one, unique: its own, or of the one that it is word of */
   struct errand *about; /* ERRAND_PIECE: the visit's errand, which comes back after it */
   /* the answer */
   int result;                  /* 0 or a negative errno */
@@ -47,6 +48,12 @@ struct errand {
   /* Writes the HTTP answer. Worker thread, inside the view. */
   void (*finish)(struct exchange *x, const struct errand *e);
 };
+
+/* It takes as long as a plugin's or an operator's code does: whether anybody still waits is
+ * watched, and told. */
+static inline bool errand_is_long(const struct errand *e) {
+  return e->kind == ERRAND_VISIT || e->kind == ERRAND_OPERATE;
+}
 
 /* `id` and `output` are copied when not NULL. NULL: out of memory. */
 struct errand *errand_new(enum errand_kind kind, const char *id, const char *output,

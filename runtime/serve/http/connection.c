@@ -50,13 +50,13 @@ struct connection {
 static void connection_close(struct connection *c);
 static void connection_advance(struct connection *c);
 
-static bool is_visit(const struct connection *c) {
-  return c->exchange.errand && c->exchange.errand->kind == ERRAND_VISIT;
+static bool asks_long(const struct connection *c) {
+  return c->exchange.errand && errand_is_long(c->exchange.errand);
 }
 
-/* A plugin's answer may take its time, and so may news: whether anybody still waits is watched. */
+/* Some answers may take their time, and so may news: whether anybody still waits is watched. */
 static bool is_long(const struct connection *c) {
-  return is_visit(c) || parked_is(&c->exchange.parked);
+  return asks_long(c) || parked_is(&c->exchange.parked);
 }
 
 /* A piece goes back as what its sender is to know. */
@@ -67,8 +67,8 @@ static void piece_return(struct worker *w, struct errand *piece, enum errand_kin
   w->site.ask(&w->site, piece);
 }
 
-/* Its client has gone. Without memory the plugin learns of it by its next piece. */
-static void visit_abandon(struct connection *c) {
+/* Its client has gone. Without memory it goes on; a plugin learns of it by its next piece. */
+static void errand_abandon(struct connection *c) {
   struct errand *e = c->owed ? c->owed : errand_new(ERRAND_GONE, NULL, NULL, NULL);
   c->owed = NULL;
   if (!e)
@@ -99,8 +99,8 @@ static void connection_close(struct connection *c) {
   if (c->closed)
     return;
   c->closed = true;
-  if (is_visit(c))
-    visit_abandon(c);
+  if (asks_long(c))
+    errand_abandon(c);
   if (c->exchange.errand)
     c->exchange.errand->connection = NULL; /* its answer goes to nobody */
   if (parked_is(&c->exchange.parked)) {

@@ -140,8 +140,8 @@ static void worker_ring(void *arg) {
 
 static void worker_ask(struct site *site, struct errand *e) {
   struct worker *w = site->owner;
-  if (e->kind == ERRAND_VISIT)
-    e->number = atomic_fetch_add(&w->commons->visits, 1) + 1;
+  if (errand_is_long(e))
+    e->number = atomic_fetch_add(&w->commons->long_errands, 1) + 1;
   w->asked += e->kind != ERRAND_ROOM && e->kind != ERRAND_GONE;
   mailbox_post(w->commons->control, &e->letter); /* open for as long as a worker runs */
 }

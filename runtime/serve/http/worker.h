@@ -17,7 +17,7 @@ struct commons {
   struct clients *clients;
   _Atomic unsigned connections; /* of all workers; and how many they may be: */
   _Atomic unsigned connections_most, per_client_most;
-  _Atomic uint64_t visits; /* counted, for their numbers */
+  _Atomic uint64_t long_errands; /* counted, for their numbers */
   atomic_bool ready;
   struct mailbox *control;                    /* where errands go */
   void (*ended)(void *arg, struct worker *w); /* on the worker's thread, as its last act */

@@ -21,16 +21,16 @@ struct value;
 struct turn {
   lua_State *L;
   struct turn *outer;
-  volatile sig_atomic_t ticks, allowed;  /* of TURN_TICK_NS of this thread's CPU time */
+  volatile sig_atomic_t allowed;         /* of TURN_TICK_NS of this thread's CPU time */
   volatile sig_atomic_t patience, stuck; /* so many for what cannot give way; they are over */
   volatile sig_atomic_t hooked, over;    /* a hook is installed; it is the one that kills */
   struct fuel *fuel;                     /* NULL: not a compiled isolate */
-  int64_t first_ns;                      /* CPU time at the first tick, where there is fuel */
-  bool sliceable, sliced;                /* may give way at a tick; did */
+  volatile int64_t first_ns;             /* CPU time when its clock was started; 0: it was not */
+  bool sliceable, sliced;                /* may give way; did */
 };
 /* turn_share: what one task has of the CPU between two waits, in slices. */
 struct turn_share {
-  int spent; /* ticks of the slices so far */
+  int64_t spent_ns; /* by the slices so far */
   bool sliced;
 };
 enum { TURN_TICK_NS = 1000 * 1000 };
@@ -83,8 +83,8 @@ struct vm {
   struct answered *answered, *answered_last; /* script.c: calls that have their results */
   struct spec_bench *bench;                  /* of the test that runs: spec/bind_spec.c */
   uint64_t pass;                             /* of the lines, counted */
-  uint64_t hit;  /* the pass in which a turn had a tick; 0: nobody rests for it yet */
-  int hit_ticks; /* how many */
+  uint64_t hit;                  /* the pass in which a turn was slow; 0: nobody rests for it yet */
+  int hit_ms;                    /* how slow */
   struct task_line ready, later; /* who begins a turn; who has had a slice, or waits behind one */
   size_t isolates, memory;
   struct vm_stats ended; /* counters of isolates that are gone; sums only */
@@ -120,12 +120,12 @@ struct isolate {
   struct task *tasks, *ended, *running;
   size_t queued;       /* of its tasks in the vm's lines: what is woken goes behind them */
   struct task *sliced; /* gave way in its turn: until it goes on, no other task does */
-  bool slow;        /* its last task was hit by a tick: the next begins among those that gave way */
-  bool gave_way;    /* a coroutine of the running task, and who resumed it does not know yet */
-  int enclosed;     /* so many coroutines of it were resumed where nothing can yield */
-  lua_State *spare; /* a stack that a task is through with, for the next; NULL: none */
+  bool slow;           /* its last task was: the next begins among those that gave way */
+  bool gave_way;       /* a coroutine of the running task, and who resumed it does not know yet */
+  int enclosed;        /* so many coroutines of it were resumed where nothing can yield */
+  lua_State *spare;    /* a stack that a task is through with, for the next; NULL: none */
   int spare_ref;
-  uint64_t tired;    /* the pass in which it had a tick: its next turn is in a later one */
+  uint64_t tired;    /* the pass in which it was slow: its next turn is in a later one */
   unsigned settling; /* ended tasks are being told of: who that wakes is queued */
   struct handle *handles;
   size_t task_count, handle_count;
@@ -244,9 +244,9 @@ struct task *task_ref(struct task *t);
 void task_unref(struct task *t);
 void tasks_end(struct isolate *iso);
 /* Those that begin a turn now, then those that have had a slice or were slow the last time, until a
- * tick hits: so that whoever is woken waits for one slice, however many go on and on. Then those of
- * the second kind rest for as long as the slice was, so that they have half of the thread, and it
- * is no hog to the kernel. */
+ * one is slow: so that whoever is woken waits for one slice, however many go on and on. Then those
+ * of the second kind rest for as long as the slice was, so that they have half of the thread, and
+ * it is no hog to the kernel. */
 void tasks_run(struct vm *vm);
 bool tasks_ready(const struct vm *vm); /* there is something to run now */
 

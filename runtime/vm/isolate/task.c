@@ -330,7 +330,7 @@ static void task_run(struct task *t) {
   iso->gave_way = false;
   iso->enclosed = 0;
   if (t->pace == TASK_CARES)
-    t->share.spent = 0;
+    t->share.spent_ns = 0;
   struct turn_share *share = t->pace == TASK_WHOLE ? NULL : &t->share;
   int status = isolate_resume(iso, t->L, arguments, share, &killed);
   iso->running = outer;
@@ -355,7 +355,7 @@ static void task_run(struct task *t) {
   isolate_release(iso);
 }
 
-/* An isolate that had a tick in this pass has had its share of it; and while one task is sliced the
+/* An isolate that was slow in this pass has had its share of it; and while one task is sliced the
  * others wait, so that nothing of a plugin happens between two lines of it that do not wait. */
 static bool must_queue(const struct task *t) {
   const struct isolate *iso = t->isolate;
@@ -383,7 +383,7 @@ static void task_go_on(struct task *t) {
 }
 
 /* Up to the one that is the last now, as what is queued meanwhile is for the next pass; or until a
- * tick hits. */
+ * one is slow. */
 static void line_run(struct vm *vm, struct task_line *line) {
   for (struct task **end = line->last; line->first && vm->hit != vm->pass;) {
     struct task *t = line->first;
@@ -407,7 +407,7 @@ void tasks_run(struct vm *vm) {
   hit = hit || vm->hit == vm->pass;
   vm->hit = 0; /* no pass: it is seen to */
   if (hit && !resting(vm) && vm->later.first && !vm->scripted)
-    vm_rest(vm, vm->hit_ticks);
+    vm_rest(vm, vm->hit_ms);
 }
 
 bool tasks_ready(const struct vm *vm) {

@@ -5,9 +5,14 @@
  * time that other processes took. Nothing else is paid while a turn behaves (an always-on count
  * hook costs half of the interpreter's speed).
  *
- *     0 ─── first tick ── turn_ns / 4 ──── turn_ns ───►
- *      runs  a hook that   or raises,       a hook that raises, for the rest of the turn
- *            gives way     where it cannot
+ * A tick says nothing of the turn that it hits: a loop that never runs for long is not looked at
+ * for hundreds of turns, and then owes for all of them at once. So the first one only starts a
+ * clock.
+ *
+ *     0 ─── first tick ─── 1 ms ─── turn_ns / 4 ──── turn_ns ───►
+ *      runs  the clock      a hook   or raises,       a hook that raises, for the rest of the turn
+ *            starts         that     where it cannot
+ *                           gives way
  *
  * Giving way: a count hook yields the task as it stands, and the loop goes on with all others
  * before it resumes it. A coroutine that the plugin made gives way to who resumed it, and so on up
@@ -82,12 +87,17 @@ static void kill_hook(lua_State *L, lua_Debug *unused) {
   turn_kill(L);
 }
 
+/* CPU time since its clock was started. */
+static int64_t elapsed_ns(const struct turn *turn) {
+  return turn->first_ns ? clock_thread_ns() - turn->first_ns : 0;
+}
+
 static void slice_hook(lua_State *L, lua_Debug *unused) {
   (void)unused;
   struct turn *turn = innermost;
   if (!turn || !turn->sliceable || turn->sliced) /* a coroutine gave way: the task is about to */
     return;
-  if (task_can_slice(L)) {
+  if (elapsed_ns(turn) >= TURN_TICK_NS && task_can_slice(L)) {
     turn->sliced = true;
     task_slice(L);
     lua_yield(L, 0);
@@ -97,32 +107,24 @@ static void slice_hook(lua_State *L, lua_Debug *unused) {
   lua_sethook(L, slice_hook, LUA_MASKCOUNT, SLICE_INSTRUCTIONS);
 }
 
-/* A compiled isolate has few ticks, and the first may be for time that passed before its turn: of
- * these only the time since the first counts. */
-static bool is_over(struct turn *turn) {
-  if (!turn->fuel)
-    return turn->ticks > turn->allowed;
-  int64_t now = clock_thread_ns();
-  if (!turn->first_ns)
-    turn->first_ns = now;
-  return now - turn->first_ns >= (int64_t)turn->allowed * TURN_TICK_NS;
-}
-
 static void on_tick(int number, siginfo_t *info, void *unused) {
   (void)number;
+  (void)info;
   (void)unused;
   struct turn *turn = innermost;
   if (!turn)
     return;
-  turn->ticks += 1 + info->si_overrun;
-  if (is_over(turn)) {
+  if (!turn->first_ns)
+    turn->first_ns = clock_thread_ns();
+  int64_t ticks = elapsed_ns(turn) / TURN_TICK_NS;
+  if (ticks >= turn->allowed) {
     turn->over = turn->hooked = 1;
     if (turn->fuel)
       turn->fuel->floor = INT32_MAX;
     lua_sethook(turn->L, kill_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
   } else if (turn->sliceable) {
     turn->hooked = 1;
-    turn->stuck = turn->ticks > turn->patience;
+    turn->stuck = ticks > turn->patience;
     lua_sethook(turn->L, slice_hook, LUA_MASKCOUNT, 1);
   }
 }
@@ -165,7 +167,7 @@ int64_t turn_patience_ns(const struct isolate *iso) {
 }
 
 void turn_begin(struct turn *turn, struct isolate *iso, const struct turn_share *share) {
-  int64_t ticks = iso->limits.turn_ns / TURN_TICK_NS - (share ? share->spent : 0);
+  int64_t ticks = (iso->limits.turn_ns - (share ? share->spent_ns : 0)) / TURN_TICK_NS;
   *turn = (struct turn){.L = iso->L,
                         .outer = innermost,
                         .allowed = ticks > 0 ? (int)ticks : 0,
@@ -176,6 +178,8 @@ void turn_begin(struct turn *turn, struct isolate *iso, const struct turn_share 
     iso->where[0] = '\0';
     turn->fuel = &iso->fuel;
   }
+  if (share && share->sliced)
+    turn->first_ns = clock_thread_ns();
   iso->turns++;
   if (!innermost)
     stack_base = (uintptr_t)__builtin_frame_address(0);
@@ -188,14 +192,16 @@ bool turn_end(struct turn *turn, struct isolate *iso, struct turn_share *share) 
   atomic_signal_fence(memory_order_acquire);
   if (turn->hooked)
     lua_sethook(iso->L, NULL, 0, 0);
-  if (turn->ticks > 0) {
+  int64_t had_ns = elapsed_ns(turn);
+  bool slow = turn->sliced || had_ns >= TURN_TICK_NS;
+  if (slow) {
     iso->tired = iso->vm->hit = iso->vm->pass;
-    iso->vm->hit_ticks = turn->ticks;
+    iso->vm->hit_ms = (int)(had_ns / 1000000) + 1;
   }
   if (share) {
-    iso->slow = turn->ticks > 0;
+    iso->slow = slow;
     share->sliced = turn->sliced;
-    share->spent = turn->sliced ? share->spent + turn->ticks : 0;
+    share->spent_ns = turn->sliced ? share->spent_ns + had_ns : 0;
   }
   /* A turn inside a killed one leaves it killed. */
   bool killed = (turn->over && iso->killed) || fuel_is_spent(iso);
