@@ -155,7 +155,7 @@ fuzzers: $(FUZZERS)
 SIMULATE := $(BUILD)/spec/simulate/simulate
 $(SIMULATE): $(wildcard spec/simulate/*.c spec/simulate/*.h) $(call libs-of,watch)
 	@mkdir -p $(@D)
-	$(call say,link,$@) $(CC) $(CFLAGS_ALL) -Ispec/simulate -o $@ $(filter %.c,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group -Wl,--wrap=select_now_ns $(LDFLAGS_ALL) -lm
+	$(call say,link,$@) $(CC) $(CFLAGS_ALL) -Ispec/simulate -o $@ $(filter %.c,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LDFLAGS_ALL) -lm
 tests: $(SIMULATE)
 
 run: ## the example: an agent, three back ends and a client, until Ctrl-C (FOR=20s: for that long)

@@ -112,9 +112,8 @@ static void add_escape(struct buf *b, unsigned char c) {
     buf_format(b, "\\u%04x", c);
 }
 
-void buf_json_bytes(struct buf *b, const char *text, size_t length) {
+void buf_json_inside(struct buf *b, const char *text, size_t length) {
   const unsigned char *s = (const unsigned char *)text;
-  buf_char(b, '"');
   size_t plain = 0; /* where the run not yet copied begins */
   for (size_t i = 0; i < length;) {
     size_t n = utf8_length(s + i, length - i);
@@ -130,6 +129,11 @@ void buf_json_bytes(struct buf *b, const char *text, size_t length) {
     plain = ++i;
   }
   buf_add(b, text + plain, length - plain);
+}
+
+void buf_json_bytes(struct buf *b, const char *text, size_t length) {
+  buf_char(b, '"');
+  buf_json_inside(b, text, length);
   buf_char(b, '"');
 }
 

@@ -23,6 +23,7 @@ void buf_integer(struct buf *b, int64_t n);
 /* A JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
 void buf_json_text(struct buf *b, const char *text);
 void buf_json_bytes(struct buf *b, const char *text, size_t length);
+void buf_json_inside(struct buf *b, const char *text, size_t length); /* without the quotes */
 /* A JSON number; what JSON cannot say (NaN, infinite) becomes null. */
 void buf_json_number(struct buf *b, double n);
 /* Before an element of a list or a member of an object: a comma, where it is not the first. */

@@ -71,19 +71,6 @@ void catalog_map_close(struct catalog_map *m) {
   m->base = NULL;
 }
 
-const void *catalog_map_item(const struct catalog_map *m, enum catalog_map_granule map,
-                             uint32_t i) {
-  uint64_t size = map == CATALOG_EPOCHS ? 4 : 64, chunk;
-  const uint32_t *chunks = (const uint32_t *)(m->base + (uint64_t)map * CATALOG_GRANULE);
-  if (i / CATALOG_CHUNK >= CATALOG_CHUNK)
-    return NULL;
-  chunk = catalog_load32(&chunks[i / CATALOG_CHUNK]);
-  if (chunk < CATALOG_FIRST_GRANULE)
-    return NULL;
-  uint64_t at = chunk * CATALOG_GRANULE + i % CATALOG_CHUNK * size;
-  return at + size <= catalog_map_limit(m) ? m->base + at : NULL;
-}
-
 const struct catalog_entry *catalog_map_entry(const struct catalog_map *m, uint32_t number,
                                               const char **name, uint32_t *length) {
   const struct catalog_header *h = catalog_map_header(m);

@@ -36,7 +36,16 @@ static inline uint64_t catalog_map_limit(const struct catalog_map *m) {
 }
 
 /* An item of one of the three maps, or NULL when it is not in the file. */
-const void *catalog_map_item(const struct catalog_map *m, enum catalog_map_granule map, uint32_t i);
+static inline const void *catalog_map_item(const struct catalog_map *m,
+                                           enum catalog_map_granule map, uint32_t i) {
+  uint64_t size = map == CATALOG_EPOCHS ? 4 : 64;
+  const uint32_t *chunks = (const uint32_t *)(m->base + (uint64_t)map * CATALOG_GRANULE);
+  if (i / CATALOG_CHUNK >= CATALOG_CHUNK)
+    return NULL;
+  uint64_t chunk = catalog_load32(&chunks[i / CATALOG_CHUNK]);
+  uint64_t at = chunk * CATALOG_GRANULE + i % CATALOG_CHUNK * size;
+  return chunk >= CATALOG_FIRST_GRANULE && at + size <= catalog_map_limit(m) ? m->base + at : NULL;
+}
 
 /* The directory's entry `number`, with a name that may be read: its length, its bytes in *name.
  * NULL: there is none. Valid as long as the mapping. */

@@ -27,7 +27,7 @@ struct fork_page {
 
 struct perigee {
   struct fork_page *page;
-  uint32_t forks; /* noticed; under the lock */
+  _Atomic uint32_t forks; /* noticed; changed under the lock */
   struct mapping *mapping;
   struct lanes lanes; /* under the lock */
   int64_t looked_ns;  /* when a newer file was last looked for in vain; under the lock */
@@ -41,16 +41,21 @@ struct perigee_service {
   const uint32_t *fork_mark;
   uint32_t (*pick)(struct select_state *state, const struct catalog_view *v,
                    const struct select_ask *ask);
-  bool by_load; /* the balancer wants to know what is in flight: picks are counted */
+  bool by_load;    /* the balancer wants to know what is in flight: picks are counted. Without a
+                      view, it is not known yet */
+  bool by_latency; /* and how long they take: reports are timed */
   struct select_state state;
   struct catalog_view view;
   /* What a report reads. */
-  _Atomic(struct feedback_lane *) lane; /* NULL: none yet */
-  struct feedback_lane *shared;
-  const void *thread; /* whose lane it is: __builtin_thread_pointer */
+  struct feedback_lane *lane;             /* NULL: none yet */
+  _Atomic(struct feedback_lane *) shared; /* NULL: nor a page */
+  _Atomic(const void *) thread;           /* that picks: __builtin_thread_pointer */
   struct select_load load;
-  struct feedback_cell total; /* its in_flight and epochs: of all slots together */
-  _Atomic bool strays;        /* reports have come from another thread */
+  uint64_t heard_ns;          /* when the agent's heart was last listened to */
+  struct feedback_cell total; /* in_flight, epochs and retries of all slots together */
+  struct feedback_cell away;  /* to be added to it: what other threads reported, so mostly < 0 */
+  _Atomic bool strays;        /* there are such */
+  _Atomic uint64_t told_ns;   /* when one of them last told the agent */
   uint32_t lane_number;
   uint32_t quiet; /* picks and reports since the agent last seemed to read */
   /* The rest. */
@@ -84,8 +89,8 @@ void client_look(struct perigee_service *s);
 /* The entry, found if it is there; its `current` may be anything. */
 void client_find(struct perigee_service *s);
 
-/* Counts a pick, and gives it the ticket that takes it back. Never fails: without a page, or a
- * lane, nothing is counted. The handle's thread. */
+/* Counts a pick of the time in `s->state`, and gives it the ticket that takes it back. Never fails:
+ * without a page, or a lane, nothing is counted. The handle's thread. */
 void client_track(struct perigee_service *s, struct perigee_endpoint *e, bool retry);
 /* -EDQUOT: the host's retries of this service are as many as they may be. */
 int client_may_retry(const struct perigee_service *s);

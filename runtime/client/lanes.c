@@ -104,23 +104,23 @@ static struct feedback_page *page_of(struct lanes *l) {
   return l->page;
 }
 
-static void use_lane(struct perigee_service *s, struct feedback_page *page, uint32_t number) {
+static struct feedback_lane *use_lane(struct perigee_service *s, struct feedback_page *page,
+                                      uint32_t number) {
   s->shared = &page->lanes[0];
   s->load.own = page->lanes[number].cells;
   s->load.own_count = FEEDBACK_SLOTS;
-  atomic_store_explicit(&s->lane, &page->lanes[number], memory_order_release);
+  return s->lane = &page->lanes[number];
 }
 
 struct feedback_lane *lanes_join(struct perigee_service *s) {
   struct lanes *l = &s->perigee->lanes;
   pthread_mutex_lock(&s->perigee->page->lock);
-  struct feedback_page *page = s->lane ? NULL : page_of(l);
+  struct feedback_page *page = page_of(l);
   if (page) {
     uint32_t left = ~l->taken & ((1u << FEEDBACK_LANES) - 1);
     uint32_t number = left ? (uint32_t)__builtin_ctz(left) : 0;
     l->taken |= 1u << number;
     s->lane_number = number;
-    s->thread = __builtin_thread_pointer();
     use_lane(s, page, number);
   }
   pthread_mutex_unlock(&s->perigee->page->lock);
@@ -130,8 +130,19 @@ struct feedback_lane *lanes_join(struct perigee_service *s) {
 }
 
 struct feedback_lane *lanes_share(struct perigee_service *s) {
-  use_lane(s, s->perigee->lanes.page, 0); /* its own stays taken: its picks are out */
-  return s->lane;
+  return use_lane(s, s->perigee->lanes.page, 0); /* its own stays taken: its picks are out */
+}
+
+struct feedback_lane *lanes_shared(struct perigee_service *s) {
+  struct feedback_lane *shared = atomic_load_explicit(&s->shared, memory_order_acquire);
+  if (shared)
+    return shared;
+  pthread_mutex_lock(&s->perigee->page->lock);
+  struct feedback_page *page = page_of(&s->perigee->lanes);
+  if (page)
+    s->shared = shared = &page->lanes[0];
+  pthread_mutex_unlock(&s->perigee->page->lock);
+  return shared;
 }
 
 /* What the handle has in flight will not be reported. */

@@ -20,10 +20,12 @@ struct lanes {                /* under the perigee's lock */
   int64_t tried_ns;           /* when the agent was last looked for */
 };
 
-/* The handle's lane; NULL: no page can be had. Any thread. */
+/* Gives the handle a lane; NULL: no page can be had. Its thread. */
 struct feedback_lane *lanes_join(struct perigee_service *s);
 /* From now on the handle writes the shared lane, because another thread reports for it too. */
 struct feedback_lane *lanes_share(struct perigee_service *s);
+/* The shared lane, for a report from any thread; NULL: no page can be had. */
+struct feedback_lane *lanes_shared(struct perigee_service *s);
 /* The handle ends: its picks are no longer in flight, and another may have the lane. */
 void lanes_leave(struct perigee_service *s);
 /* Hands the page to the agent, or wakes an agent that has it and does not read just now. At most

@@ -227,19 +227,23 @@ static __attribute__((noinline)) int pick_with(struct perigee_service *s,
                                                const struct perigee_pick_options *options,
                                                struct perigee_endpoint *e, char *id, size_t size) {
   uint32_t flags = options->flags;
-  bool retry = flags & PERIGEE_RETRY;
+  bool retry = flags & PERIGEE_RETRY, asks = flags & (PERIGEE_TRACK | PERIGEE_RETRY);
   int r = retry ? client_may_retry(s) : 0;
+  if (s->by_load || asks)
+    s->state.now_ns = select_now_ns();
   if (r == 0)
     r = pick(s, options, e, id, size);
-  if (r == 0 && (s->by_load || flags & (PERIGEE_TRACK | PERIGEE_RETRY)) &&
-      !(flags & PERIGEE_NO_REPORT))
+  if (r == 0 && (s->by_load || asks) && !(flags & PERIGEE_NO_REPORT))
     client_track(s, e, retry);
   return r;
 }
 
-static __attribute__((noinline)) int tracked(struct perigee_service *s, struct perigee_endpoint *e,
-                                             int r) {
-  if (r == 0)
+/* Also the first pick, which finds out whether the balancer goes by load. */
+static __attribute__((noinline)) int
+pick_by_load(struct perigee_service *s, struct perigee_endpoint *e, char *id, size_t size) {
+  s->state.now_ns = select_now_ns();
+  int r = pick(s, NULL, e, id, size);
+  if (r == 0 && s->by_load)
     client_track(s, e, false);
   return r;
 }
@@ -248,8 +252,9 @@ int perigee_pick(struct perigee_service *s, const struct perigee_pick_options *o
                  struct perigee_endpoint *endpoint) {
   if (__builtin_expect(options != NULL, 0))
     return pick_with(s, options, endpoint, NULL, 0);
-  int r = pick(s, NULL, endpoint, NULL, 0);
-  return __builtin_expect(s->by_load, 0) ? tracked(s, endpoint, r) : r;
+  if (__builtin_expect(s->by_load, 0))
+    return pick_by_load(s, endpoint, NULL, 0);
+  return pick(s, NULL, endpoint, NULL, 0);
 }
 
 int perigee_pick_id(struct perigee_service *s, const struct perigee_pick_options *options,
@@ -258,6 +263,7 @@ int perigee_pick_id(struct perigee_service *s, const struct perigee_pick_options
     static const struct perigee_pick_options none = {.size = sizeof none};
     return size ? pick_with(s, options ? options : &none, endpoint, id, size) : -ENOSPC;
   }
-  int r = pick(s, NULL, endpoint, id, size);
-  return __builtin_expect(s->by_load, 0) ? tracked(s, endpoint, r) : r;
+  if (__builtin_expect(s->by_load, 0))
+    return pick_by_load(s, endpoint, id, size);
+  return pick(s, NULL, endpoint, id, size);
 }

@@ -1,9 +1,9 @@
 /* Counting: a pick that will be reported, and its report. What it costs is measured by
- * spec/bench/report.c.
+ * spec/bench/report.c and pick_balancers.c.
  *
- * A handle's own lane is written by the thread that has the handle, with plain relaxed stores.
- * Handles that share lane 0, and reports from another thread, which also go there, pay for
- * read-modify-writes. */
+ * A handle's own lane is written by the thread that has the handle, with plain relaxed stores; so
+ * is `total`. Handles that share lane 0, and reports from another thread, which also go there and
+ * to `away`, pay for read-modify-writes. */
 #include "client/handle.h"
 
 #include <errno.h>
@@ -11,6 +11,7 @@
 
 #define DECAY_NS 10000000000ull /* where the view is not ours to look at */
 #define LATE_NS 3000000000ull   /* an agent whose heart has not beaten for so long sums nothing */
+#define TELL_NS 100000000ull    /* threads that only report tell the agent this often */
 
 enum { TELL_EVERY = 256 }; /* so many picks until an absent agent is looked for again */
 
@@ -67,14 +68,27 @@ static void claim(struct feedback_cell *c, uint32_t generation) {
   atomic_store_explicit(&c->generation, generation, memory_order_release);
 }
 
+/* What of the cell is in flight in this epoch; its reports alone are < 0. */
+static inline int32_t in_flight_of(const struct feedback_cell *c, uint32_t epoch) {
+  return feedback_in_flight(catalog_load32(&c->in_flight), catalog_load32(&c->older),
+                            catalog_load32(&c->epoch), epoch);
+}
+
 /* Picks of the epoch before become the older ones; what was older is forgotten. */
 static void roll(struct feedback_cell *c, uint32_t epoch) {
-  uint32_t was = catalog_load32(&c->epoch), in_flight = catalog_load32(&c->in_flight);
-  uint32_t kept = was + 1 == epoch ? in_flight - catalog_load32(&c->older) : 0;
-  put32(&c->in_flight, kept);
-  put32(&c->older, kept);
-  put32(&c->retries, catalog_load32(&c->retries) < kept ? catalog_load32(&c->retries) : kept);
+  int32_t kept = in_flight_of(c, epoch), retries = (int32_t)catalog_load32(&c->retries);
+  int32_t least = kept < 0 ? kept : 0, most = kept > 0 ? kept : 0;
+  retries = retries < least ? least : retries > most ? most : retries;
+  put32(&c->in_flight, (uint32_t)kept);
+  put32(&c->older, (uint32_t)kept);
+  put32(&c->retries, (uint32_t)retries);
   put32(&c->epoch, epoch);
+}
+
+/* Whether the cell is of this instance, and in this epoch; 0: in any. */
+static inline bool is_at(const struct feedback_cell *c, uint32_t generation, uint32_t epoch) {
+  return catalog_load32(&c->generation) == generation &&
+         (epoch == 0 || catalog_load32(&c->epoch) == epoch);
 }
 
 /* Slow and rare: the cell is of another instance, or of an epoch that is over. False: it is of a
@@ -108,6 +122,7 @@ static inline void tell(struct perigee_service *s) {
 void client_hear(struct perigee_service *s, uint64_t now_ns) {
   uint64_t beat = catalog_load64(&catalog_map_header(&s->mapping->map)->heartbeat_ns);
   bool alive = (int64_t)(now_ns - beat) < (int64_t)LATE_NS;
+  s->heard_ns = now_ns;
   s->load.map = alive ? &s->mapping->map : NULL;
   s->load.host_total = alive ? &s->entry->in_flight : NULL;
 }
@@ -115,13 +130,15 @@ void client_hear(struct perigee_service *s, uint64_t now_ns) {
 /* A ticket is what a report must show to take a pick back: in which process it was made (8 bits),
  * whether it was a retry, and in which epoch. */
 enum { TICKET_RETRY = 1 << 23, TICKET_EPOCH = TICKET_RETRY - 1, TICKET_FORKS_SHIFT = 24 };
+enum { AWAY_GENERATION = 1 }; /* of `away`, which is no instance's */
 
 static inline uint32_t ticket_of(const struct perigee_service *s, uint32_t epoch, bool retry) {
   return s->forks << TICKET_FORKS_SHIFT | (retry ? TICKET_RETRY : 0) | epoch;
 }
 
 int client_may_retry(const struct perigee_service *s) {
-  uint32_t all = s->load.own_total, retries = catalog_load32(&s->total.retries);
+  uint32_t all = s->load.own_total;
+  uint32_t retries = catalog_load32(&s->total.retries) + catalog_load32(&s->away.retries);
   if (s->load.map && s->load.host_total) {
     uint32_t host = catalog_load32(&s->entry->in_flight),
              of_host = catalog_load32(&s->entry->retries);
@@ -133,16 +150,20 @@ int client_may_retry(const struct perigee_service *s) {
   return (int32_t)retries > 0 && retries >= budget ? -EDQUOT : 0;
 }
 
-static inline uint32_t own_total(const struct perigee_service *s) {
+/* After each change of `total`, in its epoch. */
+static inline void total_up(struct perigee_service *s) {
   int32_t n = (int32_t)catalog_load32(&s->total.in_flight);
-  return n > 0 ? (uint32_t)n : 0;
+  if (__builtin_expect(s->strays, 0))
+    n += in_flight_of(&s->away, catalog_load32(&s->total.epoch));
+  s->load.own_total = n > 0 ? (uint32_t)n : 0;
 }
 
 void client_track(struct perigee_service *s, struct perigee_endpoint *e, bool retry) {
   struct feedback_lane *lane = s->lane;
-  uint64_t now = select_now_ns();
+  uint64_t now = s->state.now_ns;
   uint32_t epoch = feedback_epoch((int64_t)now);
-  client_hear(s, now);
+  if (now != s->heard_ns)
+    client_hear(s, now);
   if (__builtin_expect(!lane, 0) && !(lane = lanes_join(s)))
     return;
   if (__builtin_expect(s->strays, 0) && lane != s->shared)
@@ -151,9 +172,7 @@ void client_track(struct perigee_service *s, struct perigee_endpoint *e, bool re
     return;
   bool alone = lane != s->shared;
   struct feedback_cell *c = &lane->cells[e->slot];
-  if (__builtin_expect(catalog_load32(&c->generation) != e->slot_generation ||
-                           catalog_load32(&c->epoch) != epoch,
-                       0) &&
+  if (__builtin_expect(!is_at(c, e->slot_generation, epoch), 0) &&
       !renew(s, c, e->slot_generation, epoch, alone))
     return;
   add(&c->in_flight, 1, alone);
@@ -163,12 +182,19 @@ void client_track(struct perigee_service *s, struct perigee_endpoint *e, bool re
   announce(lane, e->slot, alone);
   if (catalog_load32(&s->total.epoch) != epoch)
     roll(&s->total, epoch);
-  add(&s->total.in_flight, 1, false);
+  add(&s->total.in_flight, 1, true);
   if (retry)
-    add(&s->total.retries, 1, false);
-  s->load.own_total = own_total(s);
+    add(&s->total.retries, 1, true);
+  total_up(s);
   e->ticket = ticket_of(s, epoch, retry);
   tell(s);
+}
+
+/* The ticket, which counts only once; 0: nothing is counted for it, or not in this process. */
+static inline uint32_t ticket_spent(const struct perigee_service *s, struct perigee_endpoint *e) {
+  uint32_t ticket = e->ticket;
+  e->ticket = 0;
+  return ticket >> TICKET_FORKS_SHIFT == (s->forks & 0xff) ? ticket : 0;
 }
 
 /* One pick less; not below nothing, where this thread alone counts. */
@@ -209,11 +235,36 @@ static void count(struct feedback_cell *c, enum feedback_outcome outcome, uint64
     atomic_fetch_add_explicit(&c->latency_sum_ns, latency_ns, memory_order_relaxed);
 }
 
-static void report(struct perigee_service *s, struct feedback_cell *c,
-                   enum feedback_outcome outcome, uint64_t latency_ns, uint64_t now, bool home,
-                   bool alone) {
-  count(c, outcome, latency_ns, alone);
-  sample(c, outcome, latency_ns, now, home ? select_decay_ns(&s->view) : DECAY_NS);
+/* Another thread's report: into the shared lane, whatever lane the pick was counted in. */
+static __attribute__((noinline)) int report_away(struct perigee_service *s,
+                                                 struct perigee_endpoint *e, int outcome,
+                                                 uint64_t latency_ns) {
+  if (!*s->fork_mark || s->forks != s->perigee->forks)
+    return 0; /* a child, in which nobody has picked yet: the call was its parent's */
+  struct feedback_lane *lane = lanes_shared(s);
+  if (!lane)
+    return 0;
+  s->strays = true;
+  uint64_t now = select_now_ns();
+  uint32_t epoch = feedback_epoch((int64_t)now), ticket = ticket_spent(s, e);
+  struct feedback_cell *c = &lane->cells[e->slot];
+  if (!is_at(c, e->slot_generation, epoch) && !renew(s, c, e->slot_generation, epoch, false))
+    return 0;
+  if (ticket) {
+    if (catalog_load32(&s->away.epoch) != epoch)
+      renew(s, &s->away, AWAY_GENERATION, epoch, false);
+    take_back(c, ticket, false);
+    take_back(&s->away, ticket, false);
+  }
+  if (outcome != PERIGEE_ABANDONED) {
+    count(c, (enum feedback_outcome)outcome, latency_ns, false);
+    sample(c, (enum feedback_outcome)outcome, latency_ns, now, DECAY_NS);
+  }
+  announce(lane, e->slot, false);
+  uint64_t told = catalog_load64(&s->told_ns);
+  if (now - told >= TELL_NS && atomic_compare_exchange_strong(&s->told_ns, &told, now))
+    lanes_tell(s);
+  return 0;
 }
 
 int perigee_done(struct perigee_service *s, struct perigee_endpoint *e, int outcome,
@@ -221,37 +272,31 @@ int perigee_done(struct perigee_service *s, struct perigee_endpoint *e, int outc
   if (outcome < 0 || outcome > PERIGEE_ABANDONED || e->slot == 0 || e->slot >= FEEDBACK_SLOTS ||
       e->slot_generation == 0)
     return -EINVAL;
+  if (atomic_load_explicit(&s->thread, memory_order_relaxed) != __builtin_thread_pointer())
+    return report_away(s, e, outcome, latency_ns);
   if (!*s->fork_mark || s->forks != s->perigee->forks)
     client_find(s);
-  struct feedback_lane *lane = atomic_load_explicit(&s->lane, memory_order_acquire);
+  struct feedback_lane *lane = s->lane;
   if (!lane && !(lane = lanes_join(s)))
     return 0;
-  bool home = s->thread == __builtin_thread_pointer();
-  if (!home) {
-    s->strays = true;
-    lane = s->shared;
-  }
-  bool alone = lane != s->shared;
-  uint64_t now = select_now_ns();
-  uint32_t epoch = feedback_epoch((int64_t)now), ticket = e->ticket;
-  bool counted = ticket && ticket >> TICKET_FORKS_SHIFT == (s->forks & 0xff);
+  bool alone = lane != s->shared, timed = s->by_latency && outcome != PERIGEE_ABANDONED;
+  uint64_t now = timed || !alone ? select_now_ns() : 0;
+  /* In a lane of its own the cell is in the ticket's epoch or the next one, or has forgotten it. */
+  uint32_t epoch = alone ? 0 : feedback_epoch((int64_t)now), ticket = ticket_spent(s, e);
   struct feedback_cell *c = &lane->cells[e->slot];
-  e->ticket = 0;
-  if ((catalog_load32(&c->generation) != e->slot_generation ||
-       (counted && catalog_load32(&c->epoch) != epoch)) &&
-      !renew(s, c, e->slot_generation, epoch, alone))
+  if (!is_at(c, e->slot_generation, epoch) && !renew(s, c, e->slot_generation, epoch, alone))
     return 0;
-  if (counted) {
+  if (ticket) {
     take_back(c, ticket, alone);
-    take_back(&s->total, ticket, false);
+    take_back(&s->total, ticket, true);
+    total_up(s);
   }
   if (outcome != PERIGEE_ABANDONED)
-    report(s, c, (enum feedback_outcome)outcome, latency_ns, now, home, alone);
+    count(c, (enum feedback_outcome)outcome, latency_ns, alone);
+  if (timed)
+    sample(c, (enum feedback_outcome)outcome, latency_ns, now, select_decay_ns(&s->view));
   announce(lane, e->slot, alone);
-  if (home) {
-    s->load.own_total = own_total(s);
-    tell(s);
-  }
+  tell(s);
   return 0;
 }
 
@@ -266,10 +311,12 @@ void report_forget(struct feedback_lane *lane, uint32_t slot, uint32_t generatio
 }
 
 void client_lane_none(struct perigee_service *s) {
-  atomic_store_explicit(&s->lane, NULL, memory_order_release);
+  s->lane = NULL;
+  s->shared = NULL;
   s->load.own = NULL;
   s->load.own_count = s->load.own_total = 0;
   memset(&s->total, 0, sizeof s->total);
+  memset(&s->away, 0, sizeof s->away);
   s->quiet = 0;
   s->strays = false;
 }

@@ -10,6 +10,11 @@ enum { TRIES = 3 };
 
 const struct catalog_entry client_absent;
 
+/* The handle is used by the thread that looks at its snapshots. */
+static void own_thread(struct perigee_service *s) {
+  atomic_store_explicit(&s->thread, __builtin_thread_pointer(), memory_order_relaxed);
+}
+
 /* A position and a generator of its own for each handle, in each process. */
 static void seed(struct perigee_service *s) {
   uint64_t bits[2] = {(uint64_t)client_now_ns(), (uint64_t)(uintptr_t)s};
@@ -30,6 +35,7 @@ static void forget_view(struct perigee_service *s) {
   s->current = CLIENT_NEVER;
   s->view = (struct catalog_view){.epoch_word = &zero, .epoch = 1};
   s->pick = pick_nothing;
+  s->by_load = true;
 }
 
 /* Moves the handle to the newest file, where it has to find its service anew. False: it is on it
@@ -73,6 +79,7 @@ void client_find(struct perigee_service *s) {
       client_notice_fork(s->perigee);
     if (s->forks != s->perigee->forks) {
       s->forks = s->perigee->forks;
+      own_thread(s);
       seed(s);
       client_lane_none(s);
     }
@@ -94,8 +101,12 @@ static void use_view(struct perigee_service *s, const struct catalog_view *v, ui
   const struct select_balancer *balancer = select_by_number(v->balancer);
   s->pick = !v->pickable ? pick_nothing : s->chooser ? s->chooser : balancer->pick;
   s->by_load = balancer->by_load || s->chooser;
-  if (s->by_load)
-    client_hear(s, select_now_ns());
+  s->by_latency = balancer->by_latency || s->chooser;
+  own_thread(s);
+  if (s->by_load) {
+    s->state.now_ns = select_now_ns();
+    client_hear(s, s->state.now_ns);
+  }
 }
 
 int client_refresh(struct perigee_service *s) {

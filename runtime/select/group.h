@@ -54,6 +54,18 @@ static inline struct select_group select_group_choose(const struct catalog_view 
   return select_group_at(v, v->top ? select_alias_at(v->top, v->group_count, bits) : 0);
 }
 
+/* The one group of a block that has no more, for who draws from it: its table is the block's. */
+static inline struct select_group select_group_whole(const struct catalog_view *v) {
+  union {
+    uint32_t word;
+    float weight;
+  } u = {v->group_count ? catalog_load32(&v->groups[0].weight) : 0};
+  return (struct select_group){.count = v->pickable,
+                               .table = (uint32_t)((const unsigned char *)v->alias - v->block),
+                               .table_length = v->pickable * 8,
+                               .weight = u.weight};
+}
+
 /* A row of the group by the group's alias table, or by chance where it has none. May be garbage. */
 static inline uint32_t select_group_draw(const struct catalog_view *v, const struct select_group *g,
                                          uint64_t bits) {
@@ -62,17 +74,31 @@ static inline uint32_t select_group_draw(const struct catalog_view *v, const str
   return g->first + select_alias_at((const uint64_t *)(v->block + g->table), g->count, bits);
 }
 
-/* A load-based pick's candidate, on its way: `row` < the view's count. All candidates of a pick are
- * looked for before the first is looked at. */
+/* Where the load of `row` is, which is less than the view's count. */
 static inline struct select_place select_row_find(const struct select_state *state,
                                                   const struct catalog_view *v, uint32_t row) {
-  __builtin_prefetch(&v->rows[row]);
   bool listed = v->slots && row < v->pickable;
   return select_load_find(state->load,
                           catalog_load32(listed ? &v->slots[row] : &v->rows[row].slot));
 }
 
-/* What is known of it. All zeroes for a slot that nobody has. */
+/* The same, and it is on its way, with the row: all candidates of a pick are looked for before the
+ * first is looked at. */
+static inline struct select_place select_row_ask(const struct select_state *state,
+                                                 const struct catalog_view *v, uint32_t row) {
+  __builtin_prefetch(&v->rows[row]);
+  struct select_place place = select_row_find(state, v, row);
+  select_load_ask(&place);
+  return place;
+}
+
+/* What is in flight on it; SELECT_EJECTED. */
+static inline uint32_t select_row_active(const struct catalog_view *v, uint32_t row,
+                                         const struct select_place *place, uint64_t now_ns) {
+  return select_active_of(place, catalog_load32(&v->rows[row].slot_generation), now_ns);
+}
+
+/* All that is known of it. All zeroes for a slot that nobody has. */
 static inline struct select_sample select_row_load(const struct catalog_view *v, uint32_t row,
                                                    const struct select_place *place,
                                                    uint64_t now_ns) {

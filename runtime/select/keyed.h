@@ -29,6 +29,12 @@ typedef int (*select_keyed_fn)(const struct select_named *rows, const struct cat
 /* The rows' plain order, and a table for each group. */
 int select_keyed_build(struct catalog_tables *t, select_keyed_fn build);
 
+/* How many cells, where a balancer does not say. It may not follow the number of endpoints, or a
+ * change of one would move keys of all: it takes two values, 128 KiB and 4 MiB. */
+enum { SELECT_FEW = 4096 };
+static inline uint32_t select_cells_for(uint32_t count) {
+  return count <= SELECT_FEW ? 1 << 16 : 1 << 20;
+}
 /* Cells: each is a row of the group, 16 bits wide while these suffice. Takes `cells`, malloc'd,
  * which may be NULL (-ENOMEM). */
 int select_cells_keep(struct catalog_group_tables *group, uint32_t *cells, uint32_t size);

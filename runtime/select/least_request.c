@@ -24,13 +24,13 @@ static int build(struct catalog_tables *t) {
 
 struct candidate {
   uint32_t row;
-  uint32_t active; /* UINT32_MAX: ejected */
+  uint32_t active; /* or SELECT_EJECTED, which is more than any */
 };
 
-static struct candidate look_at(const struct catalog_view *v, uint32_t row,
-                                const struct select_place *place, uint64_t now_ns) {
-  struct select_sample s = select_row_load(v, row, place, now_ns);
-  return (struct candidate){row, s.ejected_until_ns > now_ns ? UINT32_MAX : s.in_flight};
+static inline struct candidate look_at(const struct select_state *state,
+                                       const struct catalog_view *v, uint32_t row) {
+  struct select_place place = select_row_find(state, v, row);
+  return (struct candidate){row, select_row_active(v, row, &place, state->now_ns)};
 }
 
 /* The group that a row is in; there are few. */
@@ -53,8 +53,8 @@ static uint32_t draw_other(struct select_state *state, const struct catalog_view
 
 static bool keeps_turn(struct select_state *state, const struct candidate *first,
                        const struct candidate *fewest, float bias) {
-  if (first->active == UINT32_MAX)
-    return fewest->active == UINT32_MAX;
+  if (first->active == SELECT_EJECTED)
+    return fewest->active == SELECT_EJECTED;
   if (first->active <= fewest->active || !(bias > 0))
     return true;
   double part = ((double)fewest->active + 1) / ((double)first->active + 1);
@@ -70,30 +70,22 @@ static uint32_t pick(struct select_state *state, const struct catalog_view *v,
   choices = choices ? choices : 1;
   memcpy(&bias, &v->options[1], sizeof bias);
   bool uniform = (v->flags & CATALOG_UNIFORM) && bias > 0;
-  struct select_group g = select_group_at(v, 0);
-  uint64_t now = select_now_ns();
-  struct select_place places[CHOICES_MAX];
-  uint32_t rows[CHOICES_MAX], row;
-  if (uniform) {
-    row = select_group_draw(v, &g, select_random_next(state));
-  } else {
-    row = select_round_robin.pick(state, v, ask);
-    g = v->top ? group_of(v, row) : g;
-  }
-  for (uint32_t i = 0; i < choices; i++) {
-    rows[i] = i == 0 ? row : draw_other(state, v, &g, row);
-    if (rows[i] >= v->count) /* a damaged table: the caller finds out */
-      return SELECT_NOTHING;
-    places[i] = select_row_find(state, v, rows[i]);
-  }
-  struct candidate first = look_at(v, row, &places[0], now), fewest = first;
+  struct select_group g = select_group_whole(v);
+  uint32_t row = uniform ? select_group_draw(v, &g, select_random_next(state))
+                         : select_round_robin.pick(state, v, ask);
+  if (row >= v->count) /* a damaged table: the caller finds out */
+    return SELECT_NOTHING;
+  if (v->top)
+    g = group_of(v, row);
+  struct candidate first = look_at(state, v, row), fewest = first;
   for (uint32_t i = 1; i < choices; i++) {
-    struct candidate c = look_at(v, rows[i], &places[i], now);
+    uint32_t other = draw_other(state, v, &g, row);
+    if (other >= v->count)
+      return SELECT_NOTHING;
+    struct candidate c = look_at(state, v, other);
     fewest = c.active < fewest.active ? c : fewest;
   }
-  if (uniform)
-    return fewest.row;
-  return keeps_turn(state, &first, &fewest, bias) ? first.row : fewest.row;
+  return uniform || !keeps_turn(state, &first, &fewest, bias) ? fewest.row : first.row;
 }
 
 const struct select_balancer select_least_request = {

@@ -37,19 +37,6 @@ uint64_t select_time_of(uint32_t ms, uint64_t now_ns) {
   return ms && age_ns < now_ns ? now_ns - age_ns : 0;
 }
 
-struct select_place select_load_find(const struct select_load *load, uint32_t slot) {
-  struct select_place place = {0};
-  if (!load)
-    return place;
-  if (slot < load->own_count)
-    place.own = &load->own[slot];
-  if (load->map)
-    place.live = catalog_map_item(load->map, CATALOG_SLOTS, slot);
-  __builtin_prefetch(place.own);
-  __builtin_prefetch(place.live);
-  return place;
-}
-
 struct select_sample select_load_of(const struct select_place *place, uint32_t generation,
                                     uint64_t now_ns) {
   const struct feedback_cell *own = place->own;

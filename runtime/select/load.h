@@ -32,8 +32,41 @@ struct select_place {
   const struct catalog_slot *live;
 };
 
+static inline struct select_place select_load_find(const struct select_load *load, uint32_t slot) {
+  struct select_place place = {0};
+  if (!load)
+    return place;
+  if (slot < load->own_count)
+    place.own = &load->own[slot];
+  if (load->map)
+    place.live = (const struct catalog_slot *)catalog_map_item(load->map, CATALOG_SLOTS, slot);
+  return place;
+}
+
 /* Asks the processor for both, so that those of several endpoints are waited for together. */
-struct select_place select_load_find(const struct select_load *load, uint32_t slot);
+static inline void select_load_ask(const struct select_place *place) {
+  __builtin_prefetch(place->own);
+  __builtin_prefetch(place->live);
+}
+
+/* What is in flight alone, for those who ask no more: SELECT_EJECTED when it is ejected. */
+#define SELECT_EJECTED UINT32_MAX
+static inline uint32_t select_active_of(const struct select_place *place, uint32_t generation,
+                                        uint64_t now_ns) {
+  const struct feedback_cell *own = place->own;
+  const struct catalog_slot *live = place->live;
+  int32_t active = own && catalog_load32(&own->generation) == generation
+                       ? (int32_t)catalog_load32(&own->in_flight)
+                       : 0; /* a shared lane's may be < 0 */
+  active = active > 0 ? active : 0;
+  if (!live || catalog_load32(&live->generation) != generation)
+    return (uint32_t)active;
+  if (catalog_load64(&live->ejected_until_ns) > now_ns)
+    return SELECT_EJECTED;
+  uint32_t sum = catalog_load32(&live->in_flight);
+  return sum > (uint32_t)active ? sum : (uint32_t)active;
+}
+
 /* All zeroes for a slot of which nothing is known. `now_ns`: CLOCK_MONOTONIC_COARSE. */
 struct select_sample select_load_of(const struct select_place *place, uint32_t generation,
                                     uint64_t now_ns);

@@ -1,26 +1,23 @@
 /* Maglev: a table of a prime number of cells, in which each endpoint has cells by its weight, in
  * places that depend on its id alone; the key's hash is the cell. Eisenbud et al., "Maglev: A Fast
  * and Reliable Software Network Load Balancer", NSDI 2016, section 3.4; weights by Envoy's turns.
- * The size is the smallest of four primes with 100 cells an endpoint, so that the shares are within
- * a few percent; a change of one endpoint moves its own keys and about one in a hundred others.
- */
+ *
+ * A table of another size is another table, in which most keys have moved. So the size is one of
+ * two: the first does for all but the largest services, where an endpoint has ten cells still and
+ * its share is a tenth off at most. Besides its own keys a change of one endpoint moves others, the
+ * more the fewer cells each has: README.md has how many. */
 #include "select/maglev.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { CELLS_EACH = 100 };
-static const uint32_t primes[] = {1009, 10007, 65537, 655373};
-enum { PRIMES = sizeof primes / sizeof primes[0] };
+enum { SIZE = 65537, SIZE_OF_MANY = 655373, CELLS_EACH = 10 };
 
 static uint32_t size_for(uint32_t count, uint32_t asked) {
-  uint32_t i = 0;
   if (asked >= count)
     return asked;
-  while (i + 1 < PRIMES && primes[i] < (uint64_t)count * CELLS_EACH)
-    i++;
-  return primes[i];
+  return count <= SIZE / CELLS_EACH ? SIZE : SIZE_OF_MANY;
 }
 
 struct turn {

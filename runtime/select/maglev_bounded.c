@@ -26,22 +26,22 @@ static uint32_t total_of(const struct select_load *load) {
 
 /* In flight over the cap after one more; negative while there is room. */
 static double excess(const struct select_state *state, const struct catalog_view *v,
-                     const struct select_group *g, uint32_t row, double fair, uint64_t now_ns) {
+                     const struct select_group *g, uint32_t row, double fair) {
   union {
     uint32_t word;
     float weight;
   } u = {catalog_load32(&v->rows[row].weight)};
   struct select_place place = select_row_find(state, v, row);
-  struct select_sample s = select_row_load(v, row, &place, now_ns);
+  uint32_t active = select_row_active(v, row, &place, state->now_ns);
   double cap = g->weight > 0 ? fair * (double)u.weight / (double)g->weight : fair / g->count;
   double whole = (double)(uint64_t)(cap < 1e15 ? cap : 1e15);
   cap = whole < cap ? whole + 1 : whole;
-  return s.ejected_until_ns > now_ns ? 1e18 : s.in_flight + 1 - cap;
+  return active == SELECT_EJECTED ? 1e18 : active + 1 - cap;
 }
 
 static uint32_t pick(struct select_state *state, const struct catalog_view *v,
                      const struct select_ask *ask) {
-  uint64_t bits = select_key_bits(state, ask), now = select_now_ns();
+  uint64_t bits = select_key_bits(state, ask);
   struct select_group g = select_group_of_key(v, bits);
   float bound;
   memcpy(&bound, &v->options[0], sizeof bound);
@@ -53,7 +53,7 @@ static uint32_t pick(struct select_state *state, const struct catalog_view *v,
                               : g.first + (uint32_t)((bits + i) % g.count);
     if (row >= v->count)
       return row;
-    double over = excess(state, v, &g, row, fair, now);
+    double over = excess(state, v, &g, row, fair);
     if (!(over > 0))
       return row;
     if (over < least) {

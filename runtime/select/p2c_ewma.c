@@ -75,28 +75,30 @@ static uint32_t draw_other(struct select_state *state, const struct catalog_view
  * sets are not that large. */
 static __attribute__((noinline)) void look_ahead(struct select_state next,
                                                  const struct catalog_view *v) {
-  struct select_group g = select_group_choose(v, v->top ? select_random_next(&next) : 0);
+  struct select_group g =
+      v->top ? select_group_choose(v, select_random_next(&next)) : select_group_whole(v);
   uint32_t first = select_group_draw(v, &g, select_random_next(&next));
   uint32_t second = draw_other(&next, v, &g, first);
   if (first >= v->count || second >= v->count)
     return;
-  select_row_find(&next, v, first);
-  select_row_find(&next, v, second);
+  select_row_ask(&next, v, first);
+  select_row_ask(&next, v, second);
 }
 
 static uint32_t pick(struct select_state *state, const struct catalog_view *v,
                      const struct select_ask *ask) {
-  struct select_group g = select_group_choose(v, v->top ? select_random_next(state) : 0);
+  struct select_group g =
+      v->top ? select_group_choose(v, select_random_next(state)) : select_group_whole(v);
   if (g.count == 1)
     return g.first;
-  uint64_t now = select_now_ns(), force = v->options[1] * 1000000ull;
+  uint64_t now = state->now_ns, force = v->options[1] * 1000000ull;
   struct candidate a, b, chosen, other;
   for (int i = 0; i < TRIES; i++) {
     uint32_t first = select_group_draw(v, &g, select_random_next(state));
     uint32_t second = draw_other(state, v, &g, first);
     if (first >= v->count || second >= v->count) /* a damaged table: the caller finds out */
       return SELECT_NOTHING;
-    struct select_place x = select_row_find(state, v, first), y = select_row_find(state, v, second);
+    struct select_place x = select_row_ask(state, v, first), y = select_row_ask(state, v, second);
     if (v->pickable > NEAR)
       look_ahead(*state, v);
     a = look_at(v, &g, first, &x, now);
@@ -111,8 +113,12 @@ static uint32_t pick(struct select_state *state, const struct catalog_view *v,
   return picked && picked + force < now && other.standing != EJECTED ? other.row : chosen.row;
 }
 
-const struct select_balancer select_p2c_ewma = {
-    .name = "p2c_ewma", .number = 6, .build = build, .pick = pick, .by_load = true};
+const struct select_balancer select_p2c_ewma = {.name = "p2c_ewma",
+                                                .number = 6,
+                                                .build = build,
+                                                .pick = pick,
+                                                .by_load = true,
+                                                .by_latency = true};
 
 uint64_t select_decay_ns(const struct catalog_view *v) {
   uint64_t ms = v->balancer == select_p2c_ewma.number ? v->options[0] : DECAY_MS;

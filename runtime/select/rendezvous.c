@@ -14,10 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* An endpoint's cells deviate by a part of 1 / sqrt(its cells): 10 % at 655 endpoints. The number
- * may not follow theirs, or a change of one would move all keys; it takes two values. */
-enum { FEW = 4096, CELLS = 1 << 16, CELLS_OF_MANY = 1 << 20 };
-
 struct thrower {
   uint64_t hash;
   double unit; /* of its time */
@@ -90,7 +86,7 @@ static uint32_t *make_cells(const struct select_named *rows, uint32_t count, uin
 
 static int build_group(const struct select_named *rows, const struct catalog_rules *rules,
                        struct catalog_group_tables *group) {
-  uint32_t size = group->count <= FEW ? CELLS : CELLS_OF_MANY;
+  uint32_t size = select_cells_for(group->count);
   return select_cells_keep(group, make_cells(rows, group->count, size), size);
 }
 

@@ -8,13 +8,14 @@
 #include "select/load.h"
 
 #define SELECT_NOTHING UINT32_MAX
-#define SELECT_QUICK 655 /* endpoints with 100 cells or points each: some 65,537, and 3 ms */
+#define SELECT_QUICK 655 /* endpoints whose tables of 65,536 cells are made in 3 ms */
 
 /* What a handle keeps between picks; its own, so that processes and threads never meet. */
 struct select_state {
   uint64_t random;                /* the generator's state; any value */
   uint32_t cursor;                /* where a rotation goes on; any value */
   const struct select_load *load; /* NULL = nothing is known; outlives the state */
+  uint64_t now_ns;                /* the pick's time, select_now_ns; for who goes by load */
   void *chooser;                  /* client/chooser.h's own; NULL: the balancer picks */
 };
 
@@ -39,7 +40,8 @@ struct select_balancer {
   uint32_t (*pick)(struct select_state *state, const struct catalog_view *v,
                    const struct select_ask *ask);
   uint32_t quick;  /* tables of more endpoints take long; 0 = they never do */
-  bool by_load;    /* it reads the state's load: worth counting for */
+  bool by_load;    /* it reads the state's load and time: worth counting for */
+  bool by_latency; /* of the load the latencies and failures too: worth timing for */
   bool by_key;     /* the same key, the same endpoint */
   bool weightless; /* all endpoints of a group are alike to it */
 };

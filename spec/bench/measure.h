@@ -3,7 +3,11 @@
  * Two processes are made. Each operation runs in the first one alone, and then in both at once,
  * each on a core of its own; a round counts as at once when the two runs overlapped for nine tenths
  * of the longer one. What counts is the time that a process had its core, and of it the least of
- * some rounds, which are shorter than a time slice: the machine may do other things too. */
+ * some rounds, which are shorter than a time slice: the machine may do other things too.
+ *
+ * After each operation the same is done with two loops that share nothing: one of arithmetic alone,
+ * one of loads from memory of the process's own. What they lose to each other is the machine's:
+ * cores that are threads of one, a cache and a memory for both, a host with other guests. */
 #pragma once
 
 #include <errno.h>
@@ -23,9 +27,11 @@
 
 enum {
   MEASURE_ROUNDS = 9,
-  MEASURE_LONGEST_NS = 1500000000, /* until enough of them were at once */
+  MEASURE_LONGEST_NS =
+      1500000000, /* until enough of them were at once; a third for the machine's */
   MEASURE_RUN_NS = 1000000,
   MEASURE_CASES = 64,
+  MEASURE_MEMORY = 1 << 16, /* lines: 4 MiB, more than a core has for itself */
 };
 
 /* The allocations of this program are counted. */
@@ -68,10 +74,16 @@ static inline void lower(double *least, double value) {
     *least = value;
 }
 
+/* What runs in turn; an operation is the bench's own. */
+enum measure_loop { MEASURE_OPERATION, MEASURE_CORE, MEASURE_OWN_MEMORY, MEASURE_LOOPS };
+
 struct measured {
   double alone_ns;      /* an operation's */
   double at_once_ns[2]; /* each process's; 0: there is one core only */
   uint64_t allocations; /* in all rounds of the first process */
+  struct {
+    double alone_ns, at_once_ns[2];
+  } machine[MEASURE_LOOPS]; /* the same of the loops that share nothing */
 };
 
 /* What is measured: `open` runs in each process and gives what `run` is called with, which does
@@ -82,6 +94,8 @@ struct measure {
   void (*meanwhile)(void *arg);
   void *arg;
   int cases;
+  double round_ns; /* of an operation's round; 0: MEASURE_RUN_NS */
+  bool alone;      /* nothing is measured in two processes at once */
 };
 
 struct measure_shared {
@@ -92,11 +106,42 @@ struct measure_shared {
   struct measured measured[MEASURE_CASES];
 };
 
+/* Loads that wait for each other, in an order that nobody foresees: a cycle through all lines. */
+static inline void measure_load(uint64_t count) {
+  static struct {
+    uint32_t next;
+    char unused[60];
+  } * lines;
+  static uint32_t at;
+  if (!lines) {
+    lines = mmap(NULL, MEASURE_MEMORY * sizeof *lines, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    must(lines == MAP_FAILED ? -errno : 0, "mmap");
+    for (uint32_t i = 0; i < MEASURE_MEMORY; i++) /* a generator of full period */
+      lines[i].next = (i * 1664525u + 1013904223u) % MEASURE_MEMORY;
+  }
+  for (; count; count--)
+    at = lines[at].next;
+}
+
+static inline void measure_add(uint64_t count) {
+  uint64_t z = count;
+  for (; count; count--)
+    z = (z ^ z >> 29) * 0xbf58476d1ce4e5b9u;
+  volatile uint64_t sink = z;
+  (void)sink;
+}
+
 /* ns of the process's own time for an operation. */
 static inline double measure_run(const struct measure *m, void *opened, int one_of,
-                                 uint64_t count) {
+                                 enum measure_loop loop, uint64_t count) {
   double begun = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
-  m->run(opened, one_of, count);
+  if (loop == MEASURE_OPERATION)
+    m->run(opened, one_of, count);
+  else if (loop == MEASURE_CORE)
+    measure_add(count);
+  else
+    measure_load(count);
   return (clock_ns(CLOCK_PROCESS_CPUTIME_ID) - begun) / (double)count;
 }
 
@@ -118,38 +163,47 @@ static inline bool measure_overlapped(const struct measure_shared *s) {
 
 /* One round of both; whether it was at once. */
 static inline bool measure_both(const struct measure *m, struct measure_shared *s, int process,
-                                void *opened, int one_of, uint64_t count) {
+                                void *opened, int one_of, enum measure_loop loop, uint64_t count) {
+  struct measured *to = &s->measured[one_of];
   measure_meet(s, process);
   s->begun[process] = now_ns();
-  double ns = measure_run(m, opened, one_of, count);
+  double ns = measure_run(m, opened, one_of, loop, count);
   s->ended[process] = now_ns();
   pthread_barrier_wait(&s->barrier);
   bool counts = measure_overlapped(s);
   if (counts)
-    lower(&s->measured[one_of].at_once_ns[process], ns);
+    lower(loop ? &to->machine[loop].at_once_ns[process] : &to->at_once_ns[process], ns);
   return counts;
 }
 
-static inline void measure_case(const struct measure *m, struct measure_shared *s, int process,
-                                void *opened, int one_of, bool two) {
-  struct measured *to = &s->measured[one_of];
-  uint64_t count = 16, before;
-  while (measure_run(m, opened, one_of, count) * (double)count < MEASURE_RUN_NS)
+/* How many take a round's time. */
+static inline uint64_t measure_count(const struct measure *m, void *opened, int one_of,
+                                     enum measure_loop loop) {
+  uint64_t count = 16;
+  double ns = !loop && m->round_ns > 0 ? m->round_ns : MEASURE_RUN_NS;
+  while (measure_run(m, opened, one_of, loop, count) * (double)count < ns)
     count *= 2;
-  before = allocations;
+  return count;
+}
+
+static inline void measure_rounds(const struct measure *m, struct measure_shared *s, int process,
+                                  void *opened, int one_of, enum measure_loop loop, bool two) {
+  struct measured *to = &s->measured[one_of];
+  uint64_t count = measure_count(m, opened, one_of, loop), before = allocations;
   double begun = now_ns();
   bool over = false;
   for (int good = 0; good < MEASURE_ROUNDS && !over;) {
     if (process == 0) {
-      lower(&to->alone_ns, measure_run(m, opened, one_of, count));
-      s->over = now_ns() - begun > MEASURE_LONGEST_NS;
+      lower(loop ? &to->machine[loop].alone_ns : &to->alone_ns,
+            measure_run(m, opened, one_of, loop, count));
+      s->over = now_ns() - begun > (loop ? MEASURE_LONGEST_NS / 3 : MEASURE_LONGEST_NS);
     }
-    good += !two || measure_both(m, s, process, opened, one_of, count);
+    good += !two || measure_both(m, s, process, opened, one_of, loop, count);
     over = s->over;
     if (two) /* each has read what the other will write again */
       pthread_barrier_wait(&s->barrier);
   }
-  if (process == 0)
+  if (process == 0 && loop == MEASURE_OPERATION)
     to->allocations = allocations - before;
 }
 
@@ -164,13 +218,14 @@ static inline void measure_process(const struct measure *m, struct measure_share
   sched_setaffinity(0, sizeof own, &own);
   void *opened = m->open(m->arg);
   for (int i = 0; i < m->cases; i++)
-    measure_case(m, s, process, opened, i, two);
+    for (int loop = 0; loop < (two ? MEASURE_LOOPS : 1); loop++)
+      measure_rounds(m, s, process, opened, i, loop, two);
   _exit(0);
 }
 
 /* The results: m->cases of them. */
 static inline const struct measured *measure(const struct measure *m) {
-  bool two = sysconf(_SC_NPROCESSORS_ONLN) > 1;
+  bool two = sysconf(_SC_NPROCESSORS_ONLN) > 1 && !m->alone;
   struct measure_shared *s =
       mmap(NULL, sizeof *s, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   pthread_barrierattr_t shared;
@@ -197,8 +252,33 @@ static inline const struct measured *measure(const struct measure *m) {
   return s->measured;
 }
 
+static inline double slower_of(const double ns[2]) {
+  return ns[0] > ns[1] ? ns[0] : ns[1];
+}
+
 static inline double measured_slower(const struct measured *m) {
-  return m->at_once_ns[0] > m->at_once_ns[1] ? m->at_once_ns[0] : m->at_once_ns[1];
+  return slower_of(m->at_once_ns);
+}
+
+/* How much longer the slower of two takes that share nothing; 0: they were never at once. */
+static inline double measured_machine(const struct measured *m, enum measure_loop loop) {
+  return slower_of(m->machine[loop].at_once_ns) / m->machine[loop].alone_ns;
+}
+
+/* The machine's part in the cases' two at once, as a line of the table. */
+static inline void measured_print_machine(const struct measured *m, int cases) {
+  double least[MEASURE_LOOPS] = {0}, most[MEASURE_LOOPS] = {0};
+  for (int i = 0; i < cases; i++)
+    for (int loop = MEASURE_CORE; loop < MEASURE_LOOPS; loop++) {
+      double ratio = measured_machine(&m[i], loop);
+      if (ratio > 0)
+        lower(&least[loop], ratio);
+      most[loop] = ratio > most[loop] ? ratio : most[loop];
+    }
+  printf("two at once that share nothing, after each of these: arithmetic %.2f to %.2f, loads from "
+         "memory of their own %.2f to %.2f\n",
+         least[MEASURE_CORE], most[MEASURE_CORE], least[MEASURE_OWN_MEMORY],
+         most[MEASURE_OWN_MEMORY]);
 }
 
 /* One figure of the table, and of the file: with a peer when `peer` is not NULL. */

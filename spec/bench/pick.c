@@ -109,6 +109,7 @@ static void report_all(FILE *json, const struct measured *m) {
     if (measured_slower(&m[i]) > 0)
       report(json, name, measured_slower(&m[i]), "one process alone", m[i].alone_ns);
   }
+  measured_print_machine(m, CASES);
 }
 
 int main(int argc, char **argv) {
@@ -123,7 +124,8 @@ int main(int argc, char **argv) {
   must(catalog_writer_open(dir, &w, NULL), "catalog_writer_open");
   for (int i = 0; i < SIZES; i++)
     publish(w, sizes[i]);
-  report_all(json, measure(&(struct measure){open_services, run, NULL, dir, CASES}));
+  report_all(json, measure(&(struct measure){
+                       .open = open_services, .run = run, .arg = dir, .cases = CASES}));
   catalog_writer_close(w);
   remove_dir(dir);
   if (json)

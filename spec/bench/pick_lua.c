@@ -1,32 +1,20 @@
 /* What a pick costs when a plugin makes it, beside the balancers in C: the same file, the same
- * endpoints, the same client code around it. The least of some runs. `--json FILE`. */
+ * endpoints, the same client code around it. measure.h says how it is measured. `--json FILE`
+ * appends the figures. */
 #include "base/fault.h"
+#include "bench/measure.h"
 #include "catalog/writer.h"
 #include "client/perigee.h"
 #include "vm/pick/pick_rules.h"
 #include "vm/pick/picker.h"
 
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-#include <unistd.h>
-
-enum { RUNS = 7, RUN_NS = 20000000, WARM_UP = 20000 };
-
-static FILE *json;
-
-struct plugin_case {
+static const struct plugin_case {
   const char *name, *source;
   const char *peer; /* the balancer in C that does about the same */
   bool keyed;
-};
-
+} plugins[] = {
 #define PLUGIN(pick)                                                                               \
   "return { kind = 'balancer', summary = 'bench', pick = function(view, key)\n" pick "\nend }"
-
-static const struct plugin_case cases[] = {
     {"the first", PLUGIN("return 1"), "pick_first", false},
     {"any, by chance", PLUGIN("return math.random(#view)"), "random", false},
     {"by the key's hash", PLUGIN("return view:hash(#view)"), "maglev", true},
@@ -48,24 +36,26 @@ static const struct plugin_case cases[] = {
      NULL, false},
     {"declined: the standin", PLUGIN("return nil"), NULL, false},
 };
+enum { PLUGINS = sizeof plugins / sizeof plugins[0], SIZES = 2, SERVICES = PLUGINS * SIZES };
+static const int sizes[SIZES] = {10, 1000};
 
-static double now_ns(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+/* The cases: each plugin at each size, then their peers. One without a peer is its own. */
+enum { CASES = 2 * SERVICES };
+
+static const struct plugin_case *plugin_of(int one_of) {
+  return &plugins[one_of % SERVICES / SIZES];
 }
 
-static void must(int r, const char *what) {
-  if (r < 0) {
-    fprintf(stderr, "pick_lua: %s: %s\n", what, strerror(-r));
-    exit(1);
-  }
+static void name_of(int one_of, char name[64]) {
+  snprintf(name, 64, "%s-%d-%d", one_of < SERVICES ? "plugin" : "peer", one_of % SERVICES / SIZES,
+           sizes[one_of % SIZES]);
 }
 
-static void publish(struct catalog_writer *w, const char *service, const char *balancer,
-                    int count) {
+static void publish(struct catalog_writer *w, int one_of) {
+  int count = sizes[one_of % SIZES];
+  const char *peer = plugin_of(one_of)->peer;
   struct catalog_endpoint *e = calloc((size_t)count, sizeof *e);
-  char(*ids)[32] = calloc((size_t)count, sizeof *ids);
+  char(*ids)[32] = calloc((size_t)count, sizeof *ids), service[64];
   static const char *const tags[] = {"v1", "v2"};
   if (!e || !ids)
     must(-ENOMEM, "endpoints");
@@ -79,8 +69,9 @@ static void publish(struct catalog_writer *w, const char *service, const char *b
                                      .tag_count = 2};
     must(catalog_slot_take(w, &e[i].slot, &e[i].slot_generation), "slot");
   }
+  name_of(one_of, service);
   const struct catalog_snapshot s = {.service = service,
-                                     .balancer = balancer,
+                                     .balancer = one_of < SERVICES || !peer ? "p2c_ewma" : peer,
                                      .endpoints = e,
                                      .count = (size_t)count,
                                      .moves_version = 1};
@@ -89,114 +80,100 @@ static void publish(struct catalog_writer *w, const char *service, const char *b
   free(ids);
 }
 
-static void pick_many(struct perigee_service *s, uint64_t picks, bool keyed) {
+/* A process of the agent's kind: its isolates, and handles that they pick for. */
+struct picking {
+  uv_loop_t loop;
+  struct perigee_service *services[CASES];
+  struct pick_rule *rules[SERVICES];
+};
+
+static void *open_services(void *dir) {
+  static struct picking picking;
+  static char names[CASES][64];
+  struct pick_use uses[SERVICES];
+  struct perigee *p;
+  const struct isolate_limits limits = {.compiled = true};
+  uv_loop_init(&picking.loop);
+  struct pick_rules *rules = pick_rules_new(NULL, NULL);
+  struct pickers *pickers =
+      pickers_new(&(struct pickers_with){.rules = rules, .loop = &picking.loop, .library = "."});
+  must(rules && pickers ? 0 : -ENOMEM, "pickers");
+  must(perigee_open(&p, dir), "perigee_open");
+  for (int i = 0; i < CASES; i++) {
+    name_of(i, names[i]);
+    must(perigee_service_open(p, names[i], &picking.services[i]), names[i]);
+    if (i >= SERVICES)
+      continue;
+    picking.rules[i] = pick_rule_new("bench", "bench.lua", plugin_of(i)->source, "", &limits, NULL);
+    uses[i] = (struct pick_use){names[i], picking.rules[i]};
+    must(picking.rules[i] ? 0 : -ENOMEM, "a rule");
+  }
+  must(pick_rules_publish(rules, uses, SERVICES), "publish");
+  for (int i = 0; i < SERVICES; i++)
+    pickers_bind(pickers, names[i], picking.services[i]);
+  return &picking;
+}
+
+/* A plugin that fails leaves the picks to its standin, which would be measured in its place. */
+static void check(struct pick_rule *rule) {
+  char text[300];
+  if (!atomic_load(&rule->counts[0].faults) && atomic_load(&rule->counts[0].picks))
+    return;
+  pick_rule_blamed(rule, text, sizeof text);
+  fprintf(stderr, "pick_lua: %s\n", text);
+  exit(1);
+}
+
+static void run(void *arg, int one_of, uint64_t count) {
+  struct picking *picking = arg;
   struct perigee_endpoint e;
   char key[16];
   struct perigee_pick_options options = {.size = sizeof options, .flags = PERIGEE_NO_REPORT};
+  bool keyed = plugin_of(one_of)->keyed;
   if (keyed)
     options.key = key;
-  for (uint64_t i = 0; i < picks; i++) {
+  for (uint64_t i = 0; i < count; i++) {
     if (keyed) /* of a thousand keys */
       options.key_length = (size_t)snprintf(key, sizeof key, "user-%d", (int)(i % 1000));
-    must(perigee_pick(s, &options, &e), "pick");
+    must(perigee_pick(picking->services[one_of], &options, &e), "a pick");
   }
+  if (one_of < SERVICES)
+    check(picking->rules[one_of]);
 }
 
-static double measure(struct perigee_service *s, bool keyed) {
-  uint64_t picks = 16;
-  double least = 0, took;
-  pick_many(s, WARM_UP, keyed);
-  do {
-    picks *= 2;
-    double begun = now_ns();
-    pick_many(s, picks, keyed);
-    took = now_ns() - begun;
-  } while (took < RUN_NS);
-  for (int run = 0; run < RUNS; run++) {
-    double begun = now_ns();
-    pick_many(s, picks, keyed);
-    took = (now_ns() - begun) / (double)picks;
-    least = run == 0 || took < least ? took : least;
+static void report(FILE *json, const struct measured *m) {
+  for (int i = 0; i < SERVICES; i++) {
+    const struct plugin_case *c = plugin_of(i);
+    char name[100], peer[40] = "";
+    double ns = m[i].alone_ns, peer_ns = m[SERVICES + i].alone_ns;
+    snprintf(name, sizeof name, "pick in Lua: %s of %d", c->name, sizes[i % SIZES]);
+    printf("%-44s %8.1f ns", name, ns);
+    if (c->peer) {
+      snprintf(peer, sizeof peer, "%s in C", c->peer);
+      printf("   %s: %.1f ns", peer, peer_ns);
+    }
+    printf("\n");
+    figure(json, name, ns, "ns", c->peer ? peer : NULL, peer_ns);
   }
-  return least;
-}
-
-static void report(const char *name, int count, double ns, const char *peer, double peer_ns) {
-  char whole[100];
-  snprintf(whole, sizeof whole, "pick in Lua: %s of %d", name, count);
-  printf("%-44s %8.1f ns", whole, ns);
-  if (peer)
-    printf("   %s in C: %.1f ns", peer, peer_ns);
-  printf("\n");
-  if (!json)
-    return;
-  fprintf(json, "{\"name\": \"%s\", \"value\": %.1f, \"unit\": \"ns\"", whole, ns);
-  if (peer)
-    fprintf(json, ", \"peer\": \"%s in C\", \"peer_value\": %.1f, \"ratio\": %.2f", peer, peer_ns,
-            ns / peer_ns);
-  fprintf(json, "}\n");
-}
-
-static void bench(struct catalog_writer *w, struct perigee *p, struct pickers *pickers,
-                  struct pick_rules *rules, const struct plugin_case *c, int count) {
-  struct perigee_service *s, *peer;
-  const struct isolate_limits limits = {.compiled = true};
-  double peer_ns = 0;
-  publish(w, "web", "p2c_ewma", count);
-  struct pick_rule *rule = pick_rule_new("bench", "bench.lua", c->source, "", &limits, NULL);
-  if (!rule)
-    must(-ENOMEM, "rule");
-  must(pick_rules_publish(rules, &(struct pick_use){"web", rule}, 1), "publish");
-  must(perigee_service_open(p, "web", &s), "open");
-  pickers_bind(pickers, "web", s);
-  double ns = measure(s, c->keyed);
-  if (atomic_load(&rule->counts[0].faults) || !atomic_load(&rule->counts[0].picks)) {
-    char text[300];
-    pick_rule_blamed(rule, text, sizeof text);
-    fprintf(stderr, "pick_lua: %s: %s\n", c->name, text);
-    exit(1);
-  }
-  if (c->peer) {
-    publish(w, "peer", c->peer, count);
-    must(perigee_service_open(p, "peer", &peer), "open");
-    peer_ns = measure(peer, c->keyed);
-    perigee_service_close(peer);
-  }
-  report(c->name, count, ns, c->peer, peer_ns);
-  perigee_service_close(s);
-  pick_rule_unref(rule);
 }
 
 int main(int argc, char **argv) {
-  static const int sizes[] = {10, 1000};
-  char dir[] = "/tmp/perigee-bench-XXXXXX", command[64];
+  FILE *json = argc == 3 && strcmp(argv[1], "--json") == 0 ? fopen(argv[2], "ae") : NULL;
+  char dir[] = "/dev/shm/perigee-bench-XXXXXX";
   struct catalog_writer *w;
-  struct perigee *p;
-  uv_loop_t loop;
-  int pid;
-  for (int i = 1; i + 1 < argc; i += 2)
-    if (strcmp(argv[i], "--json") == 0)
-      json = fopen(argv[i + 1], "w");
-  if (!mkdtemp(dir))
-    must(-errno, "mkdtemp");
-  must(catalog_writer_open(dir, &w, &pid), "catalog");
-  must(perigee_open(&p, dir), "perigee_open");
-  uv_loop_init(&loop);
-  struct pick_rules *rules = pick_rules_new(NULL, NULL);
-  struct pickers *pickers =
-      pickers_new(&(struct pickers_with){.rules = rules, .loop = &loop, .library = "."});
-  if (!rules || !pickers)
-    must(-ENOMEM, "pickers");
-  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++)
-      bench(w, p, pickers, rules, &cases[i], sizes[k]);
-  pickers_end(pickers);
-  pickers_free(pickers);
-  pick_rules_free(rules);
-  uv_run(&loop, UV_RUN_DEFAULT);
-  uv_loop_close(&loop);
-  perigee_close(p);
+  if (argc != 1 && !json) {
+    fprintf(stderr, "usage: pick_lua [--json FILE]\n");
+    return 2;
+  }
+  must(mkdtemp(dir) ? 0 : -errno, dir);
+  must(catalog_writer_open(dir, &w, NULL), "catalog_writer_open");
+  for (int i = 0; i < CASES; i++)
+    publish(w, i);
+  report(json, measure(&(struct measure){
+                   .open = open_services, .run = run, .arg = dir, .cases = CASES, .alone = true}));
   catalog_writer_close(w);
-  snprintf(command, sizeof command, "rm -r %s", dir);
-  return system(command) != 0 || (json && fclose(json) != 0);
+  remove_dir(dir);
+  if (json)
+    fclose(json);
+  return 0;
 }

@@ -42,8 +42,10 @@ static inline void pick_many(struct perigee_service *s, const struct select_bala
       .size = sizeof options, .key = (const char *)&key, .key_length = sizeof key};
   for (uint64_t i = 0; i < picks; i++) {
     key = i * 0x9e3779b97f4a7c15u;
-    if (perigee_pick(s, b->by_key ? &options : NULL, &e) != 0)
-      must(-EIO, "a pick failed");
+    int r = perigee_pick(s, b->by_key ? &options : NULL, &e);
+    while (r == -EAGAIN) /* the writer was faster, three times over */
+      r = perigee_pick(s, b->by_key ? &options : NULL, &e);
+    must(r, "a pick");
     if (b->by_load)
       perigee_done(s, &e, PERIGEE_SUCCESS, 1000000 + (i & 1023));
     sum += e.port + e.slot + (unsigned char)e.address[3];

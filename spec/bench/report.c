@@ -117,6 +117,7 @@ static void print(FILE *json, const struct measured *m) {
     if (measured_slower(&m[i]) > 0)
       line(json, name, measured_slower(&m[i]), "one process alone", m[i].alone_ns);
   }
+  measured_print_machine(m, CASES);
 }
 
 int main(int argc, char **argv) {
@@ -142,7 +143,9 @@ int main(int argc, char **argv) {
   uv_timer_start(&second, on_second, 500, 500);
   for (int i = 0; i < SIZES; i++)
     publish(sets, sizes[i]);
-  print(json, measure(&(struct measure){open_services, run, turn, &b, CASES}));
+  print(json,
+        measure(&(struct measure){
+            .open = open_services, .run = run, .meanwhile = turn, .arg = &b, .cases = CASES}));
   feedback_free(feedback);
   live_free(live);
   uv_close((uv_handle_t *)&second, NULL);

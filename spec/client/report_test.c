@@ -4,6 +4,8 @@
 #include "client/handle.h"
 
 #include <pthread.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 static struct catalog_writer *w;
 static struct perigee *p;
@@ -169,8 +171,81 @@ static void another_thread_reports(void **state) {
   assert_int_equal(perigee_pick(s, NULL, &b), 0);
   assert_ptr_equal(s->lane, s->shared);
   assert_int_equal(in_flight(&b), 1);
+  assert_int_equal(s->load.own_total, 1);
   assert_int_equal(perigee_done(s, &b, PERIGEE_SUCCESS, 1000), 0);
   assert_int_equal(in_flight(&b), 0);
+  assert_int_equal(s->load.own_total, 0);
+  perigee_service_close(s);
+}
+
+static void on_another_thread(struct perigee_service *s, struct perigee_endpoint *e) {
+  pthread_t thread;
+  void *arg[] = {s, e};
+  assert_int_equal(pthread_create(&thread, NULL, report_elsewhere, arg), 0);
+  pthread_join(thread, NULL);
+}
+
+/* Who reports before the handle has a lane does not take it for itself: it would be written by two
+ * threads. */
+static void the_lane_is_the_pickers(void **state) {
+  struct perigee_service *s = service("pickers", "round_robin", 1);
+  struct perigee_endpoint e = pick_with(s, 0);
+  on_another_thread(s, &e);
+  assert_null(s->lane);
+  assert_int_equal(reports(&e, PERIGEE_SUCCESS), 1);
+  assert_int_equal(catalog_load32(&s->shared->cells[e.slot].outcomes[PERIGEE_SUCCESS]), 1);
+  perigee_service_close(s);
+  s = service("pickers", "round_robin", 1); /* while nobody else reports, its own serves */
+  e = pick_with(s, 0);
+  assert_int_equal(perigee_done(s, &e, PERIGEE_SUCCESS, 1000), 0);
+  assert_ptr_not_equal(s->lane, s->shared);
+  assert_int_equal(catalog_load32(&s->lane->cells[e.slot].outcomes[PERIGEE_SUCCESS]), 1);
+  perigee_service_close(s);
+}
+
+/* Retries that other threads report are no longer in the budget, over an epoch's end too. */
+static void retries_end_elsewhere(void **state) {
+  struct perigee_service *s = service("elsewhere", "round_robin", 1);
+  struct perigee_endpoint e[PERIGEE_RETRY_LEAST];
+  struct perigee_pick_options retry = {.size = sizeof retry, .flags = PERIGEE_RETRY};
+  for (int i = 0; i < PERIGEE_RETRY_LEAST; i++)
+    assert_int_equal(perigee_pick(s, &retry, &e[i]), 0);
+  assert_int_equal(perigee_pick(s, &retry, &(struct perigee_endpoint){0}), -EDQUOT);
+  on_another_thread(s, &e[0]);
+  assert_int_equal(perigee_pick(s, &retry, &e[0]), 0);
+  assert_int_equal(perigee_pick(s, &retry, &(struct perigee_endpoint){0}), -EDQUOT);
+  for (int i = 0; i < PERIGEE_RETRY_LEAST; i++)
+    on_another_thread(s, &e[i]);
+  assert_int_equal(in_flight(&e[0]), 0);
+  pick_with(s, PERIGEE_TRACK);
+  assert_int_equal(s->load.own_total, 1);
+  assert_int_equal(s->total.retries + s->away.retries, 0);
+  perigee_service_close(s);
+}
+
+/* A page of which only other threads write is handed to the agent too, which is told again when it
+ * does not read. */
+static void who_only_reports_tells_the_agent(void **state) {
+  struct sockaddr_un at = {.sun_family = AF_UNIX};
+  struct perigee_service *s = service("teller", "round_robin", 1);
+  struct perigee_endpoint e = pick_with(s, 0);
+  struct feedback_hello hello;
+  char more;
+  snprintf(at.sun_path, sizeof at.sun_path, "%s/" FEEDBACK_SOCKET, run_dir);
+  int listener = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+  assert_int_equal(bind(listener, (const struct sockaddr *)&at, sizeof at), 0);
+  assert_int_equal(listen(listener, 1), 0);
+  p->lanes.tried_ns = 0; /* nobody was there a moment ago */
+  on_another_thread(s, &e);
+  int agent = accept(listener, NULL, NULL);
+  assert_int_equal(recv(agent, &hello, sizeof hello, 0), sizeof hello);
+  assert_int_equal(hello.magic, FEEDBACK_MAGIC);
+  s->told_ns = 0; /* long ago */
+  on_another_thread(s, &e);
+  assert_int_equal(recv(agent, &more, 1, 0), 1);
+  close(agent);
+  close(listener);
+  unlink(at.sun_path);
   perigee_service_close(s);
 }
 
@@ -334,6 +409,9 @@ int main(void) {
       cmocka_unit_test(latencies),
       cmocka_unit_test(own_counts_serve),
       cmocka_unit_test(another_thread_reports),
+      cmocka_unit_test(the_lane_is_the_pickers),
+      cmocka_unit_test(retries_end_elsewhere),
+      cmocka_unit_test(who_only_reports_tells_the_agent),
       cmocka_unit_test(more_handles_than_lanes),
       cmocka_unit_test(what_a_closed_handle_had_is_over),
       cmocka_unit_test(another_generation),

@@ -73,6 +73,7 @@ static inline uint32_t number_of(const struct catalog_view *v, uint32_t row) {
 
 static inline uint32_t pick_number(struct select_state *state, const struct catalog_view *v,
                                    const struct select_ask *ask) {
+  state->now_ns = select_now_ns();
   return number_of(v, select_by_number(v->balancer)->pick(state, v, ask));
 }
 

@@ -111,6 +111,32 @@ static void disruption(void **state) {
     }
 }
 
+/* One more, wherever it is in the growth of a service: for each key that it takes, so many others
+ * move at most, and never most of all. The figures are README.md's. */
+static void growth_moves_no_more(void **state) {
+  static uint32_t before[KEYS], after[KEYS];
+  static const struct {
+    uint32_t count;
+    double others; /* of Maglev */
+  } steps[] = {{3, 0.2}, {10, 0.3}, {11, 0.3}, {100, 1}, {101, 1}, {655, 7}, {1000, 8}};
+  for (uint32_t b = 0; b < HASHING; b++)
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+      uint32_t own = 0, others = 0, count = steps[i].count;
+      fill(count + 1, 1);
+      struct catalog_view v = build(hashing[b], count);
+      answers(&v, before);
+      v = build(hashing[b], count + 1);
+      answers(&v, after);
+      for (uint32_t k = 0; k < KEYS; k++) {
+        own += after[k] == count;
+        others += after[k] != count && after[k] != before[k];
+      }
+      double most = strncmp(hashing[b], "maglev", 6) == 0 ? steps[i].others : 0;
+      assert_true(own > 0);
+      assert_true(others <= own * most);
+    }
+}
+
 /* A weight that changes within its power of two moves keys from or to that endpoint only. */
 static void a_weight_changes(void **state) {
   static uint32_t before[KEYS], after[KEYS];
@@ -141,10 +167,11 @@ static uint32_t key_bits(uint64_t key) {
   return (uint32_t)(select_mix(key + 0x9e3779b97f4a7c15u) >> 32);
 }
 
-/* The first point at or after the key, of all points of all endpoints. */
+/* The first point at or after the key's place, of all points of all endpoints. */
 static uint32_t ring_owner(uint32_t count, uint32_t points, uint32_t key) {
   uint32_t owner = 0;
   uint64_t nearest = UINT64_MAX;
+  key = key >> 16 << 16; /* one of 65,536 places */
   for (uint32_t i = 0; i < count; i++)
     for (uint32_t k = 0; k < points * (uint32_t)endpoints[i].weight; k++) {
       uint64_t way = own_hash(i, k) - ((uint64_t)key << 32);
@@ -172,16 +199,18 @@ static void a_ring_is_its_points(void **state) {
   }
 }
 
-/* A hundred each would be 300,000; who asks for them gets them. */
+/* 160 each would be more than 2^18: all have the first half of theirs. */
 static void a_large_ring_has_fewer_points(void **state) {
-  struct catalog_rules asked = {.points = 100};
+  static uint32_t half[KEYS], asked[KEYS], few[KEYS];
   fill(ENDPOINTS_MAX, 1);
-  struct catalog_view v = build("ring", ENDPOINTS_MAX);
-  uint32_t bytes = v.groups[0].table_length;
-  assert_true(bytes < (1 << 17) * 4 * 2);
-  v = build_with("ring", &asked, ENDPOINTS_MAX);
-  assert_true(v.groups[0].table_length > ENDPOINTS_MAX * 100 * 4);
-  assert_true(bytes < v.groups[0].table_length / 2);
+  struct catalog_view v = build_with("ring", &(struct catalog_rules){.points = 80}, ENDPOINTS_MAX);
+  answers(&v, half);
+  v = build_with("ring", &(struct catalog_rules){.points = 160}, ENDPOINTS_MAX);
+  answers(&v, asked);
+  v = build_with("ring", &(struct catalog_rules){.points = 40}, ENDPOINTS_MAX);
+  answers(&v, few);
+  assert_memory_equal(half, asked, sizeof half);
+  assert_memory_not_equal(half, few, sizeof half);
 }
 
 /* Weights of any size: the tables are made, in time, and those who weigh anything are in them. */
@@ -393,6 +422,7 @@ int main(void) {
       cmocka_unit_test(the_key_decides),
       cmocka_unit_test(shares_go_by_weight),
       cmocka_unit_test(disruption),
+      cmocka_unit_test(growth_moves_no_more),
       cmocka_unit_test(a_weight_changes),
       cmocka_unit_test(a_ring_is_its_points),
       cmocka_unit_test(a_large_ring_has_fewer_points),

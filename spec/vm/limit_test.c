@@ -156,6 +156,8 @@ static void giving_way_is_not_seen_by_the_plugin(void **state) {
 
 /* From wherever it is: in its coroutines, where it handles an error, where it compares. */
 static void a_busy_plugin_gives_way_from_wherever_it_is(void **state) {
+  static const struct isolate_limits limits = {
+      .turn_ns = 3600 * 1000000000LL, .memory_hard = (size_t)1 << 40, .memory_soft = 1 << 20};
   static const char *const endless[] = {
       "coroutine.wrap(function() coroutine.wrap(function() while true do end end)() end)()",
       "local co = coroutine.create(function() while true do pcall(coroutine.yield) end end)\n"
@@ -163,14 +165,23 @@ static void a_busy_plugin_gives_way_from_wherever_it_is(void **state) {
       "xpcall(error, function() while true do end end)",
       "table.sort({ 1, 2 }, function() while true do end end)",
       "return setmetatable({}, { __index = function() while true do end end }).x",
+      "return (('a'):rep(3e4)):find(('a*'):rep(30) .. 'b')",
+      "return (('a'):rep(3e4)):match(('a-'):rep(30) .. 'b')",
+      "return pcall(string.gsub, ('a'):rep(3e4), ('a?'):rep(190) .. 'b', 'x')",
+      "coroutine.wrap(function() for _ in (('a'):rep(3e4)):gmatch(('a*'):rep(30) .. 'b') do end "
+      "end)()",
+      "local t = 'x' for i = 1, 60 do t = { a = t, b = t } end return perigee.json.encode(t)",
+      "local t = {} for i = 1, 60 do t = { t, t } end return perigee.json.encode(t)",
+      "return perigee.json.decode('[' .. ('1,'):rep(5e6) .. '1]')",
   };
   for (size_t i = 0; i < sizeof endless / sizeof *endless; i++) {
     struct started busy, other;
-    start(*state, endless[i], &patient, &busy);
+    start(*state, endless[i], &limits, &busy);
     start(*state, "for i = 1, 20 do perigee.sleep('1ms') end return 'fine'", NULL, &other);
     run_until(*state, &other.answer.over);
     assert_string_equal(other.answer.text, "fine");
-    assert_false(busy.answer.over);
+    if (busy.answer.over)
+      fail_msg("%s\nanswered: %s", endless[i], busy.answer.text);
     started_end(&busy);
     started_end(&other);
   }
@@ -202,6 +213,31 @@ static void a_coroutine_that_gave_way_goes_on_as_it_was(void **state) {
           "return ok, first, second, table.concat(seen, ' ')",
           &patient),
       "true|sum|403|1 102 202 303");
+}
+
+static void what_gave_way_in_c_comes_to_its_end(void **state) {
+  static const char *const long_ones[][2] = {
+      {"local s = ('a'):rep(2e6) .. 'b' return #s:match('^(.-)b'), s:find('(a*)()b()', 2e6 - 1)",
+       "2000000|1999999|2000001|aa|2000001|2000002"},
+      {"local s, n = ('ab '):rep(2e5):gsub('(a)(b)', '%2%1%1') return #s, n, s:sub(-5)",
+       "800000|200000| baa "},
+      {"local n = 0 for a, b in ('(x(y))'):rep(1e5):gmatch('(%b())()') do n = n + #a + b % 2 end\n"
+       "return n",
+       "700000"},
+      {"return coroutine.wrap(function() return pcall(string.find, ('x'):rep(3e6), 'y.y') end)()",
+       "true|nil"},
+      {"local t = {} for i = 1, 1e5 do t[i] = { id = i, name = 'n\\n' .. i } end\n"
+       "local text = perigee.json.encode(t) local back = perigee.json.decode(text)\n"
+       "return #back, back[99999].name, #perigee.json.encode(back) == #text",
+       "100000|n\n99999|true"},
+      {"return select('#', perigee.json.decode('[' .. ('1,'):rep(3e5) .. ']')),\n"
+       "  select(2, perigee.json.decode('[' .. ('1,'):rep(3e5) .. ']'))",
+       "3|not JSON: expected a value at character 600002|EINVAL"},
+  };
+  static const struct isolate_limits limits = {
+      .turn_ns = 3600 * 1000000000LL, .memory_hard = 256 << 20, .memory_soft = 64 << 20};
+  for (size_t i = 0; i < sizeof long_ones / sizeof *long_ones; i++)
+    assert_string_equal(ask_within(*state, long_ones[i][0], &limits), long_ones[i][1]);
 }
 
 /* What is left of a turn over the soft limit goes, in steps, and without anybody's asking. */
@@ -354,6 +390,7 @@ int main(void) {
       FIXTURE_TEST(slices_are_counted_together),
       FIXTURE_TEST(a_busy_plugin_gives_way_from_wherever_it_is),
       FIXTURE_TEST(a_coroutine_that_gave_way_goes_on_as_it_was),
+      FIXTURE_TEST(what_gave_way_in_c_comes_to_its_end),
       FIXTURE_TEST(what_is_left_is_collected),
       FIXTURE_TEST(recursion_ends_before_the_stack_does),
       FIXTURE_TEST(memory_has_a_hard_limit),

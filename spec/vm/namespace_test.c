@@ -37,6 +37,41 @@ static void json_errors_are_values(void **state) {
       "ENOMEM");
 }
 
+/* The two ways to decode, of what is small and of what is large. */
+static void json_means_the_same_whatever_its_size(void **state) {
+  assert_string_equal(
+      ask(*state,
+          "local pieces = { '{', '}', '[', ']', ':', ',', '1', '-0.5', '1e3', '01', '-', '+1', "
+          "'true', 'false',\n"
+          "  'null', 'nul', '\"a\"', '\"b\":', '\"\\\\n\\\\u00e9\"', "
+          "'\"\\\\ud83d\\\\ude00\"', "
+          "'\"\\\\ud83d\"', '\"\\\\x\"',\n"
+          "  ' ', '\\t', '\"', '[]', '{}', '[1,2]', '{\"k\":[{}]}', '\"\\255\"', '0x10' }\n"
+          "local whole = { '1', '\"x\"', '[]', 'null', '{\"k\":\"v\"}', '[1,[2]]' }\n"
+          "local seed = 20261122\n"
+          "local function chance(n) seed = (seed * 16807) % 2147483647 return seed % n + 1 end\n"
+          "local function some(depth)\n"
+          "  local kind = depth > 3 and 1 or chance(4)\n"
+          "  if kind == 2 then return '[' .. some(depth + 1) .. ',' .. some(depth + 1) .. ']' end\n"
+          "  if kind == 3 then return '{\"a\" : ' .. some(depth + 1) .. '}' end\n"
+          "  return chance(4) == 1 and pieces[chance(#pieces)] or whole[chance(#whole)]\n"
+          "end\n"
+          "local read, write, well = perigee.json.decode, perigee.json.encode, 0\n"
+          "for i = 1, 6000 do\n"
+          "  local text = i % 3 == 0 and pieces[chance(#pieces)] .. pieces[chance(#pieces)] or "
+          "some(0)\n"
+          "  local small, a = read(text) local large, b = read(text .. (' '):rep(20000))\n"
+          "  if (small == nil) ~= (large == nil) then return text, small, a, large, b end\n"
+          "  if small ~= nil then\n"
+          "    well = well + 1\n"
+          "    if write(small) ~= write(large) then return text, write(small), write(large) end\n"
+          "  end\n"
+          "  if i % 100 == 0 then perigee.sleep(0) end\n"
+          "end\n"
+          "return well > 1000 and well < 5500"),
+      "true");
+}
+
 static void base64_is_that_of_rfc_4648(void **state) {
   assert_string_equal(
       ask(*state,
@@ -208,6 +243,7 @@ static void require_gives_the_library_and_no_more(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
+      FIXTURE_TEST(json_means_the_same_whatever_its_size),
       FIXTURE_TEST(json_goes_there_and_back),
       FIXTURE_TEST(json_errors_are_values),
       FIXTURE_TEST(base64_is_that_of_rfc_4648),

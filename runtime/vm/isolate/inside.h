@@ -24,6 +24,7 @@ struct turn {
   volatile sig_atomic_t allowed;         /* of TURN_TICK_NS of this thread's CPU time */
   volatile sig_atomic_t patience, stuck; /* so many for what cannot give way; they are over */
   volatile sig_atomic_t hooked, over;    /* a hook is installed; it is the one that kills */
+  volatile sig_atomic_t due;             /* the tick of its slice has come */
   struct fuel *fuel;                     /* NULL: not a compiled isolate */
   volatile int64_t first_ns;             /* CPU time when its clock was started; 0: it was not */
   bool sliceable, sliced;                /* may give way; did */
@@ -36,6 +37,11 @@ struct turn_share {
 enum { TURN_TICK_NS = 1000 * 1000 };
 int turn_watch_start(struct fault *f); /* counts this thread's CPU time; one user a thread */
 void turn_watch_stop(void);
+/* Between them a tick comes TURN_TICK_NS after the first, by the wall clock, whatever the kernel
+ * looks at the CPU time for: while those go on that were slow. */
+void turn_slices_begin(void);
+void turn_slices_end(void);
+bool turn_slices_over(void); /* that tick has come */
 /* `share`: of the task that is resumed, the same for both; NULL: not a task, it cannot give way. */
 void turn_begin(struct turn *turn, struct isolate *iso, const struct turn_share *share);
 /* True when the turn was killed. */
@@ -44,7 +50,9 @@ bool turn_end(struct turn *turn, struct isolate *iso, struct turn_share *share);
  * that it is in. */
 void turn_aside(struct turn *aside, lua_State *L);
 void turn_resume(const struct turn *aside);
-bool turn_is_over(void);                             /* for what is in C just now */
+bool turn_is_over(void); /* for what is in C just now */
+bool turn_is_due(void);  /* it should give way: a C function that can, does (task_give_way) */
+void turn_slice(void);   /* it does */
 int64_t turn_patience_ns(const struct isolate *iso); /* with what cannot give way */
 /* Raises where the turn is over: for loops in C that may take long. `steps` is what that took since
  * the last time, as a compiled isolate counts. */
@@ -125,8 +133,9 @@ struct isolate {
   int enclosed;        /* so many coroutines of it were resumed where nothing can yield */
   lua_State *spare;    /* a stack that a task is through with, for the next; NULL: none */
   int spare_ref;
-  uint64_t tired;    /* the pass in which it was slow: its next turn is in a later one */
-  unsigned settling; /* ended tasks are being told of: who that wakes is queued */
+  uint64_t tired; /* the pass in which it was slow: its next turn is in a later one */
+  uint64_t turns_pass, turns_before; /* the pass of its last turn; its turns before that one */
+  unsigned settling;                 /* ended tasks are being told of: who that wakes is queued */
   struct handle *handles;
   size_t task_count, handle_count;
   uint64_t turns, kills, errors, log_suppressed;
@@ -175,6 +184,9 @@ int isolate_explain(struct isolate *iso, lua_State *L, int status, bool killed, 
 /* lua_resume behind the fence, as a turn; *killed: the turn's limit ended it. */
 int isolate_resume(struct isolate *iso, lua_State *L, int arguments, struct turn_share *share,
                    bool *killed);
+/* isolate_enter in a task's turn. */
+int isolate_enter_slice(struct isolate *iso, int (*body)(lua_State *L, void *arg), void *arg,
+                        struct turn_share *share, struct fault *f);
 /* Calls the function of this reference as a turn: 0, with its one result on top of the stack, or as
  * isolate_enter. What a pick costs begins here. */
 int isolate_run(struct isolate *iso, int reference, struct fault *f);
@@ -235,6 +247,13 @@ const char *task_subject(lua_State *L); /* of the running task; NULL: none */
 bool task_may_wait(lua_State *L);       /* there is a running task, and it is no prompt one */
 bool task_can_slice(lua_State *L);      /* may be yielded here by a hook, and resumed as it was */
 void task_slice(lua_State *L);          /* it is about to be */
+/* For what takes long in C, in a lua_CFunction that calls no Lua:
+ *     if (task_should_give_way(L)) return task_give_way(L, go_on);
+ * All that is on its stack become the arguments of go_on, in the task's next
+ * slice, which may give way again; what that returns, the call returns. What it raises, ends the
+ * task. */
+bool task_should_give_way(lua_State *L);
+int task_give_way(lua_State *L, lua_CFunction go_on);
 /* Once, for who resumed L: it has not yielded by itself, but was made to give way. */
 bool task_gave_way(lua_State *L);
 /* A coroutine is resumed where nothing can yield (1), and comes back from there (-1). */

@@ -107,21 +107,26 @@ static int run_entry(struct isolate *iso, void *arg) {
   return lua_pcall(L, 1, 0, handler);
 }
 
-int isolate_enter(struct isolate *iso, int (*body)(lua_State *L, void *arg), void *arg,
-                  struct fault *f) {
+int isolate_enter_slice(struct isolate *iso, int (*body)(lua_State *L, void *arg), void *arg,
+                        struct turn_share *share, struct fault *f) {
   if (iso->dead || iso->ending)
     return fault_set(f, -ECANCELED, "%s: its isolate has ended", iso->name);
   struct entry e = {body, arg, 0};
   bool killed;
   isolate_hold(iso);
   int top = lua_gettop(iso->L);
-  int status = fence(iso, run_entry, &e, NULL, &killed);
+  int status = fence(iso, run_entry, &e, share, &killed);
   if (status != 0 || killed)
     e.result = isolate_explain(iso, iso->L, status, killed, f);
   if (!iso->dead)
     lua_settop(iso->L, top);
   isolate_release(iso);
   return e.result;
+}
+
+int isolate_enter(struct isolate *iso, int (*body)(lua_State *L, void *arg), void *arg,
+                  struct fault *f) {
+  return isolate_enter_slice(iso, body, arg, NULL, f);
 }
 
 static int run_function(struct isolate *iso, void *arg) {

@@ -1,6 +1,7 @@
 /* The algorithm is that of Lua 5.1's lstrlib.c (R. Ierusalimschy, MIT licence), with %g
- * as LuaJIT adds it. It backtracks, so that a short pattern can take for ever; it looks
- * now and then whether the turn is over, as no hook can while C runs. */
+ * as LuaJIT adds it. It backtracks, so that a short pattern can take for ever, and no
+ * hook can interrupt C: so it does not recurse, as that one does, but keeps the ways that are left
+ * in a list, and can stop at any step. */
 #include "vm/isolate/pattern.h"
 #include "vm/isolate/inside.h"
 
@@ -8,10 +9,8 @@
 #include <lauxlib.h>
 #include <string.h>
 
-enum { DEPTH_MAX = 200, ESCAPE = '%' }; /* the depth as in LuaJIT, which the C stack bears */
-enum { STEPS = 256 };                   /* of matching, between two looks at the turn */
-
-static const char *match(struct pattern_match *m, const char *s, const char *p);
+enum { ESCAPE = '%' };
+enum { STEPS = 256, RUN = 4096 }; /* between two looks at the turn; bytes at a time */
 
 static int capture_check(struct pattern_match *m, int digit) {
   int i = digit - '1';
@@ -129,67 +128,100 @@ static bool single(const struct pattern_match *m, const char *s, const char *p, 
   }
 }
 
-static const char *match_balance(struct pattern_match *m, const char *s, const char *p) {
-  if (p + 1 >= m->pattern_end)
-    luaL_error(m->L, "unbalanced pattern");
-  if (s >= m->text_end || *s != *p)
-    return NULL;
-  const char open = *p, close = p[1];
-  int depth = 1;
-  while (++s < m->text_end) {
-    if (*s == close) {
-      if (--depth == 0)
-        return s + 1;
-    } else if (*s == open) {
-      depth++;
+static struct pattern_choice *choose(struct pattern_match *m, enum pattern_kind kind, const char *s,
+                                     const char *p, const char *end) {
+  if (m->choices >= PATTERN_CHOICES_MAX)
+    luaL_error(m->L, "pattern too complex");
+  struct pattern_choice *c = &m->choice[m->choices++];
+  *c = (struct pattern_choice){.kind = kind, .from = s, .p = p, .end = end};
+  return c;
+}
+
+static const char *run_end(const struct pattern_match *m, const char *s) {
+  return m->text_end - s > RUN ? s + RUN : m->text_end;
+}
+
+/* As many as there are, of which it gives back one at a time. */
+static const char *take_most(struct pattern_match *m, struct pattern_choice *c) {
+  const char *begun = c->from + c->taken, *most = run_end(m, begun), *at = begun;
+  while (at < most && single(m, at, c->p, c->end))
+    at++;
+  m->steps += (unsigned)(at - begun);
+  c->taken += (size_t)(at - begun);
+  if (at == most && most < m->text_end)
+    return NULL; /* it is asked again for the next of them */
+  c->kind = GIVE_BACK;
+  m->p = c->end + 1;
+  return at;
+}
+
+static const char *balance(struct pattern_match *m, struct pattern_choice *c) {
+  const char *begun = c->from + c->taken, *most = run_end(m, begun);
+  const char open = *c->p, close = c->p[1];
+  m->steps += (unsigned)(most - begun);
+  c->taken += (size_t)(most - begun);
+  for (const char *at = begun; at < most; at++) {
+    if (*at == close) {
+      if (--c->depth == 0) {
+        m->choices--;
+        m->p = c->p + 2;
+        return at + 1;
+      }
+    } else if (*at == open) {
+      c->depth++;
     }
   }
+  if (most == m->text_end)
+    m->choices--;
   return NULL;
 }
 
-static const char *match_most(struct pattern_match *m, const char *s, const char *p,
-                              const char *end) {
-  ptrdiff_t i = 0;
-  while (single(m, s + i, p, end))
-    i++;
-  for (; i >= 0; i--) {
-    const char *matched = match(m, s + i, end + 1);
-    if (matched)
-      return matched;
+/* The other way at the last place where there was a choice: where to go on, from m->p. NULL: not
+ * there, or not yet. */
+static const char *again(struct pattern_match *m) {
+  struct pattern_choice *c = &m->choice[m->choices - 1];
+  switch (c->kind) {
+  case TAKE_MOST:
+    return take_most(m, c);
+  case GIVE_BACK:
+    if (c->taken == 0)
+      break;
+    m->p = c->end + 1;
+    return c->from + --c->taken;
+  case TAKE_LEAST:
+    if (!single(m, c->from + c->taken, c->p, c->end))
+      break;
+    m->p = c->end + 1;
+    return c->from + ++c->taken;
+  case GO_WITHOUT:
+    m->choices--;
+    m->p = c->end + 1;
+    return c->from;
+  case BALANCE:
+    return balance(m, c);
+  case OPEN_CAPTURE:
+    m->level--;
+    break;
+  case CLOSE_CAPTURE:
+    m->capture[c->depth].length = CAPTURE_OPEN;
+    break;
   }
+  m->choices--;
   return NULL;
 }
 
-static const char *match_least(struct pattern_match *m, const char *s, const char *p,
-                               const char *end) {
-  for (;; s++) {
-    const char *matched = match(m, s, end + 1);
-    if (matched)
-      return matched;
-    if (!single(m, s, p, end))
-      return NULL;
-  }
-}
-
-static const char *capture_open(struct pattern_match *m, const char *s, const char *p,
-                                ptrdiff_t what) {
+static void capture_open(struct pattern_match *m, const char *s, const char *p, ptrdiff_t what) {
   if (m->level >= PATTERN_CAPTURES_MAX)
     luaL_error(m->L, "too many captures");
   m->capture[m->level].at = s;
   m->capture[m->level++].length = what;
-  const char *matched = match(m, s, p);
-  if (!matched)
-    m->level--;
-  return matched;
+  choose(m, OPEN_CAPTURE, s, p, p);
 }
 
-static const char *capture_close(struct pattern_match *m, const char *s, const char *p) {
+static void capture_close(struct pattern_match *m, const char *s, const char *p) {
   int i = capture_to_close(m);
   m->capture[i].length = s - m->capture[i].at;
-  const char *matched = match(m, s, p);
-  if (!matched)
-    m->capture[i].length = CAPTURE_OPEN;
-  return matched;
+  choose(m, CLOSE_CAPTURE, s, p, p)->depth = i;
 }
 
 static const char *match_again(struct pattern_match *m, const char *s, int digit) {
@@ -206,85 +238,109 @@ static bool frontier(struct pattern_match *m, const char *s, const char *p, cons
   return !set_has(before, p, end - 1) && set_has(after, p, end - 1);
 }
 
+static const char *match_balance(struct pattern_match *m, const char *s, const char *p) {
+  if (p + 1 >= m->pattern_end)
+    luaL_error(m->L, "unbalanced pattern");
+  if (s >= m->text_end || *s != *p)
+    return NULL;
+  choose(m, BALANCE, s + 1, p, p)->depth = 1;
+  return NULL;
+}
+
 /* What begins with "%": true when it was one of the forms that are no class; *s moves on, or is
  * NULL where it did not match. */
-static bool match_special(struct pattern_match *m, const char **s, const char **p) {
-  const char *next = *p + 1;
+static bool match_special(struct pattern_match *m, const char **s, const char *p) {
+  const char *next = p + 1;
   int c = next < m->pattern_end ? (unsigned char)*next : 0;
   if (c == 'b') {
-    *s = match_balance(m, *s, *p + 2);
-    *p += 4;
+    *s = match_balance(m, *s, p + 2);
   } else if (c == 'f') {
-    const char *set = *p + 2;
+    const char *set = p + 2;
     if (set >= m->pattern_end || *set != '[')
       luaL_error(m->L, "missing '[' after '%%f' in pattern");
-    *p = class_end(m, set);
-    if (!frontier(m, *s, set, *p))
+    m->p = class_end(m, set);
+    if (!frontier(m, *s, set, m->p))
       *s = NULL;
   } else if (isdigit(c)) {
     *s = match_again(m, *s, c);
-    *p += 2;
+    m->p = p + 2;
   } else {
     return false;
   }
   return true;
 }
 
-/* One step of the pattern that may be followed by the next: false when the answer is in *s. */
-static bool match_class(struct pattern_match *m, const char **s, const char **p) {
-  const char *end = class_end(m, *p), *rest;
-  switch (end < m->pattern_end ? *end : 0) {
+/* A single class, and how often. */
+static inline const char *match_class(struct pattern_match *m, const char *s, const char **item) {
+  const char *p = *item, *end = class_end(m, p);
+  char how = end < m->pattern_end ? *end : '\0';
+  bool first = how == '*' || how == '-' || single(m, s, p, end);
+  *item = end + 1;
+  switch (how) {
   case '?':
-    if (single(m, *s, *p, end) && (rest = match(m, *s + 1, end + 1))) {
-      *s = rest;
-      return false;
-    }
-    *p = end + 1;
-    return true;
+    if (first)
+      choose(m, GO_WITHOUT, s, p, end);
+    return s + first;
   case '*':
-    *s = match_most(m, *s, *p, end);
-    return false;
   case '+':
-    *s = single(m, *s, *p, end) ? match_most(m, *s + 1, *p, end) : NULL;
-    return false;
+    s = first ? take_most(m, choose(m, TAKE_MOST, s + (how == '+'), p, end)) : NULL;
+    return s;
   case '-':
-    *s = match_least(m, *s, *p, end);
-    return false;
+    choose(m, TAKE_LEAST, s, p, end);
+    return s;
   default:
-    *s = single(m, *s, *p, end) ? *s + 1 : NULL;
-    *p = end;
-    return *s != NULL;
+    *item = end;
+    return first ? s + 1 : NULL;
   }
 }
 
-static const char *match(struct pattern_match *m, const char *s, const char *p) {
-  if (++m->steps % STEPS == 0)
-    turn_poll(m->L, STEPS);
-  if (++m->depth > DEPTH_MAX)
-    luaL_error(m->L, "pattern too complex");
-  bool more = true;
-  while (more && s && p < m->pattern_end) {
-    if (*p == '(') {
-      bool position = p + 1 < m->pattern_end && p[1] == ')';
-      s = capture_open(m, s, p + (position ? 2 : 1), position ? CAPTURE_POSITION : CAPTURE_OPEN);
-      more = false;
-    } else if (*p == ')') {
-      s = capture_close(m, s, p + 1);
-      more = false;
-    } else if (*p == '$' && p + 1 == m->pattern_end) {
-      s = s == m->text_end ? s : NULL;
-      more = false;
-    } else if (*p != ESCAPE || !match_special(m, &s, &p)) {
-      more = match_class(m, &s, &p);
+/* From s and *item on: where it is then; NULL: not this way. */
+static inline const char *step(struct pattern_match *m, const char *s, const char **item) {
+  const char *p = *item;
+  if (*p == '(') {
+    bool position = p + 1 < m->pattern_end && p[1] == ')';
+    *item = p + (position ? 2 : 1);
+    capture_open(m, s, p, position ? CAPTURE_POSITION : CAPTURE_OPEN);
+    return s;
+  }
+  if (*p == ')') {
+    *item = p + 1;
+    capture_close(m, s, p);
+    return s;
+  }
+  if (*p == '$' && p + 1 == m->pattern_end) {
+    *item = p + 1;
+    return s == m->text_end ? s : NULL;
+  }
+  if (*p == ESCAPE && match_special(m, &s, p)) {
+    *item = m->p;
+    return s;
+  }
+  return match_class(m, s, item);
+}
+
+enum pattern_end pattern_run(struct pattern_match *m) {
+  const char *s = m->s, *p = m->p;
+  while (!s || p < m->pattern_end) {
+    if (++m->steps >= STEPS) {
+      turn_poll(m->L, (int32_t)m->steps);
+      m->steps = 0;
+      m->s = s;
+      m->p = p;
+      if (task_should_give_way(m->L))
+        return PATTERN_LATER;
+    }
+    if (s) {
+      s = step(m, s, &p);
+    } else if (m->choices > 0) {
+      s = again(m);
+      p = m->p;
+    } else {
+      return PATTERN_NOWHERE;
     }
   }
-  m->depth--;
-  return s;
-}
-
-const char *pattern_match(struct pattern_match *m, const char *at, const char *pattern) {
-  m->level = m->depth = 0;
-  return match(m, at, pattern);
+  m->s = s;
+  return PATTERN_HERE;
 }
 
 void pattern_push(struct pattern_match *m, int i, const char *start, const char *end) {

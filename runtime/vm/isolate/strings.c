@@ -7,11 +7,53 @@
 #include <lualib.h>
 #include <string.h>
 
+/* What find, match, gmatch or gsub is at. */
+struct search {
+  struct pattern_match m;
+  const char *at, *pattern;
+  bool anchored, find;
+  lua_Integer count, most; /* gsub: matches so far, at most */
+  size_t *next;            /* gmatch: where the next match is looked for */
+};
+
 /* A pattern ends with its first NUL, as in Lua 5.1: "%z" stands for one. */
-static struct pattern_match pattern_begin(lua_State *L, const char *text, size_t length,
-                                          const char *pattern) {
-  return (struct pattern_match){
-      .L = L, .text = text, .text_end = text + length, .pattern_end = pattern + strlen(pattern)};
+static void search_begin(struct search *s, lua_State *L, const char *text, size_t length,
+                         const char *pattern) {
+  s->m.L = L;
+  s->m.text = text;
+  s->m.text_end = text + length;
+  s->m.pattern_end = pattern + strlen(pattern);
+  s->m.steps = 0;
+  s->anchored = *pattern == '^';
+  s->pattern = pattern + s->anchored;
+}
+
+static void search_at(struct search *s, const char *at) {
+  s->at = at;
+  pattern_begin(&s->m, at, s->pattern);
+}
+
+/* The first match from s->at on. */
+static enum pattern_end search_run(struct search *s) {
+  enum pattern_end end = pattern_run(&s->m);
+  while (end == PATTERN_NOWHERE && !s->anchored && s->at < s->m.text_end) {
+    search_at(s, s->at + 1);
+    end = pattern_run(&s->m);
+  }
+  return end;
+}
+
+/* In the next slice, with the search behind the first `kept` values of the stack. */
+static int search_later(lua_State *L, const struct search *s, int kept, lua_CFunction go_on) {
+  if (lua_gettop(L) == kept)
+    memcpy(lua_newuserdata(L, sizeof *s), s, sizeof *s);
+  return task_give_way(L, go_on);
+}
+
+static struct search *search_again(lua_State *L) {
+  struct search *s = lua_touserdata(L, lua_gettop(L));
+  s->m.L = L;
+  return s;
 }
 
 /* The argument `init` as an offset into a text of `length` bytes. */
@@ -44,6 +86,29 @@ static bool is_plain(const char *pattern, size_t length) {
   return true;
 }
 
+static int find_on(lua_State *L);
+
+static int find_run(lua_State *L, struct search *s) {
+  switch (search_run(s)) {
+  case PATTERN_LATER:
+    return search_later(L, s, 2, find_on);
+  case PATTERN_NOWHERE:
+    lua_pushnil(L);
+    return 1;
+  case PATTERN_HERE:
+    break;
+  }
+  if (!s->find)
+    return pattern_push_all(&s->m, s->at, s->m.s);
+  lua_pushinteger(L, s->at - s->m.text + 1);
+  lua_pushinteger(L, s->m.s - s->m.text);
+  return 2 + pattern_push_all(&s->m, NULL, NULL);
+}
+
+static int find_on(lua_State *L) {
+  return find_run(L, search_again(L));
+}
+
 static int find_or_match(lua_State *L, bool find) {
   size_t length, pattern_length;
   const char *text = luaL_checklstring(L, 1, &length);
@@ -51,22 +116,12 @@ static int find_or_match(lua_State *L, bool find) {
   size_t from = offset_check(L, 3, length);
   if (find && (lua_toboolean(L, 4) || is_plain(pattern, pattern_length)))
     return find_plain(L, text, length, from, pattern, pattern_length);
-  struct pattern_match m = pattern_begin(L, text, length, pattern);
-  bool anchored = *pattern == '^';
-  pattern += anchored;
-  const char *at = text + from;
-  do {
-    const char *end = pattern_match(&m, at, pattern);
-    if (end && find) {
-      lua_pushinteger(L, at - text + 1);
-      lua_pushinteger(L, end - text);
-      return 2 + pattern_push_all(&m, NULL, NULL);
-    }
-    if (end)
-      return pattern_push_all(&m, at, end);
-  } while (at++ < m.text_end && !anchored);
-  lua_pushnil(L);
-  return 1;
+  struct search s;
+  s.find = find;
+  search_begin(&s, L, text, length, pattern);
+  search_at(&s, text + from);
+  lua_settop(L, 2);
+  return find_run(L, &s);
 }
 
 static int find_call(lua_State *L) {
@@ -77,29 +132,47 @@ static int match_call(lua_State *L) {
   return find_or_match(L, false);
 }
 
+static int gmatch_on(lua_State *L);
+
+static int gmatch_run(lua_State *L, struct search *s) {
+  enum pattern_end end = search_run(s);
+  if (end == PATTERN_LATER)
+    return search_later(L, s, 3, gmatch_on);
+  if (end == PATTERN_NOWHERE) {
+    *s->next = (size_t)(s->m.text_end - s->m.text) + 1;
+    return 0;
+  }
+  *s->next = (size_t)(s->m.s - s->m.text) + (s->m.s == s->at); /* an empty match moves on by one */
+  return pattern_push_all(&s->m, s->at, s->m.s);
+}
+
+static int gmatch_on(lua_State *L) {
+  return gmatch_run(L, search_again(L));
+}
+
 /* Upvalues: the text, the pattern, the offset where the next match is looked for. */
 static int gmatch_next(lua_State *L) {
+  struct search s;
   size_t length;
-  const char *text = lua_tolstring(L, lua_upvalueindex(1), &length);
-  const char *pattern = lua_tostring(L, lua_upvalueindex(2));
-  struct pattern_match m = pattern_begin(L, text, length, pattern);
-  const char *at = text + (size_t)lua_tonumber(L, lua_upvalueindex(3));
-  for (; at <= m.text_end; at++) {
-    const char *end = pattern_match(&m, at, pattern);
-    if (!end)
-      continue;
-    lua_pushnumber(L, (double)(end - text) + (end == at)); /* an empty match moves on by one */
-    lua_replace(L, lua_upvalueindex(3));
-    return pattern_push_all(&m, at, end);
-  }
-  return 0;
+  lua_settop(L, 0);
+  for (int i = 1; i <= 3; i++)
+    lua_pushvalue(L, lua_upvalueindex(i));
+  const char *text = lua_tolstring(L, 1, &length);
+  s.next = lua_touserdata(L, 3);
+  search_begin(&s, L, text, length, lua_tostring(L, 2));
+  s.pattern -= s.anchored; /* a "^" is a character like others here */
+  s.anchored = false;
+  if (*s.next > length)
+    return 0;
+  search_at(&s, text + *s.next);
+  return gmatch_run(L, &s);
 }
 
 static int gmatch_call(lua_State *L) {
   luaL_checkstring(L, 1);
   luaL_checkstring(L, 2);
   lua_settop(L, 2);
-  lua_pushinteger(L, 0);
+  *(size_t *)lua_newuserdata(L, sizeof(size_t)) = 0;
   lua_pushcclosure(L, gmatch_next, 3);
   return 1;
 }
@@ -148,41 +221,74 @@ static void add_replacement(struct pattern_match *m, luaL_Buffer *b, const char 
   luaL_addvalue(b);
 }
 
+enum { DONE = 4 };
+
+static void push_done(lua_State *L, luaL_Buffer *b) {
+  luaL_pushresult(b);
+  if (lua_isnil(L, DONE))
+    return;
+  lua_pushvalue(L, DONE);
+  lua_insert(L, -2);
+  lua_concat(L, 2);
+}
+
+static int gsub_on(lua_State *L);
+
+/* On the stack: the text, the pattern, the replacement, and what it has come to so far, or nil. */
+static int gsub_run(lua_State *L, struct search *s) {
+  struct pattern_match *m = &s->m;
+  luaL_Buffer b;
+  luaL_buffinit(L, &b);
+  while (s->count < s->most) {
+    enum pattern_end end = pattern_run(m);
+    if (end == PATTERN_LATER && !lua_isfunction(L, 3) && !lua_istable(L, 3)) {
+      push_done(L, &b);
+      lua_replace(L, DONE);
+      return search_later(L, s, DONE, gsub_on);
+    }
+    if (end == PATTERN_LATER)
+      continue;
+    if (end == PATTERN_HERE) {
+      s->count++;
+      add_replacement(m, &b, s->at, m->s);
+    }
+    if (end == PATTERN_HERE && m->s > s->at)
+      s->at = m->s;
+    else if (s->at < m->text_end)
+      luaL_addchar(&b, *s->at++);
+    else
+      break;
+    if (s->anchored)
+      break;
+    search_at(s, s->at);
+  }
+  luaL_addlstring(&b, s->at, (size_t)(m->text_end - s->at));
+  push_done(L, &b);
+  lua_pushinteger(L, s->count);
+  return 2;
+}
+
+static int gsub_on(lua_State *L) {
+  return gsub_run(L, search_again(L));
+}
+
 static int gsub_call(lua_State *L) {
+  struct search s;
   size_t length;
   const char *text = luaL_checklstring(L, 1, &length);
   const char *pattern = luaL_checkstring(L, 2);
   int type = lua_type(L, 3);
   if (type != LUA_TNUMBER && type != LUA_TSTRING && type != LUA_TFUNCTION && type != LUA_TTABLE)
     luaL_typerror(L, 3, "string/function/table");
-  lua_Integer most = luaL_optinteger(L, 4, (lua_Integer)length + 1), count = 0;
-  bool anchored = *pattern == '^';
-  struct pattern_match m = pattern_begin(L, text, length, pattern);
-  const char *at = text;
-  luaL_Buffer b;
+  s.most = luaL_optinteger(L, 4, (lua_Integer)length + 1);
+  s.count = 0;
   if (turn_is_deep())
     return luaL_error(L, "stack overflow");
-  pattern += anchored;
-  luaL_buffinit(L, &b);
-  while (count < most) {
-    const char *end = pattern_match(&m, at, pattern);
-    if (end) {
-      count++;
-      add_replacement(&m, &b, at, end);
-    }
-    if (end && end > at)
-      at = end;
-    else if (at < m.text_end)
-      luaL_addchar(&b, *at++);
-    else
-      break;
-    if (anchored)
-      break;
-  }
-  luaL_addlstring(&b, at, (size_t)(m.text_end - at));
-  luaL_pushresult(&b);
-  lua_pushinteger(L, count);
-  return 2;
+  search_begin(&s, L, text, length, pattern);
+  search_at(&s, text);
+  lua_settop(L, 3);
+  lua_pushnil(L);
+  return gsub_run(L, &s);
 }
 
 void string_bound(lua_State *L) {

@@ -1,3 +1,4 @@
+#include "base/clock.h"
 #include "base/log.h"
 #include "vm/isolate/inside.h"
 
@@ -9,6 +10,7 @@
 
 /* What fits on a new stack without growing it, which would raise where nothing protects it. */
 enum { TASK_ARGUMENTS_MAX = 30 };
+enum { PASS_TURNS = 64 }; /* of an isolate in one pass, whoever wakes them */
 
 struct task_wait {
   struct task *task;
@@ -36,6 +38,9 @@ struct task {
   struct turn_share share;
   const char *subject;
   struct task_wait wait;
+  lua_State *work; /* what goes on in C, with its arguments; NULL: nothing */
+  int work_ref;
+  bool at_work; /* it does just now */
   struct task *children, *sibling, **sibling_link;
   struct task_watch *watches;
   struct deadline *deadline;
@@ -70,6 +75,7 @@ bool task_can_slice(lua_State *L) {
 
 void task_slice(lua_State *L) {
   struct isolate *iso = isolate_of(L);
+  turn_slice();
   iso->gave_way = L != iso->running->L;
 }
 
@@ -125,6 +131,13 @@ static void task_unlist(struct task *t) {
     t->next->link = t->link;
 }
 
+bool task_should_give_way(lua_State *L) {
+  if (!turn_is_due())
+    return false;
+  const struct task *t = task_running(L);
+  return (t && t->at_work) || task_can_slice(L);
+}
+
 /* The stack of one that ended well is as good as new, so that who is called again and again makes
  * no garbage. */
 static void stack_drop(struct task *t) {
@@ -150,6 +163,53 @@ static lua_State *stack_take(lua_State *L, int *ref) {
   stack = lua_newthread(L);
   *ref = luaL_ref(L, LUA_REGISTRYINDEX);
   return stack;
+}
+
+static int grow_stack(lua_State *L) {
+  luaL_checkstack(L, (int)(intptr_t)lua_touserdata(L, 1) + LUA_MINSTACK, "give way");
+  return 0;
+}
+
+int task_give_way(lua_State *L, lua_CFunction go_on) {
+  struct task *t = task_running(L);
+  int arguments = lua_gettop(L);
+  if (!t->work)
+    t->work = stack_take(L, &t->work_ref);
+  if (arguments > TASK_ARGUMENTS_MAX &&
+      lua_cpcall(t->work, grow_stack, (void *)(intptr_t)arguments) != 0)
+    return luaL_error(L, "not enough memory");
+  lua_pushcfunction(L, go_on);
+  lua_insert(L, 1);
+  lua_xmove(L, t->work, arguments + 1);
+  if (t->at_work)
+    return 0;
+  luaL_checkstack(t->L, LUA_MINSTACK, "results");
+  task_slice(L);
+  return lua_yield(L, 0);
+}
+
+static void work_end(struct task *t) {
+  if (t->work)
+    luaL_unref(t->isolate->L, LUA_REGISTRYINDEX, t->work_ref);
+  t->work = NULL;
+}
+
+static int work_on(lua_State *L, void *arg) {
+  struct task *t = arg;
+  lua_State *work = t->work;
+  int count = lua_gettop(work);
+  t->isolate->running = t;
+  t->at_work = true;
+  turn_slice();
+  luaL_checkstack(L, count + LUA_MINSTACK, "work");
+  lua_xmove(work, L, count);
+  isolate_call(L, count - 1, LUA_MULTRET);
+  if (lua_gettop(work) == 0) {
+    work_end(t);
+    t->arguments = lua_gettop(L);
+    lua_xmove(L, t->L, t->arguments);
+  }
+  return 0;
 }
 
 void task_unref(struct task *t) {
@@ -247,6 +307,7 @@ static void task_settle(struct task *t, int status, const char *text) {
 static void task_finish(struct task *t) {
   struct task_watch *w;
   wait_cancel(t);
+  work_end(t);
   t->state = TASK_ENDED;
   task_unlist(t);
   task_list(t, &t->isolate->ended);
@@ -306,16 +367,48 @@ static void task_queue(struct task *t, struct task_line *line) {
   vm_wake(t->isolate->vm);
 }
 
+static bool is_tired(const struct isolate *iso) {
+  uint64_t pass = iso->vm->pass;
+  return iso->tired == pass ||
+         (iso->turns_pass == pass && iso->turns - iso->turns_before > PASS_TURNS);
+}
+
 /* Who was slow the last time is not among the first. */
 static void task_queue_new(struct task *t) {
-  struct vm *vm = t->isolate->vm;
-  task_queue(t, t->isolate->slow ? &vm->later : &vm->ready);
+  struct isolate *iso = t->isolate;
+  task_queue(t, iso->slow || is_tired(iso) ? &iso->vm->later : &iso->vm->ready);
+}
+
+/* The slices of a task: LUA_YIELD when it waits or has given way, 0 when it is through, or a
+ * negative errno and `f`. */
+static int lua_slice(struct task *t, struct fault *f) {
+  struct isolate *iso = t->isolate;
+  bool killed;
+  int arguments = t->arguments;
+  t->arguments = 0;
+  iso->gave_way = false;
+  iso->enclosed = 0;
+  struct turn_share *share = t->pace == TASK_WHOLE ? NULL : &t->share;
+  int status = isolate_resume(iso, t->L, arguments, share, &killed);
+  if (t->ending || (status == 0 && !killed))
+    return 0;
+  if (!t->share.sliced && status == LUA_YIELD && !killed && !t->wait.active)
+    return fault_set(f, -EFAULT, "coroutine.yield in the task itself");
+  if (!t->share.sliced && (status != LUA_YIELD || killed))
+    return isolate_explain(iso, t->L, status, killed, f);
+  lua_settop(t->L, 0); /* of what it yielded; its own frames stay as they are */
+  return LUA_YIELD;
+}
+
+static int work_slice(struct task *t, struct fault *f) {
+  int code = isolate_enter_slice(t->isolate, work_on, t, &t->share, f);
+  t->at_work = false;
+  return code == 0 ? LUA_YIELD : code;
 }
 
 static void task_run(struct task *t) {
   struct isolate *iso = t->isolate;
-  struct fault fault = {0};
-  bool killed;
+  struct fault fault;
   if (iso->dead || iso->ending) {
     task_end(t, -ECANCELED, "its isolate has ended");
     return;
@@ -325,41 +418,28 @@ static void task_run(struct task *t) {
   t->state = TASK_RUNNING;
   struct task *outer = iso->running;
   iso->running = t;
-  int arguments = t->arguments;
-  t->arguments = 0;
-  iso->gave_way = false;
-  iso->enclosed = 0;
   if (t->pace == TASK_CARES)
     t->share.spent_ns = 0;
-  struct turn_share *share = t->pace == TASK_WHOLE ? NULL : &t->share;
-  int status = isolate_resume(iso, t->L, arguments, share, &killed);
+  int code = t->work ? work_slice(t, &fault) : lua_slice(t, &fault);
   iso->running = outer;
   iso->sliced = t->share.sliced ? t : NULL;
   t->state = TASK_WAITING;
-  if (t->ending) {
+  if (t->ending)
     task_finish(t);
-  } else if (t->share.sliced) {
-    lua_settop(t->L, 0); /* of what a coroutine gave way by; its own frames stay as they are */
+  else if (code != LUA_YIELD)
+    task_end(t, code, code == 0 ? NULL : fault.text);
+  else if (t->share.sliced)
     task_queue(t, &iso->vm->later);
-  } else if (status == LUA_YIELD && !killed && t->wait.active) {
-    lua_settop(t->L, 0);
-  } else if (status == 0 && !killed) {
-    task_end(t, 0, NULL);
-  } else if (status == LUA_YIELD && !killed) {
-    task_end(t, -EFAULT, "coroutine.yield in the task itself");
-  } else {
-    isolate_explain(iso, t->L, status, killed, &fault);
-    task_end(t, fault.code, fault.text);
-  }
   task_unref(t);
   isolate_release(iso);
 }
 
-/* An isolate that was slow in this pass has had its share of it; and while one task is sliced the
- * others wait, so that nothing of a plugin happens between two lines of it that do not wait. */
+/* An isolate that was slow in this pass, or had many turns, has had its share of it; and while one
+ * task is sliced the others wait, so that nothing of a plugin happens between two lines of it that
+ * do not wait. */
 static bool must_queue(const struct task *t) {
   const struct isolate *iso = t->isolate;
-  return iso->tired == iso->vm->pass || (iso->sliced && iso->sliced != t);
+  return is_tired(iso) || (iso->sliced && iso->sliced != t);
 }
 
 /* Takes the first of a line, whose reference is the caller's then. */
@@ -385,7 +465,7 @@ static void task_go_on(struct task *t) {
 /* Up to the one that is the last now, as what is queued meanwhile is for the next pass; or until a
  * one is slow. */
 static void line_run(struct vm *vm, struct task_line *line) {
-  for (struct task **end = line->last; line->first && vm->hit != vm->pass;) {
+  for (struct task **end = line->last; line->first && vm->hit != vm->pass && !turn_slices_over();) {
     struct task *t = line->first;
     bool last = &t->ready_next == end;
     task_go_on(line_take(line));
@@ -398,12 +478,24 @@ static bool resting(const struct vm *vm) {
   return uv_is_active((const uv_handle_t *)&vm->rest);
 }
 
+static void later_run(struct vm *vm) {
+  int64_t began = clock_thread_ns();
+  turn_slices_begin();
+  line_run(vm, &vm->later);
+  bool over = turn_slices_over();
+  turn_slices_end();
+  if (over)
+    vm->hit = vm->pass;
+  int64_t ticks = (clock_thread_ns() - began + TURN_TICK_NS / 2) / TURN_TICK_NS;
+  vm->hit_ms = ticks > 0 ? (int)ticks : 1;
+}
+
 void tasks_run(struct vm *vm) {
   bool hit = vm->hit == vm->pass; /* who was woken, or a plan, outside of the lines */
   vm->pass++;
   line_run(vm, &vm->ready);
-  if (!hit && !resting(vm))
-    line_run(vm, &vm->later);
+  if (!hit && !resting(vm) && vm->later.first)
+    later_run(vm);
   hit = hit || vm->hit == vm->pass;
   vm->hit = 0; /* no pass: it is seen to */
   if (hit && !resting(vm) && vm->later.first && !vm->scripted)

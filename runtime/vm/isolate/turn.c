@@ -3,7 +3,8 @@
  * A timer that counts this thread's CPU time sends the thread a signal every millisecond of it (or
  * as often as the kernel looks, 4 ms with HZ=250): none while the loop sleeps, and none is owed for
  * time that other processes took. Nothing else is paid while a turn behaves (an always-on count
- * hook costs half of the interpreter's speed).
+ * hook costs half of the interpreter's speed). While those go on that were slow, a second timer
+ * ticks by the wall clock, which is exact: their slices are a millisecond.
  *
  * A tick says nothing of the turn that it hits: a loop that never runs for long is not looked at
  * for hundreds of turns, and then owes for all of them at once. So the first one only starts a
@@ -16,9 +17,10 @@
  *
  * Giving way: a count hook yields the task as it stands, and the loop goes on with all others
  * before it resumes it. A coroutine that the plugin made gives way to who resumed it, and so on up
- * to the task (lua/perigee/coroutine.lua). It cannot be done through C (a sort's comparator). What
- * cannot, holds up all others: it is killed after a quarter of the time. The time of all slices is
- * counted until the task waits.
+ * to the task (lua/perigee/coroutine.lua). What is in C just now looks at turn_is_due, and goes on
+ * in the next slice (task_give_way). It cannot be done through C that has called Lua (gsub's
+ * function). What cannot, holds up all others: it is killed after a quarter of the time. The time
+ * of all slices is counted until the task waits.
  *
  * The kill: when all of it is more than turn_ns, the handler installs a hook for every instruction,
  * as luajit.c does for Ctrl-C. It is sticky: the hook stays for the rest of the turn, so that
@@ -28,7 +30,7 @@
  *
  * Compiled code looks at no hook: it has fuel (fuel.h), which the same tick takes away. C functions
  * are not interrupted: those that can take long look at turn_is_over themselves (pattern.c,
- * border.c, bind_json.c), or take no more than a bounded size. */
+ * border.c, json_encode.c), or take no more than a bounded size. */
 #include "base/clock.h"
 #include "vm/isolate/inside.h"
 
@@ -46,7 +48,10 @@
 #define TURN_SIGNAL SIGURG
 
 static _Thread_local struct turn *volatile innermost;
-static _Thread_local timer_t watch;
+static _Thread_local timer_t watch;  /* counts CPU time */
+static _Thread_local timer_t slices; /* the wall clock, while turn_slices */
+static const int slice_tick = 1;     /* whose address its signals carry */
+static _Thread_local volatile sig_atomic_t slice_over;
 
 enum { SLICE_INSTRUCTIONS = 1000 };        /* between two attempts to give way */
 enum { STACK_MAX = 1 << 18 };              /* bytes of the C stack: unwinding more takes its time */
@@ -92,13 +97,16 @@ static int64_t elapsed_ns(const struct turn *turn) {
   return turn->first_ns ? clock_thread_ns() - turn->first_ns : 0;
 }
 
+static bool is_due(const struct turn *turn) {
+  return turn->due || elapsed_ns(turn) >= TURN_TICK_NS;
+}
+
 static void slice_hook(lua_State *L, lua_Debug *unused) {
   (void)unused;
   struct turn *turn = innermost;
   if (!turn || !turn->sliceable || turn->sliced) /* a coroutine gave way: the task is about to */
     return;
-  if (elapsed_ns(turn) >= TURN_TICK_NS && task_can_slice(L)) {
-    turn->sliced = true;
+  if (is_due(turn) && task_can_slice(L)) {
     task_slice(L);
     lua_yield(L, 0);
   }
@@ -107,13 +115,25 @@ static void slice_hook(lua_State *L, lua_Debug *unused) {
   lua_sethook(L, slice_hook, LUA_MASKCOUNT, SLICE_INSTRUCTIONS);
 }
 
+static void give_way_at_next_line(struct turn *turn) {
+  turn->hooked = 1;
+  lua_sethook(turn->L, slice_hook, LUA_MASKCOUNT, 1);
+}
+
 static void on_tick(int number, siginfo_t *info, void *unused) {
   (void)number;
-  (void)info;
   (void)unused;
   struct turn *turn = innermost;
+  bool slice = info->si_value.sival_ptr == &slice_tick;
+  slice_over = slice_over || slice;
   if (!turn)
     return;
+  if (slice) {
+    turn->due = 1;
+    if (turn->sliceable && !turn->over)
+      give_way_at_next_line(turn);
+    return;
+  }
   if (!turn->first_ns)
     turn->first_ns = clock_thread_ns();
   int64_t ticks = elapsed_ns(turn) / TURN_TICK_NS;
@@ -123,14 +143,22 @@ static void on_tick(int number, siginfo_t *info, void *unused) {
       turn->fuel->floor = INT32_MAX;
     lua_sethook(turn->L, kill_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
   } else if (turn->sliceable) {
-    turn->hooked = 1;
     turn->stuck = ticks > turn->patience;
-    lua_sethook(turn->L, slice_hook, LUA_MASKCOUNT, 1);
+    give_way_at_next_line(turn);
   }
 }
 
 bool turn_is_over(void) {
   return innermost && (innermost->over || innermost->stuck);
+}
+
+bool turn_is_due(void) {
+  return innermost && innermost->hooked && innermost->sliceable && !innermost->over &&
+         is_due(innermost);
+}
+
+void turn_slice(void) {
+  innermost->sliced = true;
 }
 
 void turn_poll(lua_State *L, int32_t steps) {
@@ -141,25 +169,47 @@ void turn_poll(lua_State *L, int32_t steps) {
     turn_kill(L);
 }
 
+static int timer_start(clockid_t clock, const int *tick, timer_t *out) {
+  struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = TURN_SIGNAL};
+  event.sigev_value.sival_ptr = (void *)tick;
+  event._sigev_un._tid = gettid();
+  return timer_create(clock, &event, out);
+}
+
+static const struct itimerspec each_tick = {{0, TURN_TICK_NS}, {0, TURN_TICK_NS}}, never;
+
 int turn_watch_start(struct fault *f) {
   struct sigaction action = {.sa_sigaction = on_tick, .sa_flags = SA_RESTART | SA_SIGINFO};
   sigemptyset(&action.sa_mask);
-  struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = TURN_SIGNAL};
-  event._sigev_un._tid = gettid();
-  struct itimerspec every = {{0, TURN_TICK_NS}, {0, TURN_TICK_NS}};
   if (sigaction(TURN_SIGNAL, &action, NULL) != 0 ||
-      timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &watch) != 0)
+      timer_start(CLOCK_THREAD_CPUTIME_ID, NULL, &watch) != 0)
     return fault_set(f, -errno, "plugins cannot be limited in time: %s", strerror(errno));
-  if (timer_settime(watch, 0, &every, NULL) != 0) {
+  if (timer_start(CLOCK_MONOTONIC, &slice_tick, &slices) != 0) {
     int error = errno;
     timer_delete(watch);
     return fault_set(f, -error, "plugins cannot be limited in time: %s", strerror(error));
   }
+  timer_settime(watch, 0, &each_tick, NULL);
   return 0;
 }
 
 void turn_watch_stop(void) {
   timer_delete(watch);
+  timer_delete(slices);
+}
+
+void turn_slices_begin(void) {
+  slice_over = 0;
+  timer_settime(slices, 0, &each_tick, NULL);
+}
+
+void turn_slices_end(void) {
+  timer_settime(slices, 0, &never, NULL);
+  slice_over = 0;
+}
+
+bool turn_slices_over(void) {
+  return slice_over;
 }
 
 int64_t turn_patience_ns(const struct isolate *iso) {
@@ -194,6 +244,9 @@ bool turn_end(struct turn *turn, struct isolate *iso, struct turn_share *share) 
     lua_sethook(iso->L, NULL, 0, 0);
   int64_t had_ns = elapsed_ns(turn);
   bool slow = turn->sliced || had_ns >= TURN_TICK_NS;
+  if (iso->turns_pass != iso->vm->pass)
+    iso->turns_before = iso->turns;
+  iso->turns_pass = iso->vm->pass;
   if (slow) {
     iso->tired = iso->vm->hit = iso->vm->pass;
     iso->vm->hit_ms = (int)(had_ns / 1000000) + 1;
