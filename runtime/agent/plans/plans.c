@@ -118,6 +118,7 @@ static void history_push(struct service_plan *p) {
     outcome_free(&p->history[--p->history_count]);
   memmove(&p->history[1], &p->history[0], p->history_count++ * sizeof p->history[0]);
   p->history[0] = p->planned;
+  p->earlier_uncopied = true;
   p->planned = (struct outcome){0};
 }
 

@@ -20,8 +20,9 @@ struct service_plan {
   size_t history_count;
   size_t gone_back; /* of those, how far a rollback went, until it is thawed */
   struct hand hand;
-  bool failing;  /* the last run; it is tried again by itself */
-  bool uncopied; /* the store has another plan of it than `planned` */
+  bool failing;          /* the last run; it is tried again by itself */
+  bool uncopied;         /* the store has another plan of it than `planned` */
+  bool earlier_uncopied; /* or another history, or how far it went back in it */
   uv_timer_t timer;
   char service[];
 };
@@ -60,6 +61,7 @@ void plan_row_show(struct buf *out, const struct plan_row *row, double share);
 
 /* plan_copies.c */
 void plan_copies_restore(struct plans *all);
+void plan_copy_earlier(struct service_plan *p); /* at once */
 
 /* plan_hand.c */
 void hands_restore(struct plans *all);

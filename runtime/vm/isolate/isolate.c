@@ -298,8 +298,11 @@ static void isolate_end(struct isolate *iso) {
   while (iso->required) {
     struct required *r = iso->required;
     iso->required = r->next;
+    value_unref(r->text);
+    free(r->name);
     free(r);
   }
+  value_unref(iso->parts);
   value_unref((struct value *)iso->limits.grant);
   free(iso->own_library);
   free(iso->name);
