@@ -1,5 +1,6 @@
 /* Calling with retries, against back ends that fail by a script: how often, whom, within what. */
 #include "catalog/fixture.h"
+#include "catalog/live.h"
 #include "client/handle.h"
 
 static struct catalog_writer *w;
@@ -108,6 +109,55 @@ static void two_endpoints_four_tries(void **state) {
   assert_int_equal(perigee_call(s, &o, attempt, &fails, NULL), -EREMOTEIO);
   assert_int_equal(fails.calls, 4);
   assert_int_not_equal(fails.ports[0], fails.ports[1]);
+  perigee_service_close(s);
+}
+
+/* One endpoint in the first tier, two in the next, one in the last; and what is never tried: one
+ * that weighs nothing, one that is ejected, one that is critical. */
+static struct perigee_service *service_of_tiers(const char *name) {
+  struct catalog_endpoint e[] = {{.tier = 0, .weight = 1},
+                                 {.tier = 300, .weight = 1},
+                                 {.tier = 1, .weight = 1},
+                                 {.tier = 1, .weight = 1},
+                                 {.tier = 1, .weight = 0},
+                                 {.tier = 1, .weight = 1, .ejected = true},
+                                 {.tier = 0, .weight = 1, .status = PERIGEE_CRITICAL}};
+  static const char *const ids[] = {"a", "b", "c", "d", "e", "f", "g"};
+  enum { COUNT = sizeof e / sizeof e[0] };
+  struct perigee_service *s;
+  uint64_t version;
+  for (uint16_t i = 0; i < COUNT; i++) {
+    e[i].id = ids[i];
+    e[i].address = "10.0.0.1";
+    e[i].port = (uint16_t)(i + 1);
+    assert_int_equal(catalog_slot_take(w, &e[i].slot, &e[i].slot_generation), 0);
+    if (e[i].ejected)
+      catalog_store64(&catalog_live_slot(w, e[i].slot)->ejected_until_ns, UINT64_MAX);
+  }
+  struct catalog_snapshot snapshot = {
+      .service = name, .endpoints = e, .count = COUNT, .moves_version = 1};
+  assert_int_equal(catalog_publish(w, &snapshot, &version), 0);
+  assert_int_equal(perigee_service_open(p, name, &s), 0);
+  return s;
+}
+
+static void other_tiers_are_others(void **state) {
+  struct perigee_service *s = service_of_tiers("tiers");
+  struct perigee_call_options o = quick;
+  o.tries = 6;
+  unsigned seconds = 0;
+  for (int i = 0; i < 40; i++) {
+    struct script fails = {.outcomes = {3, 3, 3, 3, 3, 3, 3, 3}};
+    assert_int_equal(perigee_call(s, &o, attempt, &fails, NULL), -EREMOTEIO);
+    assert_int_equal(fails.calls, 6);
+    assert_int_equal(fails.ports[0], 1);
+    assert_int_equal(fails.ports[1] + fails.ports[2], 3 + 4);
+    assert_int_equal(fails.ports[3], 2);
+    assert_int_equal(fails.ports[4], 1);
+    assert_int_equal(fails.ports[5], 1);
+    seconds |= 1u << fails.ports[1];
+  }
+  assert_int_equal(seconds, 1u << 3 | 1u << 4); /* not always the same first */
   perigee_service_close(s);
 }
 
@@ -232,6 +282,7 @@ int main(void) {
       cmocka_unit_test(the_first_that_succeeds),
       cmocka_unit_test(no_more_than_it_may),
       cmocka_unit_test(two_endpoints_four_tries),
+      cmocka_unit_test(other_tiers_are_others),
       cmocka_unit_test(what_is_not_idempotent),
       cmocka_unit_test(errors_in_order),
       cmocka_unit_test(one_deadline_for_all),

@@ -346,6 +346,28 @@ static void avoided_endpoints(void **state) {
   }
 }
 
+/* So many are avoided that no other way of the key's leads to one that is not. */
+static void a_key_goes_elsewhere_alike(void **state) {
+  enum { N = 20, AVOIDED = 17 };
+  static const char *const balancers[] = {"maglev", "ring", "rendezvous"};
+  for (unsigned b = 0; b < 3; b++) {
+    struct perigee_endpoint tried[AVOIDED], e, again;
+    struct perigee_service *s = service(balancers[b], balancers[b], N);
+    for (char key = 0; key < 20; key++) {
+      struct perigee_pick_options options = {
+          .size = sizeof options, .key = &key, .key_length = 1, .avoid = tried};
+      for (int i = 0; i < AVOIDED; i++, options.avoid_count++)
+        assert_int_equal(perigee_pick(s, &options, &tried[i]), 0);
+      assert_int_equal(perigee_pick(s, &options, &e), 0);
+      for (int i = 0; i < 10; i++) {
+        assert_int_equal(perigee_pick(s, &options, &again), 0);
+        assert_int_equal(again.port, e.port);
+      }
+    }
+    perigee_service_close(s);
+  }
+}
+
 static void a_hash_is_as_good_as_its_key(void **state) {
   struct perigee_service *s = service("hash", "maglev", 20);
   for (int i = 0; i < 200; i++) {
@@ -395,6 +417,7 @@ int main(void) {
       cmocka_unit_test(another_generation),
       cmocka_unit_test(a_child_counts_for_itself),
       cmocka_unit_test(avoided_endpoints),
+      cmocka_unit_test(a_key_goes_elsewhere_alike),
       cmocka_unit_test(a_hash_is_as_good_as_its_key),
       cmocka_unit_test(the_budget_of_retries),
   };
