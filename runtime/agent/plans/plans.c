@@ -64,7 +64,7 @@ static void entry_free(struct service_plan *p) {
   uv_close((uv_handle_t *)&p->timer, entry_closed);
 }
 
-void plans_touch(struct service_plan *p) {
+static void plans_touch(struct service_plan *p) {
   struct set *s = sets_find(p->all->with.sets, p->service);
   if (s)
     set_replan(s);

@@ -39,7 +39,6 @@ struct plans {
 struct service_plan *plans_find(const struct plans *all, const char *service);
 /* Makes it when it is not there. NULL: out of memory. */
 struct service_plan *plans_entry(struct plans *all, const char *service);
-void plans_touch(struct service_plan *p); /* planned again by the next flush */
 /* Of the store's `bucket`, a record a service: `read` takes it over. What it cannot take is said.
  */
 void plans_restore(struct plans *all, const char *bucket,
