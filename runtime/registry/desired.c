@@ -36,16 +36,31 @@ void desired_clear(struct desired *d) {
   free(d->registry);
 }
 
-enum { KEY_MAX = 2 * 255 + 2 };
-
-static const char *key_make(char *key, const char *service, const char *id) {
-  snprintf(key, KEY_MAX, "%s/%s", service, id);
+const char *desired_key(char key[DESIRED_KEY_MAX], const char *service, const char *id) {
+  size_t n = 0;
+  for (const char *c = service; *c && n < 3 * 255; c++) {
+    bool special = *c == '/' || *c == '%';
+    n += (size_t)snprintf(key + n, DESIRED_KEY_MAX - n, special ? "%%%02X" : "%c", *c);
+  }
+  snprintf(key + n, DESIRED_KEY_MAX - n, "/%s", id);
   return key;
 }
 
+const char *desired_key_parse(const char *key, char service[256]) {
+  size_t n = 0;
+  for (; *key && *key != '/'; key++) {
+    bool special = strncmp(key, "%2F", 3) == 0 || strncmp(key, "%25", 3) == 0;
+    if (n < 255)
+      service[n++] = special ? (key[2] == 'F' ? '/' : '%') : *key;
+    key += special ? 2 : 0;
+  }
+  service[n] = '\0';
+  return *key ? key + 1 : key;
+}
+
 struct desired_entry *desired_find(const struct desired *d, const char *service, const char *id) {
-  char key[KEY_MAX];
-  return table_find(&d->table, key_make(key, service, id));
+  char key[DESIRED_KEY_MAX];
+  return table_find(&d->table, desired_key(key, service, id));
 }
 
 static struct desired_entry *entry_make(struct desired *d, const char *key) {
@@ -61,8 +76,8 @@ static struct desired_entry *entry_make(struct desired *d, const char *key) {
 }
 
 struct desired_entry *desired_get(struct desired *d, const char *service, const char *id) {
-  char key[KEY_MAX];
-  struct desired_entry *e = table_find(&d->table, key_make(key, service, id));
+  char key[DESIRED_KEY_MAX];
+  struct desired_entry *e = table_find(&d->table, desired_key(key, service, id));
   return e ? e : entry_make(d, key);
 }
 

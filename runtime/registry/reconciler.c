@@ -86,12 +86,17 @@ enum operation entry_next(const struct desired_entry *e) {
                                                                     : OPERATION_REGISTER;
 }
 
-/* A refusal is no outage: whoever carries operations out reads the credentials anew, so it is tried
+/* The registry answers, and will not have this one entry: that says nothing of the others. */
+static bool is_refusal(int status) {
+  return status == -EACCES || status == -EPERM || status == -EINVAL || status == -E2BIG;
+}
+
+/* After the first EACCES whoever carries operations out reads the credentials anew, so it is tried
  * once more at once. */
 static void failed(struct desired_entry *e, int status, const char *why) {
   struct reconciler *r = e->owner;
   r->stats.failures++;
-  r->failing = true;
+  r->failing |= !is_refusal(status);
   if (status == -EACCES && !e->refused) {
     e->refused = true;
     entry_look(e, 0);
@@ -160,9 +165,10 @@ void reconciler_pump(struct reconciler *r) {
   reconciler_check_stopped(r);
 }
 
-/* The registry answers again: whoever backs off for long comes within wake_s. */
-static void recovered(struct reconciler *r) {
-  if (!r->failing)
+/* The registry answers again, or takes one that it had refused: whoever backs off for long comes
+ * within wake_s. */
+static void recovered(struct reconciler *r, bool refused) {
+  if (!r->failing && !refused)
     return;
   r->failing = false;
   int64_t latest = clock_now_ns() + (int64_t)(wake_s * (double)SECOND);
@@ -241,6 +247,8 @@ static void deregistered(struct desired_entry *e) {
   r->stats.deregistered++;
   log_info("deregistered", LOG_S("registry", r->desired.registry), LOG_S("instance", e->key));
   if (!e->wanted) {
+    if (r->how->gone)
+      r->how->gone(r->arg, e);
     entry_end(e);
     return;
   }
@@ -258,12 +266,12 @@ void reconciler_done(struct reconciler *r, struct desired_entry *e, int status, 
   if (status == -ENOENT && op == OPERATION_RENEW)
     status = 0, ttl = 0;
   if (status == -EEXIST && op == OPERATION_REGISTER) {
-    recovered(r);
+    recovered(r, false);
     taken(e, why);
   } else if (status != 0) {
     failed(e, status, why);
   } else {
-    recovered(r);
+    recovered(r, e->refused);
     if (op == OPERATION_REGISTER)
       registered(e, lease, ttl);
     else if (op == OPERATION_RENEW)

@@ -32,6 +32,8 @@ struct reconciler_registry {
   /* May be NULL. The registry has the entry as its lease says, and it is not `attended`: whoever
    * sees that somebody changes it there says so by reconciler_changed. */
   void (*attend)(void *arg);
+  /* May be NULL. It is deregistered, and nobody wants it: the entry's last moment. */
+  void (*gone)(void *arg, const struct desired_entry *e);
 };
 
 struct reconciler_stats {

@@ -39,6 +39,7 @@ struct registrars {
   struct registrar **items;
   size_t count;
   struct leaving *leaving;
+  struct withdrawn withdrawn;
   struct placements placements;
   size_t running; /* while stopping: that have not told yet */
   size_t left;    /* registrations that were to be taken back and were not, of who is gone */
@@ -111,6 +112,7 @@ struct registrars *registrars_new(uv_loop_t *loop, struct plugins *plugins, stru
   all->store = store;
   all->shown = shown;
   all->later.data = all;
+  withdrawn_init(&all->withdrawn);
   all->owner = owner_make(node, store);
   if (all->owner)
     return all;
@@ -134,6 +136,7 @@ void registrars_free(struct registrars *all) {
     free(l);
   }
   placements_free(&all->placements);
+  withdrawn_end(&all->withdrawn);
   free(all->items);
   free(all->owner);
   uv_close((uv_handle_t *)&all->later, later_closed);
@@ -223,7 +226,7 @@ static int want_registry(struct registrars *all, const struct config *config, co
     registrar_configure(r, &use);
   } else if ((items = realloc(all->items, (all->count + 1) * sizeof(struct registrar *)))) {
     all->items = items;
-    r = registrar_new(all->loop, name, &use, all->owner, use.ttl_s, all->store);
+    r = registrar_new(all->loop, name, &use, all->owner, use.ttl_s, all->store, &all->withdrawn);
     if (r)
       all->items[all->count++] = r;
   }
@@ -362,7 +365,10 @@ bool registrars_withdrew(const struct registrars *all, const char *service, cons
   for (size_t i = 0; i < all->count; i++)
     if (reconciler_withdrew(registrar_reconciler(all->items[i]), service, id))
       return true;
-  return false;
+  for (const struct leaving *l = all->leaving; l; l = l->next)
+    if (reconciler_withdrew(registrar_reconciler(l->registrar), service, id))
+      return true;
+  return withdrawn_has(&all->withdrawn, service, id);
 }
 
 /* ---- what it says of itself ---- */
