@@ -48,6 +48,19 @@ end
 local t = {}
 t.__index = t
 
+-- What the outside answers by has been named by then: another name is a mistake.
+function t:__newindex(name, value)
+  if rawget(self, "open") == false then
+    local known = {}
+    for field in pairs(self) do
+      known[#known + 1] = field
+    end
+    local near = host.nearest(tostring(name), known)
+    error(('a test has no field "%s"%s'):format(tostring(name), near and ('; did you mean "%s"?'):format(near) or ""), 2)
+  end
+  rawset(self, name, value)
+end
+
 -- One use of the plugin, with these options, as the configuration would give them. Its functions are
 -- called as methods: `local gate = t:use{ warm = "/warm" }  gate:decide(t:instance())`.
 function t:use(options)
@@ -77,7 +90,7 @@ end
 
 -- Lets this much time pass: everything that is due meanwhile happens, in its order. "36h", 1.5, "100d".
 function t.advance(_, duration)
-  perigee.sleep(uses.seconds(host, duration))
+  perigee.sleep(duration)
 end
 
 -- Seconds since the test began.
@@ -88,7 +101,7 @@ end
 -- Calls fn() when this much time has passed.
 function t:after(duration, fn)
   self.apart(function()
-    perigee.sleep(uses.seconds(host, duration))
+    perigee.sleep(duration)
     fn()
   end)
 end
@@ -110,6 +123,7 @@ local function new()
   end
 
   outside.open(perigee, host, test)
+  test.open = false
   return test
 end
 

@@ -50,3 +50,18 @@ it("leaves other services alone", function(t)
   t:use(options):change(event)
   assert.equal(nil, t.files[options.path])
 end)
+
+it("waits for this host's part of the splay, but not the first time", function(t)
+  local splayed = { service = "web", path = "/run/nginx/web.conf", splay = "20s" }
+  local waited = {}
+  for _, name in ipairs({ "host-1", "host-2", "host-1" }) do
+    t.host.name = name
+    local template, began = t:use(splayed), t:now()
+    assert(template:change(change(t, "passing")))
+    assert.equal(began, t:now())
+    assert(template:change(change(t, "passing", "passing")))
+    waited[#waited + 1] = t:now() - began
+  end
+  assert.near(waited[1], waited[3], 0.001)
+  assert(waited[1] ~= waited[2] and waited[1] < 20 and waited[2] < 20 and waited[1] > 0)
+end)

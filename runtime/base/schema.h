@@ -55,6 +55,10 @@ size_t schema_check(const struct schema *s, const struct value *options, const c
 size_t schema_check_partly(const struct schema *s, const struct value *options, const char *path,
                            struct findings *all, struct value **out);
 
+/* What the option is where nothing is said of it, as declared; NULL: nothing, or there is no such
+ * option. Until the schema's end. */
+const struct value *schema_default(const struct schema *s, const char *option);
+
 /* The value that `text` stands for where an option can only be written as text: a boolean's is
  * true, false, 1 or 0, and "" is true; a number's is its digits; a list's has commas. What it
  * cannot stand for stays text, for schema_check to refuse. The caller's; NULL: out of memory. */

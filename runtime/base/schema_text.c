@@ -40,9 +40,18 @@ static struct value *value_of_text(const struct rule *r, const char *text) {
   return value_text(text, strlen(text));
 }
 
-struct value *schema_value_of_text(const struct schema *s, const char *option, const char *text) {
+static const struct rule *rule_of(const struct schema *s, const char *option) {
   size_t i = 0;
   while (i < s->root.count && strcmp(s->root.names[i], option) != 0)
     i++;
-  return value_of_text(i < s->root.count ? &s->root.of[i] : NULL, text);
+  return i < s->root.count ? &s->root.of[i] : NULL;
+}
+
+struct value *schema_value_of_text(const struct schema *s, const char *option, const char *text) {
+  return value_of_text(rule_of(s, option), text);
+}
+
+const struct value *schema_default(const struct schema *s, const char *option) {
+  const struct rule *r = rule_of(s, option);
+  return r ? r->fallback : NULL;
 }

@@ -14,7 +14,7 @@ static const struct unit {
 } units[] = {
     /* a longer name before the one it begins with */
     {"ns", 1},         {"us", 1000},       {"\u00b5s", 1000},    {"ms", 1000000},
-    {"s", 1000000000}, {"m", 60000000000}, {"h", 3600000000000},
+    {"s", 1000000000}, {"m", 60000000000}, {"h", 3600000000000}, {"d", 86400000000000},
 };
 
 static const struct unit *find_unit(const char *text) {
@@ -57,7 +57,7 @@ int duration_parse(const char *text, int64_t *ns, struct fault *f) {
                        text);
     if (!u)
       return fault_set(f, -EINVAL,
-                       "\"%.40s\" has an unknown unit: ns, us, ms, s, m and h are known", text);
+                       "\"%.40s\" has an unknown unit: ns, us, ms, s, m, h and d are known", text);
     total += n * (double)u->ns;
     p += strlen(u->name);
   } while (*p);

@@ -7,7 +7,7 @@
 
 struct fault;
 
-/* "500ms", "2s", "1m30s", "1.5h" (Go's forms: ns, us, ms, s, m, h) → nanoseconds, at most 292
+/* "500ms", "2s", "1m30s", "1.5h" (Go's forms: ns, us, ms, s, m, h; and d) → nanoseconds, at most 292
  * years. "0" may stand alone; any other bare number, a sign or a space is -EINVAL. */
 int duration_parse(const char *text, int64_t *ns, struct fault *f);
 

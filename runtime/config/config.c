@@ -7,7 +7,6 @@
 #include "config/files.h"
 #include "config/services.h"
 #include "config/shape.h"
-#include "config/source_address.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -58,7 +57,7 @@ static void read_log(struct config *c, const char *option, const struct value *l
 }
 
 /* A registry is named as in the scheme of a target. What is in it is its adapter's to judge. */
-static void check_registries(const struct value *all, const char *http, struct findings *findings) {
+static void check_registries(const struct value *all, struct findings *findings) {
   for (size_t i = 0; i < value_fields(all); i++) {
     const char *name;
     const struct value *v = value_field(all, i, &name), *adapter = value_get(v, "adapter");
@@ -70,8 +69,6 @@ static void check_registries(const struct value *all, const char *http, struct f
       findings_add(findings, adapter, path, "adapter: expected the name of a registry plugin");
     if (strcmp(name, "embedded") == 0)
       findings_add(findings, v, path, "\"embedded\" is this agent's own registry");
-    if (registry_is_here(v, http))
-      findings_add(findings, v, path, "this is this very agent (http = \"%s\")", http);
   }
 }
 
@@ -118,7 +115,7 @@ static void read_all(struct config *c, const struct config_options *o, const str
   c->reload_auto = o->dev || strcmp(value_as_text(value_get(root, "reload"), ""), "auto") == 0;
   findings->failed |= !c->run_dir || !c->data_dir || !c->library;
   list_plugin_directories(c, o->of, findings);
-  check_registries(value_get(root, "registries"), c->http, findings);
+  check_registries(value_get(root, "registries"), findings);
   services_read(c, shape, value_get(root, "services"), findings);
   watches_read(c, value_get(root, "watches"), findings);
 }

@@ -28,14 +28,16 @@ static uint16_t host_of(const char *url, char *host, size_t size) {
   return 0;
 }
 
-/* The i-th endpoint's text, or NULL. */
-static const char *endpoint_at(const struct value *registry, size_t i) {
+const struct value *registry_servers(const struct value *registry) {
   const struct value *all = value_get(registry, "endpoints");
-  if (!all)
-    all = value_get(registry, "address");
-  if (value_kind(all) == VALUE_TABLE)
-    return value_as_text(value_at(all, i), NULL);
-  return i == 0 ? value_as_text(all, NULL) : NULL;
+  return all ? all : value_get(registry, "address");
+}
+
+/* The i-th one's text, or NULL. */
+static const char *server_at(const struct value *servers, size_t i) {
+  if (value_kind(servers) == VALUE_TABLE)
+    return value_as_text(value_at(servers, i), NULL);
+  return i == 0 ? value_as_text(servers, NULL) : NULL;
 }
 
 bool address_is_loopback(const char *address) {
@@ -51,7 +53,7 @@ bool address_is_loopback(const char *address) {
 bool registry_is_local(const struct value *registry) {
   const char *url;
   char host[256];
-  for (size_t i = 0; (url = endpoint_at(registry, i)); i++) {
+  for (size_t i = 0; (url = server_at(registry_servers(registry), i)); i++) {
     host_of(url, host, sizeof host);
     if (!address_is_loopback(host))
       return false;
@@ -59,18 +61,29 @@ bool registry_is_local(const struct value *registry) {
   return true;
 }
 
-bool registry_is_here(const struct value *registry, const char *http) {
+uint16_t servers_port(const struct value *servers) {
+  const char *url;
+  char host[256];
+  uint16_t port = 0;
+  for (size_t i = 0; port == 0 && (url = server_at(servers, i)); i++)
+    port = host_of(url, host, sizeof host);
+  return port;
+}
+
+bool servers_are_here(const struct value *servers, uint16_t port, const char *http) {
   const char *url;
   char host[256], own[256];
-  uint16_t port;
-  if (!http || address_parse(http, own, sizeof own, &port, NULL) != 0 || port == 0)
+  uint16_t own_port;
+  if (!http || address_parse(http, own, sizeof own, &own_port, NULL) != 0 || own_port == 0)
     return false;
   bool any = own[0] == '\0' || strcmp(own, "0.0.0.0") == 0 || strcmp(own, "::") == 0;
-  for (size_t i = 0; (url = endpoint_at(registry, i)); i++)
-    if (host_of(url, host, sizeof host) == port &&
-        (strcmp(host, own) == 0 ||
-         (address_is_loopback(host) && (any || address_is_loopback(own)))))
+  for (size_t i = 0; (url = server_at(servers, i)); i++) {
+    uint16_t said = host_of(url, host, sizeof host);
+    bool same =
+        strcmp(host, own) == 0 || (address_is_loopback(host) && (any || address_is_loopback(own)));
+    if (same && (said ? said : port) == own_port)
       return true;
+  }
   return false;
 }
 
@@ -94,7 +107,7 @@ static bool route_source(const char *host, char *out, size_t size) {
 
 void source_address(const struct value *registry, char *out, size_t size) {
   char host[256] = "127.0.0.1";
-  const char *url = endpoint_at(registry, 0);
+  const char *url = server_at(registry_servers(registry), 0);
   if (url)
     host_of(url, host, sizeof host);
   bool local = strcmp(host, "localhost") == 0;

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct value;
 
@@ -18,5 +19,9 @@ bool address_is_loopback(const char *address);
  * has none). */
 bool registry_is_local(const struct value *registry);
 
-/* Whether an endpoint of the registry is `http`, where this agent itself listens. */
-bool registry_is_here(const struct value *registry, const char *http);
+/* Its endpoints, as they are written; NULL: it has none. */
+const struct value *registry_servers(const struct value *registry);
+/* Whether one of them is `http`, where this agent itself listens. `port`: of one that says none. */
+bool servers_are_here(const struct value *servers, uint16_t port, const char *http);
+/* The port of the first that says one; 0: none does. */
+uint16_t servers_port(const struct value *servers);

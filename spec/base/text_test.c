@@ -25,6 +25,7 @@ static void durations(void **state) {
       {".5s", 500000000},
       {"1.1s", 1100000000},
       {"0s", 0},
+      {"1d12h", 129600000000000},
       {"2562047h", 9223369200000000000},
   };
   for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
@@ -34,7 +35,7 @@ static void durations(void **state) {
     assert_int_equal(ns, good[i].ns);
   }
   static const char *const bad[] = {"",   "5",   "s",     "-2s",      " 2s", "2 s", "2S",
-                                    "2d", "1m2", "1..5s", "2562048h", ".s",  "0x5s"};
+                                    "2w", "1m2", "1..5s", "2562048h", ".s",  "0x5s"};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     int64_t ns = -1;
     struct fault f = {0};

@@ -17,7 +17,7 @@ local function measure(kind, name, url, agent)
   for port, put, arrived in bare:stdout():gmatch("(%d+) (%d+) (%d+)\n") do
     begun[tonumber(port)], watcher[tonumber(port)] = tonumber(put), tonumber(arrived)
   end
-  return picks.figures(name, seen, "bare blocking query in node", watcher, begun, COUNT)
+  return picks.figures(name, seen, "bare blocking query in node", watcher, begun, COUNT, true)
 end
 
 local function first(url)

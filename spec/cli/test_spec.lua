@@ -233,6 +233,54 @@ describe("perigee test", function()
     assert.equal(0, r.code, r.out)
   end)
 
+  it("refuses a field that a test does not have", function()
+    local r = check("return 'passing'", [[it("x", function(t) t.htpp = {} end)]])
+    assert.equal(1, r.code, r.out)
+    assert.matches('mine_spec.lua:1: a test has no field "htpp"; did you mean "http"?', r.out, 1, true)
+  end)
+
+  it("answers what a registry watches elsewhere, and is as stale as the agent would be", function()
+    local path = plugin("registry", [[return { kind = "registry", summary = "two registries", every = "1s",
+      watch = function(_, target, set)
+        for a, b in perigee.watch("etcd:///" .. target.name, "consul:///" .. target.name) do
+          if a.stale and not a.known then return nil, "etcd cannot be reached" end
+          local all = {}
+          for _, list in ipairs({ a, b }) do
+            for _, instance in ipairs(list) do all[#all + 1] = instance end
+          end
+          set:replace(all)
+        end
+      end }]], [[
+      it("follows both", function(t)
+        t.targets["etcd:///web"], t.targets["consul:///web"] = { { id = "a" }, { id = "b", status = "critical" } }, {}
+        local web = t:use():watch("mine:///web")
+        t:advance("1s")
+        assert.same({ "a", "b" }, web:ids())
+        assert.equal("critical", web:instances()[2].status)
+        t.targets["consul:///web"] = { { id = "c" } }
+        t.targets["etcd:///web"] = "ECONNREFUSED"
+        t:advance("1d")
+        assert.same({ "a", "b", "c" }, web:ids())
+      end)
+      it("is current when it says so, before its call is over", function(t)
+        t.targets["etcd:///web"], t.targets["consul:///web"] = "ECONNREFUSED", {}
+        local web = t:use():watch("mine:///web")
+        t:advance("1s")
+        assert.equal("etcd cannot be reached", web.stale)
+        t.targets["etcd:///web"] = { {} }
+        t:advance("30s")
+        assert.equal(nil, web.stale)
+        assert.same({ "web-1" }, web:ids())
+      end)
+      it("is told", function(t)
+        t:use():watch("mine:///web")
+        t:advance("1s")
+      end)]])
+    local r = test(path)
+    assert.matches("2 passed, 1 failed", r.out, 1, true)
+    assert.matches('t.targets["etcd:///web"] = {', r.out, 1, true)
+  end)
+
   it("asks a route, also for an answer in pieces, and lists what there is", function()
     local r = test(plugin("route", [[
       return { kind = "route", summary = "x", GET = function(request)

@@ -270,6 +270,21 @@ describe("a service that is registered in Consul", function()
     assert.equal(1, #server:requests(REGISTER))
   end)
 
+  it("is taken by this node of a life that is forgotten, where it has no heartbeat: the message is the way out", function()
+    agent = agent_of(server, { web = { id = "i1", port = 9009 } }, { heartbeat = false })
+    expect(server, "i1", "there", there)
+    agent:kill()
+    os.execute("rm -rf " .. agent.data_dir)
+    agent:start()
+    host.logged(agent, "from before the data directory was lost, and `consul services deregister -id=i1` lets it go")
+    local owner = service(server, "i1").Meta["perigee-owner"]
+    assert.equal(1, metric(agent, "taken"))
+    server:remove("i1")
+    expect(server, "i1", "this life's", function(now)
+      return now and now.Meta["perigee-owner"] ~= owner
+    end)
+  end)
+
   it("is where Consul's node is when its own address is this host's alone", function()
     agent = agent_of(server, { web = { id = "i1", port = 9009, address = "127.0.0.1" } })
     expect(server, "i1", "there", there)

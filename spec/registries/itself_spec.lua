@@ -57,6 +57,32 @@ describe("an agent that is its own registry", function()
     agent:kill()
   end)
 
+  it("is found out before anything starts by the address that its adapter has where nothing is said", function()
+    local path = perigee.scratch() .. "/perigee.lua"
+    local function check(http, words)
+      perigee.write(path, ("return { http = %q,\n %s }"):format(http, words))
+      return perigee.run({ perigee.build .. "/perigee", "check", path })
+    end
+    local refused = {
+      ["registries.consul"] = "registries = { consul = {} }",
+      ["registries.hub"] = "registries = { hub = { adapter = 'consul', address = 'localhost' } }",
+      ["registries.root"] = "registries = { root = { adapter = 'embedded' } }",
+      ["watches.web.target"] = "watches = { web = 'consul:///web' }",
+      ["watches.shop.fallback"] = "watches = { shop = { target = 'static:///a:1', fallback = 'consul://h1,127.0.0.1/shop' } }",
+      resolve = "resolve = 'consul'",
+    }
+    for field, words in pairs(refused) do
+      local r = check("127.0.0.1:8500", words)
+      assert.equal(1, r.code, words)
+      local words_said = (":2: %s: this is this very agent (http = \"127.0.0.1:8500\")"):format(field)
+      assert.truthy(r.err:find(words_said, 1, true), r.err)
+      assert.truthy(r.err:find("has 1 mistake", 1, true), r.err)
+      assert.equal(0, check("127.0.0.1:8510", words).code)
+    end
+    assert.equal(1, check("0.0.0.0:2379", "watches = { web = 'etcd:///web' }").code)
+    assert.equal(0, check("127.0.0.1:8500", "watches = { web = 'consul://127.0.0.1:8501/web' }").code)
+  end)
+
   it("is another agent's registry without a word", function()
     local upper = perigee.agent({ config = "return { services = { web = { port = 8081 } } }" })
     local port = perigee.free_port()

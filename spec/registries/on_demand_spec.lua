@@ -36,9 +36,9 @@ describe("an agent", function()
     put(cluster, "real", "r1", 9003)
     local agent = host.agent({ resolve = "etcd", registries = { etcd = { endpoints = cluster:urls() } } })
     assert.equal(200, agent:get("/v1/pick/real").status)
-    for i = 1, 1005 do
-      assert.equal(503, agent:get("/v1/pick/made-up-" .. i).status)
-    end
+    local asked = perigee.run({ "curl", "-s", "--noproxy", "*", "-o", agent.directory .. "/answer", "-w", "%{http_code}\n",
+      agent.url .. "/v1/pick/made-up-[1-1005]" }, { timeout = 120 })
+    assert.equal(("503\n"):rep(1005), asked.out)
     put(cluster, "late", "l1", 9004)
     assert.equal(200, agent:get("/v1/pick/late").status)
     assert.equal(200, agent:get("/v1/pick/real").status)

@@ -7,12 +7,12 @@ local function count(agent)
   return response.status == 200 and #response.json().endpoints or 0
 end
 
--- An agent at `port` whose web comes from `targets`, which may be changed.
-local function agent_at(port, target)
+-- An agent at `port` whose web comes from `target`, which may be changed; "up" is another agent by this adapter.
+local function agent_at(port, target, adapter)
   local home = perigee.scratch()
   local function write(to)
-    perigee.write(home .. "/perigee.lua", ([[return { registries = { up = { adapter = "embedded", wait = "1s",
-      address = "http://127.0.0.1:%d" } }, watches = { web = %q } }]]):format(to.port or 1, to.target))
+    perigee.write(home .. "/perigee.lua", ([[return { registries = { up = { adapter = %q, wait = "1s",
+      address = "http://127.0.0.1:%%d" } }, watches = { web = %%q } }]]):format(adapter):format(to.port or 1, to.target))
   end
   write(target)
   local agent = perigee.agent({ config_file = home .. "/perigee.lua", port = port })
@@ -24,15 +24,15 @@ local function agent_at(port, target)
   return agent
 end
 
-local function ring(length)
+local function ring(length, adapter)
   local agents, ports = {}, {}
   for i = 1, length do
     ports[i] = perigee.free_port()
   end
   -- The first has it from elsewhere, each other one from the one before.
-  agents[1] = agent_at(ports[1], { target = "static:///10.0.0.1:1,10.0.0.2:2" })
+  agents[1] = agent_at(ports[1], { target = "static:///10.0.0.1:1,10.0.0.2:2" }, adapter)
   for i = 2, length do
-    agents[i] = agent_at(ports[i], { target = "up:///web", port = ports[i - 1] })
+    agents[i] = agent_at(ports[i], { target = "up:///web", port = ports[i - 1] }, adapter)
   end
   perigee.wait_for("all to have it", function()
     for _, agent in ipairs(agents) do
@@ -45,10 +45,11 @@ local function ring(length)
   return agents, ports
 end
 
-for _, length in ipairs({ 2, 3 }) do
-  describe(length .. " agents that watch each other", function()
+for _, form in ipairs({ { 2, "embedded" }, { 3, "embedded" }, { 2, "consul" } }) do
+  local length, adapter = unpack(form)
+  describe(("%d agents that watch each other as %s"):format(length, adapter), function()
     it("lose what only they say, and have what one of them learns again", function()
-      local agents, ports = ring(length)
+      local agents, ports = ring(length, adapter)
       agents[1]:turn({ target = "up:///web", port = ports[length] }) -- the ring is closed
       perigee.wait_for("what nobody registered to be gone", function()
         local left, logs = 0, ""

@@ -67,7 +67,7 @@ function Scene:expect_held(at)
   perigee.wait_for("the registrations, held", function()
     self:expect_picks()
     local all, now = keys(self.cluster, at), self:count("renewals_total")
-    return all == KEYS and self:count("held") == COUNT and now >= renewals + 2 * COUNT
+    return all == KEYS and self:count("held") == COUNT and now >= renewals + COUNT
       and leases(self.cluster, at) == COUNT, all .. "\n" .. self.agent:log()
   end, 60)
   host.stale(self.other, "web", false)

@@ -46,6 +46,13 @@ local function expect_taken(agent, count)
   end, 40)
 end
 
+-- The agent's data directory is lost, and with it what says that it is who it was.
+local function lose(agent)
+  agent:kill()
+  os.execute("rm -rf " .. agent.data_dir)
+  agent:start()
+end
+
 describe("an id that somebody else has", function()
   local cluster
 
@@ -101,32 +108,41 @@ describe("an id that somebody else has", function()
     agent:stop()
   end)
 
-  for layout, key in pairs(keys) do
-    it("as two agents have: one has it, the other waits until its lease has run out (" .. layout .. ")", function()
-      local one = host.agent(config_of(cluster, layout, 1001))
-      expect_value(cluster, key, "1001", one)
-      local before = kv(cluster, key)
-      local two = host.agent(config_of(cluster, layout, 1002))
-      expect_taken(two, 1)
-      local renewals, audits = metric(one, "renewals_total"), metric(two, "audits_total")
+  it("as two agents have: one has it, the other waits until its lease has run out, in every layout", function()
+    local all = {}
+    for layout, key in pairs(keys) do
+      all[layout] = { one = host.agent(config_of(cluster, layout, 1001)) }
+      expect_value(cluster, key, "1001", all[layout].one)
+    end
+    for layout, agents in pairs(all) do
+      agents.before = kv(cluster, keys[layout])
+      agents.two = host.agent(config_of(cluster, layout, 1002))
+      expect_taken(agents.two, 1)
+      agents.renewals, agents.audits = metric(agents.one, "renewals_total"), metric(agents.two, "audits_total")
+    end
+    for layout, agents in pairs(all) do
       perigee.wait_for("both to have gone on for a while", function()
-        return metric(one, "renewals_total") >= renewals + 3
+        return metric(agents.one, "renewals_total") >= agents.renewals + 3
       end, 40)
-      assert.equal(before, kv(cluster, key))
-      assert.equal(0, metric(one, "lost_total"))
-      assert.is_true(metric(two, "audits_total") >= audits)
-      one:kill()
-      expect_value(cluster, key, "1002", two)
-      two:kill()
-      perigee.wait_for("the end of its lease", function()
-        return value_of(cluster, key) == ""
-      end, 40)
-    end)
-  end
+      assert.equal(agents.before, kv(cluster, keys[layout]))
+      assert.equal(0, metric(agents.one, "lost_total"))
+      assert.is_true(metric(agents.two, "audits_total") >= agents.audits)
+    end
+    for _, agents in pairs(all) do
+      agents.one:kill()
+    end
+    for layout, agents in pairs(all) do
+      expect_value(cluster, keys[layout], "1002", agents.two)
+      agents.two:kill()
+    end
+  end)
 
   it("may be its own of a life that is forgotten: it waits for that lease, and is back", function()
     local agent = host.agent(config_of(cluster, "json", 1))
     expect_value(cluster, keys.json, '"Port":1', agent)
+    perigee.wait_for("its lease to be on the disk", function()
+      return metric(agent, "held") == 1 and agent:get("/metrics").body:find("\nperigee_store_queue 0\n", 1, true)
+    end)
     agent:kill()
     local before = kv(cluster, keys.json)
     agent:start() -- which remembers
@@ -135,9 +151,7 @@ describe("an id that somebody else has", function()
     end)
     assert.equal(before:match('"create_revision":%d+'), kv(cluster, keys.json):match('"create_revision":%d+'))
     assert.equal(0, metric(agent, "taken"))
-    agent:kill()
-    os.execute("rm -rf " .. agent.data_dir)
-    agent:start()
+    lose(agent)
     expect_taken(agent, 1)
     expect_taken(agent, 0)
     assert.equal(1, metric(agent, "held"))
@@ -146,6 +160,23 @@ describe("an id that somebody else has", function()
     agent:start()
     agent:stop()
     assert.equal("", value_of(cluster, keys.json))
+  end)
+
+  it("may be a key without a lease of a life that is forgotten: the message is the way out", function()
+    local agent = host.agent(config_of(cluster, "perigee", 1))
+    expect_value(cluster, keys.perigee, '"port":1', agent)
+    local value = value_of(cluster, keys.perigee)
+    agent:kill()
+    cluster:ctl("put", keys.perigee, value)
+    lose(agent)
+    host.logged(agent, "it names this node")
+    local told = agent:command("explain", "pay").out
+    local way_out = "from before the data directory was lost, and `etcdctl del perigee/pay/p1` lets it go"
+    assert.truthy(told:find(way_out, 1, true), told)
+    cluster:ctl("del", "perigee/pay/p1")
+    expect_taken(agent, 0)
+    expect_value(cluster, keys.perigee, '"port":1', agent)
+    agent:kill()
   end)
 
   it("and who says so in the value has taken it from us: it is let go, and is not deleted", function()

@@ -45,8 +45,25 @@ local function quantile(list, q)
   return list[math.max(1, math.ceil(#list * q))]
 end
 
+-- What is asked of a pick beside the bare watcher of the same kind, in the same run, for the same changes: so many
+-- microseconds more at most, where both are sorted by themselves.
+local MORE = { [0.5] = 300, [0.99] = 2000 }
+local LONGEST = { [0.99] = 2000 } -- and so long at most by itself
+
+local function verdict(q, own, other)
+  local said = {}
+  if MORE[q] then
+    said[#said + 1] = ("%+.0f: %s %d more"):format(own - other, own - other <= MORE[q] and "within" or "not", MORE[q])
+  end
+  if LONGEST[q] then
+    said[#said + 1] = ("%s %d in all"):format(own <= LONGEST[q] and "within" or "not", LONGEST[q])
+  end
+  return said[1] and table.concat(said, ", ")
+end
+
 -- Figures of our picks (seconds, by port) beside a watcher's times, for the same puts (both nanoseconds, by port).
-function picks.figures(name, seen, peer, watcher, begun, count)
+-- `alike`: it is a watcher of the same kind, so there is a verdict.
+function picks.figures(name, seen, peer, watcher, begun, count, alike)
   local own, other = {}, {}
   for port, put in pairs(begun) do
     if seen[port] and watcher[port] then
@@ -56,11 +73,11 @@ function picks.figures(name, seen, peer, watcher, begun, count)
   end
   assert(#own >= count * 0.99, #own .. " of " .. count .. " changes were seen by picks")
   local figures = {}
-  for _, q in ipairs({ 0.5, 0.99 }) do
+  for _, q in ipairs({ 0.5, 0.9, 0.99 }) do
     local a, b = quantile(own, q), quantile(other, q)
     table.insert(figures, {
       name = ("%s to another process's pick, p%d"):format(name, q * 100), value = a, unit = "us",
-      peer = peer, peer_value = b, ratio = a / b,
+      peer = peer, peer_value = b, ratio = a / b, verdict = alike and verdict(q, a, b) or nil,
     })
   end
   return figures

@@ -1,6 +1,8 @@
 -- registration: an instance as it is registered with a Consul agent, and how one tells that it is there as it
 -- was registered. How instances are read is in map.lua.
 local checks = require("perigee.consul.checks")
+local former = require("perigee.former")
+
 local json = perigee.json
 
 local OWNER = "perigee-owner" -- the meta key that says whose an entry is
@@ -100,8 +102,12 @@ local function taken(service, lease)
   if owner == lease.owner or (not owner and (lease.id or lease.before)) then
     return false
   end
-  return nil, ("Consul's service %s is somebody else's (%s, service %s): give this instance another id"):format(
-    service.ID, owner and "owner " .. owner or "without an owner", service.Service), "EEXIST"
+  local way_out = "give this instance another id"
+  if former.is(owner, lease.owner) then
+    way_out = former.way_out(("`consul services deregister -id=%s` lets it go"):format(service.ID))
+  end
+  return nil, ("Consul's service %s is somebody else's (%s, service %s): %s"):format(
+    service.ID, owner and "owner " .. owner or "without an owner", service.Service, way_out), "EEXIST"
 end
 
 -- What `owner` has there, in the form in which the host is told: of `services` and `there`, Consul's answers by

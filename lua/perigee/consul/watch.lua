@@ -109,19 +109,33 @@ function Watch:judge(headers)
   return math.max(1, index)
 end
 
+-- The answer's instances, into the set.
+function Watch:enter(response, set)
+  local ok, skipped, why = set:replace_json(response.body, self.map, { lenient = true })
+  if not ok then
+    return nil, "Consul's answer: " .. skipped, why
+  elseif skipped then
+    perigee.log.warn("left out what is no instance", { service = set:service(), entries = skipped, first = why })
+  end
+  return true
+end
+
 function Watch:take(response, set)
+  local agent = response.headers["X-Perigee-Agent"] -- another perigee, which answers as a Consul does
   local index, message, code = self:judge(response.headers)
+  if not index and agent and self:enter(response, set) then -- its last word is that, and not nothing
+    self.index = 0
+  end
+  set:via(agent and (response.headers["X-Perigee-Via"] or "") .. "," .. agent or nil)
   if not index then
     return nil, message, code
   elseif index == self.index then
     return set:current()
   end
   local before = set:changes()
-  local ok, skipped, why = set:replace_json(response.body, self.map, { lenient = true })
+  local ok, why, failed = self:enter(response, set)
   if not ok then
-    return nil, "Consul's answer: " .. skipped, why
-  elseif skipped then
-    perigee.log.warn("left out what is no instance", { service = set:service(), entries = skipped, first = why })
+    return nil, why, failed
   end
   self.index = index < self.index and 0 or index
   if set:changes() ~= before then -- an index may move without any
@@ -139,6 +153,10 @@ function Watch:turn(set)
   self.query.wait = held and self.wait or "1ms"
   self.query.index = self.index > 0 and ("%.0f"):format(self.index) or nil
   local response, message, code = self.client:request("GET", self.path, self.query, nil, { timeout = self.timeout })
+  if code == "ELOOP" then -- agents that watch each other: nobody's word, and it must not be passed on
+    set:via(nil)
+    set:replace({})
+  end
   if not response then
     if code:find("^HTTP_5") then
       self.client:elsewhere()

@@ -1,28 +1,51 @@
--- attend: waits until somebody else has changed one of our keys. A few are watched each by itself; more than that, by
--- what they lie under (a service's keys, which all that watch the service are told of as well), in a stream each.
--- Where those are too many, the last of them are not attended: a renewal finds out that a key is gone, an audit
--- that it is another's.
+-- attend: waits until somebody else has changed one of our keys. Each stream is a range of keys: one key, where there are
+-- few; else all of a service's, which all that watch the service are told of as well; else those of several services
+-- that are next to each other, so that there are never more streams than that. Who may not read what is between his
+-- services has the first of them attended; for the others a renewal finds out that a key is gone, an audit that it is
+-- another's.
 local gateway = require("perigee.etcd.gateway")
 local watch = require("perigee.etcd.watch")
 
 local STREAMS = 64
 
--- { first, last, keys = { [key] = what is held there } } for each stream.
-local function streams_of(held)
-  local many, streams, known = #held > STREAMS, {}, {}
+local function last_of(range)
+  return range:find("/$") and gateway.range_end(range) or range .. "\0"
+end
+
+-- The ranges that all lie in, sorted, and what lies in each.
+local function ranges_of(held)
+  local many, ranges, inside = #held > STREAMS, {}, {}
   for _, one in ipairs(held) do
     local key = one.lease.key
-    local below = not one.lease.withdrawn and (many and key:match("^.*/") or key)
-    if below and not known[below] and #streams < STREAMS then
-      local last = below == key and key .. "\0" or gateway.range_end(below)
-      known[below] = { first = below, last = last, keys = {} }
-      streams[#streams + 1] = known[below]
+    local range = not one.lease.withdrawn and (many and key:match("^.*/") or key)
+    if range and not inside[range] then
+      inside[range] = {}
+      ranges[#ranges + 1] = range
     end
-    if below and known[below] then
-      known[below].keys[key] = one
+    if range then
+      inside[range][key] = one
     end
   end
-  return streams
+  table.sort(ranges)
+  return ranges, inside
+end
+
+-- { first, last, keys = { [key] = what is held there } } for each stream. alone: no stream has two ranges.
+local function streams_of(held, alone)
+  local ranges, inside = ranges_of(held)
+  local each, streams = alone and 1 or math.ceil(#ranges / STREAMS), {}
+  for i = 1, math.min(#ranges, STREAMS * each), each do
+    local stream = { first = ranges[i], last = "", keys = {} }
+    for k = i, math.min(i + each - 1, #ranges) do
+      local last = last_of(ranges[k])
+      stream.last = last > stream.last and last or stream.last -- one may lie in another
+      for key, one in pairs(inside[ranges[k]]) do
+        stream.keys[key] = one
+      end
+    end
+    streams[#streams + 1] = stream
+  end
+  return streams, each
 end
 
 -- What of `keys` is not there under its lease.
@@ -52,7 +75,8 @@ local function follow(etcd, stream)
   local there = {}
   local range = watch.new(etcd, stream.first, stream.last, nil, { page = 1000 })
   local header, message, code = range:pages(function(kv)
-    there[perigee.base64.decode(kv.key)] = kv.lease or "0"
+    local key = perigee.base64.decode(kv.key)
+    there[key] = stream.keys[key] and (kv.lease or "0")
   end, true)
   if not header then
     return nil, message, code
@@ -78,10 +102,9 @@ local function follow(etcd, stream)
   return changed
 end
 
--- Those of `held` ({ service, id, lease } each) that somebody else has changed.
-return function(etcd, held)
+local function first_changed(etcd, streams)
   local waits = {}
-  for i, stream in ipairs(streams_of(held)) do
+  for i, stream in ipairs(streams) do
     waits[i] = function()
       return follow(etcd, stream)
     end
@@ -90,5 +113,15 @@ return function(etcd, held)
     return nil, "there are no keys", "ENOENT"
   end
   local _, changed, message, code = perigee.task.first(unpack(waits))
+  return changed, message, code
+end
+
+-- Those of `held` ({ service, id, lease } each) that somebody else has changed.
+return function(etcd, held)
+  local streams, each = streams_of(held)
+  local changed, message, code = first_changed(etcd, streams)
+  if each > 1 and message and message:find("permission denied", 1, true) then
+    return first_changed(etcd, (streams_of(held, true)))
+  end
   return changed, message, code
 end

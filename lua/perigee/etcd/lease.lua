@@ -1,5 +1,7 @@
 -- lease: a registration in etcd is a key that lives as long as its lease. Each instance has a lease of its
 -- own, so that services fail apart, and a key that never changes, so that nothing is left behind.
+local former = require("perigee.former")
+
 local encode = perigee.base64.encode
 
 local Lease = {}
@@ -50,9 +52,14 @@ local function is_ours(there, held, owner, mine)
   return there.create_revision == held.created
 end
 
-local function taken(there, key, owner)
-  return nil, ("the key %s is somebody else's (%s%s): give this instance another id"):format(key,
-    owner and ("owner %s, "):format(tostring(owner)) or "", there.lease and "lease " .. hex(there.lease) or "no lease"),
+-- own: who we are.
+local function taken(there, key, owner, own)
+  local way_out = "give this instance another id"
+  if former.is(owner, own) then
+    way_out = former.way_out(there.lease and "it goes with its lease" or "`etcdctl del " .. key .. "` lets it go")
+  end
+  return nil, ("the key %s is somebody else's (%s%s): %s"):format(key,
+    owner and ("owner %s, "):format(tostring(owner)) or "", there.lease and "lease " .. hex(there.lease) or "no lease", way_out),
     "EEXIST"
 end
 
@@ -71,7 +78,7 @@ local function put(etcd, held, entry, known, mine)
     elseif there then
       local owner = entry.owner_of(perigee.base64.decode(there.value or ""))
       if not is_ours(there, held, owner, mine) then
-        return taken(there, held.key, owner)
+        return taken(there, held.key, owner, held.owner)
       end
       held.created = there.create_revision
       compare = { target = "MOD", mod_revision = there.mod_revision }

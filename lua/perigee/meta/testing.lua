@@ -62,6 +62,7 @@ function assert.error(fn, pattern) end
 ---@field commands table<string, any> by command line: { code, stdout, stderr, signal, delay }
 ---@field env table<string, string>
 ---@field services table<string, table[]> what can be picked: instances
+---@field targets table<string, any> by target: what perigee.watch finds there, a list of instances
 ---@field host perigee.Host what ctx.host is
 ---@field registered table<string, table> by id: what was registered
 ---@field log table[] what was logged last: level, text, fields

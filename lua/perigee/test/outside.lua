@@ -326,6 +326,66 @@ local function open(perigee, host, t)
     return watcher
   end
 
+  -- ---- other registries ----
+
+  local answers, watches = {}, {}
+  t.targets = setmetatable({}, {
+    __index = answers,
+    __newindex = function(_, target, list)
+      answers[target] = list
+      for watch in pairs(watches) do
+        watch.signal:raise()
+      end
+    end,
+  })
+
+  local function endpoint_of(fields, service)
+    local all = { id = service .. "-1", address = "10.0.0.1", port = 8080 }
+    for name, value in pairs(fields) do
+      all[name] = value
+    end
+    local status = all.status or "passing"
+    all.status = nil
+    local endpoint, problem = host.as_instance(all, service)
+    if not endpoint then
+      error(problem, 0)
+    end
+    endpoint.status = status
+    return endpoint
+  end
+
+  -- What a target says now; `before` is what it said last, which stays while it is stale.
+  local function list_of(target, before)
+    local reply, service = answers[target], target:match("([^/?]*)%?[^/]*$") or target:match("[^/]*$")
+    if reply == nil then
+      unscripted("the target " .. target, ('t.targets["%s"] = { { id = "web-1" } } ("ECONNREFUSED": stale)'):format(target))
+    end
+    if type(reply) ~= "table" then
+      before = before or { known = false }
+      before.stale = true
+      return before
+    end
+    local list = { known = true, stale = false }
+    for i, fields in ipairs(reply) do
+      list[i] = endpoint_of(fields, service)
+    end
+    return list
+  end
+
+  function script.targets(...)
+    local targets, said = { ... }, {}
+    local watch = { signal = host.signal() }
+    watch.signal:raise() -- the first turn has what is there
+    watches[watch] = true
+    return function()
+      watch.signal:wait()
+      for i, target in ipairs(targets) do
+        said[i] = list_of(target, said[i])
+      end
+      return unpack(said, 1, #targets)
+    end
+  end
+
   -- ---- programs, the environment, the host, the agent's own registry, the log ----
 
   t.commands, t.env, t.registered, t.log = {}, {}, {}, {}

@@ -1,14 +1,6 @@
 -- uses: one use of the plugin under test; its functions as methods, called as the agent calls them.
 local use = {}
 
-local DAY = 86400
-
--- "36h", "1.5d", 90: seconds.
-local function seconds(host, duration)
-  local days = type(duration) == "string" and duration:match("^([%d.]+)d$")
-  return days and tonumber(days) * DAY or host.seconds(duration)
-end
-
 -- What the first argument of these is: an instance, also when the test gives a plain table.
 local of_instance = { run = true, decide = true }
 
@@ -98,7 +90,7 @@ local statuses = { passing = true, warning = true, critical = true }
 -- `rise` good or `fall` bad runs in a row (1 and 1) its status changes. A history:
 -- { runs, status, passing, warning, critical, changes = { { at, from, to, output }, ... } }.
 function use:every(interval, span, instance, options)
-  interval, span, options = seconds(self.host, interval), seconds(self.host, span), options or {}
+  interval, span, options = self.host.seconds(interval), self.host.seconds(span), options or {}
   instance = about(self, instance)
   local history = { runs = 0, passing = 0, warning = 0, critical = 0, status = "critical", changes = {} }
   local streak, last = 0, nil
@@ -226,8 +218,16 @@ local function target_of(text)
   return { registry = registry, authority = authority, name = name, options = options }
 end
 
-local seen = {}
-seen.__index = seen
+local seen, fields = {}, {}
+
+function seen:__index(name)
+  return seen[name] or fields[name] and fields[name](self)
+end
+
+-- As the agent says: why the last call failed, until the plugin says what is there.
+function fields:stale()
+  return self.host.stale(self.service) and self.problem or nil
+end
 
 -- What is in the set now, by id: instances with their `status`.
 function seen:instances()
@@ -265,10 +265,12 @@ function use:watch(target, options)
       if ok == nil and message == nil then
         return
       elseif ok then
-        found.stale, pause = nil, 1
-        perigee.sleep(seconds(self_host, every))
+        set:current()
+        pause = 1
+        perigee.sleep(every)
       else
-        found.stale = message
+        found.problem = message
+        self_host.stale(target.name, true)
         perigee.sleep(pause)
         pause = math.min(20, pause * 1.6)
       end
@@ -277,4 +279,4 @@ function use:watch(target, options)
   return found
 end
 
-return { new = new, seconds = seconds }
+return { new = new }

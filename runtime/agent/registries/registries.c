@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "base/value.h"
 #include "config/config.h"
+#include "config/source_address.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -73,6 +74,35 @@ int registries_find(const struct config *config, struct plugins *plugins, const 
   return r;
 }
 
+/* "h1:80,h2" as a list. NULL: out of memory. */
+static struct value *list_of(const char *authority) {
+  struct value *all = value_table();
+  for (const char *at = authority; all && *at;) {
+    size_t length = strcspn(at, ",");
+    value_append(all, value_text(at, length));
+    at += length + (at[length] == ',');
+  }
+  return all;
+}
+
+/* Its adapter's own, where the configuration says none. */
+static const struct value *default_servers(const struct registry_use *use) {
+  const struct value *all = plugin_default(use->plugin, "endpoints");
+  return all ? all : plugin_default(use->plugin, "address");
+}
+
+bool registries_is_here(const struct config *config, const struct registry_use *use,
+                        const char *authority) {
+  const struct value *fixed = default_servers(use), *own = registry_servers(use->options);
+  struct value *named = *authority ? list_of(authority) : NULL;
+  bool here = servers_are_here(named ? named
+                               : own ? own
+                                     : fixed,
+                               servers_port(fixed), config->http);
+  value_unref(named);
+  return here;
+}
+
 static void verify_one(const struct config *config, struct plugins *plugins, const char *name,
                        const struct value *declared, struct findings *findings) {
   struct registry_use use;
@@ -80,8 +110,10 @@ static void verify_one(const struct config *config, struct plugins *plugins, con
   struct fault f;
   if (registries_find(config, plugins, name, &use, &f) != 0)
     findings_add(findings, declared, use.path, "%s", f.text);
-  else if (plugin_attach(use.plugin, use.options, use.path, &attachment, findings) == 0)
-    attachment_free(attachment);
+  else if (plugin_attach(use.plugin, use.options, use.path, &attachment, findings) == 0 &&
+           registries_is_here(config, &use, ""))
+    findings_add(findings, declared, use.path, THIS_AGENT, config->http);
+  attachment_free(attachment);
   value_unref(use.options);
 }
 

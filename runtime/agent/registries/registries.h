@@ -9,6 +9,9 @@ struct config;
 struct plugins;
 struct value;
 
+/* Of one that is refused; with its `http`. */
+#define THIS_AGENT "this is this very agent (http = \"%s\")"
+
 struct registry_use {
   struct plugin *plugin; /* the table's */
   struct value *options; /* the registry's, without what is the host's; NULL: none. The caller's */
@@ -20,6 +23,11 @@ struct registry_use {
 /* -ENOENT: there is neither such a registry nor such an adapter; `f` suggests the nearest. */
 int registries_find(const struct config *config, struct plugins *plugins, const char *scheme,
                     struct registry_use *out, struct fault *f);
+
+/* Whether one of its servers is this very agent: of a target's `authority`, else of its options,
+ * else of its adapter's own; at its adapter's port where they say none. */
+bool registries_is_here(const struct config *config, const struct registry_use *use,
+                        const char *authority);
 
 /* Whether each configured registry's adapter is there and takes its options. Returns the number of
  * findings added. */

@@ -12,7 +12,6 @@
 #include "base/metric.h"
 #include "base/value.h"
 #include "config/config.h"
-#include "config/source_address.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -108,22 +107,6 @@ void watches_free(struct watches *all) {
   free(all);
 }
 
-/* Whether the target's authority is this agent's own address: it would watch itself. */
-static bool is_here(const struct target *t, const char *http) {
-  struct value *registry = value_table(), *all = value_table();
-  bool here = false;
-  for (const char *at = t->authority; registry && all && *at;) {
-    size_t length = strcspn(at, ",");
-    value_append(all, value_text(at, length));
-    at += length + (at[length] == ',');
-  }
-  if (registry && all && value_set(registry, "endpoints", value_ref(all)) == 0)
-    here = registry_is_here(registry, http);
-  value_unref(all);
-  value_unref(registry);
-  return here;
-}
-
 static void verify_target(const struct config *config, struct plugins *plugins,
                           const struct config_watch *from, const char *field, const char *text,
                           struct findings *findings) {
@@ -132,8 +115,6 @@ static void verify_target(const struct config *config, struct plugins *plugins,
   struct target target;
   struct registry_use use = {0};
   int r = target_parse(text, &target, &f);
-  if (r == 0 && is_here(&target, config->http))
-    r = fault_set(&f, -EINVAL, "this is this very agent (http = \"%s\")", config->http);
   if (r == 0 && !target_is_embedded(&target))
     r = registries_find(config, plugins, target.registry, &use, &f);
   if (r == 0 && use.plugin && !plugin_provides(use.plugin, "watch"))
@@ -141,6 +122,9 @@ static void verify_target(const struct config *config, struct plugins *plugins,
                   target.registry);
   if (r == 0 && use.plugin)
     r = target_check(&target, text, plugin_target(use.plugin), &f);
+  if (r == 0 && use.plugin && (*target.authority || !use.options) &&
+      registries_is_here(config, &use, target.authority)) /* else the registry is told so */
+    r = fault_set(&f, -EINVAL, THIS_AGENT, config->http);
   if (r != 0) {
     snprintf(path, sizeof path, "watches.%s.%s", from->service, field);
     findings_add(findings, value_get(from->declared, field), path, "%s", f.text);
@@ -165,6 +149,8 @@ static void verify_resolve(const struct config *config, struct plugins *plugins,
   int r = registry ? registries_find(config, plugins, registry, &use, &f) : 0;
   if (r == 0 && use.plugin && !plugin_provides(use.plugin, "watch"))
     r = fault_set(&f, -ENOSYS, "the registry \"%s\" cannot be watched", registry);
+  if (r == 0 && use.plugin && !use.options && registries_is_here(config, &use, ""))
+    r = fault_set(&f, -EINVAL, THIS_AGENT, config->http);
   if (r != 0)
     findings_add(findings, value_get(config->root, "resolve"), "resolve", "%s", f.text);
   value_unref(use.options);

@@ -1,11 +1,13 @@
 /* GET /v1/health/...: Consul's health reads. */
 #include "serve/routes/routes.h"
 
+#include "base/identity.h"
 #include "serve/exchange/answer.h"
 #include "serve/json/consul_json.h"
 #include "serve/exchange/consul_query.h"
 #include "serve/view/view_sorted.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -18,6 +20,16 @@ static void add_checks(struct buf *out, const struct consul_endpoint *e) {
     consul_health_check(out, e, i);
   }
   buf_char(out, ']');
+}
+
+/* With whom it came through, for agents that watch this one as a Consul: so they find a ring. */
+static void answer_via(struct exchange *x, const struct view_service *s) {
+  char headers[40 + VIA_MOST];
+  if (s && s->via)
+    snprintf(headers, sizeof headers, VIA_HEADER ": %s\r\n", s->via);
+  x->more_headers = s && s->via ? headers : NULL;
+  answer_json(x, 200);
+  x->more_headers = NULL;
 }
 
 void health_service_get(struct exchange *x) {
@@ -42,7 +54,7 @@ void health_service_get(struct exchange *x) {
     buf_char(out, '}');
   }
   buf_char(out, ']');
-  answer_json(x, 200);
+  answer_via(x, s);
 }
 
 /* --- lists of checks --- */

@@ -12,6 +12,7 @@
 #include "vm/bind/bindings.h"
 #include "vm/isolate/inside.h"
 #include "vm/isolate/border.h"
+#include "vm/isolate/script.h"
 #include "watch/instances.h"
 
 #include <lauxlib.h>
@@ -146,6 +147,10 @@ static int watch_call(lua_State *L) {
   luaL_argcheck(L, count >= 1 && count <= TASK_VALUES_MAX, 1, "1 to 16 targets are expected");
   for (int i = 1; i <= count; i++)
     luaL_checkstring(L, i);
+  if (scripted(L)) {
+    script_tell(L, "targets", count, 1);
+    return 1;
+  }
   if (!r)
     return luaL_error(L, "there are no registries here");
   lua_pushcfunction(L, next_call);

@@ -1,4 +1,5 @@
 
+#include "base/schema.h"
 #include "base/fault.h"
 #include "vm/plugin/plugin_inside.h"
 
@@ -97,6 +98,10 @@ unsigned plugin_changes(const struct plugin *p) {
 
 const struct target_form *plugin_target(const struct plugin *p) {
   return p->editions[NOW]->target;
+}
+
+const struct value *plugin_default(const struct plugin *p, const char *option) {
+  return schema_default(p->editions[NOW]->schema, option);
 }
 
 const struct value *plugin_standin(const struct plugin *p) {

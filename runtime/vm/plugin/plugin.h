@@ -50,6 +50,8 @@ const struct value *plugin_standin(const struct plugin *p);
  * itself. Until its next reload. */
 struct target_form;
 const struct target_form *plugin_target(const struct plugin *p);
+/* What its option is where nothing is said of it (schema_default). Until its next reload. */
+const struct value *plugin_default(const struct plugin *p, const char *option);
 /* Until its next reload: a reference into it is given back before (attachment_follow). */
 bool plugin_is_attached(const struct plugin *p); /* somebody uses it */
 struct isolate *plugin_isolate(const struct plugin *p);

@@ -9,11 +9,14 @@
  *     seconds(duration), provides(function), every(): the plugin's own
  *     as_instance(table, service): an instance as plugins are handed it; or nil, message
  *     set(service): a set; rows(service): the instances in it, each with its `status`
+ *     stale(service[, true]): whether that set is stale; makes it so
+ *     nearest(word, list): the word of the list that was meant, or nil
  *     publish(): what changed in the sets can be picked
  *     signal(), response(request, reply): see script.h and script_http.c */
 #include "base/buf.h"
 #include "base/fault.h"
 #include "base/findings.h"
+#include "base/text.h"
 #include "base/value.h"
 #include "vm/bind/bind_io.h"
 #include "vm/bind/bindings.h"
@@ -227,20 +230,39 @@ static int rows_call(lua_State *L) {
   return 1;
 }
 
+/* stale(service[, true]): whether the set of this service is, from now on with `true`. */
+static int stale_call(lua_State *L) {
+  struct spec_bench *b = bench_of(L);
+  struct set *s = b->sets ? sets_find(b->sets, luaL_checkstring(L, 1)) : NULL;
+  if (s && lua_toboolean(L, 2))
+    set_stale(s, true);
+  lua_pushboolean(L, s && set_stale_ns(s) != 0);
+  return 1;
+}
+
+/* nearest(word, list): the word of the list that was meant, or nil. */
+static int nearest_call(lua_State *L) {
+  enum { KNOWN_MAX = 64 };
+  const char *known[KNOWN_MAX];
+  const char *word = luaL_checkstring(L, 1);
+  size_t count = lua_objlen(L, 2);
+  luaL_argcheck(L, count <= KNOWN_MAX, 2, "too many words");
+  luaL_checkstack(L, (int)count, "words");
+  for (size_t i = 0; i < count; i++) {
+    lua_rawgeti(L, 2, (int)i + 1);
+    known[i] = luaL_checkstring(L, -1);
+  }
+  lua_pushstring(L, nearest_word(word, known, count));
+  return 1;
+}
+
 void open_spec(lua_State *L, int host) {
-  static const struct luaL_Reg verbs[] = {{"use", use_call},
-                                          {"about", about_call},
-                                          {"call", call_call},
-                                          {"apart", apart_call},
-                                          {"plan", spec_plan},
-                                          {"seconds", seconds_call},
-                                          {"provides", provides_call},
-                                          {"every", every_call},
-                                          {"as_instance", instance_call},
-                                          {"set", set_call},
-                                          {"rows", rows_call},
-                                          {"publish", publish_call},
-                                          {NULL, NULL}};
+  static const struct luaL_Reg verbs[] = {
+      {"use", use_call},           {"about", about_call},     {"call", call_call},
+      {"apart", apart_call},       {"plan", spec_plan},       {"seconds", seconds_call},
+      {"provides", provides_call}, {"every", every_call},     {"as_instance", instance_call},
+      {"set", set_call},           {"rows", rows_call},       {"publish", publish_call},
+      {"stale", stale_call},       {"nearest", nearest_call}, {NULL, NULL}};
   lua_pushvalue(L, host);
   luaL_register(L, NULL, verbs);
   open_signal(L);
