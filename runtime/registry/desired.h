@@ -63,6 +63,7 @@ struct desired_entry *desired_get(struct desired *d, const char *service, const 
  * memory. */
 bool desired_set(struct desired_entry *e, const struct instance *in, enum status status,
                  bool heard);
+void desired_forget(struct desired *d, struct desired_entry *e); /* it stays in the store */
 void desired_remove(struct desired *d, struct desired_entry *e); /* also from the store */
 
 /* What the registry gave. Takes `lease` over. */

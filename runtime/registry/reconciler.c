@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double wake_s = 3; /* after an outage all look again within this time */
+static const double wake_s = 3;     /* after an outage all look again within this time */
+static const double least_s = 0.25; /* between two renewals */
 
 /* ---- when ---- */
 
@@ -151,8 +152,9 @@ static void operate(struct desired_entry *e) {
     failed(e, rc, NULL);
 }
 
+/* While it fails two at once: one that hangs must not keep the others from being tried. */
 void reconciler_pump(struct reconciler *r) {
-  while (r->ready && !r->draining && r->running < (r->failing ? 1u : OPERATIONS_AT_ONCE)) {
+  while (r->ready && !r->draining && r->running < (r->failing ? 2u : OPERATIONS_AT_ONCE)) {
     struct desired_entry *e = r->ready;
     r->ready = e->next_ready;
     if (!r->ready)
@@ -188,10 +190,11 @@ static void attend(struct desired_entry *e) {
     r->how->attend(r->arg);
 }
 
-/* A third of the lease's time, a little sooner or later than the others. */
+/* A third of the lease's time, a little sooner or later than the others; what a registry says of it
+ * may be anything. */
 static void keep(struct desired_entry *e, double ttl) {
   if (ttl > 0)
-    entry_look(e, ttl / 3 * (0.9 + 0.2 * clock_random_unit()));
+    entry_look(e, (ttl / 3 > least_s ? ttl / 3 : least_s) * (0.9 + 0.2 * clock_random_unit()));
 }
 
 static void registered(struct desired_entry *e, struct value *lease, double ttl) {
@@ -418,6 +421,15 @@ struct reconciler *reconciler_new(uv_loop_t *loop, const char *registry, double 
   alarm_set(&r->alarms, &r->audit, clock_now_ns());
   reconciler_arm(r);
   return r;
+}
+
+void reconciler_disown(struct reconciler *r) {
+  while (r->desired.table.count) {
+    struct desired_entry *e = r->desired.table.items[0];
+    alarm_clear(&r->alarms, &e->due);
+    alarms_leave(&r->alarms, 1);
+    desired_forget(&r->desired, e);
+  }
 }
 
 static void handle_closed(uv_handle_t *timer) {

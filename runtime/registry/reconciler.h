@@ -55,6 +55,8 @@ void reconciler_change_retry(struct reconciler *r, double longest_s);
 /* The registry is asked in another way from now on: what runs ends first, and then all is renewed.
  */
 void reconciler_renew_all(struct reconciler *r);
+/* Before its first turn: what the store remembers is somebody else's. Stays in the store. */
+void reconciler_disown(struct reconciler *r);
 void reconciler_free(struct reconciler *r); /* after the operations that ran were ended */
 
 /* `heard`: its checks have said something; before that only what is registered already stays so. */
