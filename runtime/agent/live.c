@@ -5,6 +5,7 @@
 #include "catalog/live.h"
 #include "select/load.h"
 #include "watch/outlier.h"
+#include "watch/plan.h"
 #include "watch/table.h"
 
 #include <stdlib.h>
@@ -150,12 +151,17 @@ static void host_end(struct live *l, struct host *h) {
   free(h);
 }
 
-/* An ejection that an earlier agent decided holds on, where this one judges too. */
+/* An ejection that an earlier agent decided holds on where this one judges too, and ends where it
+ * does not. */
 static void host_inherit(struct live *l, struct host *h) {
   struct set *set = sets_find(l->sets, h->service->name);
-  const struct catalog_slot *slot = catalog_live_slot(l->writer, h->slot);
-  if (!slot || !set || !set_outlier_rules(set))
+  struct catalog_slot *slot = catalog_live_slot(l->writer, h->slot);
+  if (!slot)
     return;
+  if (!set || !set_outlier_rules(set)) {
+    catalog_store64(&slot->ejected_until_ns, 0);
+    return;
+  }
   h->outlier.ejections = catalog_load32(&slot->ejections);
   h->outlier.ejected_until_ns = (int64_t)catalog_load64(&slot->ejected_until_ns);
   l->stats.ejected += h->outlier.ejected_until_ns != 0;
@@ -189,16 +195,25 @@ static void replace_hosts(struct live *l, struct service *s, struct outlier_endp
 }
 
 static void arm(struct live *l);
+static void sweep_changed(void *arg, uint32_t i, enum outlier_reason reason);
 
 static void rules_follow(struct live *l, struct service *s) {
   struct set *set = sets_find(l->sets, s->name);
   const struct outlier_rules *rules = set ? set_outlier_rules(set) : NULL;
   bool were = s->outliers.rules.interval_ns != 0;
+  if (!rules)
+    outlier_pardon(&s->outliers, sweep_changed, s);
   s->outliers.rules = rules ? *rules : (struct outlier_rules){0};
   if (rules && !were) {
     s->sweep_ns = clock_now_ns() + rules->interval_ns;
     arm(l);
   }
+}
+
+static bool may_be_picked(const struct set_published *what, size_t i) {
+  const struct plan_row *plan = what->plan ? &what->plan[i] : NULL;
+  double weight = plan ? plan->weight : what->rows[i].instance->weight;
+  return what->rows[i].status != STATUS_CRITICAL && weight > 0 && !(plan && plan->drop);
 }
 
 static void publish_rows(struct live *l, const struct set_published *what) {
@@ -213,8 +228,7 @@ static void publish_rows(struct live *l, const struct set_published *what) {
     struct host *h = host_of(l, s, &what->rows[i]);
     if (!h)
       continue;
-    h->outlier.healthy =
-        what->rows[i].status != STATUS_CRITICAL && what->rows[i].instance->weight > 0;
+    h->outlier.healthy = may_be_picked(what, i);
     h->position = count;
     next[count++] = &h->outlier;
   }

@@ -71,6 +71,9 @@ static void registry_metrics(struct agent *a, struct buf *out) {
   metric_counter(out, "perigee_reaped_total", "Registrations ended by deregister_after.", s.reaped);
   metric_counter(out, "perigee_orphaned_total", "Registrations ended with their owner.",
                  s.orphaned);
+  metric_gauge(out, "perigee_checks_flapping",
+               "Checks whose results go back and forth, whatever rise and fall make of them.",
+               (double)s.flapping);
   metric_counter(out, "perigee_status_changes_total", "Changes of a check's status.",
                  s.status_changes);
   metric_gauge(out, "perigee_checks", "Checks of all registrations, also those that are told.",

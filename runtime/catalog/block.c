@@ -144,6 +144,7 @@ static int put_row(struct block_draft *d, const struct catalog_endpoint *e, uint
       .port = e->port,
       .status = e->status,
       .weight = e->weight > FLT_MAX ? FLT_MAX : (float)e->weight,
+      .tier = (uint8_t)(e->tier < UINT8_MAX ? e->tier : UINT8_MAX),
   };
   size_t length = e->address ? strlen(e->address) : 0;
   if (length == 0 || length > CATALOG_ADDRESS_MAX)

@@ -2,12 +2,21 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 enum { SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL };
+
+/* A file that may not be so long is none: to make it would end the program, by SIGXFSZ. */
+static bool may_be_made(void) {
+  struct rlimit limit;
+  return getrlimit(RLIMIT_FSIZE, &limit) == 0 &&
+         (limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= sizeof(struct feedback_page));
+}
 
 static int make_memfd(void) {
   int fd = memfd_create("perigee-feedback", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -20,7 +29,7 @@ static int make_memfd(void) {
 }
 
 struct feedback_page *feedback_page_make(int *fd) {
-  *fd = make_memfd();
+  *fd = may_be_made() ? make_memfd() : -1;
   int kind = *fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
   struct feedback_page *page =
       mmap(NULL, sizeof *page, PROT_READ | PROT_WRITE, kind | MAP_NORESERVE, *fd, 0);

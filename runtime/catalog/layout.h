@@ -138,7 +138,7 @@ struct catalog_row {
   uint32_t detail; /* offset of its catalog_detail */
   uint16_t zone;
   uint8_t address_length;
-  uint8_t spare;
+  uint8_t tier;     /* 255: that or any later one */
   char address[40]; /* zero-padded; when longer than 39 bytes: a uint32_t, the text's offset */
 };
 _Static_assert(sizeof(struct catalog_row) == 64, "a cache line");

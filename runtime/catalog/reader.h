@@ -117,7 +117,7 @@ struct catalog_row_words {
   uint64_t slot, port; /* as in the file: struct catalog_row's first 16 bytes */
   uint32_t detail;
   uint16_t zone;
-  uint8_t address_length, spare;
+  uint8_t address_length, tier;
 };
 _Static_assert(sizeof(struct catalog_row_words) == 24, "a row without its address");
 

@@ -66,7 +66,8 @@ struct perigee_pick_options {
   const char *key; /* for balancers that hash; NULL = none */
   size_t key_length;
   const char *port; /* a named port; NULL = the default one */
-  /* Not these, as long as there are others: what was tried before. */
+  /* Not these, as long as there are others: what was tried before. Others are also the healthy ones
+   * that a pick without this would not choose among: of a later tier, or outside of the subset. */
   const struct perigee_endpoint *avoid;
   size_t avoid_count;
   uint64_t hash; /* with PERIGEE_HASH; 64 bits that are spread evenly */

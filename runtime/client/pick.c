@@ -83,18 +83,64 @@ static bool avoided(const struct perigee_service *s, const struct perigee_pick_o
   return false;
 }
 
-/* The balancer gave only what the caller avoids: any other row that can be picked, if there is one,
- * from a random one on. */
-static uint32_t pick_other(struct perigee_service *s, const struct perigee_pick_options *options,
-                           uint32_t last) {
-  uint32_t n = s->view.pickable;
-  uint32_t first = (uint32_t)((select_random_next(&s->state) >> 32) * n >> 32);
+static bool is_ejected(const struct perigee_service *s, uint32_t row) {
+  const struct select_load load = {.map = &s->mapping->map};
+  const struct select_place place =
+      select_load_find(&load, catalog_load32(&s->view.rows[row].slot));
+  uint64_t now = select_now_ns();
+  uint32_t generation = catalog_load32(&s->view.rows[row].slot_generation);
+  return select_load_of(&place, generation, now).ejected_until_ns > now;
+}
+
+static struct catalog_row row_at(const struct catalog_view *v, uint32_t row) {
+  union {
+    struct catalog_row_words words;
+    struct catalog_row row;
+  } u = {catalog_view_row(v, row)};
+  return u.row;
+}
+
+/* Who is not among those that picks choose from, but could be: wanted by a weight, and well thought
+ * of. */
+static bool stands_by(const struct perigee_service *s, uint32_t row) {
+  return row_at(&s->view, row).weight > 0 && !is_ejected(s, row);
+}
+
+/* One of `n` rows that the caller does not avoid, from the one on that `bits` say; or
+ * SELECT_NOTHING. */
+static uint32_t pick_among(const struct perigee_service *s,
+                           const struct perigee_pick_options *options, uint32_t first, uint32_t n,
+                           uint64_t bits) {
+  uint32_t skip = (uint32_t)((bits >> 32) * n >> 32);
   for (uint32_t i = 0; i < n; i++) {
-    uint32_t row = i < n - first ? first + i : i - (n - first);
-    if (!avoided(s, options, row))
+    uint32_t row = first + (i < n - skip ? skip + i : i - (n - skip));
+    if (!avoided(s, options, row) && (row < s->view.pickable || stands_by(s, row)))
       return row;
   }
-  return last;
+  return SELECT_NOTHING;
+}
+
+/* The healthy rows of one tier that picks do not choose among: where they end. */
+static uint32_t end_of_tier(const struct catalog_view *v, uint32_t first) {
+  uint32_t end = first + 1;
+  while (end < v->healthy && row_at(v, end).tier == row_at(v, first).tier)
+    end++;
+  return end;
+}
+
+/* The balancer gave only what the caller avoids: any other row that can be picked, else one of the
+ * first tier that has another. A key's is the same one in each process. */
+static uint32_t pick_other(struct perigee_service *s, const struct perigee_pick_options *options,
+                           const struct select_ask *ask, uint32_t last) {
+  const struct catalog_view *v = &s->view;
+  uint64_t bits = ask->keyed ? select_mix(ask->hash) : select_random_next(&s->state);
+  uint32_t row = pick_among(s, options, 0, v->pickable, bits);
+  for (uint32_t first = v->pickable, end; row == SELECT_NOTHING && first < v->healthy;
+       first = end) {
+    end = end_of_tier(v, first);
+    row = pick_among(s, options, first, end - first, bits);
+  }
+  return row == SELECT_NOTHING ? last : row;
 }
 
 static __attribute__((noinline)) uint32_t pick_asked(struct perigee_service *s,
@@ -115,7 +161,7 @@ static __attribute__((noinline)) uint32_t pick_asked(struct perigee_service *s,
     ask.attempt++;
     row = s->pick(&s->state, &s->view, &ask);
   }
-  return avoided(s, options, row) ? pick_other(s, options, row) : row;
+  return avoided(s, options, row) ? pick_other(s, options, &ask, row) : row;
 }
 
 /* From the handle's view, which may be out of date. -EAGAIN: it was. */

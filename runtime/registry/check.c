@@ -41,6 +41,8 @@ void check_begin(struct check *c, struct check *before, bool goes_on) {
   struct embedded *e = c->entry->all;
   c->streak = before->streak;
   c->heard = before->heard;
+  c->flap = before->flap;
+  before->flap = (struct flap){0};
   c->handle = before->handle;
   if (c->handle)
     handle_change(&e->handles, c->handle, c);
@@ -53,6 +55,7 @@ void check_end(struct check *c) {
   struct embedded *e = c->entry->all;
   alarm_clear(&e->alarms, &c->ttl);
   alarm_clear(&e->alarms, &c->reap);
+  e->stats.flapping -= c->flap.flapping;
   if (!c->handle)
     return;
   handle_take_back(&e->handles, c->handle);
@@ -122,6 +125,19 @@ int check_state_set(struct check *c, enum status status, const char *output) {
   return 0;
 }
 
+static void note_flap(struct check *c, enum status result) {
+  const struct instance *in = c->entry->state->registration->instance;
+  if (!flap_note(&c->flap, result == STATUS_CRITICAL))
+    return;
+  if (c->flap.flapping)
+    log_warn("a check flaps: it fails every now and then", LOG_S("service", in->service),
+             LOG_S("id", in->id), LOG_S("check", c->definition->id));
+  else
+    log_info("a check flaps no more", LOG_S("service", in->service), LOG_S("id", in->id),
+             LOG_S("check", c->definition->id));
+  c->entry->all->stats.flapping += c->flap.flapping ? 1 : (uint64_t)-1;
+}
+
 /* HAProxy's rise and fall: so many results in a row turn it, but the very first decides alone.
  * Between passing and warning, both of which are healthy, there is no waiting. */
 static bool turns(struct check *c, enum status result, enum status current) {
@@ -144,6 +160,7 @@ void embedded_check_result(struct embedded *e, uint64_t handle, enum status stat
     return;
   enum status current = c->entry->state->checks[c->i].status;
   bool turn = turns(c, status, current);
+  note_flap(c, status);
   /* No change of status, and yet what whoever has just registered it waits for. */
   if (!c->heard && status == STATUS_CRITICAL && current == STATUS_CRITICAL)
     log_info("the first check failed",
@@ -166,6 +183,7 @@ int embedded_check_update(struct embedded *e, const char *check_id, enum status 
     fault_set(&f, -EINVAL, "the check %s is not a ttl check: it is run, not told", check_id);
   if (f.code == 0 && check_state_set(c, status, output ? output : "") == 0) {
     c->heard = true;
+    note_flap(c, status);
     alarm_set(&e->alarms, &c->ttl, clock_now_ns() + c->definition->ttl_ns);
   } else if (f.code == 0) {
     return -ENOMEM;

@@ -103,6 +103,7 @@ struct embedded_stats {
   uint64_t expired;                       /* leases that ran out, ever; likewise: */
   uint64_t reaped, orphaned;              /* ended by deregister_after; by their owner's death */
   uint64_t status_changes;                /* of checks */
+  uint64_t flapping;                      /* checks, now (flap.h) */
   uint64_t restored, unreadable;          /* at start: taken up again; records not understood */
   uint64_t alarm_moves;                   /* the work of keeping deadlines (alarms.h) */
 };

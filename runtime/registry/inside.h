@@ -9,6 +9,7 @@
 
 #include "base/fault.h"
 #include "base/alarms.h"
+#include "registry/flap.h"
 #include "registry/embedded.h"
 #include "registry/handles.h"
 #include "registry/owners.h"
@@ -21,9 +22,10 @@ struct check {
   uint32_t i;                                /* its place there */
   uint32_t streak;                           /* results in a row that speak against the status */
   bool heard;                                /* there was a result: the first one decided */
-  uint64_t handle;                           /* somebody runs it; 0: nobody */
-  struct alarm ttl;                          /* unheard of for too long */
-  struct alarm reap;                         /* critical for too long */
+  struct flap flap;
+  uint64_t handle;   /* somebody runs it; 0: nobody */
+  struct alarm ttl;  /* unheard of for too long */
+  struct alarm reap; /* critical for too long */
 };
 
 /* What a registration needs while it is held; replaced whole when it is replaced. One allocation.

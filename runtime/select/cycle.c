@@ -1,37 +1,46 @@
 /* The cycle of smooth weighted round robin, made when a snapshot is published so that a pick is one
- * load: nginx's ngx_http_upstream_get_peer run once through. Exact over the cycle where the sum of
- * the whole weights, divided by their greatest common divisor, is at most 4,096; else the weights
- * are rounded to shares of 4,096, or of twice the rows, at least one each. */
+ * load: nginx's ngx_http_upstream_get_peer run once through. Exact over the cycle where the weights
+ * are to each other as whole numbers whose sum is at most 4,096; else they are rounded to shares of
+ * 4,096, or of twice the rows, at least one each. */
 #include "select/select.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 
 enum { CYCLE_MAX = 4096, SMOOTH_WORK = 1 << 21 };
 
-static uint32_t gcd(uint32_t a, uint32_t b) {
-  while (b) {
-    uint32_t rest = a % b;
-    a = b;
-    b = rest;
+/* Of its size: what may be missing to a whole number. Two fractions of 4,096 parts at most differ
+ * by 6e-8. */
+#define NEAR 1e-9
+
+/* The least n, at most `most`, so that x * n is whole but for what doubles lose; 0: none. It is the
+ * denominator of one of the fractions that approach x best, which its continued fraction lists. */
+static uint32_t denominator(double x, uint32_t most) {
+  double n = 1, before = 0, rest = x;
+  while (fabs(x * n - round(x * n)) > NEAR * x * n) {
+    rest = 1 / (rest - floor(rest)); /* inf: it ends in the test below */
+    double next = floor(rest) * n + before;
+    if (!(next <= most))
+      return 0;
+    before = n;
+    n = next;
   }
-  return a;
+  return (uint32_t)n;
 }
 
-/* Whole weights whose reduced sum is small enough, as they are. The sum, or 0: they are not. */
+/* The smallest whole numbers in the weights' proportions, where their sum is small enough. The sum,
+ * or 0: it is not. */
 static uint32_t turns_exact(const double *weights, uint32_t count, uint32_t most, uint32_t *turns) {
-  uint32_t divisor = 0;
+  double largest = 0;
+  uint32_t of_largest = 1;
   uint64_t sum = 0;
-  for (uint32_t i = 0; i < count; i++) {
-    if (!(weights[i] <= UINT32_MAX) || weights[i] != (double)(uint32_t)weights[i])
-      return 0;
-    turns[i] = (uint32_t)weights[i];
-    divisor = gcd(divisor, turns[i]);
-  }
-  if (divisor == 0) /* nothing but zeros */
-    return 0;
   for (uint32_t i = 0; i < count; i++)
-    sum += turns[i] /= divisor;
+    largest = weights[i] > largest ? weights[i] : largest;
+  for (uint32_t i = 0; i < count && of_largest; i++)
+    of_largest *= denominator(weights[i] / largest * of_largest, most / of_largest);
+  for (uint32_t i = 0; i < count && sum <= most && of_largest; i++)
+    sum += turns[i] = (uint32_t)round(weights[i] / largest * of_largest);
   return sum <= most ? (uint32_t)sum : 0;
 }
 

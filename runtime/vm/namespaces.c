@@ -33,7 +33,7 @@ static const struct luaL_Reg waiting_namespaces[] = {
     {NULL, NULL},
 };
 
-static const char *const waiting_chunks[] = {"task", "instance",  "registry",
+static const char *const waiting_chunks[] = {"task", "instance",  "registry", "factory",
                                              "call", "endpoints", NULL};
 
 static int outermost_call(lua_State *L) {

@@ -48,6 +48,15 @@ static void let_in(struct outlier_group *g, struct outlier_endpoint *e) {
   g->available += e->healthy;
 }
 
+void outlier_pardon(struct outlier_group *g,
+                    void (*changed)(void *arg, uint32_t i, enum outlier_reason reason), void *arg) {
+  for (uint32_t i = 0; i < g->count && g->ejected > 0; i++)
+    if (g->endpoints[i]->ejected_until_ns) {
+      let_in(g, g->endpoints[i]);
+      changed(arg, i, OUTLIER_NONE);
+    }
+}
+
 bool outlier_report(struct outlier_group *g, uint32_t i, uint32_t good, uint32_t bad,
                     int64_t now_ns) {
   struct outlier_endpoint *e = g->endpoints[i];

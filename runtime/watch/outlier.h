@@ -62,6 +62,10 @@ void outlier_members(struct outlier_group *g, struct outlier_endpoint **endpoint
 bool outlier_report(struct outlier_group *g, uint32_t i, uint32_t good, uint32_t bad,
                     int64_t now_ns);
 
+/* Nobody is judged any more: lets back in who is ejected, and tells `changed` of each. */
+void outlier_pardon(struct outlier_group *g,
+                    void (*changed)(void *arg, uint32_t i, enum outlier_reason reason), void *arg);
+
 /* An interval is over: lets back in whose time is, then judges by rates. `changed` is told of each
  * that was let back in (OUTLIER_NONE) or ejected. -ENOMEM: no judgement this time. */
 int outlier_sweep(struct outlier_group *g, int64_t now_ns,

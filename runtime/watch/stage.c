@@ -14,8 +14,9 @@
 /* One option, as schema.h has them. */
 struct option {
   const char *name, *type;
-  double otherwise, least, most; /* numbers */
-  const char *text;              /* the default of what is no number; NULL = may be absent */
+  double otherwise, least, most;  /* numbers */
+  const char *text;               /* the default of what is no number; NULL = may be absent */
+  const char *shortest, *longest; /* durations; NULL = any */
   bool needed, main;
 };
 
@@ -166,7 +167,7 @@ static const struct option slow_start_options[] = {
     {0}};
 static int apply_slow_start(const struct value *checked, const struct balancer_host *host,
                             struct balancer *b, struct fault *f) {
-  b->rules.slow_start_ns = (uint64_t)(number(checked, "window") * 1e9);
+  b->rules.slow_start_ns = (uint64_t)duration(checked, "window");
   b->rules.aggression = number(checked, "aggression");
   b->rules.slow_start_min = number(checked, "floor");
   return 0;
@@ -185,15 +186,18 @@ static int apply_least_request(const struct value *checked, const struct balance
 }
 
 static const struct option p2c_options[] = {
-    {.name = "decay", .type = "duration", .text = "10s", .main = true},
-    {.name = "force", .type = "duration", .text = "1s"},
+    {.name = "decay",
+     .type = "duration",
+     .text = "10s",
+     .shortest = "1ms",
+     .longest = "24h",
+     .main = true},
+    {.name = "force", .type = "duration", .text = "1s", .shortest = "1ms", .longest = "24h"},
     {0}};
 static int apply_p2c(const struct value *checked, const struct balancer_host *host,
                      struct balancer *b, struct fault *f) {
   b->rules.decay_ms = (uint32_t)(number(checked, "decay") * 1000);
   b->rules.force_ms = (uint32_t)(number(checked, "force") * 1000);
-  if (!b->rules.decay_ms || !b->rules.force_ms)
-    return fault_set(f, -EINVAL, "p2c_ewma: decay and force are at least a millisecond");
   return 0;
 }
 
@@ -307,6 +311,10 @@ static struct value *declare_option(const struct option *o) {
       r = value_set(form, "max", value_number(o->most));
   } else if (r == 0 && o->text) {
     r = value_append(form, text_of(o->text));
+    if (r == 0 && o->shortest)
+      r = value_set(form, "min", text_of(o->shortest));
+    if (r == 0 && o->longest)
+      r = value_set(form, "max", text_of(o->longest));
   } else if (r == 0) {
     r = value_set(form, "optional", value_boolean(true));
   }

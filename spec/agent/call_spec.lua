@@ -15,8 +15,8 @@ local function notes(body)
   perigee.write(home .. "/plugins/check/probe.lua", [[return {
     kind = "check", summary = "calls", options = { on = { "boolean", main = true } },
     run = function(_, _, ctx)
-      if ctx.state.done then return nil end
-      ctx.state.done = true
+      if ctx.state.noted then return "passing", ctx.state.noted end
+      ctx.state.noted = "it did not end"
       local all = {}
       local function note(...)
         local words = {}
@@ -25,7 +25,8 @@ local function notes(body)
       end
       ]] .. body .. [[
 
-      return "passing", perigee.json.encode(all)
+      ctx.state.noted = perigee.json.encode(all)
+      return "passing", ctx.state.noted
     end,
   }]])
   perigee.write(home .. "/perigee.lua", CONFIG)
@@ -123,5 +124,130 @@ describe("perigee.call", function()
     assert.equal("true", all[10][2])
     -- The agent's own calls are counted as any process's are.
     assert.truthy(agent:get("/metrics").body:find('perigee_calls_total{outcome="success"} %d'))
+  end)
+
+  -- Connections that are numbers.
+  local LINES = [[
+    perigee.register{ service = "kept", id = "a", port = 1 }
+    local made, closed = {}, {}
+    local factory = perigee.factory(function() local c = { n = #made + 1, users = 0 } made[#made + 1] = c return c end,
+      function(c) closed[#closed + 1] = c.n end)
+    local function options(timeout, hedge)
+      return { factory = factory, timeout = timeout, tries = hedge and 2 or 1, hedge = hedge, idempotent = hedge ~= nil }
+    end
+    local function closed_in_time(n)
+      local patience = perigee.time.monotonic() + 10
+      while #closed < n and perigee.time.monotonic() < patience do perigee.sleep("10ms") end
+      return #closed
+    end
+  ]]
+
+  it("gives nobody a connection on which another's answer may yet come", function()
+    local all = notes(LINES .. [[
+      local function never() perigee.sleep("1h") return true end
+      local function number(_, _, c) return c.n end
+      note(perigee.call("kept", options("15s"), number))
+      note(perigee.call("kept", options("20ms"), never))
+      note(#closed, closed[1])
+      note(perigee.call("kept", options("15s"), number))
+      local tries = 0
+      note(perigee.call("kept", options("15s", "1ms"), function(_, _, c)
+        tries = tries + 1
+        return tries == 1 and never() or c.n
+      end))
+      note(#closed, closed[2])
+      note(perigee.task.deadline("20ms", perigee.call, "kept", options("1h"), never))
+      note(perigee.call("kept", options("15s"), number))
+      note(closed_in_time(3), closed[3])
+    ]])
+    assert.same({ "1" }, all[1])
+    assert.same({ "nil", "no answer in time: 127.0.0.1:1: timeout", "ETIMEDOUT" }, all[2])
+    assert.same({ "1", "1" }, all[3])
+    assert.same({ "2" }, all[4])
+    assert.same({ "3" }, all[5])
+    assert.same({ "2", "2" }, all[6])
+    assert.equal("ETIMEDOUT", all[7][3])
+    assert.same({ "4" }, all[8])
+    assert.same({ "3", "3" }, all[9])
+  end)
+
+  it("tries another when a connection cannot be made, whatever the reason", function()
+    local all = notes([[
+      local n = 0
+      local factory = perigee.factory(function()
+        n = n + 1
+        if n == 1 then return nil, "too slow", "ETIMEDOUT" end
+        if n == 2 then error("a mistake") end
+        return { close = function() end }
+      end)
+      local options = { factory = factory, tries = 3, backoff = "1ms", backoff_most = "1ms" }
+      note(perigee.call("web", options, function() return n end))
+      note(perigee.call("web", options, function() return nil, "too slow", "ETIMEDOUT" end))
+      local first = true
+      note(perigee.call("web", { factory = perigee.factory(function() return {} end), backoff = "1ms" }, function()
+        if first then first = false return nil, "no", "ECONNREFUSED" end
+        return "though a close failed"
+      end))
+    ]])
+    assert.same({ "3" }, all[1])
+    assert.truthy(all[2][2]:find("^127%.0%.0%.1:%d+: timeout: too slow$"))
+    assert.same({ "though a close failed" }, all[3])
+  end)
+
+  it("counts a call no longer when its task is ended", function()
+    local _, agent = notes([[
+      for _ = 1, 3 do
+        perigee.task.deadline("20ms", perigee.call, "web", { timeout = "1h" }, function() perigee.sleep("1h") end)
+      end
+      note(perigee.call("web", function() return true end))
+    ]])
+    local metrics = perigee.wait_for("the last call to be counted", function()
+      local text = agent:get("/metrics").body
+      return text:find('perigee_calls_total{outcome="success"} 1\n', 1, true) and text
+    end)
+    assert.equal("0", metrics:match("\nperigee_calls_in_flight (%d+)\n"))
+  end)
+
+  it("gives each of two calls at once a connection of its own, and keeps both", function()
+    local all = notes(LINES .. [[
+      local here
+      local function one(_, _, c)
+        here, c.users = here + 1, c.users + 1
+        while here < 2 do perigee.sleep("1ms") end
+        local users = c.users
+        perigee.sleep("1ms")
+        c.users = c.users - 1
+        return users
+      end
+      for _ = 1, 3 do
+        here = 0
+        local a = perigee.task.spawn(perigee.call, "kept", options("60s"), one)
+        local b = perigee.task.spawn(perigee.call, "kept", options("60s"), one)
+        note(a:join(), b:join())
+      end
+      note(#made, #closed)
+    ]])
+    for i = 1, 3 do
+      assert.same({ "1", "1" }, all[i])
+    end
+    assert.same({ "2", "0" }, all[4])
+  end)
+
+  it("closes what it keeps when the endpoint leaves, though nobody calls again", function()
+    local all = notes(LINES .. [[
+      perigee.register{ service = "kept", id = "b", port = 2 }
+      local here = {}
+      for _ = 1, 4 do
+        perigee.call("kept", options("15s"), function(e, _, c) here[e.id] = c.n return true end)
+      end
+      perigee.deregister("a")
+      note(closed_in_time(1), closed[1] == here.a)
+      perigee.deregister("b")
+      note(closed_in_time(2), closed[2] == here.b)
+      note(perigee.call("kept", options("15s"), function() return true end))
+    ]])
+    assert.same({ "1", "true" }, all[1])
+    assert.same({ "2", "true" }, all[2])
+    assert.equal("nil", all[3][1])
   end)
 end)

@@ -9,6 +9,7 @@
 #include "base/value.h"
 #include "catalog/live.h"
 #include "client/handle.h"
+#include "watch/plan.h"
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -46,22 +47,24 @@ static void on_second(uv_timer_t *timer) {
   feedback_tick(a.feedback);
 }
 
-static struct value *balancer_value(const char *algorithm) {
-  struct value *stages = value_table(), *outlier = value_table();
-  value_append(outlier, value_text("outlier", 7));
-  value_append(outlier, value_number(0.5));
-  value_append(stages, outlier);
+static void balance(struct set *s, const char *algorithm, bool judges) {
+  struct fault f;
+  struct value *stages = value_table();
+  if (judges) {
+    struct value *outlier = value_table();
+    value_append(outlier, value_text("outlier", 7));
+    value_append(outlier, value_number(0.5));
+    value_append(stages, outlier);
+  }
   value_append(stages, value_text(algorithm, strlen(algorithm)));
-  return stages;
+  assert_int_equal(set_balancer(s, stages, &f), 0);
+  value_unref(stages);
 }
 
-static void add_service(const char *name, const char *algorithm) {
+static void add_service(const char *name, const char *algorithm, bool judges) {
   struct set *s = sets_open(a.sets, name);
-  struct fault f;
-  struct value *balancer = balancer_value(algorithm);
   assert_non_null(s);
-  assert_int_equal(set_balancer(s, balancer, &f), 0);
-  value_unref(balancer);
+  balance(s, algorithm, judges);
   for (int i = 0; i < ENDPOINTS; i++) {
     char id[16];
     snprintf(id, sizeof id, "%s-%d", name, i);
@@ -215,7 +218,7 @@ static void picks_what_is_free(void) {
 
 /* One process holds five endpoints busy; another, that holds nothing, sees it. */
 static void balance_on_the_others_counts(void **state) {
-  add_service("web", "least_request");
+  add_service("web", "least_request", true);
   pid_t holder = child(holds_five_for_a_while);
   RUN_UNTIL(stats().in_flight == 5);
   for (int i = 0; i < 5; i++)
@@ -255,7 +258,7 @@ static void dies_with_seven(void) {
 
 /* kill -9, with a child that inherited the connection and lives on. */
 static void death_takes_its_calls_along(void **state) {
-  add_service("web", "least_request");
+  add_service("web", "least_request", true);
   pid_t dying = child(dies_with_seven);
   RUN_UNTIL(stats().in_flight == 8 && processes() == 2);
   assert_int_equal(kill(dying, SIGKILL), 0);
@@ -296,7 +299,7 @@ static void picks_around_the_third(void) {
 
 /* Two processes see a failure each three times: together that is enough, and it is out for all. */
 static void an_outlier_is_out_for_all(void **state) {
-  add_service("web", "round_robin");
+  add_service("web", "round_robin", true);
   pid_t first = child(fails_three_connects);
   RUN_UNTIL(stats().reports[PERIGEE_CONNECT_FAILURE] == 3);
   assert_int_equal(stats().ejected, 0);
@@ -314,18 +317,82 @@ static void an_outlier_is_out_for_all(void **state) {
 
 /* What one agent has ejected is ejected under the next. */
 static void an_ejection_outlives_the_agent(void **state) {
-  add_service("web", "round_robin");
+  add_service("web", "round_robin", true);
   pid_t caller = child(fails_often);
   RUN_UNTIL(stats().ejected == 1);
   board->step[0] = 1;
   await_child(caller);
   assert_int_equal(end_agent(), 0);
   assert_int_equal(start(NULL), 0);
-  add_service("web", "round_robin");
+  add_service("web", "round_robin", true);
   assert_int_equal(stats().ejected, 1);
   pid_t picker = child(picks_around_the_third);
   RUN_UNTIL(board->said[2]);
   await_child(picker);
+}
+
+/* How many slots say of themselves that they are ejected. */
+static uint32_t marked(void) {
+  uint32_t n = 0;
+  for (uint32_t slot = 1; slot <= catalog_live_slots(a.writer); slot++) {
+    const struct catalog_slot *live = catalog_live_slot(a.writer, slot);
+    n += live && catalog_load64(&live->ejected_until_ns) != 0;
+  }
+  return n;
+}
+
+static void eject_the_third(void) {
+  add_service("web", "round_robin", true);
+  pid_t caller = child(fails_often);
+  RUN_UNTIL(stats().ejected == 1);
+  board->step[0] = 1;
+  await_child(caller);
+  assert_int_equal(marked(), 1);
+}
+
+/* Who judges no more has nobody ejected. */
+static void an_ejection_goes_with_its_rules(void **state) {
+  eject_the_third();
+  balance(sets_find(a.sets, "web"), "round_robin", false);
+  sets_flush(a.sets);
+  assert_int_equal(stats().ejected, 0);
+  assert_int_equal(marked(), 0);
+}
+
+static void the_next_agent_does_not_judge(void **state) {
+  eject_the_third();
+  assert_int_equal(end_agent(), 0);
+  assert_int_equal(start(NULL), 0);
+  add_service("web", "round_robin", false);
+  assert_int_equal(stats().ejected, 0);
+  assert_int_equal(marked(), 0);
+}
+
+static bool wants_all(void *arg, const char *service) {
+  return true;
+}
+
+/* Nobody but the third: the others weigh nothing, or are dropped. */
+static int only_the_third(void *arg, const struct plan_question *q, struct plan_row *out,
+                          struct plan_answer *answer) {
+  answer->taken = true;
+  for (size_t i = 0; i < q->count; i++) {
+    bool it = q->rows[i].instance->port == 3;
+    out[i] = (struct plan_row){.weight = it || i % 2 ? 1 : 0, .drop = !it && i % 2};
+  }
+  return 1;
+}
+
+/* As long as no other may be picked it is the last one, whatever others are registered. */
+static void the_last_that_a_plan_leaves(void **state) {
+  static const struct planner planner = {.wants = wants_all, .plan = only_the_third};
+  sets_plan_by(a.sets, &planner);
+  add_service("web", "round_robin", true);
+  pid_t caller = child(fails_often);
+  RUN_UNTIL(stats().reports[PERIGEE_TIMEOUT] == 6);
+  assert_int_equal(stats().ejected, 0);
+  board->step[0] = 1;
+  await_child(caller);
 }
 
 /* Whatever else comes over the socket is refused, and nobody else is disturbed. */
@@ -383,7 +450,7 @@ static void lies(void) {
 /* A page of random bytes under the agent's eyes: it lives, ejects no more than it may, and the
  * endpoint that is left is picked. */
 static void a_hostile_page(void **state) {
-  add_service("web", "round_robin");
+  add_service("web", "round_robin", true);
   pid_t liar = child(lies);
   RUN_UNTIL(board->said[0] == 400);
   RUN_UNTIL(stats().ejected > 0);
@@ -422,7 +489,7 @@ static void outlives_the_agent(void) {
 
 /* The agent is replaced: a process's page goes to the next one, with what it has in flight. */
 static void the_next_agent(void **state) {
-  add_service("web", "least_request");
+  add_service("web", "least_request", true);
   pid_t caller = child(outlives_the_agent);
   RUN_UNTIL(stats().in_flight == 3);
   assert_int_equal(end_agent(), 0);
@@ -430,7 +497,7 @@ static void the_next_agent(void **state) {
   assert_int_equal(start(NULL), 0);
   board->said[0] = said;
   board->step[0] = step;
-  add_service("web", "least_request");
+  add_service("web", "least_request", true);
   board->step[0] = 1;
   RUN_UNTIL(processes() == 1 && stats().in_flight >= 3);
   board->step[0] = 2;
@@ -459,7 +526,7 @@ static void a_service_that_is_not_there_is_wished_for(void **state) {
   struct feedback_stats f;
   struct feedback_wish empty = {.magic = FEEDBACK_WISH};
   feedback_on_wish(a.feedback, on_wish, NULL);
-  add_service("web", "round_robin");
+  add_service("web", "round_robin", true);
   assert_int_equal(perigee_open(&p, run_dir), 0);
   assert_int_equal(perigee_service_open(p, "shop", &s), 0);
   RUN_UNTIL(strcmp(wished, "shop") == 0);
@@ -490,6 +557,9 @@ int main(void) {
       cmocka_unit_test_setup_teardown(death_takes_its_calls_along, start, stop),
       cmocka_unit_test_setup_teardown(an_outlier_is_out_for_all, start, stop),
       cmocka_unit_test_setup_teardown(an_ejection_outlives_the_agent, start, stop),
+      cmocka_unit_test_setup_teardown(an_ejection_goes_with_its_rules, start, stop),
+      cmocka_unit_test_setup_teardown(the_next_agent_does_not_judge, start, stop),
+      cmocka_unit_test_setup_teardown(the_last_that_a_plan_leaves, start, stop),
       cmocka_unit_test_setup_teardown(strangers, start, stop),
       cmocka_unit_test_setup_teardown(a_hostile_page, start, stop),
       cmocka_unit_test_setup_teardown(a_service_that_is_not_there_is_wished_for, start, stop),

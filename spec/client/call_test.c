@@ -1,38 +1,6 @@
 /* Calling with retries, against back ends that fail by a script: how often, whom, within what. */
-#include "catalog/fixture.h"
-#include "client/handle.h"
-
-static struct catalog_writer *w;
-static struct perigee *p;
-
-static int set_up(void **state) {
-  make_run_dir(state);
-  if (catalog_writer_open(run_dir, &w, NULL) < 0)
-    return -1;
-  return perigee_open(&p, run_dir);
-}
-static int tear_down(void **state) {
-  perigee_close(p);
-  catalog_writer_close(w);
-  return remove_run_dir(state);
-}
-
-static struct perigee_service *service(const char *name, unsigned count) {
-  static const char *const ids[] = {"a", "b", "c", "d", "e", "f"};
-  struct catalog_endpoint e[6];
-  struct perigee_service *s;
-  uint64_t version;
-  for (unsigned i = 0; i < count; i++) {
-    e[i] = (struct catalog_endpoint){
-        .id = ids[i], .address = "10.0.0.1", .port = (uint16_t)(i + 1), .weight = 1};
-    assert_int_equal(catalog_slot_take(w, &e[i].slot, &e[i].slot_generation), 0);
-  }
-  struct catalog_snapshot snapshot = {
-      .service = name, .endpoints = e, .count = count, .moves_version = 1};
-  assert_int_equal(catalog_publish(w, &snapshot, &version), 0);
-  assert_int_equal(perigee_service_open(p, name, &s), 0);
-  return s;
-}
+#include "catalog/live.h"
+#include "client/fixture.h"
 
 /* Outcomes to give, in order; the last goes on. */
 struct script {
@@ -63,7 +31,7 @@ static bool all_differ(const struct script *s) {
 }
 
 static void the_first_that_succeeds(void **state) {
-  struct perigee_service *s = service("first", 5);
+  struct perigee_service *s = service("first", NULL, 5);
   struct perigee_tries t;
   struct script once = {.outcomes = {PERIGEE_SUCCESS}};
   assert_int_equal(perigee_call(s, NULL, attempt, &once, &t), 0);
@@ -81,7 +49,7 @@ static void the_first_that_succeeds(void **state) {
 }
 
 static void no_more_than_it_may(void **state) {
-  struct perigee_service *s = service("most", 6);
+  struct perigee_service *s = service("most", NULL, 6);
   struct perigee_tries t;
   struct perigee_call_options o = quick;
   struct script fails = {.outcomes = {1, 1, 1, 1, 1, 1, 1, 1}};
@@ -101,7 +69,7 @@ static void no_more_than_it_may(void **state) {
 
 /* The same endpoint again only when there is no other. */
 static void two_endpoints_four_tries(void **state) {
-  struct perigee_service *s = service("two", 2);
+  struct perigee_service *s = service("two", NULL, 2);
   struct perigee_call_options o = quick;
   struct script fails = {.outcomes = {3, 3, 3, 3, 3, 3, 3, 3}};
   o.tries = 4;
@@ -111,9 +79,53 @@ static void two_endpoints_four_tries(void **state) {
   perigee_service_close(s);
 }
 
+/* One endpoint in the first tier, two in the next, one in the last; and what is never tried: one
+ * that weighs nothing, one that is ejected, one that is critical. */
+static struct perigee_service *service_of_tiers(const char *name) {
+  struct catalog_endpoint e[] = {{.tier = 0, .weight = 1},
+                                 {.tier = 300, .weight = 1},
+                                 {.tier = 1, .weight = 1},
+                                 {.tier = 1, .weight = 1},
+                                 {.tier = 1, .weight = 0},
+                                 {.tier = 1, .weight = 1, .ejected = true},
+                                 {.tier = 0, .weight = 1, .status = PERIGEE_CRITICAL}};
+  static const char *const ids[] = {"a", "b", "c", "d", "e", "f", "g"};
+  enum { COUNT = sizeof e / sizeof e[0] };
+  for (uint16_t i = 0; i < COUNT; i++) {
+    e[i].id = ids[i];
+    e[i].address = "10.0.0.1";
+    e[i].port = (uint16_t)(i + 1);
+    assert_int_equal(catalog_slot_take(w, &e[i].slot, &e[i].slot_generation), 0);
+    if (e[i].ejected)
+      catalog_store64(&catalog_live_slot(w, e[i].slot)->ejected_until_ns, UINT64_MAX);
+  }
+  publish(name, NULL, e, COUNT);
+  return open_service(name);
+}
+
+static void other_tiers_are_others(void **state) {
+  struct perigee_service *s = service_of_tiers("tiers");
+  struct perigee_call_options o = quick;
+  o.tries = 6;
+  unsigned seconds = 0;
+  for (int i = 0; i < 40; i++) {
+    struct script fails = {.outcomes = {3, 3, 3, 3, 3, 3, 3, 3}};
+    assert_int_equal(perigee_call(s, &o, attempt, &fails, NULL), -EREMOTEIO);
+    assert_int_equal(fails.calls, 6);
+    assert_int_equal(fails.ports[0], 1);
+    assert_int_equal(fails.ports[1] + fails.ports[2], 3 + 4);
+    assert_int_equal(fails.ports[3], 2);
+    assert_int_equal(fails.ports[4], 1);
+    assert_int_equal(fails.ports[5], 1);
+    seconds |= 1u << fails.ports[1];
+  }
+  assert_int_equal(seconds, 1u << 3 | 1u << 4); /* not always the same first */
+  perigee_service_close(s);
+}
+
 /* What may have been done is not done again, unless that is harmless. */
 static void what_is_not_idempotent(void **state) {
-  struct perigee_service *s = service("once", 5);
+  struct perigee_service *s = service("once", NULL, 5);
   struct perigee_call_options o = quick;
   struct perigee_tries t;
   o.flags = 0;
@@ -134,7 +146,7 @@ static void what_is_not_idempotent(void **state) {
 }
 
 static void errors_in_order(void **state) {
-  struct perigee_service *s = service("errors", 3);
+  struct perigee_service *s = service("errors", NULL, 3);
   struct perigee_tries t;
   struct script fails = {
       .outcomes = {PERIGEE_CONNECT_FAILURE, PERIGEE_TIMEOUT, PERIGEE_SERVER_ERROR}};
@@ -152,7 +164,7 @@ static void errors_in_order(void **state) {
 }
 
 static void one_deadline_for_all(void **state) {
-  struct perigee_service *s = service("deadline", 5);
+  struct perigee_service *s = service("deadline", NULL, 5);
   struct perigee_tries t;
   struct perigee_call_options o = quick;
   o.timeout_ms = 1;
@@ -166,7 +178,7 @@ static void one_deadline_for_all(void **state) {
 
 /* Those who have retried as much as they may do not add to what overloads the back ends. */
 static void within_the_budget(void **state) {
-  struct perigee_service *s = service("budget", 6);
+  struct perigee_service *s = service("budget", NULL, 6);
   struct perigee_pick_options retry = {.size = sizeof retry, .flags = PERIGEE_RETRY};
   struct perigee_endpoint held[PERIGEE_RETRY_LEAST];
   struct perigee_tries t;
@@ -192,7 +204,7 @@ static void nobody_there(void **state) {
 
 /* Step by step: another try beside the one that is slow; the first to succeed counts. */
 static void hedging(void **state) {
-  struct perigee_service *s = service("hedge", 5);
+  struct perigee_service *s = service("hedge", NULL, 5);
   struct perigee_tries t;
   struct perigee_call_options o = quick;
   perigee_tries_begin(&t, s, &o);
@@ -232,6 +244,7 @@ int main(void) {
       cmocka_unit_test(the_first_that_succeeds),
       cmocka_unit_test(no_more_than_it_may),
       cmocka_unit_test(two_endpoints_four_tries),
+      cmocka_unit_test(other_tiers_are_others),
       cmocka_unit_test(what_is_not_idempotent),
       cmocka_unit_test(errors_in_order),
       cmocka_unit_test(one_deadline_for_all),

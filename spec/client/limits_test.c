@@ -157,6 +157,31 @@ static void no_address_space(void **state) {
   await_child(pid);
 }
 
+/* Who may write no files counts for itself alone, and lives. */
+static void no_file_size(void **state) {
+  struct catalog_writer *w = open_writer();
+  uint64_t version;
+  assert_int_equal(publish_records(w, "web", 10, &version), 0);
+  pid_t pid = fork_child();
+  if (pid == 0) {
+    struct perigee_pick_options options = {.size = sizeof options, .flags = PERIGEE_TRACK};
+    struct perigee *p;
+    struct perigee_service *s;
+    struct perigee_endpoint e;
+    CHILD_MUST(setrlimit(RLIMIT_FSIZE, &(struct rlimit){1 << 20, 1 << 20}) == 0);
+    CHILD_MUST(perigee_open(&p, run_dir) == 0);
+    CHILD_MUST(perigee_service_open(p, "web", &s) == 0);
+    CHILD_MUST(perigee_pick(s, &options, &e) == 0);
+    CHILD_MUST(e.ticket != 0);
+    CHILD_MUST(perigee_done(s, &e, PERIGEE_SUCCESS, 1000) == 0);
+    perigee_service_close(s);
+    perigee_close(p);
+    _exit(0);
+  }
+  await_child(pid);
+  catalog_writer_close(w);
+}
+
 /* Both go on with the handles, and not in step. */
 static void a_fork(void **state) {
   enum { PICKS = 64 };
@@ -235,10 +260,15 @@ static void file_modes(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(nothing_there),    cmocka_unit_test(a_second_writer),
-      cmocka_unit_test(a_full_disk),      cmocka_unit_test(a_file_that_grows),
-      cmocka_unit_test(no_address_space), cmocka_unit_test(a_fork),
-      cmocka_unit_test(file_modes),       cmocka_unit_test(what_belongs_to_others),
+      cmocka_unit_test(nothing_there),
+      cmocka_unit_test(a_second_writer),
+      cmocka_unit_test(a_full_disk),
+      cmocka_unit_test(a_file_that_grows),
+      cmocka_unit_test(no_address_space),
+      cmocka_unit_test(a_fork),
+      cmocka_unit_test(no_file_size),
+      cmocka_unit_test(file_modes),
+      cmocka_unit_test(what_belongs_to_others),
   };
   return cmocka_run_group_tests(tests, make_run_dir, remove_run_dir);
 }

@@ -1,45 +1,10 @@
 /* perigee_done and what it counts, in a process without an agent: the handle's own lane, another
  * thread's reports, forks, endpoints to avoid, the budget of retries. */
-#include "catalog/fixture.h"
-#include "client/handle.h"
+#include "client/fixture.h"
 
 #include <pthread.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-
-static struct catalog_writer *w;
-static struct perigee *p;
-
-static int set_up(void **state) {
-  make_run_dir(state);
-  if (catalog_writer_open(run_dir, &w, NULL) < 0)
-    return -1;
-  return perigee_open(&p, run_dir);
-}
-static int tear_down(void **state) {
-  perigee_close(p);
-  catalog_writer_close(w);
-  return remove_run_dir(state);
-}
-
-/* A service of `count` endpoints with slots of their own. */
-static struct perigee_service *service(const char *name, const char *balancer, unsigned count) {
-  static struct catalog_endpoint e[64];
-  static char ids[64][16];
-  struct perigee_service *s;
-  uint64_t version;
-  for (unsigned i = 0; i < count; i++) {
-    snprintf(ids[i], sizeof ids[i], "e%u", i);
-    e[i] = (struct catalog_endpoint){
-        .id = ids[i], .address = "10.0.0.1", .port = (uint16_t)(1000 + i), .weight = 1};
-    assert_int_equal(catalog_slot_take(w, &e[i].slot, &e[i].slot_generation), 0);
-  }
-  struct catalog_snapshot snapshot = {
-      .service = name, .balancer = balancer, .endpoints = e, .count = count, .moves_version = 1};
-  assert_int_equal(catalog_publish(w, &snapshot, &version), 0);
-  assert_int_equal(perigee_service_open(p, name, &s), 0);
-  return s;
-}
 
 static struct perigee_endpoint pick_with(struct perigee_service *s, uint32_t flags) {
   struct perigee_pick_options options = {.size = sizeof options, .flags = flags};
@@ -139,12 +104,12 @@ static void own_counts_serve(void **state) {
   bool busy[N] = {false};
   for (int i = 0; i < N / 2; i++) {
     assert_int_equal(perigee_pick(s, NULL, &held[i]), 0);
-    busy[held[i].port - 1000] = true;
+    busy[held[i].port - 1] = true;
   }
   int both = 0;
   for (int i = 0; i < 2000; i++) {
     assert_int_equal(perigee_pick(s, NULL, &e), 0);
-    both += busy[e.port - 1000];
+    both += busy[e.port - 1];
     assert_int_equal(perigee_done(s, &e, PERIGEE_SUCCESS, 1000), 0);
   }
   assert_true(both < 2000 * 3 / 8); /* random would be a half; 3/14 of the pairs are both busy */
@@ -337,10 +302,32 @@ static void avoided_endpoints(void **state) {
       for (int i = 0; i < N; i++) {
         assert_int_equal(perigee_pick(s, &options, &tried[i]), 0);
         options.avoid_count++;
-        seen |= 1u << (tried[i].port - 1000);
+        seen |= 1u << (tried[i].port - 1);
       }
       assert_int_equal(seen, (1u << N) - 1);
       assert_int_equal(perigee_pick(s, &options, &tried[N]), 0);
+    }
+    perigee_service_close(s);
+  }
+}
+
+/* So many are avoided that no other way of the key's leads to one that is not. */
+static void a_key_goes_elsewhere_alike(void **state) {
+  enum { N = 20, AVOIDED = 17 };
+  static const char *const balancers[] = {"maglev", "ring", "rendezvous"};
+  for (unsigned b = 0; b < 3; b++) {
+    struct perigee_endpoint tried[AVOIDED], e, again;
+    struct perigee_service *s = service(balancers[b], balancers[b], N);
+    for (char key = 0; key < 20; key++) {
+      struct perigee_pick_options options = {
+          .size = sizeof options, .key = &key, .key_length = 1, .avoid = tried};
+      for (int i = 0; i < AVOIDED; i++, options.avoid_count++)
+        assert_int_equal(perigee_pick(s, &options, &tried[i]), 0);
+      assert_int_equal(perigee_pick(s, &options, &e), 0);
+      for (int i = 0; i < 10; i++) {
+        assert_int_equal(perigee_pick(s, &options, &again), 0);
+        assert_int_equal(again.port, e.port);
+      }
     }
     perigee_service_close(s);
   }
@@ -395,6 +382,7 @@ int main(void) {
       cmocka_unit_test(another_generation),
       cmocka_unit_test(a_child_counts_for_itself),
       cmocka_unit_test(avoided_endpoints),
+      cmocka_unit_test(a_key_goes_elsewhere_alike),
       cmocka_unit_test(a_hash_is_as_good_as_its_key),
       cmocka_unit_test(the_budget_of_retries),
   };

@@ -303,6 +303,45 @@ static void test_rise_and_fall(void **state) {
   }
 }
 
+static uint64_t flapping(struct fixture *fx) {
+  struct embedded_stats s;
+  embedded_stats(fx->e, &s);
+  return s.flapping;
+}
+
+/* What rise and fall hide is told. */
+static void test_flapping(void **state) {
+  struct fixture *fx = *state;
+  struct check_definition c[2] = {{.id = "c",
+                                   .plugin = "http",
+                                   .interval_ns = second,
+                                   .rise = 2,
+                                   .fall = 3,
+                                   .initial = STATUS_CRITICAL}};
+  c[1] = c[0];
+  c[1].id = "d";
+  assert_int_equal(do_register(fx, make("web", "web-1", 0, c, 1)), 0);
+  uint64_t handle = fx->handle;
+  for (int i = 0; i <= 9; i++)
+    embedded_check_result(fx->e, handle, i % 2 ? STATUS_CRITICAL : STATUS_PASSING, "out");
+  assert_int_equal(flapping(fx), 0); /* nine changes */
+  embedded_check_result(fx->e, handle, STATUS_PASSING, "out");
+  assert_int_equal(flapping(fx), 1);
+  assert_int_equal(status_of(fx, "web-1"), STATUS_PASSING);
+  assert_int_equal(do_register(fx, make("web", "web-1", 0, c, 2)), 0);
+  assert_int_equal(flapping(fx), 1); /* the check goes on */
+  for (int i = 0; i < 14; i++)
+    embedded_check_result(fx->e, handle, STATUS_WARNING, "out");
+  assert_int_equal(flapping(fx), 1);
+  embedded_check_result(fx->e, handle, STATUS_PASSING, "out");
+  assert_int_equal(flapping(fx), 0); /* five changes of the last twenty */
+  for (int i = 0; i < 12; i++)
+    embedded_check_result(fx->e, handle, i % 2 ? STATUS_CRITICAL : STATUS_PASSING, "out");
+  assert_int_equal(flapping(fx), 1);
+  assert_int_equal(do_deregister(fx, "web-1"), 0);
+  assert_int_equal(flapping(fx), 0);
+}
+
 static void test_results_of_a_stopped_check(void **state) {
   struct fixture *fx = *state;
   struct check_definition c = {
@@ -528,6 +567,7 @@ int main(void) {
       T(test_pending_renewal_saves_the_lease),
       T(test_100000_leases),
       T(test_rise_and_fall),
+      T(test_flapping),
       T(test_results_of_a_stopped_check),
       T(test_worst_check_counts_and_output_is_cut),
       T(test_ttl),

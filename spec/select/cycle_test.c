@@ -20,23 +20,42 @@ static void nginx_s_example(void **state) {
   assert_int_equal(v.cycle, 7); /* reduced */
 }
 
-/* Over any cycle's length, from any start: exactly its turns each. */
+/* Over any cycle's length, from any start: exactly its turns each, in whatever unit weights are. */
 static void counts_are_exact(void **state) {
   struct select_state random = {.random = 23};
   for (int round = 0; round < 300; round++) {
     double weights[100];
     uint32_t count = 1 + (uint32_t)(select_random_next(&random) % 100), counts[100] = {0};
     uint64_t sum = 0;
-    for (uint32_t i = 0; i < count; i++)
-      sum += (uint64_t)(weights[i] = (double)(1 + select_random_next(&random) % 40));
+    static const double units[] = {1, 0.1, 1.0 / 7, 3.14159e-5, 1e300};
+    double unit = units[round % 5];
+    uint64_t whole[100];
+    for (uint32_t i = 0; i < count; i++) {
+      sum += whole[i] = 1 + select_random_next(&random) % 40;
+      weights[i] = (double)whole[i] * unit;
+    }
     struct catalog_view v = weigh("weighted_round_robin", weights, count);
     struct select_state s = {.cursor = (uint32_t)select_random_next(&random)};
     assert_true(sum > 4096 || sum % v.cycle == 0);
     for (uint32_t i = 0; i < v.cycle; i++)
       counts[pick_number(&s, &v, NULL)]++;
     for (uint32_t i = 0; sum <= 4096 && i < count; i++)
-      assert_true(counts[i] * (sum / v.cycle) == (uint64_t)weights[i]);
+      assert_true(counts[i] * (sum / v.cycle) == whole[i]);
   }
+}
+
+/* What plans and modifiers make of whole weights is a fraction, of few parts. */
+static void shares_are_exact(void **state) {
+  static const double canary[] = {0.95 / 7 * 4, 0.95 / 7 * 2, 0.95 / 7, 0.05 / 3, 0.05 / 3 * 2};
+  static const uint32_t turns[] = {228, 114, 57, 7, 14}; /* of 420, which is 20 * 7 * 3 */
+  struct catalog_view v = weigh("weighted_round_robin", (double[]){0.5, 0.25}, 2);
+  assert_int_equal(v.cycle, 3);
+  v = weigh("weighted_round_robin", canary, 5);
+  uint32_t counts[5] = {0};
+  assert_int_equal(v.cycle, 420);
+  for (uint32_t i = 0; i < v.cycle; i++)
+    counts[number_of(&v, v.order[i])]++;
+  assert_memory_equal(counts, turns, sizeof turns);
 }
 
 /* Where whole numbers are not to be had: within half a turn of 4,096, and never none. */
@@ -84,9 +103,8 @@ static void turns_are_even(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(nginx_s_example),
-      cmocka_unit_test(counts_are_exact),
-      cmocka_unit_test(others_are_close),
+      cmocka_unit_test(nginx_s_example),  cmocka_unit_test(counts_are_exact),
+      cmocka_unit_test(shares_are_exact), cmocka_unit_test(others_are_close),
       cmocka_unit_test(turns_are_even),
   };
   return cmocka_run_group_tests(tests, NULL, end_draft);

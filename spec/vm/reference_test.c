@@ -116,12 +116,6 @@ static int enumerate(lua_State *L, void *arg) {
   struct names *n = arg;
   lua_getglobal(L, "perigee");
   add_functions(L, n, "perigee", '.');
-  lua_getfield(L, -1, "factory");
-  lua_getglobal(L, "tostring");
-  lua_call(L, 1, 1);
-  assert_true(lua_getmetatable(L, -1));
-  lua_getfield(L, -1, "__index");
-  add_functions(L, n, "Factory", ':');
   add_types(L, n);
   add_upvalues(L, n, "endpoint", "Endpoint", ':');
   add_upvalues(L, n, "ctx", "Context", '.');

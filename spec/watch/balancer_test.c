@@ -162,7 +162,8 @@ static void what_cannot_work_is_refused(void **state) {
   refused("{ { 'select' }, 'random' }", "to select by");
   refused("{ 'maglev', 65536 }", "prime");
   refused("{ 'random', 3 }", "names");
-  refused("{ 'p2c', decay = '0s' }", "millisecond");
+  refused("{ 'p2c', decay = '0s' }", "from 0.001 to 86400 s");
+  refused("{ 'p2c', force = '4294968s' }", "from 0.001 to 86400 s");
   struct balancer b;
   struct fault f = {0};
   assert_int_equal(

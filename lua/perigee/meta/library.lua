@@ -370,26 +370,14 @@ function perigee.services() end
 ---@return any ... what it returned
 function perigee.call(service, options, fn) end
 
----A connection for each endpoint, kept while it lives.
+---Keeps connections to endpoints for perigee.call: each is one try's while that lasts, is closed when the try ends
+---badly, and within a second or two when its endpoint has left.
 ---@param open fun(endpoint: perigee.Picked): any
 ---@param close? fun(connection: any) its own `close` unless given
 ---@return perigee.Factory
 function perigee.factory(open, close) end
 
 ---@class perigee.Factory
-local Factory = {}
-
----@param service string
----@param endpoint perigee.Picked
----@return any connection
----@return string? message
----@return string? code
-function Factory:get(service, endpoint) end
-
----Closes the connection to an endpoint, when there is one.
----@param service string
----@param id string
-function Factory:drop(service, id) end
 
 ---@class perigee.Registration
 ---@field service string

@@ -2,6 +2,7 @@
  *
  *     spawn(fn, ...)            a child of the running task: it ends when that ends
  *     spawn_for(limit, fn, ...) the same, ended when `limit` is over
+ *     apart(fn, ...)            a task of nobody's: it ends with the isolate
  *     wait(task, ...)           until the first of them has ended; which one
  *     outcome(task)             its results, or nil, message, code
  *     cancel(task), status(task) */
@@ -37,8 +38,7 @@ static int task_gc(lua_State *L) {
   return 0;
 }
 
-static int spawn(lua_State *L, int function, int64_t deadline_ns) {
-  struct task_start start = {.parent = task_running(L), .deadline_ns = deadline_ns};
+static int spawn(lua_State *L, int function, struct task_start start) {
   luaL_checktype(L, function, LUA_TFUNCTION);
   if (!task_may_wait(L))
     return luaL_error(L, "a task is started by a task, and neither a plan nor a file that is "
@@ -57,12 +57,17 @@ static int spawn(lua_State *L, int function, int64_t deadline_ns) {
 }
 
 static int spawn_call(lua_State *L) {
-  return spawn(L, 1, 0);
+  return spawn(L, 1, (struct task_start){.parent = task_running(L)});
 }
 
 static int spawn_for_call(lua_State *L) {
   int64_t ns = duration_check(L, 1);
-  return spawn(L, 2, ns > 0 ? ns : 1);
+  return spawn(L, 2,
+               (struct task_start){.parent = task_running(L), .deadline_ns = ns > 0 ? ns : 1});
+}
+
+static int apart_call(lua_State *L) {
+  return spawn(L, 1, (struct task_start){0});
 }
 
 static void first_free(struct first *first) {
@@ -153,8 +158,9 @@ static int status_call(lua_State *L) {
 
 int open_task(lua_State *L) {
   static const struct luaL_Reg verbs[] = {
-      {"spawn", spawn_call},     {"spawn_for", spawn_for_call}, {"wait", wait_call},
-      {"outcome", outcome_call}, {"cancel", cancel_call},       {NULL, NULL},
+      {"spawn", spawn_call}, {"spawn_for", spawn_for_call}, {"apart", apart_call},
+      {"wait", wait_call},   {"outcome", outcome_call},     {"cancel", cancel_call},
+      {NULL, NULL},
   };
   static const struct luaL_Reg methods[] = {
       {"cancel", cancel_call}, {"status", status_call}, {NULL, NULL}};

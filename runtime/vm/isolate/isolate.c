@@ -255,6 +255,7 @@ int isolate_new(struct vm *vm, const char *name, const struct isolate_limits *li
   iso->log_tokens = iso->limits.log_lines_per_s;
   iso->L = lua_newstate(memory_account, iso);
   if (!iso->L) {
+    pool_free(&iso->pool);
     value_unref((struct value *)iso->limits.grant);
     free(iso->name);
     free(iso);
@@ -287,6 +288,7 @@ static void isolate_end(struct isolate *iso) {
   handles_end(iso);
   log_budget_settle(iso);
   lua_close(iso->L);
+  pool_free(&iso->pool);
   vm->ended.turns += iso->turns;
   vm->ended.killed += iso->kills;
   vm->ended.errors += iso->errors;
@@ -298,8 +300,11 @@ static void isolate_end(struct isolate *iso) {
   while (iso->required) {
     struct required *r = iso->required;
     iso->required = r->next;
+    value_unref(r->text);
+    free(r->name);
     free(r);
   }
+  value_unref(iso->parts);
   value_unref((struct value *)iso->limits.grant);
   free(iso->own_library);
   free(iso->name);
@@ -327,10 +332,6 @@ void isolate_release(struct isolate *iso) {
 
 const struct isolate_limits *isolate_limits(const struct isolate *iso) {
   return &iso->limits;
-}
-
-const char *isolate_name(const struct isolate *iso) {
-  return iso->name;
 }
 
 struct vm *isolate_vm(const struct isolate *iso) {

@@ -2,7 +2,8 @@
  * here as they hold in C.
  *
  *     begin(service, options)  → an object, or nil, message, code
- *     ids(service)             → { [id] = true, ... }
+ *     ids(service)             → { [id] = true, ... }; nil: they cannot be read just now
+ *     version(service)         → a number that moves when they do; 0: there is no such service
  *     object:next()            → number, endpoint, seconds left: try it now
  *                                false, seconds: ask again then, or when a try has ended
  *                                nil, message, code: it is over
@@ -21,6 +22,7 @@
 #define TRIES_TYPE "tries"
 
 struct call {
+  struct task_watch watch; /* of the caller, while a try is open */
   struct perigee_tries tries;
   struct perigee_pick_options pick; /* its texts are kept by the object's environment */
   struct perigee_service **handle;  /* NULL in it: the service's handle was collected first */
@@ -29,12 +31,18 @@ struct call {
 static const char *const outcomes[] = {"success",         "server_error", "timeout",
                                        "connect_failure", "abandoned",    NULL};
 
-/* A task that was ended reports nothing: what it had open is nobody's any more. */
-static int call_collect(lua_State *L) {
-  struct call *c = luaL_checkudata(L, 1, TRIES_TYPE);
+/* A caller that was ended reports nothing, and its tries have ended with it. */
+static void on_caller_ended(struct task_watch *w, struct task *t) {
+  struct call *c = (struct call *)w;
+  (void)t;
   for (uint32_t i = 0; *c->handle && i < c->tries.count; i++)
     if (c->tries.tries[i].outcome == -1)
       perigee_tries_done(&c->tries, i, PERIGEE_ABANDONED, 0, NULL);
+}
+
+static int call_collect(lua_State *L) {
+  struct call *c = luaL_checkudata(L, 1, TRIES_TYPE);
+  task_unwatch(&c->watch);
   return 0;
 }
 
@@ -66,6 +74,7 @@ static int tries_call(lua_State *L) {
   lua_settop(L, kept);
   struct call *c = lua_newuserdata(L, sizeof *c);
   memset(c, 0, sizeof *c);
+  c->watch.ended = on_caller_ended;
   c->handle = handle;
   c->pick =
       (struct perigee_pick_options){.size = sizeof c->pick, .port = option_text(L, 2, "port")};
@@ -109,6 +118,8 @@ static int next_call(lua_State *L) {
     lua_pushnumber(L, (double)c->tries.wait_ns / 1e9);
     return 2;
   }
+  if (c->tries.open == 1)
+    task_watch(task_running(L), &c->watch);
   const struct perigee_endpoint *e = &c->tries.endpoints[c->tries.count - 1];
   perigee_endpoint_text(*c->handle, e, "id", id, sizeof id); /* "" when it has left meanwhile */
   int64_t left_ns = (int64_t)c->tries.deadline_ns - clock_now_ns();
@@ -126,6 +137,8 @@ static int done_call(lua_State *L) {
   uint64_t ns = seconds > 0 && seconds < 1e9 ? (uint64_t)(seconds * 1e9) : 0;
   int r = perigee_tries_done(&c->tries, (uint32_t)(i - 1), outcome, ns, luaL_optstring(L, 5, NULL));
   luaL_argcheck(L, r == 0, 2, "no try of that number is open");
+  if (c->tries.open == 0)
+    task_unwatch(&c->watch);
   return 0;
 }
 
@@ -133,14 +146,18 @@ static int done_call(lua_State *L) {
 static int ids_call(lua_State *L) {
   struct perigee_service *s = NULL;
   int r = picked_service(L, luaL_checkstring(L, 1), &s),
-      room = r == 0 ? perigee_list(s, NULL, 0) : 0;
+      room = r == 0 ? perigee_list(s, NULL, 0) : r;
   lua_newtable(L);
-  if (room <= 0)
+  if (room == 0 || room == -ENOENT)
     return 1;
+  if (room < 0)
+    return 0;
   int table = lua_gettop(L);
   struct perigee_endpoint *all = lua_newuserdata(L, (size_t)room * sizeof *all);
   int count = perigee_list(s, all, room);
-  for (int i = 0; i < count && i < room; i++) {
+  if (count < 0 || count > room)
+    return 0;
+  for (int i = 0; i < count; i++) {
     char id[256];
     if (perigee_endpoint_text(s, &all[i], "id", id, sizeof id) < 0)
       continue;
@@ -148,6 +165,13 @@ static int ids_call(lua_State *L) {
     lua_setfield(L, table, id);
   }
   lua_settop(L, table);
+  return 1;
+}
+
+static int version_call(lua_State *L) {
+  struct perigee_service *s = NULL;
+  int r = picked_service(L, luaL_checkstring(L, 1), &s);
+  lua_pushnumber(L, r == 0 ? (double)perigee_version(s) : 0);
   return 1;
 }
 
@@ -167,5 +191,7 @@ int open_tries(lua_State *L) {
   lua_setfield(L, -2, "begin");
   lua_pushcfunction(L, ids_call);
   lua_setfield(L, -2, "ids");
+  lua_pushcfunction(L, version_call);
+  lua_setfield(L, -2, "version");
   return 1;
 }

@@ -5,7 +5,6 @@
  *     call(use, function, seconds, ...): true and what the plugin returned; false, message, code
  *         for a fault of the plugin's: it raised, was killed, was late
  *     plan(use, service, list): see bind_spec_plan.c
- *     apart(fn): runs beside everything, until the test ends
  *     seconds(duration), provides(function), every(): the plugin's own
  *     as_instance(table, service): an instance as plugins are handed it; or nil, message
  *     set(service): a set; rows(service): the instances in it, each with its `status`
@@ -159,15 +158,6 @@ static int seconds_call(lua_State *L) {
   return 1;
 }
 
-/* apart(fn): a task of nobody's, that ends with the test. */
-static int apart_call(lua_State *L) {
-  luaL_checktype(L, 1, LUA_TFUNCTION);
-  lua_settop(L, 1);
-  if (!task_spawn(L, 0, &(struct task_start){0}))
-    return luaL_error(L, "too many tasks");
-  return 0;
-}
-
 static int provides_call(lua_State *L) {
   lua_pushboolean(L, plugin_push_function(L, bench_of(L)->plugin, luaL_checkstring(L, 1)));
   return 1;
@@ -257,12 +247,13 @@ static int nearest_call(lua_State *L) {
 }
 
 void open_spec(lua_State *L, int host) {
-  static const struct luaL_Reg verbs[] = {
-      {"use", use_call},           {"about", about_call},     {"call", call_call},
-      {"apart", apart_call},       {"plan", spec_plan},       {"seconds", seconds_call},
-      {"provides", provides_call}, {"every", every_call},     {"as_instance", instance_call},
-      {"set", set_call},           {"rows", rows_call},       {"publish", publish_call},
-      {"stale", stale_call},       {"nearest", nearest_call}, {NULL, NULL}};
+  static const struct luaL_Reg verbs[] = {{"use", use_call},         {"about", about_call},
+                                          {"call", call_call},       {"plan", spec_plan},
+                                          {"seconds", seconds_call}, {"provides", provides_call},
+                                          {"every", every_call},     {"as_instance", instance_call},
+                                          {"set", set_call},         {"rows", rows_call},
+                                          {"publish", publish_call}, {"stale", stale_call},
+                                          {"nearest", nearest_call}, {NULL, NULL}};
   lua_pushvalue(L, host);
   luaL_register(L, NULL, verbs);
   open_signal(L);

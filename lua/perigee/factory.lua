@@ -1,0 +1,150 @@
+-- perigee.factory: the connections that perigee.call keeps from one try to the next.
+--
+--   take ──► lent to a try ──it ends well──► kept, by service and endpoint ──► take ...
+--               └─ any other end: closed       └─ the endpoint leaves: closed
+--
+-- A try has its connection to itself: two that use one could get each other's answers.
+local perigee, host = ...
+
+local ids_of, version_of, apart = host.tries.ids, host.tries.version, host.apart
+local sleep, warn, pcall, tostring = perigee.sleep, perigee.log.warn, pcall, tostring
+local pairs, next, remove = pairs, next, table.remove
+
+local LOOK = 1 -- seconds between two looks at what has left
+
+-- A line: { factory, service, id, address, port, connection, try: which has it }.
+local function close(line)
+  line.factory.count = line.factory.count - 1
+  local ok, problem = pcall(line.factory.close, line.connection)
+  if not ok then
+    warn("a connection's close failed", { service = line.service, id = line.id, error = tostring(problem) })
+  end
+end
+
+-- What is kept of a service, by the endpoint's id; none of these lists is empty. `version` is the
+-- service's when they were last compared with its endpoints.
+local function book_of(factory, service)
+  local book = factory.books[service] or { lines = {} }
+  factory.books[service] = book
+  return book
+end
+
+-- Takes out what is kept of endpoints that have left.
+local function take_left(book, service, left)
+  local version = version_of(service)
+  local here = book.version ~= version and next(book.lines) and ids_of(service)
+  if not here then
+    return
+  end
+  book.version = version
+  for id, lines in pairs(book.lines) do
+    if not here[id] then
+      book.lines[id] = nil
+      for _, line in pairs(lines) do
+        left[#left + 1] = line
+      end
+    end
+  end
+end
+
+-- Takes out what was lent to tries that were ended together with their caller.
+local function take_lost(factory, lost)
+  for line in pairs(factory.lent) do
+    if line.try.task:status() ~= "running" then
+      factory.lent[line] = nil
+      lost[#lost + 1] = line
+    end
+  end
+end
+
+local function close_all(lines)
+  for _, line in pairs(lines) do
+    close(line)
+  end
+end
+
+-- While there is a connection, in a task of nobody's: the next call may never come.
+local function look_after(factory)
+  while factory.count > 0 do
+    sleep(LOOK)
+    local gone = {}
+    take_lost(factory, gone)
+    for service, book in pairs(factory.books) do
+      take_left(book, service, gone)
+    end
+    close_all(gone)
+  end
+end
+
+local function take_kept(factory, service, endpoint)
+  local lines = book_of(factory, service).lines
+  local list = lines[endpoint.id]
+  local line = list and remove(list)
+  if list and #list == 0 then
+    lines[endpoint.id] = nil
+  end
+  if not line or (line.address == endpoint.address and line.port == endpoint.port) then
+    return line
+  end
+  close(line) -- the instance has moved
+  return take_kept(factory, service, endpoint)
+end
+
+host.factory = {}
+
+-- Lends a connection to the try's endpoint to it, as try.lent, until `give`; or nil, message, code.
+function host.factory.take(factory, service, try)
+  local endpoint, left = try.endpoint, {}
+  take_left(book_of(factory, service), service, left)
+  close_all(left)
+  local line = take_kept(factory, service, endpoint)
+  if not line then
+    local connection, message, code = factory.open(endpoint)
+    if not connection then
+      return nil, message, code
+    end
+    line = { factory = factory, service = service, id = endpoint.id, connection = connection }
+    line.address, line.port = endpoint.address, endpoint.port
+    factory.count = factory.count + 1
+  end
+  line.try, line.version = try, endpoint.version
+  try.lent, factory.lent[line] = line, true
+  if not factory.keeper or factory.keeper:status() ~= "running" then
+    factory.keeper = apart(look_after, factory)
+  end
+  return line
+end
+
+-- The try that has it ended; well: the connection is as good as new.
+function host.factory.give(line, well)
+  local factory = line.factory
+  if not factory.lent[line] then
+    return -- it was lost for a moment
+  end
+  factory.lent[line] = nil
+  if not well then
+    return close(line)
+  end
+  local book = book_of(factory, line.service)
+  local list = book.lines[line.id] or {}
+  book.lines[line.id] = list
+  list[#list + 1] = line
+  if book.version ~= line.version then
+    book.version = nil -- it may have left meanwhile
+  end
+end
+
+-- Keeps connections to a service's endpoints: open(endpoint) makes one, close(connection) ends it
+-- (its own `close` unless given). Each is one try's while that lasts; it is closed when the try ends
+-- badly, and when its endpoint has left.
+function perigee.factory(open, close_connection)
+  return {
+    open = open,
+    close = close_connection or function(connection)
+      connection:close()
+    end,
+    books = {},
+    lent = {},
+    count = 0, -- of connections
+  }
+end
