@@ -1,6 +1,7 @@
 /* on demand: a name that nobody configured is watched through `resolve` when it is first asked for.
  */
 #include "agent/watches/watches_inside.h"
+#include "agent/watches/copies.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/fault.h"
@@ -85,6 +86,19 @@ static int begin_on_demand(struct watches *all, const char *service, struct watc
   return 0;
 }
 
+static void asked(struct watch *w) {
+  w->asked_ns = clock_now_ns();
+  w->pulse = set_pulse(w->set);
+}
+
+struct watch *watch_on_demand(struct watches *all, const char *service) {
+  struct watch *w;
+  if (begin_on_demand(all, service, &w) != 0)
+    return NULL;
+  asked(w);
+  return w;
+}
+
 static bool can_answer(const struct waiter *one, const struct watch *w) {
   return !w || !w->feed || feed_ready(w->feed) || one->until_ns <= clock_now_ns();
 }
@@ -107,10 +121,8 @@ void watches_ask(struct watches *all, const char *service,
                  void (*answer)(void *arg, int status, const char *text), void *arg) {
   struct watch *w = watch_find(all, service);
   int rc = w || sets_find(all->parts.sets, service) ? 0 : begin_on_demand(all, service, &w);
-  if (w) {
-    w->asked_ns = clock_now_ns();
-    w->pulse = set_pulse(w->set);
-  }
+  if (w)
+    asked(w);
   if (rc == 0)
     rc = wait_for(all, service, answer, arg);
   if (rc != 0)
@@ -154,6 +166,7 @@ void watches_forget_idle(struct watches *all) {
     }
     log_info("nobody asks for it any more", LOG_S("service", set_service(w->set)));
     all->on_demand--;
+    copy_erase(all->store, set_service(w->set));
     watch_free(w);
   }
   all->count = kept;

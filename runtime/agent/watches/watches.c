@@ -207,7 +207,9 @@ size_t watches_awaited(const struct watches *all, const char **first) {
 static void write_copies(struct watches *all, size_t most) {
   for (size_t endpoints = 0; all->next_copy < all->count && endpoints < most; all->next_copy++) {
     struct watch *w = all->items[all->next_copy];
-    if (w->changed && !w->on_demand) {
+    if (w->changed && w->on_demand && set_count(w->set) == 0) {
+      copy_erase(all->store, set_service(w->set)); /* a name that may be nobody's */
+    } else if (w->changed) {
       copy_write(all->store, set_service(w->set), set_rows(w->set), set_count(w->set));
       endpoints += set_count(w->set);
     }
@@ -256,10 +258,20 @@ static bool comes_back(const struct watches *all, const struct instance *in) {
   return false;
 }
 
+/* Whoever starts before what he calls has asked for it on demand: that ends when it is registered
+ * here, and not where it is looked for. */
+static void end_on_demand(struct watches *all, const struct instance *in) {
+  const struct watch *w = watch_find(all, in->service);
+  if (w && w->on_demand && !comes_back(all, in))
+    watches_drop(all, w);
+}
+
 /* Each local endpoint holds its set open, so that a service without a watch lasts as long as it has
  * one. */
 void watches_local(struct watches *all, const struct registration_state *state, bool gone) {
   const struct instance *in = state->registration->instance;
+  if (!gone)
+    end_on_demand(all, in);
   if (!watches_feeds_itself(all, in->service)) {
     bool fresh = !gone && state->create_index == state->modify_index;
     if (fresh && !comes_back(all, in))

@@ -192,11 +192,21 @@ static void drop(struct watches *all, size_t i) {
   free(service);
 }
 
+void watches_drop(struct watches *all, const struct watch *w) {
+  for (size_t i = 0; i < all->count; i++)
+    if (all->items[i] == w) {
+      drop(all, i);
+      return;
+    }
+}
+
 /* ---- all ---- */
 
 static void seed(void *arg, const char *service, const struct instances *has, int64_t written_us) {
   struct watches *all = arg;
   struct watch *w = watch_find(all, service);
+  if (!w && has->count > 0)
+    w = watch_on_demand(all, service);
   if (!w || !w->feed) {
     copy_erase(all->store, service);
     return;

@@ -38,6 +38,7 @@ int watch_add(struct watches *all, const struct watch_wish *wish, struct watch *
 
 /* Whether the embedded registry feeds this service's set. */
 bool watches_feeds_itself(const struct watches *all, const char *service);
+void watches_drop(struct watches *all, const struct watch *w); /* watches_configure.c */
 /* The watch of another name takes over what was published of its target. */
 void watch_follow(const struct watch *w, const struct set_published *what);
 
@@ -45,6 +46,8 @@ void watch_follow(const struct watch *w, const struct set_published *what);
 const char *resolve_registry(const struct config *config); /* NULL: nothing is watched on demand */
 bool watch_wish_on_demand(const struct config *config, const char *service, struct buf *target,
                           struct watch_wish *out); /* false: there is no `resolve` */
+/* Begins, without anybody who waits; NULL: it cannot. */
+struct watch *watch_on_demand(struct watches *all, const char *service);
 void watches_forget_idle(struct watches *all);     /* what nobody has asked for lately */
 void watches_abandon(struct watches *all);         /* answers all who wait with -ECANCELED */
 
