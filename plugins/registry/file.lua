@@ -85,6 +85,9 @@ return {
   watch = function(_, target, set)
     local path = "/" .. target.name
     local directory, name = path:match("^(.*)/([^/]+)$")
+    if not name then
+      return nil, path .. " is a directory: a file is expected", "EINVAL"
+    end
     local watcher, message, code = perigee.fs.watch(directory == "" and "/" or directory)
     if not watcher then
       return nil, message, code

@@ -96,10 +96,11 @@ static bool outlasted(const struct feed *f) {
 
 static const struct instances nothing;
 
-/* What is published where `has` is too few, and nobody stands in. */
+/* What is published where `has` is too few, and nobody stands in. That it is none by FEED_EMPTY is
+ * said when the guard has seen what the registry says: see feed_update. */
 static const struct instances *too_few(struct feed *f, const struct instances *has) {
   if (f->rule.on_empty == FEED_EMPTY)
-    return &nothing;
+    return has;
   if (set_count(f->into) == 0)
     return has;
   f->stats.kept++;
@@ -164,6 +165,8 @@ static const struct instances *choose(struct feed *f, struct roll *both,
     return NULL;
   if (usable(f, first) || (may_switch && counts(f, first) && has_spoken(second)))
     return &first->says.has; /* the second has not more */
+  if (f->rule.on_empty == FEED_EMPTY && !counts(f, first))
+    return &nothing;
   return too_few(f, &first->says.has);
 }
 
@@ -178,8 +181,11 @@ static void tell_held(struct feed *f, int64_t now) {
       f->events.held(f->arg, f->guard.held[i].instance);
 }
 
+/* The list and what is held of the one before, unless that is so few that it shall be none. */
 static int publish(struct feed *f, const struct instances *now) {
   struct instances all = {0};
+  if (f->rule.on_empty == FEED_EMPTY && now->count + f->guard.count < f->rule.min_endpoints)
+    return set_replace(f->into, NULL, NULL, 0);
   int rc = 0;
   for (size_t i = 0; rc == 0 && i < now->count; i++)
     rc = instances_add(&all, now->items[i], now->statuses[i]);
@@ -298,6 +304,11 @@ int64_t feed_tick(struct feed *f) {
 
 bool feed_has(struct feed *f, unsigned i, const struct instance *in) {
   return roll_find(&f->sources[i].says, in) >= 0;
+}
+
+bool feed_is_told(const struct feed *f) {
+  return (f->sources[0].known && !f->sources[0].stale) ||
+         (f->sources[1].known && !f->sources[1].stale);
 }
 
 bool feed_ready(const struct feed *f) {

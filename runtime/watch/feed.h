@@ -61,6 +61,7 @@ void feed_disprove(struct feed *f, const char *id); /* a held one does not answe
 int64_t feed_tick(struct feed *f);
 /* Whether there is something to go by: a source was reached, or a copy of a former life. */
 bool feed_ready(const struct feed *f);
+bool feed_is_told(const struct feed *f); /* a source was reached, and says how it is now */
 
 /* Whether source `i` has this endpoint of the service, by this id or where it is. */
 bool feed_has(struct feed *f, unsigned i, const struct instance *in);

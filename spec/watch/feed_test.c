@@ -242,6 +242,23 @@ static void too_few_are_none(void **state) {
   has("cd");
 }
 
+/* It is what the registry says that the guard judges, and not what on_empty makes of it. */
+static void too_few_are_none_at_once(void **state) {
+  begin_anew(
+      (struct feed_rule){.on_empty = FEED_EMPTY, .min_endpoints = 3, .hold_ns = 30 * second});
+  say(0, "abc");
+  has("abc");
+  say(0, "ab");
+  has("");
+  say(0, "abcdefgh");
+  say(0, "a");
+  has("abcdefgh"); /* a sudden loss, which is held */
+  assert_int_equal(stats().holds, 1);
+  now_ns += 31 * second;
+  feed_tick(feed);
+  has("");
+}
+
 static void let_age(enum feed_on_empty on_empty) {
   begin_anew(
       (struct feed_rule){.on_empty = on_empty, .min_endpoints = 1, .stale_after_ns = 10 * second});
@@ -479,6 +496,7 @@ int main(void) {
       TEST(small_losses_pass_at_once),
       TEST(a_sudden_loss_is_held_for_30_s),
       TEST(the_hold_is_as_long_as_its_rule_says),
+      TEST(too_few_are_none_at_once),
       TEST(what_does_not_answer_is_let_go_alone),
       TEST(what_comes_back_is_held_no_more),
       TEST(a_second_loss_is_held_too),

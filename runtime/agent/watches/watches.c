@@ -308,7 +308,7 @@ void watches_published(struct watches *all, const struct set_published *what) {
   for (size_t i = 0; i < all->count; i++) {
     struct watch *w = all->items[i];
     bool itself = strcmp(set_service(w->set), what->service) == 0;
-    if (itself && w->feed && !what->stale)
+    if (itself && w->feed && feed_is_told(w->feed)) /* also where another one is away */
       w->changed = true;
     if (!itself && !w->feed && strcmp(w->targets[0].name, what->service) == 0)
       watch_follow(w, what);
