@@ -37,6 +37,20 @@ describe("a file as a registry", function()
     host.expect(agent, "web", "10.0.0.4:80")
   end)
 
+  it("may be long", function()
+    local list = {}
+    for i = 1, 6000 do
+      list[i] = ('{"id":"i%d","address":"10.1.%d.%d","port":80,"tags":["a","b"],"meta":{"rack":"r%d"}}'):format(i,
+        math.floor(i / 250), i % 250 + 1, i % 40)
+    end
+    place(home .. "/long.json", "[" .. table.concat(list, ",") .. "]")
+    local long = host.agent({ watches = { web = "file://" .. home .. "/long.json" } })
+    perigee.wait_for("6,000 endpoints", function()
+      return long:get("/metrics").body:find("\nperigee_endpoints 6000\n", 1, true), long:log()
+    end, 60)
+    long:stop()
+  end)
+
   it("is followed where links lead to it", function()
     assert.equal(0, os.execute(("cd %s && mkdir one two && ln -sfn one data && ln -sf data/list.json link.json"):format(home)))
     perigee.write(home .. "/one/list.json", '["10.1.0.1:80"]')
