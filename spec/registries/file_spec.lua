@@ -14,7 +14,10 @@ describe("a file as a registry", function()
     home = perigee.scratch()
     place(home .. "/web.json", '["10.0.0.1:80", {"address":"10.0.0.2","port":80,"tags":["v1"]}, "[fd00::1]:80"]')
     place(home .. "/api.lua", 'return { { id = "a", address = "10.0.0.5", port = 8000 + 80, weight = 2 } }')
-    agent = host.agent({ watches = { web = "file://" .. home .. "/web.json", api = "file://" .. home .. "/api.lua" } })
+    agent = host.agent({
+      registries = { file = {} },
+      watches = { web = "file://" .. home .. "/web.json", api = "file://" .. home .. "/api.lua" },
+    })
   end)
 
   it("is read, in JSON or as Lua", function()
