@@ -128,14 +128,20 @@ describe("an agent", function()
   it("has the last known endpoints after a boot while its registry is down, stale and with their age", function()
     put(cluster, "web", "w1", 9003)
     local agent = host.agent({
-      registries = { etcd = { endpoints = cluster:urls(), timeout = "1s" } }, watches = { web = "etcd:///web" },
+      registries = { etcd = { endpoints = cluster:urls(), timeout = "1s" } },
+      watches = {
+        web = "etcd:///web",
+        both = { target = "etcd:///web", also = "file:///nowhere/at-all.json" }, -- one of two was never there
+      },
     })
     host.expect(agent, "web", "127.0.0.1:9003")
+    host.expect(agent, "both", "127.0.0.1:9003")
     assert.equal(0, agent:stop()) -- the copy is written
     cluster:kill(1)
     os.execute("rm -rf " .. agent.run_dir) -- as a boot does
     agent:start()
     host.expect(agent, "web", "127.0.0.1:9003")
+    host.expect(agent, "both", "127.0.0.1:9003")
     host.stale(agent, "web", true)
     local picked = agent:get("/v1/pick/web").json()
     assert.is_true(picked.stale)
