@@ -156,7 +156,7 @@ static void forget_picks(struct perigee_service *s) {
 
 void lanes_leave(struct perigee_service *s) {
   struct perigee *p = s->perigee;
-  if (!s->lane || !*s->fork_mark || s->forks != p->forks)
+  if (!s->lane || client_forked(s))
     return;
   if (s->lane != s->shared && s->load.own_total)
     forget_picks(s);
