@@ -190,6 +190,10 @@ static bool cell_read(const struct feedback_cell *cell, uint32_t epoch, struct s
   return out->generation && catalog_epoch_is(&cell->generation, out->generation);
 }
 
+static uint64_t add_most(uint64_t sum, uint64_t n) {
+  return sum + n < sum ? UINT64_MAX : sum + n;
+}
+
 static void add_reports(struct feedback_total *t, const struct seen *before,
                         const struct seen *now) {
   for (int i = 0; i < FEEDBACK_OUTCOMES; i++) {
@@ -197,7 +201,7 @@ static void add_reports(struct feedback_total *t, const struct seen *before,
     n = n < MOST_REPORTS ? n : MOST_REPORTS;
     uint64_t latency = now->latency_sum_ns - before->latency_sum_ns;
     if (i == FEEDBACK_SUCCESS && n)
-      t->latency_ns += latency / n < MOST_LATENCY_NS ? latency : 0;
+      t->latency_ns = add_most(t->latency_ns, latency / n < MOST_LATENCY_NS ? latency : 0);
     t->outcomes[i] = t->outcomes[i] + n < t->outcomes[i] ? UINT32_MAX : t->outcomes[i] + n;
   }
 }

@@ -133,8 +133,8 @@ const struct catalog_entry *catalog_map_find(const struct catalog_map *m, const 
     if (!current)
       return NULL;
     int r = catalog_map_block(m, current, &block, &room, &epoch_word);
-    if (r < 0) {
-      *error = r;
+    if (r < 0 || room < sizeof(struct catalog_index)) {
+      *error = r < 0 ? r : -EPROTO;
       return NULL;
     }
     const struct catalog_index *index = (const struct catalog_index *)block;

@@ -39,6 +39,8 @@ int catalog_view_open(struct catalog_view *v, const struct catalog_map *m, uint6
   int r = catalog_map_block(m, current, &v->block, &room, &v->epoch_word);
   if (r < 0)
     return r;
+  if (room < sizeof head)
+    return -EPROTO;
   for (size_t i = 0; i < sizeof head.words / sizeof head.words[0]; i++)
     head.words[i] = catalog_load64(v->block + i * 8);
   if (!catalog_view_holds(v))

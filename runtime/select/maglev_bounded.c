@@ -34,6 +34,7 @@ static double excess(const struct select_state *state, const struct catalog_view
   struct select_place place = select_row_find(state, v, row);
   uint32_t active = select_row_active(v, row, &place, state->now_ns);
   double cap = g->weight > 0 ? fair * (double)u.weight / (double)g->weight : fair / g->count;
+  cap = cap > 0 ? cap : 0; /* weights may be damaged */
   double whole = (double)(uint64_t)(cap < 1e15 ? cap : 1e15);
   cap = whole < cap ? whole + 1 : whole;
   return active == SELECT_EJECTED ? 1e18 : active + 1 - cap;

@@ -2,14 +2,16 @@
  * Files that were damaged or cut before they are opened. Opening may refuse; if it does not, every
  * call must come back and touch nothing outside the file. The seeds are fixed. */
 #include "catalog/fixture.h"
-#include "catalog/layout.h"
+#include "catalog/reader.h"
 #include "client/perigee.h"
 
-enum { SEEDS = 4000, TAKEOVER_EACH = 8, SERVICES = 6 };
+enum { SEEDS = 4000, TAKEOVER_EACH = 8, SERVICES = 8 };
 
 static unsigned char *whole; /* an undamaged file */
 static size_t whole_size, used;
-static const char *const names[SERVICES] = {"web", "api", "one", "none", "rand", "absent"};
+static size_t heads[SERVICES]; /* where the services' blocks begin */
+static const char *const names[SERVICES] = {"web",  "api",  "one", "none",
+                                            "rand", "idle", "cap", "absent"};
 
 static void publish_full(struct catalog_writer *w, const char *service, const char *balancer,
                          unsigned count) {
@@ -50,6 +52,8 @@ static int make_whole_file(void **state) {
   publish_full(w, "one", "maglev", 1);
   publish_full(w, "none", NULL, 0);
   publish_full(w, "rand", "p2c", 9);
+  publish_full(w, "idle", "least_request", 9);
+  publish_full(w, "cap", "maglev_bounded", 9);
   catalog_stats(w, &stats);
   catalog_writer_close(w);
   used = stats.bytes_used;
@@ -58,6 +62,11 @@ static int make_whole_file(void **state) {
   int fd = open(in_run_dir("catalog"), O_RDONLY);
   assert_int_equal(pread(fd, whole, whole_size, 0), whole_size);
   close(fd);
+  struct catalog_map m = {.base = whole, .mapped = whole_size};
+  for (int i = 0, error; i < SERVICES; i++) {
+    const struct catalog_entry *e = catalog_map_find(&m, names[i], strlen(names[i]), &error);
+    heads[i] = e ? (catalog_load64(&e->current) & UINT32_MAX) * CATALOG_GRANULE : 0;
+  }
   return 0;
 }
 
@@ -85,7 +94,8 @@ static void ask_for_texts(struct perigee_service *s, const struct perigee_endpoi
 
 /* Every call of the library, in a file that may be anything. */
 static void use_everything(struct perigee *p) {
-  struct perigee_pick_options options = {.size = sizeof options, .port = "http"};
+  struct perigee_pick_options options = {
+      .size = sizeof options, .port = "http", .key = "key", .key_length = 3};
   struct perigee_info info = {.size = sizeof info};
   struct perigee_service_info about = {.size = sizeof about};
   struct perigee_endpoint e, list[64];
@@ -98,6 +108,7 @@ static void use_everything(struct perigee *p) {
       if (perigee_pick(s, NULL, &e) == 0) {
         assert_int_equal(strlen(e.address) <= e.address_length, 1);
         ask_for_texts(s, &e);
+        perigee_done(s, &e, i % PERIGEE_ABANDONED, 1000);
       }
       if (perigee_pick_id(s, NULL, &e, id, sizeof id) == 0)
         assert_true(strlen(id) < sizeof id);
@@ -163,8 +174,8 @@ static void damage(unsigned char *bytes, uint64_t seed) {
   while (places--) {
     uint64_t r = select_random_next(&random);
     size_t at = r % 4 ? (size_t)(r >> 8) % used : (size_t)(r >> 8) % 256;
-    if (r >> 2 & 1 && at % 4096 > 600)
-      at = at / 4096 * 4096 + at % 600; /* where heads, entries and the first rows are */
+    if (r >> 2 & 1) /* where entries and the like are, or the heads and first rows */
+      at = (r >> 5 & 1 ? heads[(r >> 6) % SERVICES] : at / 4096 * 4096) + at % 600;
     if ((r >> 3 & 3) == 0) {
       bytes[at] ^= (unsigned char)(1 << (r >> 60 & 7));
     } else if ((r >> 3 & 3) == 1) {

@@ -1,39 +1,6 @@
 /* Calling with retries, against back ends that fail by a script: how often, whom, within what. */
-#include "catalog/fixture.h"
 #include "catalog/live.h"
-#include "client/handle.h"
-
-static struct catalog_writer *w;
-static struct perigee *p;
-
-static int set_up(void **state) {
-  make_run_dir(state);
-  if (catalog_writer_open(run_dir, &w, NULL) < 0)
-    return -1;
-  return perigee_open(&p, run_dir);
-}
-static int tear_down(void **state) {
-  perigee_close(p);
-  catalog_writer_close(w);
-  return remove_run_dir(state);
-}
-
-static struct perigee_service *service(const char *name, unsigned count) {
-  static const char *const ids[] = {"a", "b", "c", "d", "e", "f"};
-  struct catalog_endpoint e[6];
-  struct perigee_service *s;
-  uint64_t version;
-  for (unsigned i = 0; i < count; i++) {
-    e[i] = (struct catalog_endpoint){
-        .id = ids[i], .address = "10.0.0.1", .port = (uint16_t)(i + 1), .weight = 1};
-    assert_int_equal(catalog_slot_take(w, &e[i].slot, &e[i].slot_generation), 0);
-  }
-  struct catalog_snapshot snapshot = {
-      .service = name, .endpoints = e, .count = count, .moves_version = 1};
-  assert_int_equal(catalog_publish(w, &snapshot, &version), 0);
-  assert_int_equal(perigee_service_open(p, name, &s), 0);
-  return s;
-}
+#include "client/fixture.h"
 
 /* Outcomes to give, in order; the last goes on. */
 struct script {
@@ -64,7 +31,7 @@ static bool all_differ(const struct script *s) {
 }
 
 static void the_first_that_succeeds(void **state) {
-  struct perigee_service *s = service("first", 5);
+  struct perigee_service *s = service("first", NULL, 5);
   struct perigee_tries t;
   struct script once = {.outcomes = {PERIGEE_SUCCESS}};
   assert_int_equal(perigee_call(s, NULL, attempt, &once, &t), 0);
@@ -82,7 +49,7 @@ static void the_first_that_succeeds(void **state) {
 }
 
 static void no_more_than_it_may(void **state) {
-  struct perigee_service *s = service("most", 6);
+  struct perigee_service *s = service("most", NULL, 6);
   struct perigee_tries t;
   struct perigee_call_options o = quick;
   struct script fails = {.outcomes = {1, 1, 1, 1, 1, 1, 1, 1}};
@@ -102,7 +69,7 @@ static void no_more_than_it_may(void **state) {
 
 /* The same endpoint again only when there is no other. */
 static void two_endpoints_four_tries(void **state) {
-  struct perigee_service *s = service("two", 2);
+  struct perigee_service *s = service("two", NULL, 2);
   struct perigee_call_options o = quick;
   struct script fails = {.outcomes = {3, 3, 3, 3, 3, 3, 3, 3}};
   o.tries = 4;
@@ -124,8 +91,6 @@ static struct perigee_service *service_of_tiers(const char *name) {
                                  {.tier = 0, .weight = 1, .status = PERIGEE_CRITICAL}};
   static const char *const ids[] = {"a", "b", "c", "d", "e", "f", "g"};
   enum { COUNT = sizeof e / sizeof e[0] };
-  struct perigee_service *s;
-  uint64_t version;
   for (uint16_t i = 0; i < COUNT; i++) {
     e[i].id = ids[i];
     e[i].address = "10.0.0.1";
@@ -134,11 +99,8 @@ static struct perigee_service *service_of_tiers(const char *name) {
     if (e[i].ejected)
       catalog_store64(&catalog_live_slot(w, e[i].slot)->ejected_until_ns, UINT64_MAX);
   }
-  struct catalog_snapshot snapshot = {
-      .service = name, .endpoints = e, .count = COUNT, .moves_version = 1};
-  assert_int_equal(catalog_publish(w, &snapshot, &version), 0);
-  assert_int_equal(perigee_service_open(p, name, &s), 0);
-  return s;
+  publish(name, NULL, e, COUNT);
+  return open_service(name);
 }
 
 static void other_tiers_are_others(void **state) {
@@ -163,7 +125,7 @@ static void other_tiers_are_others(void **state) {
 
 /* What may have been done is not done again, unless that is harmless. */
 static void what_is_not_idempotent(void **state) {
-  struct perigee_service *s = service("once", 5);
+  struct perigee_service *s = service("once", NULL, 5);
   struct perigee_call_options o = quick;
   struct perigee_tries t;
   o.flags = 0;
@@ -184,7 +146,7 @@ static void what_is_not_idempotent(void **state) {
 }
 
 static void errors_in_order(void **state) {
-  struct perigee_service *s = service("errors", 3);
+  struct perigee_service *s = service("errors", NULL, 3);
   struct perigee_tries t;
   struct script fails = {
       .outcomes = {PERIGEE_CONNECT_FAILURE, PERIGEE_TIMEOUT, PERIGEE_SERVER_ERROR}};
@@ -202,7 +164,7 @@ static void errors_in_order(void **state) {
 }
 
 static void one_deadline_for_all(void **state) {
-  struct perigee_service *s = service("deadline", 5);
+  struct perigee_service *s = service("deadline", NULL, 5);
   struct perigee_tries t;
   struct perigee_call_options o = quick;
   o.timeout_ms = 1;
@@ -216,7 +178,7 @@ static void one_deadline_for_all(void **state) {
 
 /* Those who have retried as much as they may do not add to what overloads the back ends. */
 static void within_the_budget(void **state) {
-  struct perigee_service *s = service("budget", 6);
+  struct perigee_service *s = service("budget", NULL, 6);
   struct perigee_pick_options retry = {.size = sizeof retry, .flags = PERIGEE_RETRY};
   struct perigee_endpoint held[PERIGEE_RETRY_LEAST];
   struct perigee_tries t;
@@ -242,7 +204,7 @@ static void nobody_there(void **state) {
 
 /* Step by step: another try beside the one that is slow; the first to succeed counts. */
 static void hedging(void **state) {
-  struct perigee_service *s = service("hedge", 5);
+  struct perigee_service *s = service("hedge", NULL, 5);
   struct perigee_tries t;
   struct perigee_call_options o = quick;
   perigee_tries_begin(&t, s, &o);

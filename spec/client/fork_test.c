@@ -1,47 +1,25 @@
 /* A process that forks with handles that are in use: parent and child go on with all of them, in
  * whatever order, and neither touches what is the other's. spec: threads */
-#include "catalog/fixture.h"
-#include "client/handle.h"
+#include "client/fixture.h"
 
 #include <pthread.h>
 
-static struct catalog_writer *w;
-static struct perigee *p;
 static struct perigee_service *first, *second;
 
-static struct perigee_service *service(const char *name, const char *balancer) {
-  struct catalog_endpoint e[4];
-  struct perigee_service *s;
-  uint64_t version;
-  static const char *const ids[] = {"a", "b", "c", "d"};
-  for (uint16_t i = 0; i < 4; i++) {
-    e[i] = (struct catalog_endpoint){
-        .id = ids[i], .address = "10.0.0.1", .port = (uint16_t)(i + 1), .weight = 1};
-    assert_int_equal(catalog_slot_take(w, &e[i].slot, &e[i].slot_generation), 0);
-  }
-  struct catalog_snapshot snapshot = {
-      .service = name, .balancer = balancer, .endpoints = e, .count = 4, .moves_version = 1};
-  assert_int_equal(catalog_publish(w, &snapshot, &version), 0);
-  assert_int_equal(perigee_service_open(p, name, &s), 0);
-  return s;
-}
-
 /* Two handles with a lane each, and a call in flight. */
-static int set_up(void **state) {
+static int with_two(void **state) {
   struct perigee_endpoint e;
-  make_run_dir(state);
-  if (catalog_writer_open(run_dir, &w, NULL) < 0 || perigee_open(&p, run_dir) < 0)
+  if (set_up(state) < 0)
     return -1;
-  first = service("first", "p2c");
-  second = service("second", "least_request");
+  first = service("first", "p2c", 4);
+  second = service("second", "least_request", 4);
   return perigee_pick(first, NULL, &e) < 0 || perigee_pick(second, NULL, &e) < 0 ? -1 : 0;
 }
-static int tear_down(void **state) {
+
+static int close_two(void **state) {
   perigee_service_close(first);
   perigee_service_close(second);
-  perigee_close(p);
-  catalog_writer_close(w);
-  return remove_run_dir(state);
+  return tear_down(state);
 }
 
 /* What notices the fork without joining a lane. */
@@ -164,10 +142,10 @@ static void another_thread_of_a_child(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test_setup_teardown(each_handle_notices, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(generations, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(a_retry_in_a_child, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(another_thread_of_a_child, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(each_handle_notices, with_two, close_two),
+      cmocka_unit_test_setup_teardown(generations, with_two, close_two),
+      cmocka_unit_test_setup_teardown(a_retry_in_a_child, with_two, close_two),
+      cmocka_unit_test_setup_teardown(another_thread_of_a_child, with_two, close_two),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

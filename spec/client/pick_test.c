@@ -1,22 +1,6 @@
 /* What perigee.h promises, one agent and one client: which endpoints are picked, what is told of
  * them, what the errors are. */
-#include "catalog/fixture.h"
-#include "client/perigee.h"
-
-static struct catalog_writer *w;
-static struct perigee *p;
-
-static int set_up(void **state) {
-  make_run_dir(state);
-  if (catalog_writer_open(run_dir, &w, NULL) < 0)
-    return -1;
-  return perigee_open(&p, run_dir);
-}
-static int tear_down(void **state) {
-  perigee_close(p);
-  catalog_writer_close(w);
-  return remove_run_dir(state);
-}
+#include "client/fixture.h"
 
 enum { PASSING = PERIGEE_PASSING, WARNING = PERIGEE_WARNING, CRITICAL = PERIGEE_CRITICAL };
 
@@ -32,21 +16,6 @@ static struct catalog_endpoint endpoint(const char *id, uint8_t status, double w
                                    .tier = tier,
                                    .slot = ++slots,
                                    .slot_generation = 1};
-}
-
-static uint64_t publish(const char *service, const char *balancer, const struct catalog_endpoint *e,
-                        size_t count) {
-  uint64_t version;
-  struct catalog_snapshot s = {
-      .service = service, .balancer = balancer, .endpoints = e, .count = count, .moves_version = 1};
-  assert_int_equal(catalog_publish(w, &s, &version), 0);
-  return version;
-}
-
-static struct perigee_service *open_service(const char *name) {
-  struct perigee_service *s;
-  assert_int_equal(perigee_service_open(p, name, &s), 0);
-  return s;
 }
 
 /* The ids that `count` picks name, each once, in the order of the alphabet. */

@@ -1,45 +1,10 @@
 /* perigee_done and what it counts, in a process without an agent: the handle's own lane, another
  * thread's reports, forks, endpoints to avoid, the budget of retries. */
-#include "catalog/fixture.h"
-#include "client/handle.h"
+#include "client/fixture.h"
 
 #include <pthread.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-
-static struct catalog_writer *w;
-static struct perigee *p;
-
-static int set_up(void **state) {
-  make_run_dir(state);
-  if (catalog_writer_open(run_dir, &w, NULL) < 0)
-    return -1;
-  return perigee_open(&p, run_dir);
-}
-static int tear_down(void **state) {
-  perigee_close(p);
-  catalog_writer_close(w);
-  return remove_run_dir(state);
-}
-
-/* A service of `count` endpoints with slots of their own. */
-static struct perigee_service *service(const char *name, const char *balancer, unsigned count) {
-  static struct catalog_endpoint e[64];
-  static char ids[64][16];
-  struct perigee_service *s;
-  uint64_t version;
-  for (unsigned i = 0; i < count; i++) {
-    snprintf(ids[i], sizeof ids[i], "e%u", i);
-    e[i] = (struct catalog_endpoint){
-        .id = ids[i], .address = "10.0.0.1", .port = (uint16_t)(1000 + i), .weight = 1};
-    assert_int_equal(catalog_slot_take(w, &e[i].slot, &e[i].slot_generation), 0);
-  }
-  struct catalog_snapshot snapshot = {
-      .service = name, .balancer = balancer, .endpoints = e, .count = count, .moves_version = 1};
-  assert_int_equal(catalog_publish(w, &snapshot, &version), 0);
-  assert_int_equal(perigee_service_open(p, name, &s), 0);
-  return s;
-}
 
 static struct perigee_endpoint pick_with(struct perigee_service *s, uint32_t flags) {
   struct perigee_pick_options options = {.size = sizeof options, .flags = flags};
@@ -139,12 +104,12 @@ static void own_counts_serve(void **state) {
   bool busy[N] = {false};
   for (int i = 0; i < N / 2; i++) {
     assert_int_equal(perigee_pick(s, NULL, &held[i]), 0);
-    busy[held[i].port - 1000] = true;
+    busy[held[i].port - 1] = true;
   }
   int both = 0;
   for (int i = 0; i < 2000; i++) {
     assert_int_equal(perigee_pick(s, NULL, &e), 0);
-    both += busy[e.port - 1000];
+    both += busy[e.port - 1];
     assert_int_equal(perigee_done(s, &e, PERIGEE_SUCCESS, 1000), 0);
   }
   assert_true(both < 2000 * 3 / 8); /* random would be a half; 3/14 of the pairs are both busy */
@@ -200,6 +165,48 @@ static void the_lane_is_the_pickers(void **state) {
   assert_int_equal(perigee_done(s, &e, PERIGEE_SUCCESS, 1000), 0);
   assert_ptr_not_equal(s->lane, s->shared);
   assert_int_equal(catalog_load32(&s->lane->cells[e.slot].outcomes[PERIGEE_SUCCESS]), 1);
+  perigee_service_close(s);
+}
+
+/* What one handle has in flight, others see, while it shares a lane and after it was closed. */
+static void strays_and_a_closed_handle(void **state) {
+  enum { PICKS = 50 };
+  struct perigee_endpoint e[PICKS], last;
+  struct perigee_service *s = service("closed-stray", "least_request", 1);
+  for (int round = 0; round < 3; round++) {
+    for (int i = 0; i < PICKS; i++)
+      assert_int_equal(perigee_pick(s, NULL, &e[i]), 0);
+    assert_int_equal(in_flight(&e[0]), PICKS);
+    for (int i = 0; i < PICKS; i++)
+      on_another_thread(s, &e[i]);
+    if (round == 1) { /* it has picked since */
+      assert_int_equal(perigee_pick(s, NULL, &last), 0);
+      on_another_thread(s, &last);
+    }
+    assert_int_equal(in_flight(&e[0]), 0);
+    perigee_service_close(s);
+    s = open_service("closed-stray");
+    assert_int_equal(in_flight(&e[0]), 0);
+  }
+  perigee_service_close(s);
+}
+
+/* Its own counts serve on, when they are in the shared lane. */
+static void own_counts_are_shared(void **state) {
+  enum { PICKS = 200 };
+  struct perigee_endpoint e[PICKS], last, other;
+  struct perigee_service *s = service("own-stray", "least_request", 2);
+  for (int i = 0; i < PICKS; i++)
+    assert_int_equal(perigee_pick(s, NULL, &e[i]), 0);
+  for (int i = 0; i < PICKS; i++)
+    on_another_thread(s, &e[i]);
+  assert_int_equal(perigee_pick(s, NULL, &last), 0);
+  assert_ptr_equal(s->lane, s->shared);
+  for (int i = 0; i < PICKS; i++) { /* the other one is idle all the time */
+    assert_int_equal(perigee_pick(s, NULL, &other), 0);
+    assert_int_not_equal(other.slot, last.slot);
+    assert_int_equal(perigee_done(s, &other, PERIGEE_SUCCESS, 1000), 0);
+  }
   perigee_service_close(s);
 }
 
@@ -337,7 +344,7 @@ static void avoided_endpoints(void **state) {
       for (int i = 0; i < N; i++) {
         assert_int_equal(perigee_pick(s, &options, &tried[i]), 0);
         options.avoid_count++;
-        seen |= 1u << (tried[i].port - 1000);
+        seen |= 1u << (tried[i].port - 1);
       }
       assert_int_equal(seen, (1u << N) - 1);
       assert_int_equal(perigee_pick(s, &options, &tried[N]), 0);
@@ -410,6 +417,8 @@ int main(void) {
       cmocka_unit_test(own_counts_serve),
       cmocka_unit_test(another_thread_reports),
       cmocka_unit_test(the_lane_is_the_pickers),
+      cmocka_unit_test(strays_and_a_closed_handle),
+      cmocka_unit_test(own_counts_are_shared),
       cmocka_unit_test(retries_end_elsewhere),
       cmocka_unit_test(who_only_reports_tells_the_agent),
       cmocka_unit_test(more_handles_than_lanes),
