@@ -104,7 +104,9 @@ int client_may_retry(struct perigee_service *s);
 void client_hear(struct perigee_service *s, uint64_t now_ns);
 /* The handle has no lane (any more): at the beginning, and in a child. */
 void client_lane_none(struct perigee_service *s);
-/* A lane that is its handle's alone: what is in flight on the slot will not be reported. */
-void report_forget(struct feedback_lane *lane, uint32_t slot, uint32_t generation);
+/* Of a handle with a lane that is its alone: what is in flight on the slot will not be reported. */
+void report_forget(struct perigee_service *s, uint32_t slot, uint32_t generation);
+/* The same: what is in flight on the slot goes over to the shared lane. */
+void report_share(struct perigee_service *s, uint32_t slot, uint32_t generation);
 
 int64_t client_now_ns(void);

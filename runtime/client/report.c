@@ -304,14 +304,30 @@ int perigee_done(struct perigee_service *s, struct perigee_endpoint *e, int outc
   return 0;
 }
 
-void report_forget(struct feedback_lane *lane, uint32_t slot, uint32_t generation) {
-  struct feedback_cell *c = &lane->cells[slot];
+void report_forget(struct perigee_service *s, uint32_t slot, uint32_t generation) {
+  struct feedback_cell *c = &s->lane->cells[slot];
   if (catalog_load32(&c->generation) != generation || catalog_load32(&c->in_flight) == 0)
     return;
   put32(&c->in_flight, 0);
   put32(&c->older, 0);
   put32(&c->retries, 0);
-  announce(lane, slot, true);
+  announce(s->lane, slot, true);
+}
+
+void report_share(struct perigee_service *s, uint32_t slot, uint32_t generation) {
+  struct feedback_cell *own = &s->lane->cells[slot], *to = &s->shared->cells[slot];
+  uint32_t epoch = feedback_epoch((int64_t)select_now_ns());
+  if (catalog_load32(&own->generation) != generation || catalog_load32(&own->in_flight) == 0)
+    return;
+  if (!is_at(own, generation, epoch))
+    roll(own, epoch);
+  if (is_at(to, generation, epoch) || renew(s, to, generation, epoch, false)) {
+    add(&to->in_flight, catalog_load32(&own->in_flight), false);
+    add(&to->older, catalog_load32(&own->older), false);
+    add(&to->retries, catalog_load32(&own->retries), false);
+    announce(s->shared, slot, false);
+  }
+  report_forget(s, slot, generation);
 }
 
 void client_lane_none(struct perigee_service *s) {
