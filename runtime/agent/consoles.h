@@ -8,6 +8,7 @@
 
 struct consoles;
 struct plugins;
+struct vm;
 
 enum { CONSOLES_MAX = 8, CONSOLE_IDLE_S = 600 };
 

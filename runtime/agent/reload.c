@@ -43,7 +43,8 @@ struct reload {
   struct server_door *door; /* another address for HTTP, or other workers; NULL: as they are */
   struct buf changes, plans;
   size_t change_count;
-  bool dry;    /* a question: it fails nothing but itself */
+  int64_t back_us; /* of a rollback: since when its version was in use; else 0 */
+  bool dry;        /* a question: it fails nothing but itself */
   bool strict; /* uses of a plugin must pass its new schema, as nobody is about to change them */
   char hash[65];
   char why[64];
@@ -123,7 +124,10 @@ static void tell(struct reload *r, const char *before, bool applied) {
   buf_text(&text, r->change_count ? "\n],\"plans\":[" : "],\"plans\":[");
   if (r->plans.data)
     buf_text(&text, r->plans.data);
-  buf_text(&text, "]}");
+  buf_char(&text, ']');
+  if (r->back_us)
+    buf_format(&text, ",\"version_of\":%.3f", (double)r->back_us / 1e6);
+  buf_char(&text, '}');
   answer(r, text.failed ? -ENOMEM : 0, text.data);
   buf_free(&text);
 }
@@ -294,7 +298,7 @@ static void draft_plugin(struct reload *r, const struct reload_wish *wish,
   if (rc == 0 && !wish->back)
     plugins_draft_anew(r->draft, wish->fresh);
   if (rc == 0 && wish->back)
-    rc = plugins_draft_good(r->draft, a->plugins, p, &f);
+    rc = plugins_draft_good(r->draft, a->plugins, p, &r->back_us, &f);
   if (rc == 0)
     rc = plugins_get(r->draft, plugin_kind(p), plugin_name(p), &fresh, &f);
   if (rc != 0) {
@@ -336,6 +340,7 @@ void reload_begin(struct reload *r, const struct reload_wish *wish, reload_reply
   r->reply = reply;
   r->to = to;
   r->strict = wish->plugin != NULL;
+  r->back_us = 0;
   r->dry = wish->dry;
   snprintf(r->why, sizeof r->why, "%s", wish->why);
   if (wish->plugin)

@@ -24,7 +24,8 @@ struct reload_wish {
 };
 
 /* As server_reply. 0 and JSON: { "hash", "before", "applied", "changes": [...], "plans": [...] }
- * (changes.h, plans_preview); or negative errno and what is wrong, a finding a line. */
+ * (changes.h, plans_preview), and of a rollback "version_of", since when that version was in use;
+ * or negative errno and what is wrong, a finding a line. */
 typedef void (*reload_reply)(void *to, int status, const char *text);
 
 /* Begins with SIGHUP, and with the files where the configuration says so. NULL: out of memory. */

@@ -2,131 +2,13 @@
  * Recursion is as deep as the declaration, never as deep as the value. */
 #include "base/buf.h"
 #include "base/fault.h"
+#include "base/schema_mistake.h"
 #include "base/schema_rule.h"
 
 #include <errno.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Where in the tree a check is: a chain on the C stack, written out only for a finding. */
-struct spot {
-  const struct spot *up; /* NULL at the root, whose name is the caller's path */
-  const char *name;      /* NULL: an item of a list */
-  size_t index;          /* 1-based, as Lua counts */
-};
-
-struct checking {
-  struct findings *all;
-  int failed; /* out of memory */
-};
-
-static bool is_identifier(const char *name) {
-  static const char letters[] = "_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
-  return *name && !(*name >= '0' && *name <= '9') && name[strspn(name, letters)] == 0;
-}
-
-static void write_path(const struct spot *at, struct buf *out) {
-  if (!at->up) {
-    buf_text(out, at->name);
-    return;
-  }
-  write_path(at->up, out);
-  if (!at->name)
-    buf_format(out, "[%zu]", at->index);
-  else if (is_identifier(at->name))
-    buf_format(out, "%s%s", out->length ? "." : "", at->name);
-  else
-    buf_format(out, "[\"%s\"]", at->name);
-}
-
-static void find(struct checking *c, const struct value *where, const struct spot *at,
-                 const char *format, ...) __attribute__((format(printf, 4, 5)));
-static void find(struct checking *c, const struct value *where, const struct spot *at,
-                 const char *format, ...) {
-  struct buf path = {0};
-  write_path(at, &path);
-  char line[600];
-  va_list ap;
-  va_start(ap, format);
-  vsnprintf(line, sizeof line, format, ap);
-  va_end(ap);
-  findings_add(c->all, where, path.data, "%s", line);
-  buf_free(&path);
-}
-
-/* What was found, in a few words; never more of a text than helps. */
-static const char *describe(const struct value *v, char *out, size_t size) {
-  switch (value_kind(v)) {
-  case VALUE_NIL:
-    return "nothing";
-  case VALUE_BOOLEAN:
-    return value_as_boolean(v, false) ? "true" : "false";
-  case VALUE_NUMBER:
-    snprintf(out, size, "the number %.14g", value_as_number(v, 0));
-    return out;
-  case VALUE_TEXT:
-    snprintf(out, size, value_text_length(v) > 40 ? "the text \"%.40s...\"" : "the text \"%.40s\"",
-             value_as_text(v, ""));
-    for (char *p = out; *p; p++)
-      if ((unsigned char)*p < ' ')
-        *p = ' ';
-    return out;
-  case VALUE_TABLE:
-    break;
-  }
-  return value_length(v) ? "a list" : "a table";
-}
-
-/* "a number from 0 to 1": what a rule expects, for people. */
-static void expect(const struct rule *r, struct buf *out) {
-  static const char *const words[] = {
-      [RULE_STRING] = "a string",
-      [RULE_NUMBER] = "a number",
-      [RULE_INTEGER] = "a whole number",
-      [RULE_BOOLEAN] = "true or false",
-      [RULE_DURATION] = "a duration like \"2s\"",
-      [RULE_SIZE] = "a size like \"16MiB\"",
-      [RULE_ADDRESS] = "an address like \"127.0.0.1:80\"",
-      [RULE_SERVER] = "a server like \"http://127.0.0.1:80\"",
-      [RULE_CERTIFICATE] = "a file of certificates",
-      [RULE_KEY] = "a file with a private key",
-      [RULE_SECRET] = "text, { file = \"...\" } or { env = \"...\" }",
-      [RULE_CHOICE] = "one of ",
-      [RULE_LIST] = "a list",
-      [RULE_MAP] = "a table",
-      [RULE_TABLE] = "a table",
-      [RULE_ANY] = "a value",
-  };
-  static const char *const units[] = {
-      [RULE_STRING] = " bytes", [RULE_DURATION] = " s", [RULE_LIST] = " items", [RULE_ANY] = ""};
-  buf_text(out, words[r->type]);
-  for (size_t i = 0; i < value_length(r->choices); i++)
-    buf_format(out, "%s\"%s\"", i ? ", " : "", value_as_text(value_at(r->choices, i), ""));
-  const char *unit = units[r->type] ? units[r->type] : "";
-  if (r->has_min && r->has_max)
-    buf_format(out, " from %.14g to %.14g%s", r->min, r->max, unit);
-  else if (r->has_min)
-    buf_format(out, " of at least %.14g%s", r->min, unit);
-  else if (r->has_max)
-    buf_format(out, " of at most %.14g%s", r->max, unit);
-  if (r->off)
-    buf_text(out, " (or false: off)");
-}
-
-static void mismatch(struct checking *c, const struct rule *r, const struct value *where,
-                     const struct value *found, const struct spot *at) {
-  char words[120];
-  struct buf expected = {0};
-  expect(r, &expected);
-  if (found)
-    find(c, where, at, "expected %s, found %s", expected.data ? expected.data : "",
-         describe(found, words, sizeof words));
-  else
-    find(c, where, at, "missing: expected %s", expected.data ? expected.data : "");
-  buf_free(&expected);
-}
 
 static struct value *placed(struct checking *c, struct value *made, const struct value *as) {
   if (!made)
@@ -169,9 +51,9 @@ static struct value *check_quantity(struct checking *c, const struct rule *r, co
   if (!isnan(n) && in_bounds(r, n))
     return placed(c, value_number(n), v);
   if (*f.text)
-    find(c, v, at, "%s", f.text);
+    mistake(c, v, at, "%s", f.text);
   else if (value_kind(v) == VALUE_NUMBER && r->type == RULE_DURATION)
-    find(c, v, at, "a duration has a unit: write \"%.14gs\" for seconds", value_as_number(v, 0));
+    mistake(c, v, at, "a duration has a unit: write \"%.14gs\" for seconds", value_as_number(v, 0));
   else
     mismatch(c, r, v, v, at);
   return NULL;
@@ -194,7 +76,7 @@ static struct value *check_place(struct checking *c, const struct rule *r, const
   if (value_kind(v) != VALUE_TEXT)
     mismatch(c, r, v, v, at);
   else if (!(place = rule_place(r, v, &f)) && *f.text)
-    find(c, v, at, "%s", f.text);
+    mistake(c, v, at, "%s", f.text);
   else
     placed(c, place, v);
   return place;
@@ -212,7 +94,7 @@ static struct value *check_secret(struct checking *c, const struct rule *r, cons
   if (path) {
     struct value *secret = secret_read(path, &f);
     if (!secret && *f.text)
-      find(c, v, at, "%s", f.text);
+      mistake(c, v, at, "%s", f.text);
     else
       placed(c, secret, v);
     return secret;
@@ -221,7 +103,7 @@ static struct value *check_secret(struct checking *c, const struct rule *r, cons
     const char *text = getenv(name);
     if (text)
       return placed(c, value_secret(text, strlen(text)), v);
-    find(c, v, at, "the environment variable %.200s is not set", name);
+    mistake(c, v, at, "the environment variable %.200s is not set", name);
     return NULL;
   }
   mismatch(c, r, v, v, at); /* describes a table, never a secret's text */
@@ -264,7 +146,7 @@ static struct value *check_map(struct checking *c, const struct rule *r, const s
     return out;
   }
   if (value_length(v))
-    find(c, value_at(v, 0), &(struct spot){at, NULL, 1}, "each entry has a name: NAME = ...");
+    mistake(c, value_at(v, 0), &(struct spot){at, NULL, 1}, "each entry has a name: NAME = ...");
   for (size_t i = 0; i < value_fields(v); i++) {
     const char *key;
     const struct value *field = value_field(v, i, &key);
@@ -280,10 +162,11 @@ static void refuse_unnamed(struct checking *c, const struct rule *r, const struc
   const char *main;
   struct spot first = {at, NULL, 1};
   if (rule_main(r, &main))
-    find(c, value_at(v, 0), &first,
-         "each entry has a name: NAME = ...; without one there is %s alone, once, and first", main);
+    mistake(c, value_at(v, 0), &first,
+            "each entry has a name: NAME = ...; without one there is %s alone, once, and first",
+            main);
   else
-    find(c, value_at(v, 0), &first, "each entry has a name: NAME = ...");
+    mistake(c, value_at(v, 0), &first, "each entry has a name: NAME = ...");
 }
 
 static void refuse_unknown(struct checking *c, const struct rule *r, const struct value *v,
@@ -303,12 +186,12 @@ static void refuse_unknown(struct checking *c, const struct rule *r, const struc
     for (size_t n = 0; n < r->count; n++)
       buf_format(&names, "%s%s", n ? ", " : "", r->names[n]);
     if (near)
-      find(c, field, &(struct spot){at, key, 0}, "unknown key; did you mean \"%s\"?", near);
+      mistake(c, field, &(struct spot){at, key, 0}, "unknown key; did you mean \"%s\"?", near);
     else if (r->count)
-      find(c, field, &(struct spot){at, key, 0}, "unknown key; known are %s",
-           names.data ? names.data : "");
+      mistake(c, field, &(struct spot){at, key, 0}, "unknown key; known are %s",
+              names.data ? names.data : "");
     else
-      find(c, field, &(struct spot){at, key, 0}, "unknown key; there are no options");
+      mistake(c, field, &(struct spot){at, key, 0}, "unknown key; there are no options");
     buf_free(&names);
   }
 }

@@ -7,8 +7,8 @@
 
 struct fault;
 
-/* "500ms", "2s", "1m30s", "1.5h" (Go's forms: ns, us, ms, s, m, h; and d) → nanoseconds, at most 292
- * years. "0" may stand alone; any other bare number, a sign or a space is -EINVAL. */
+/* "500ms", "2s", "1m30s", "1.5h" (Go's forms: ns, us, ms, s, m, h; and d) → nanoseconds, at most
+ * 292 years. "0" may stand alone; any other bare number, a sign or a space is -EINVAL. */
 int duration_parse(const char *text, int64_t *ns, struct fault *f);
 
 /* "4096", "512KiB", "16MiB", "1GiB" → bytes; only whole numbers and powers of 1024. -EINVAL. */

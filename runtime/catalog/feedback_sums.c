@@ -62,10 +62,6 @@ struct feedback_sums *feedback_sums_new(void) {
   return calloc(1, sizeof(struct feedback_sums));
 }
 
-size_t feedback_sums_count(const struct feedback_sums *sums) {
-  return sums->source_count;
-}
-
 static void source_free(struct feedback_source *s) {
   for (uint32_t i = 0; i < s->run_count; i++) {
     for (int lane = 0; s->runs[i] && lane < FEEDBACK_LANES; lane++)

@@ -27,7 +27,6 @@ struct feedback_source *feedback_sums_add(struct feedback_sums *sums, struct fee
                                           bool counted);
 /* Its picks are no longer in flight; the next collection says so. */
 void feedback_sums_drop(struct feedback_sums *sums, struct feedback_source *source);
-size_t feedback_sums_count(const struct feedback_sums *sums);
 
 /* Reads what moved. `slots`: the largest number given out; `generation` tells a slot's, 0 for one
  * that nobody has: what is said of another is ignored. `each` is called once for each slot that

@@ -6,7 +6,6 @@
 #include "catalog/rules.h"
 
 struct catalog_snapshot;
-struct catalog_endpoint;
 
 /* First: which endpoints are picked now, in which groups, with what weights. Arrays are in the
  * snapshot's order. */

@@ -20,8 +20,9 @@ void api_escape(struct buf *path, const char *part) {
       buf_format(path, "%%%02X", (unsigned char)*part);
 }
 
-/* The same order as perigee_open's, with the socket in the catalog's place. */
-char *api_run_dir(const struct arguments *a) {
+/* Where the agent's socket is: --run-dir, $PERIGEE_RUN_DIR, else the first of the default
+ * directories that has one, in perigee_open's order. Malloc'd. */
+static char *api_run_dir(const struct arguments *a) {
   const char *said = arguments_option(a, "run-dir"), *user = getenv("XDG_RUNTIME_DIR");
   char own[4096], probe[4200];
   if (!said)

@@ -28,7 +28,3 @@ bool api_mention(const struct arguments *a, const char *path);
 
 /* Adds a part of a path, percent-encoded. */
 void api_escape(struct buf *path, const char *part);
-
-/* Where the agent's socket is looked for: --run-dir, $PERIGEE_RUN_DIR, else the first of the
- * default directories in which there is one. Malloc'd. */
-char *api_run_dir(const struct arguments *a);

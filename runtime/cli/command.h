@@ -42,8 +42,6 @@ extern const struct command *const commands[]; /* ends with NULL */
 extern const struct option common_options[];   /* --run-dir, --json, --help; in this order */
 
 const struct command *command_find(const char *name);
-/* Whether `o`, of the common ones, belongs to `c`. */
-bool command_has_common(const struct command *c, const struct option *o);
 
 /* An option of a command, or a common one that it has; walks all of them by `i`. NULL at the end.
  */

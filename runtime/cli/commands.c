@@ -28,7 +28,8 @@ const struct command *command_find(const char *name) {
   return NULL;
 }
 
-bool command_has_common(const struct command *c, const struct option *o) {
+/* Whether `o`, of the common ones, belongs to `c`. */
+static bool command_has_common(const struct command *c, const struct option *o) {
   if (strcmp(o->name, "run-dir") == 0)
     return !c->local;
   return strcmp(o->name, "json") != 0 || c->json;

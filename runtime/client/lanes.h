@@ -8,7 +8,6 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-struct perigee;
 struct perigee_service;
 
 struct lanes {                /* under the perigee's lock */

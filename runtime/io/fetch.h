@@ -57,7 +57,6 @@ struct fetch_options {        /* all copied */
 
 /* The host, without an IPv6 address's brackets, and the port that a request to `url` goes to. 0, or
  * as fetch_start would refuse it. */
-struct fault;
 int fetch_origin(const char *url, char *host, size_t size, uint16_t *port, struct fault *fault);
 
 struct fetch_header {

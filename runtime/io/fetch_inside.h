@@ -88,4 +88,3 @@ void fetch_release(struct fetch *f, size_t bytes);
 void response_open(struct fetch *f); /* sets the callbacks */
 void response_close(struct response *r);
 const struct fetch_response *response_public(struct fetch *f);
-bool status_redirects(int status);

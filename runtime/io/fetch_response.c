@@ -9,7 +9,7 @@
 
 enum { REDIRECT_BODY_MAX = 256 * 1024 };
 
-bool status_redirects(int status) {
+static bool status_redirects(int status) {
   return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 

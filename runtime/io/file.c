@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/file.h"
+#include "io/beneath.h"
 #include "io/inside.h"
 
 struct file_job {
@@ -21,7 +23,10 @@ struct file_job {
   size_t limit;
   struct file_result result;
   struct buf content;
-  char path[];
+  size_t root, to_root;
+  bool places;      /* it puts something in the path's place, and follows no link there */
+  const char *path; /* what it was asked for, or where that leads to, held */
+  char asked[];
 };
 
 static const char *type_name(mode_t mode) {
@@ -96,10 +101,16 @@ static void run_write(struct file_job *job) {
 
 static void run_rename(struct file_job *job) {
   struct stat st;
-  const char *to = job->content.data;
-  bool failed =
-      (stat(to, &st) == 0 && chmod(job->path, st.st_mode & 07777) < 0) || rename(job->path, to) < 0;
-  job->result.status = failed ? -errno : 0;
+  struct beneath place;
+  int rc = beneath_place(job->content.data, job->to_root, &place);
+  const char *to = place.path[0] ? place.path : job->content.data;
+  bool link = lstat(job->path, &st) == 0 && S_ISLNK(st.st_mode);
+  if (rc == 0 && !link && stat(to, &st) == 0 && chmod(job->path, st.st_mode & 07777) < 0)
+    rc = -errno;
+  if (rc == 0 && rename(job->path, to) < 0)
+    rc = -errno;
+  beneath_release(&place);
+  job->result.status = rc;
 }
 
 static void run_stat(struct file_job *job) {
@@ -160,7 +171,15 @@ static void run_list(struct file_job *job) {
 
 static void job_run(uv_work_t *work) {
   struct file_job *job = work->data;
-  job->run(job);
+  struct beneath held;
+  int rc = job->places ? beneath_place(job->asked, job->root, &held)
+                       : beneath_target(job->asked, job->root, &held);
+  job->path = held.path[0] ? held.path : job->asked;
+  if (rc == 0)
+    job->run(job);
+  else
+    job->result.status = rc;
+  beneath_release(&held);
 }
 
 static void job_over(uv_work_t *work, int status) {
@@ -176,11 +195,13 @@ static void job_over(uv_work_t *work, int status) {
   io_drop(io);
 }
 
-static struct file_job *job_new(const char *path) {
+static struct file_job *job_new(const char *path, size_t root) {
   size_t length = strlen(path);
   struct file_job *job = calloc(1, sizeof *job + length + 1);
-  if (job)
-    memcpy(job->path, path, length + 1);
+  if (!job)
+    return NULL;
+  job->root = root;
+  memcpy(job->asked, path, length + 1);
   return job;
 }
 
@@ -207,36 +228,43 @@ static int job_start(struct io *io, struct file_job *job, void (*run)(struct fil
   return 0;
 }
 
-int file_read(struct io *io, const char *path, size_t limit, file_fn done, void *arg,
+int file_read(struct io *io, const char *path, size_t root, size_t limit, file_fn done, void *arg,
               struct file_job **out) {
-  struct file_job *job = job_new(path);
+  struct file_job *job = job_new(path, root);
   if (job)
     job->limit = limit ? limit : FILE_READ_LIMIT;
   return job_start(io, job, run_read, done, arg, out);
 }
 
-int file_write(struct io *io, const char *path, const char *data, size_t length, file_fn done,
-               void *arg, struct file_job **out) {
-  struct file_job *job = job_new(path);
-  if (job)
+int file_write(struct io *io, const char *path, size_t root, const char *data, size_t length,
+               file_fn done, void *arg, struct file_job **out) {
+  struct file_job *job = job_new(path, root);
+  if (job) {
+    job->places = true;
     buf_add(&job->content, data, length);
+  }
   return job_start(io, job, run_write, done, arg, out);
 }
 
-int file_rename(struct io *io, const char *from, const char *to, file_fn done, void *arg,
-                struct file_job **out) {
-  struct file_job *job = job_new(from);
-  if (job)
+int file_rename(struct io *io, const char *from, size_t from_root, const char *to, size_t to_root,
+                file_fn done, void *arg, struct file_job **out) {
+  struct file_job *job = job_new(from, from_root);
+  if (job) {
+    job->places = true;
+    job->to_root = to_root;
     buf_text(&job->content, to);
+  }
   return job_start(io, job, run_rename, done, arg, out);
 }
 
-int file_stat(struct io *io, const char *path, file_fn done, void *arg, struct file_job **out) {
-  return job_start(io, job_new(path), run_stat, done, arg, out);
+int file_stat(struct io *io, const char *path, size_t root, file_fn done, void *arg,
+              struct file_job **out) {
+  return job_start(io, job_new(path, root), run_stat, done, arg, out);
 }
 
-int file_list(struct io *io, const char *path, file_fn done, void *arg, struct file_job **out) {
-  return job_start(io, job_new(path), run_list, done, arg, out);
+int file_list(struct io *io, const char *path, size_t root, file_fn done, void *arg,
+              struct file_job **out) {
+  return job_start(io, job_new(path, root), run_list, done, arg, out);
 }
 
 void file_cancel(struct file_job *job) {

@@ -161,7 +161,7 @@ static void watch_look(struct file_watch *w) {
   watch_rearm(w); /* before the look, so that nothing falls between */
   if (w->job)
     w->look_again = true;
-  else if (file_stat(w->io, w->path, watch_looked, w, &w->job) < 0)
+  else if (file_stat(w->io, w->path, 0, watch_looked, w, &w->job) < 0)
     w->job = NULL; /* the next look finds it */
 }
 

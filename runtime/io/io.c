@@ -57,10 +57,6 @@ void io_free(struct io *io) {
     io_drop(io);
 }
 
-uv_loop_t *io_loop(const struct io *io) {
-  return io->loop;
-}
-
 size_t io_open(const struct io *io) {
   return io->references - 1;
 }

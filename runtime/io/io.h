@@ -23,7 +23,5 @@ int io_new(uv_loop_t *loop, struct io **out);
  * the loop has run dry nothing is left. NULL is allowed. */
 void io_free(struct io *io);
 
-uv_loop_t *io_loop(const struct io *io);
-
 /* How many operations, sockets, watchers and ending children there are now. */
 size_t io_open(const struct io *io);

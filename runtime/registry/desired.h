@@ -8,7 +8,6 @@
 #include "watch/table.h"
 #include "watch/instance.h"
 
-struct buf;
 struct store;
 struct value;
 struct reconciler;

@@ -8,12 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const origin_names[] = {"configuration", "http", "cli", "lua"};
-
-const char *origin_name(enum origin o) {
-  return origin_names[o];
-}
-
 static size_t room(const char *text) {
   return text ? strlen(text) + 1 : 1;
 }

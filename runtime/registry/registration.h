@@ -12,7 +12,6 @@ struct fault;
 struct value;
 
 enum origin { ORIGIN_CONFIGURATION, ORIGIN_HTTP, ORIGIN_CLI, ORIGIN_LUA };
-const char *origin_name(enum origin o);
 
 struct check_definition {
   const char *id; /* unique on this agent: Consul's CheckID; default service:<instance id>[:n] */

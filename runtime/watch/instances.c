@@ -93,14 +93,9 @@ int instances_settle(struct instances *l, struct fault *first) {
   return (int)(count - kept);
 }
 
-void instances_clear(struct instances *l) {
+void instances_free(struct instances *l) {
   for (size_t i = 0; i < l->count; i++)
     instance_unref(l->items[i]);
-  l->count = 0;
-}
-
-void instances_free(struct instances *l) {
-  instances_clear(l);
   free(l->items);
   free(l->statuses);
   *l = (struct instances){0};

@@ -18,5 +18,4 @@ int instances_copy(struct instances *l, const struct set_row *rows, size_t count
 /* Sorts it by id, and of those that share one keeps the last: how many are gone, and in `first`,
  * where there was one, which and where. Or -ENOMEM, and the list is what it was. */
 int instances_settle(struct instances *l, struct fault *first);
-void instances_clear(struct instances *l); /* keeps the memory */
 void instances_free(struct instances *l);

@@ -13,7 +13,7 @@ static void *copy_of(const void *bytes, size_t size) {
   return copy && size ? memcpy(copy, bytes, size) : copy;
 }
 
-void work_free(struct set_work *w) {
+static void work_free(struct set_work *w) {
   for (size_t i = 0; w->rows && i < w->count; i++)
     instance_unref(w->rows[i].instance);
   if (w->build)

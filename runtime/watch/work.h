@@ -31,7 +31,6 @@ int work_begin(struct set *s, const struct catalog_snapshot *snapshot, const str
 void work_start(struct set_work *w);
 /* The set ends first: what is made is for nothing. */
 void work_orphan(struct set_work *w);
-void work_free(struct set_work *w);
 
 /* flush.c's: the work is over, and published or not. */
 void work_finish(struct set_work *w);

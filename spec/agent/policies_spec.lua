@@ -33,7 +33,7 @@ local TOLD = [[
 ]]
 
 local function told(services)
-  return ([[return { services = { %s }, plugins = { told = { grant = { read = { "HOME/says" } } } } }]]):format(services)
+  return ([[return { services = { %s }, plugins = { told = { grant = { read = { "HOME/says*" } } } } }]]):format(services)
 end
 
 local WEB = [[web = { port = 1, id = "w1", min_registered = 0, policy = { "told", file = "HOME/says" } }]]
@@ -247,6 +247,45 @@ describe("a policy", function()
     assert.matches("\nperigee_policy_floored 2\n", agent:get("/metrics").body)
     assert.matches("\nperigee_policy_floored_total [2-9]\n", agent:get("/metrics").body)
     assert.equal(2, #agent:get("/v1/services/web").json().endpoints)
+    agent:stop()
+  end)
+end)
+
+describe("the floor", function()
+  it("keeps the same instances over kill -9", function()
+    local services = {}
+    for i = 1, 3 do
+      services[i] = ([[{ port = %d, id = "w%d", min_registered = 2, policy = { "told", file = "HOME/says%d" } }]]):format(i, i, i)
+    end
+    local agent = agent_with({ told = TOLD }, told("web = { " .. table.concat(services, ", ") .. " }, " ..
+      [[api = { policy = { "told", file = "HOME/says" } }]]))
+    local function say(i, text)
+      perigee.write(agent.says .. i, text)
+    end
+    for i = 1, 3 do
+      say(i, "register\n")
+      expect(agent, "w" .. i, { registered = true })
+    end
+    say(1, "withdraw first\n")
+    expect(agent, "w1", { decision = "withdraw", registered = false })
+    for i = 2, 3 do
+      say(i, "withdraw later\n")
+      expect(agent, "w" .. i, { decision = "withdraw", registered = true, floored = true })
+    end
+    for _ = 1, 2 do
+      agent:kill()
+      agent:start()
+      expect(agent, "w1", { decision = "withdraw", registered = false })
+      for i = 2, 3 do
+        expect(agent, "w" .. i, { decision = "withdraw", registered = true, floored = true })
+      end
+      local ports = {}
+      for _, e in ipairs(agent:get("/v1/services/web").json().endpoints) do
+        ports[#ports + 1] = e.port
+      end
+      table.sort(ports)
+      assert.same({ 2, 3 }, ports)
+    end
     agent:stop()
   end)
 end)

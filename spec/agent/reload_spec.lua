@@ -176,6 +176,58 @@ describe("a plugin", function()
     says(agent, "^new")
   end)
 
+  it("goes back to earlier versions over kill -9, each with the library that it was made of", function()
+    local function probe(word)
+      return check("x", ""):gsub('"x"', ("require('words').say(%q)"):format(word), 1):gsub('"passing", "x"',
+        ("'passing', require('words').say(%q)"):format(word))
+    end
+    local function words(mark)
+      return ("return { say = function(word) return %q .. word end }"):format(mark)
+    end
+    local agent = agent_with({
+      ["perigee.lua"] = one(WEB),
+      ["plugins/check/probe.lua"] = probe("one"),
+      ["lua/words.lua"] = words("first "),
+    })
+    local function proves(text)
+      says(agent, "^" .. text)
+      perigee.wait_for("it to have proved itself", function()
+        return plugin(agent, "probe").state == "running"
+      end)
+    end
+    proves("first one")
+    agent:edit({ ["lua/words.lua"] = words("second ") })
+    assert.equal(0, agent:command("reload").code)
+    proves("second one")
+    agent:edit({ ["plugins/check/probe.lua"] = probe("three"), ["lua/words.lua"] = words("third ") })
+    assert.equal(0, agent:command("reload").code)
+    proves("third three")
+    agent:kill()
+    agent:edit({ ["lua/words.lua"] = words("fourth ") }) -- while no agent runs
+    agent:start()
+    says(agent, "^fourth three")
+    local r = agent:command("rollback", "probe")
+    assert.equal(0, r.code, r.err)
+    local said = "^check/probe is at its version of %d+%-%d+%-%d+ [%d:]+ %(hash %x+%), until its file changes\n$"
+    assert.truthy(r.out:match(said), r.out)
+    says(agent, "^third three")
+    agent:kill()
+    agent:start()
+    says(agent, "^third three")
+    assert.equal(0, agent:command("rollback", "probe").code)
+    says(agent, "^second one")
+    assert.equal(0, agent:command("rollback", "check/probe").code)
+    says(agent, "^first one")
+    r = agent:command("rollback", "probe")
+    assert.truthy(r.err:find("has no version to go back to", 1, true), r.err)
+    agent:kill()
+    agent:start()
+    says(agent, "^first one")
+    agent:edit({ ["lua/words.lua"] = words("fifth ") })
+    assert.equal(0, agent:command("reload").code)
+    says(agent, "^fifth three")
+  end)
+
   it("hands over what it exports, when it is ready", function()
     local agent = agent_with({
       ["perigee.lua"] = one(WEB),

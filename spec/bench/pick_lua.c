@@ -2,6 +2,7 @@
  * endpoints, the same client code around it. measure.h says how it is measured. `--json FILE`
  * appends the figures. */
 #include "base/fault.h"
+#include "base/value.h"
 #include "bench/measure.h"
 #include "catalog/writer.h"
 #include "client/perigee.h"
@@ -104,7 +105,10 @@ static void *open_services(void *dir) {
     must(perigee_service_open(p, names[i], &picking.services[i]), names[i]);
     if (i >= SERVICES)
       continue;
-    picking.rules[i] = pick_rule_new("bench", "bench.lua", plugin_of(i)->source, "", &limits, NULL);
+    const char *source = plugin_of(i)->source;
+    struct value *parts = value_table();
+    value_set(parts, "source", value_text(source, strlen(source)));
+    picking.rules[i] = pick_rule_new("bench", "bench.lua", parts, "", &limits, NULL);
     uses[i] = (struct pick_use){names[i], picking.rules[i]};
     must(picking.rules[i] ? 0 : -ENOMEM, "a rule");
   }

@@ -54,7 +54,7 @@ static void note(void *arg, const struct file_result *r) {
 static struct outcome read_file(struct fixture *fx, const char *path, size_t limit) {
   struct outcome o = {0};
   struct file_job *job;
-  assert_int_equal(file_read(fx->io, path, limit, note, &o, &job), 0);
+  assert_int_equal(file_read(fx->io, path, 0, limit, note, &o, &job), 0);
   run_until(fx, &o.done);
   return o;
 }
@@ -81,9 +81,9 @@ static void states_and_lists(void **state) {
   put("d/two", "");
   put("d/one", "1");
   assert_int_equal(mkdir(path_of("d/sub"), 0700), 0);
-  assert_int_equal(file_stat(fx->io, path_of("d/one"), note, &o, &job), 0);
-  assert_int_equal(file_list(fx->io, path_of("d"), note, &l, &job), 0);
-  assert_int_equal(file_list(fx->io, path_of("nowhere"), note, &none, &job), 0);
+  assert_int_equal(file_stat(fx->io, path_of("d/one"), 0, note, &o, &job), 0);
+  assert_int_equal(file_list(fx->io, path_of("d"), 0, note, &l, &job), 0);
+  assert_int_equal(file_list(fx->io, path_of("nowhere"), 0, note, &none, &job), 0);
   run_until(fx, &o.done);
   run_until(fx, &l.done);
   run_until(fx, &none.done);
@@ -93,13 +93,78 @@ static void states_and_lists(void **state) {
   assert_int_equal(none.status, -ENOENT);
 }
 
+/* Below DIRECTORY/`top`, and not out of it. */
+static int read_below(struct fixture *fx, const char *top, const char *name, struct outcome *o) {
+  struct file_job *job;
+  size_t root = strlen(path_of(top));
+  *o = (struct outcome){0};
+  assert_int_equal(file_read(fx->io, path_of(name), root, 0, note, o, &job), 0);
+  run_until(fx, &o->done);
+  return o->status;
+}
+
+static int write_below(struct fixture *fx, const char *top, const char *name) {
+  struct file_job *job;
+  struct outcome o = {0};
+  size_t root = strlen(path_of(top));
+  assert_int_equal(file_write(fx->io, path_of(name), root, "new", 3, note, &o, &job), 0);
+  run_until(fx, &o.done);
+  return o.status;
+}
+
+static void links_lead_out_of_no_directory(void **state) {
+  struct fixture *fx = *state;
+  struct outcome o;
+  struct file_job *job;
+  assert_int_equal(mkdir(path_of("g"), 0700), 0);
+  assert_int_equal(mkdir(path_of("g/in"), 0700), 0);
+  assert_int_equal(mkdir(path_of("gone"), 0700), 0);
+  put("gone/secret", "secret");
+  put("g/in/x", "inside");
+  put("g/plain", "plain");
+  assert_int_equal(symlink("../gone", path_of("g/away")), 0);
+  assert_int_equal(symlink("../gone/secret", path_of("g/leak")), 0);
+  assert_int_equal(symlink("in", path_of("g/inner")), 0);
+  assert_int_equal(symlink(path_of("g/in"), path_of("g/absolute")), 0);
+  assert_int_equal(symlink("g", path_of("alias")), 0);
+  assert_int_equal(read_below(fx, "g", "g/leak", &o), -EXDEV);
+  assert_int_equal(read_below(fx, "g", "g/away/secret", &o), -EXDEV);
+  assert_int_equal(read_below(fx, "g", "g/none", &o), -ENOENT);
+  assert_int_equal(read_below(fx, "g", "g/in", &o), -EISDIR);
+  const char *const inside[] = {"g/in/x", "g/inner/x", "g/absolute/x"};
+  for (int i = 0; i < 3; i++) {
+    assert_int_equal(read_below(fx, "g", inside[i], &o), 0);
+    assert_string_equal(o.text, "inside");
+  }
+  assert_int_equal(read_below(fx, "alias", "alias/in/x", &o), 0); /* itself may be a link */
+  assert_int_equal(read_below(fx, "alias", "alias/leak", &o), -EXDEV);
+
+  assert_int_equal(write_below(fx, "g", "g/away/new"), -EXDEV);
+  assert_int_equal(access(path_of("gone/new"), F_OK), -1);
+  assert_int_equal(write_below(fx, "g", "g/leak"), 0); /* in the link's place, not through it */
+  assert_string_equal(read_file(fx, path_of("gone/secret"), 0).text, "secret");
+  assert_string_equal(read_file(fx, path_of("g/leak"), 0).text, "new");
+  assert_int_equal(write_below(fx, "alias", "alias/inner/y"), 0);
+  assert_string_equal(read_file(fx, path_of("g/in/y"), 0).text, "new");
+  assert_int_equal(write_below(fx, "g", "g"), -EISDIR);
+
+  o = (struct outcome){0};
+  size_t root = strlen(path_of("g"));
+  assert_int_equal(
+      file_rename(fx->io, path_of("g/plain"), root, path_of("g/away/plain"), root, note, &o, &job),
+      0);
+  run_until(fx, &o.done);
+  assert_int_equal(o.status, -EXDEV);
+  assert_int_equal(access(path_of("g/plain"), F_OK), 0);
+}
+
 static void cancelled_jobs_tell_nothing(void **state) {
   struct fixture *fx = *state;
   struct outcome o[50] = {{0}};
   struct file_job *job[50];
   put("a", "text");
   for (int i = 0; i < 50; i++)
-    assert_int_equal(file_read(fx->io, path_of("a"), 0, note, &o[i], &job[i]), 0);
+    assert_int_equal(file_read(fx->io, path_of("a"), 0, 0, note, &o[i], &job[i]), 0);
   for (int i = 0; i < 50; i++)
     file_cancel(job[i]);
   uv_run(&fx->loop, UV_RUN_DEFAULT);
@@ -242,6 +307,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       FIXTURE_TEST(reads),
       FIXTURE_TEST(states_and_lists),
+      FIXTURE_TEST(links_lead_out_of_no_directory),
       FIXTURE_TEST(cancelled_jobs_tell_nothing),
       FIXTURE_TEST(watches_a_directory),
       FIXTURE_TEST(watches_a_file_through_replacement),

@@ -1,5 +1,6 @@
 /* Plugins that pick: what they see, what they may answer, what becomes of those that fail, and how
  * threads take over what is published. spec: threads */
+#include "base/value.h"
 #include "fixture.h"
 
 #include "catalog/live.h"
@@ -10,6 +11,12 @@
 
 #include <math.h>
 #include <pthread.h>
+
+static struct value *parts_of(const char *source) {
+  struct value *parts = value_table();
+  value_set(parts, "source", value_text(source, strlen(source)));
+  return parts;
+}
 
 struct rig {
   char dir[40];
@@ -100,7 +107,7 @@ static struct pick_rule *make_rule(const char *body, const struct value *options
              "pick = function(view, key, options)\n%s\nend }",
              body);
   struct pick_rule *r =
-      pick_rule_new("under_test", "/test/under_test.lua", b.data, "", &limits, options);
+      pick_rule_new("under_test", "/test/under_test.lua", parts_of(b.data), "", &limits, options);
   assert_non_null(r);
   buf_free(&b);
   return r;
@@ -324,8 +331,8 @@ static void a_view_is_good_for_its_own_pick(void **state) {
 static void one_that_does_not_load_leaves_the_standin(void **state) {
   struct rig *rig = *state;
   pick_rule_unref(rig->rule);
-  rig->rule =
-      pick_rule_new("under_test", "/test/under_test.lua", "return { kind = ", "", &limits, NULL);
+  rig->rule = pick_rule_new("under_test", "/test/under_test.lua", parts_of("return { kind = "), "",
+                            &limits, NULL);
   pick_rules_publish(rig->rules, &(struct pick_use){"web", rig->rule}, 1);
   pickers_bind(rig->pickers, "web", rig->service);
   for (int i = 0; i < 3; i++)

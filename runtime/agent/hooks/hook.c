@@ -136,10 +136,6 @@ const struct value *hook_use(const struct hook *h) {
   return h->use;
 }
 
-bool hook_wants(const struct hook *h, enum event_kind kind) {
-  return h->wants[kind];
-}
-
 void hook_add_stats(const struct hook *h, struct hook_stats *sum) {
   sum->notes += h->notes.count;
   sum->told += h->stats.told;

@@ -41,7 +41,6 @@ struct hook *hook_new(const struct hook_parts *parts, const struct value *use,
 void hook_free(struct hook *h); /* ends its call; its memory goes with the loop's close callbacks */
 
 const struct value *hook_use(const struct hook *h); /* as configured */
-bool hook_wants(const struct hook *h, enum event_kind kind);
 void hook_note(struct hook *h, const struct event *e);
 /* Nothing more is told but this: `told` is called once, later, at most two seconds. -ENOSYS: it
  * does not want to know. */

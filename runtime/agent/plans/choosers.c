@@ -178,7 +178,7 @@ void choosers_free(struct choosers *all) {
 static bool rule_is(const struct pick_rule *r, const struct chooser *c) {
   const struct plugin *p = attachment_plugin(c->attachment);
   const struct isolate_limits *l = isolate_limits(plugin_isolate(p));
-  return r && strcmp(r->plugin, plugin_name(p)) == 0 && strcmp(r->hash, plugin_hash(p)) == 0 &&
+  return r && strcmp(r->plugin, plugin_name(p)) == 0 && strcmp(r->hash, plugin_version(p)) == 0 &&
          r->limits.memory_hard == l->memory_hard && r->limits.turn_ns == l->turn_ns &&
          value_equal(r->limits.grant, l->grant) &&
          value_equal(r->options, attachment_written(c->attachment));
@@ -194,7 +194,7 @@ static struct pick_rule *rule_of(const struct choosers *all, const struct choose
   for (size_t i = 0; i < all->watched_count; i++)
     if (rule_is(all->watched[i].rule, c))
       return pick_rule_ref(all->watched[i].rule);
-  return pick_rule_new(plugin_name(p), plugin_path(p), plugin_source(p), plugin_hash(p),
+  return pick_rule_new(plugin_name(p), plugin_path(p), plugin_parts(p), plugin_version(p),
                        isolate_limits(plugin_isolate(p)), attachment_written(c->attachment));
 }
 

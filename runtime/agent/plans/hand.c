@@ -93,10 +93,6 @@ static size_t promoted_at(const struct hand *h, const char *plugin) {
   return i;
 }
 
-bool hand_has_promoted(const struct hand *h, const char *plugin) {
-  return promoted_at(h, plugin) < h->promoted_count;
-}
-
 int hand_promote(struct hand *h, const char *plugin, bool live) {
   size_t i = promoted_at(h, plugin);
   if (live == (i < h->promoted_count))

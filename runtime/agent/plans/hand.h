@@ -35,7 +35,6 @@ const struct override *hand_find(const struct hand *h, const char *id);
 /* Takes the outcome over, until `thaws_us`, 0: for good. NULL: no more. */
 void hand_freeze(struct hand *h, struct outcome *frozen, int64_t thaws_us);
 
-bool hand_has_promoted(const struct hand *h, const char *plugin);
 /* 0 or -ENOMEM. */
 int hand_promote(struct hand *h, const char *plugin, bool live);
 

@@ -105,6 +105,7 @@ static void on_expiry(uv_timer_t *timer) {
       continue;
     if (!p->hand.is_frozen)
       p->gone_back = 0;
+    p->earlier_uncopied = true;
     log_info("what an operator said is over", LOG_S("service", p->service));
     settle(p, w);
   }
@@ -237,6 +238,7 @@ int plans_thaw(struct plans *all, const char *service, plans_done done, void *ar
     return -ENOMEM;
   hand_freeze(&p->hand, NULL, 0);
   p->gone_back = 0;
+  p->earlier_uncopied = true;
   log_info("no longer frozen", LOG_S("service", service));
   settle(p, w);
   waiting_over(w, 0);
@@ -257,6 +259,7 @@ int plans_rollback(struct plans *all, const char *service, plans_done done, void
     return no_memory(f);
   }
   p->gone_back++;
+  plan_copy_earlier(p);
   for (size_t i = 0; i < back.count; i++)
     back.rows[i].row.by = PLAN_FROZEN;
   *at_us = back.at_us;

@@ -64,7 +64,7 @@ static void entry_free(struct service_plan *p) {
   uv_close((uv_handle_t *)&p->timer, entry_closed);
 }
 
-void plans_touch(struct service_plan *p) {
+static void plans_touch(struct service_plan *p) {
   struct set *s = sets_find(p->all->with.sets, p->service);
   if (s)
     set_replan(s);
@@ -118,6 +118,7 @@ static void history_push(struct service_plan *p) {
     outcome_free(&p->history[--p->history_count]);
   memmove(&p->history[1], &p->history[0], p->history_count++ * sizeof p->history[0]);
   p->history[0] = p->planned;
+  p->earlier_uncopied = true;
   p->planned = (struct outcome){0};
 }
 

@@ -20,8 +20,9 @@ struct service_plan {
   size_t history_count;
   size_t gone_back; /* of those, how far a rollback went, until it is thawed */
   struct hand hand;
-  bool failing;  /* the last run; it is tried again by itself */
-  bool uncopied; /* the store has another plan of it than `planned` */
+  bool failing;          /* the last run; it is tried again by itself */
+  bool uncopied;         /* the store has another plan of it than `planned` */
+  bool earlier_uncopied; /* or another history, or how far it went back in it */
   uv_timer_t timer;
   char service[];
 };
@@ -38,7 +39,6 @@ struct plans {
 struct service_plan *plans_find(const struct plans *all, const char *service);
 /* Makes it when it is not there. NULL: out of memory. */
 struct service_plan *plans_entry(struct plans *all, const char *service);
-void plans_touch(struct service_plan *p); /* planned again by the next flush */
 /* Of the store's `bucket`, a record a service: `read` takes it over. What it cannot take is said.
  */
 void plans_restore(struct plans *all, const char *bucket,
@@ -60,6 +60,7 @@ void plan_row_show(struct buf *out, const struct plan_row *row, double share);
 
 /* plan_copies.c */
 void plan_copies_restore(struct plans *all);
+void plan_copy_earlier(struct service_plan *p); /* at once */
 
 /* plan_hand.c */
 void hands_restore(struct plans *all);

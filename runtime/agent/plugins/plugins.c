@@ -25,7 +25,8 @@ void entry_clear(struct entry *e) {
   plugin_free(e->plugin);
   value_unref(e->settings);
   value_unref(e->next_settings);
-  free(e->good);
+  while (e->earlier_count > 0)
+    value_unref(e->earlier[--e->earlier_count]);
   *e = (struct entry){0};
 }
 
@@ -63,7 +64,7 @@ static char *configured_path(const struct plugins *all, const char *path) {
   return asprintf(&whole, "%.*s/%s", (int)(slash - file), file, path) < 0 ? NULL : whole;
 }
 
-static bool ships(const struct plugins *all, const char *path) {
+bool plugins_ship(const struct plugins *all, const char *path) {
   static const char below[] = "/plugins/";
   size_t length = strlen(all->config->library);
   return strncmp(path, all->config->library, length) == 0 &&
@@ -79,11 +80,11 @@ enum { MANY_BYTES = 64 << 20, MANY_HANDLES = 10000 };
 static int grant_of(const struct plugins *all, const char *kind, const char *path,
                     const struct value *settings, struct value **out) {
   *out = NULL;
-  return ships(all, path) ? 0 : grant_value(kind, value_get(settings, "grant"), out);
+  return plugins_ship(all, path) ? 0 : grant_value(kind, value_get(settings, "grant"), out);
 }
 
-int plugins_load(const struct plugins *all, const char *kind, const char *name, const char *source,
-                 struct plugin **out, struct fault *f) {
+int plugins_load(const struct plugins *all, const char *kind, const char *name,
+                 const struct value *parts, struct plugin **out, struct fault *f) {
   const struct value *settings = settings_of(all, kind, name);
   const char *given = value_as_text(value_get(settings, "path"), NULL);
   char *path = given ? configured_path(all, given) : NULL;
@@ -93,7 +94,7 @@ int plugins_load(const struct plugins *all, const char *kind, const char *name, 
                               &path, f);
   if (r == 0 && grant_of(all, kind, path, settings, &grant) != 0)
     r = fault_set(f, -ENOMEM, "out of memory");
-  bool many = r == 0 && strcmp(kind, "registry") == 0 && ships(all, path);
+  bool many = r == 0 && strcmp(kind, "registry") == 0 && plugins_ship(all, path);
   struct isolate_limits limits = {
       .memory_hard = (size_t)value_as_number(value_get(settings, "memory"), many ? MANY_BYTES : 0),
       .max_handles = many ? MANY_HANDLES : 0,
@@ -102,8 +103,7 @@ int plugins_load(const struct plugins *all, const char *kind, const char *name, 
       .elsewhere = strcmp(kind, "registry") == 0,
   };
   if (r == 0)
-    r = source ? plugin_load_source(all->vm, kind, name, path, source, &limits, out, f)
-               : plugin_load(all->vm, kind, name, path, &limits, out, f);
+    r = plugin_load_parts(all->vm, kind, name, path, parts, &limits, out, f);
   value_unref(grant);
   free(path);
   return r;
@@ -166,6 +166,7 @@ int plugins_get(struct plugins *all, const char *kind, const char *name, struct 
   if (r != 0)
     return r;
   e.settings = value_ref(settings_of(all, kind, name));
+  e.since_us = clock_wall_us();
   if (plugins_add(all, &e) != 0) {
     entry_clear(&e);
     return fault_set(f, -ENOMEM, "out of memory");

@@ -8,12 +8,16 @@
 
 #include <uv.h>
 
+enum { EARLIER = 4 };
+
 struct entry {
   struct plugin *plugin;
   struct value *settings; /* the configuration's, as it was loaded with; NULL: none */
   struct quarantine quarantine;
   struct probation probation;
-  char *good;    /* the source of the last version before this one that proved itself; or NULL */
+  int64_t since_us; /* Unix time; the version that is used came then, in this life or before it */
+  struct value *earlier[EARLIER]; /* before it, that proved themselves, the newest first */
+  size_t earlier_count;
   char left[65]; /* the hash of a version that was left again, and is not taken until it changes */
   struct value *next_settings; /* while another version is prepared */
   bool going_back;             /* ... and that is the last good one */
@@ -43,9 +47,10 @@ struct plugins {
 };
 
 struct entry *plugins_entry(const struct plugins *all, const char *kind, const char *name);
-/* Loads it as the configuration says; `source` NULL: from its file. */
-int plugins_load(const struct plugins *all, const char *kind, const char *name, const char *source,
-                 struct plugin **out, struct fault *f);
+/* Loads it as the configuration says; `parts` (plugin_parts) NULL: from its file. */
+int plugins_load(const struct plugins *all, const char *kind, const char *name,
+                 const struct value *parts, struct plugin **out, struct fault *f);
+bool plugins_ship(const struct plugins *all, const char *path);
 int plugins_add(struct plugins *all, const struct entry *e); /* -ENOMEM */
 void entry_clear(struct entry *e);
 
@@ -55,5 +60,12 @@ void plugins_observe(struct plugins *all, struct plugin *p); /* one that came */
 bool plugins_try(struct plugins *all, struct entry *e, bool fault);
 void plugins_unattend(struct plugins *all);
 
-/* plugins_kept.c: what was left, for the next start. */
+/* plugins_kept.c. A version: plugin_parts, with `version` and `since`. */
+struct value *version_of(const struct entry *e); /* NULL: out of memory */
+/* Taken over. The oldest ones go, where they are too many or too large. */
+void earlier_push(struct entry *e, struct value *version);
+void earlier_pop(struct entry *e);
+const char *earlier_version(const struct entry *e); /* the newest one's hash; "": there is none */
+int64_t earlier_since_us(const struct entry *e);
+/* For the next start. */
 void plugins_keep(struct plugins *all, const struct entry *e);

@@ -23,37 +23,45 @@ static void forgive(struct quarantine *q) {
   *q = (struct quarantine){.times = q->times, .faults_total = q->faults_total};
 }
 
-static void pass(struct entry *e) {
+static void pass(struct plugins *all, struct entry *e) {
   e->probation = (struct probation){0};
   plugin_settle(e->plugin);
+  plugins_keep(all, e);
 }
 
 static void go_back(struct plugins *all, struct entry *e) {
   struct fault f = {0};
   struct plugin *p = e->plugin;
   struct probation was = e->probation;
-  snprintf(e->left, sizeof e->left, "%s", plugin_version(p));
+  char failed[sizeof e->left];
+  snprintf(failed, sizeof failed, "%s", plugin_version(p));
   snprintf(e->reloads.why, sizeof e->reloads.why,
            "the new version failed in %u of its first %u calls, so the one before is back",
            was.faults, was.calls);
   e->probation = (struct probation){0};
   if (plugin_go_back(p, &f) != 0) {
-    e->left[0] = '\0';
     log_error("a plugin's new version keeps failing, and the one before it does not fit any more",
               LOG_S("kind", plugin_kind(p)), LOG_S("plugin", plugin_name(p)),
               LOG_S("error", f.text));
     plugin_settle(p);
     return;
   }
-  free(e->good);
-  e->good = NULL;
+  if (!e->left[0])
+    memcpy(e->left, failed, sizeof failed);
+  else if (strcmp(e->left, plugin_version(p)) == 0) /* its file's, from a rollback that failed */
+    e->left[0] = '\0';
+  e->since_us = clock_wall_us();
+  if (strcmp(earlier_version(e), plugin_version(p)) == 0) {
+    e->since_us = earlier_since_us(e);
+    earlier_pop(e);
+  }
   e->reloads.gone_back++;
   e->reloads.failed++;
   forgive(&e->quarantine);
   plugins_keep(all, e);
   log_error("a plugin's new version keeps failing: the one before it is back, until its file "
             "changes",
-            LOG_S("kind", plugin_kind(p)), LOG_S("plugin", plugin_name(p)), LOG_S("left", e->left),
+            LOG_S("kind", plugin_kind(p)), LOG_S("plugin", plugin_name(p)), LOG_S("left", failed),
             LOG_I("faults", was.faults), LOG_I("calls", was.calls));
 }
 
@@ -82,7 +90,7 @@ static void on_due(uv_timer_t *timer) {
     struct entry *e = &all->items[i];
     enum probation_verdict v = probation_judge(&e->probation, clock_now_ns());
     if (v == PROBATION_PASSED)
-      pass(e);
+      pass(all, e);
     else if (v == PROBATION_FAILED)
       go_back(all, e);
   }
@@ -188,17 +196,18 @@ int plugins_named(const struct plugins *all, const char *name, struct plugin **o
 }
 
 int plugins_draft_good(struct plugins *draft, struct plugins *all, const struct plugin *p,
-                       struct fault *f) {
+                       int64_t *since_us, struct fault *f) {
   const char *kind = plugin_kind(p), *name = plugin_name(p);
   struct entry *of = plugins_entry(all, kind, name);
   struct entry e = {.settings = value_ref(of->settings)};
-  int rc = of->good ? plugins_load(draft, kind, name, of->good, &e.plugin, f)
-                    : fault_set(f, -ENOENT, "%s has no version to go back to", name);
+  int rc = of->earlier_count ? plugins_load(draft, kind, name, of->earlier[0], &e.plugin, f)
+                             : fault_set(f, -ENOENT, "%s has no version to go back to", name);
   if (rc == 0 && (rc = plugins_add(draft, &e)) != 0)
     fault_set(f, rc, "out of memory");
   if (rc != 0)
     entry_clear(&e);
   of->going_back = rc == 0;
+  *since_us = earlier_since_us(of);
   return rc;
 }
 
@@ -255,8 +264,11 @@ static int prepare_one(struct plugins *draft, struct entry *e, struct entry *fre
   fresh->plugin = NULL;
   if (!e->going_back && strcmp(e->left, plugin_version(p)) == 0) {
     plugin_free(p);
-    int rc = plugins_load(draft, plugin_kind(e->plugin), plugin_name(e->plugin),
-                          plugin_source(e->plugin), &p, f);
+    struct value *parts = plugin_parts(e->plugin);
+    int rc = parts
+                 ? plugins_load(draft, plugin_kind(e->plugin), plugin_name(e->plugin), parts, &p, f)
+                 : fault_set(f, -ENOMEM, "out of memory");
+    value_unref(parts);
     if (rc != 0)
       return rc;
   }
@@ -310,18 +322,22 @@ bool plugins_make_ready(struct plugins *all, void (*ready)(void *arg, const stru
   return all->readying > 0;
 }
 
-static void swapped(struct entry *e, char *good, const char *was) {
+/* `was`: the version before, and its hash; `good`: it had proved itself. */
+static void swapped(struct entry *e, struct value *was, bool good, const char *hash) {
   struct plugin *p = e->plugin;
-  if (good) {
-    free(e->good);
-    e->good = good;
-  }
-  e->left[0] = '\0';
+  bool same = strcmp(hash, plugin_version(p)) == 0;
+  if (!same && !e->going_back)
+    e->left[0] = '\0';
   if (e->going_back) {
-    memcpy(e->left, was, sizeof e->left);
-    free(e->good);
-    e->good = NULL;
+    if (!e->left[0]) /* else the file has that one still */
+      snprintf(e->left, sizeof e->left, "%s", hash);
+    e->since_us = earlier_since_us(e);
+    earlier_pop(e);
     e->reloads.gone_back++;
+  } else if (!same) {
+    e->since_us = clock_wall_us();
+    if (good)
+      earlier_push(e, value_ref(was));
   }
   value_unref(e->settings);
   e->settings = e->next_settings;
@@ -339,18 +355,15 @@ static void swapped(struct entry *e, char *good, const char *was) {
  * is the same version. */
 static void swap_one(struct plugins *all, struct entry *e) {
   struct plugin *p = e->plugin;
-  char was[sizeof e->left], left[sizeof e->left];
-  char *good = plugin_is_parked(p) ? NULL : strdup(plugin_source(p));
-  snprintf(was, sizeof was, "%s", plugin_version(p));
+  char hash[sizeof e->left], left[sizeof e->left];
+  bool good = !plugin_is_parked(p), back = e->going_back;
+  struct value *was = version_of(e);
+  snprintf(hash, sizeof hash, "%s", plugin_version(p));
   memcpy(left, e->left, sizeof left);
   plugin_swap(p);
-  bool same = strcmp(was, plugin_version(p)) == 0;
-  if (same)
-    free(good);
-  swapped(e, same ? NULL : good, was);
-  if (same)
-    memcpy(e->left, left, sizeof left);
-  if (strcmp(e->left, left) != 0)
+  swapped(e, was, good && was, hash);
+  value_unref(was);
+  if (strcmp(e->left, left) != 0 || back)
     plugins_keep(all, e);
 }
 
@@ -369,6 +382,8 @@ int plugins_swap(struct plugins *all, struct plugins *draft, bool strict, struct
     if (plugins_entry(all, plugin_kind(e.plugin), plugin_name(e.plugin)) ||
         plugins_add(all, &e) != 0)
       entry_clear(&e);
+    else
+      plugins_keep(all, &e);
   }
   arm(all);
   return 0;

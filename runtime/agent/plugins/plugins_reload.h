@@ -14,7 +14,8 @@
 int plugins_attend(struct plugins *all, uv_loop_t *loop);
 
 /* Before anything is attached: a version that was left in a former life, and is still in its file,
- * gives way to the good one. From now on the store, which outlives the table, remembers those. */
+ * gives way to the good one, and what there was to go back to is there again. From now on the
+ * store, which outlives the table, remembers that. */
 struct store;
 void plugins_recall(struct plugins *all, struct store *store);
 
@@ -25,10 +26,10 @@ void plugins_draft_unused(struct plugins *all, const struct plugins *draft);
 /* By "NAME" or "KIND/NAME". -ENOENT, or -EINVAL: there are several. */
 int plugins_named(const struct plugins *all, const char *name, struct plugin **out,
                   struct fault *f);
-/* Into the draft: the last good version of `p` before the one that is used. -ENOENT: there is none.
- */
+/* Into the draft: the last good version of `p` before the one that is used, which came into use at
+ * `*since_us` (Unix time). -ENOENT: there is none. */
 int plugins_draft_good(struct plugins *draft, struct plugins *all, const struct plugin *p,
-                       struct fault *f);
+                       int64_t *since_us, struct fault *f);
 /* What the draft has is taken also where it is what is used already, as an isolate may have been
  * damaged since it was loaded. `fresh`: and takes nothing over. */
 void plugins_draft_anew(struct plugins *draft, bool fresh);

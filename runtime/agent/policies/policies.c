@@ -31,12 +31,22 @@ static int recall(void *arg, const char *id, const void *value, size_t length) {
   return s ? 0 : -ENOMEM;
 }
 
+static int recall_holder(void *arg, const char *id, const void *service, size_t length) {
+  struct subject *s = subject_find(arg, id);
+  if (!s)
+    return 0;
+  s->floor_kept = true;
+  s->holds = strndup(service, length);
+  return s->holds ? 0 : -ENOMEM;
+}
+
 struct policies *policies_new(const struct policies_with *with, struct embedded *embedded) {
   struct policies *all = calloc(1, sizeof *all);
   if (!all)
     return NULL;
   *all = (struct policies){.with = *with, .embedded = embedded, .subjects = {.key = subject_key}};
-  if (store_each(with->store, POLICY_BUCKET, recall, all) == 0)
+  if (store_each(with->store, POLICY_BUCKET, recall, all) == 0 &&
+      store_each(with->store, FLOOR_BUCKET, recall_holder, all) == 0)
     return all;
   policies_free(all);
   return NULL;
@@ -184,4 +194,7 @@ void policies_settle(struct policies *all) {
     if (!s->wanted && !s->applicants)
       subject_end(s);
   }
+  for (uint32_t i = 0; i < all->subjects.count; i++)
+    if (((struct subject *)all->subjects.items[i])->wanted)
+      subject_settle(all->subjects.items[i]); /* who held the floor may have ended */
 }

@@ -43,6 +43,8 @@ struct subject {
   bool stale; /* they have changed while it was asked */
   bool fresh; /* what is wanted, or the changes to it, are not what is shown */
   bool floored;
+  bool floor_kept; /* the store has that it is */
+  char *holds; /* the floor of this service, since a former life, until it is shown; else NULL */
   int64_t floored_until_ns;
   uv_timer_t timer;
 };
@@ -56,7 +58,10 @@ struct policies {
   uint64_t floored;               /* withdrawals that a floor did not let through */
 };
 
-#define POLICY_BUCKET "policy" /* of the store: decisions by instance id */
+/* Of the store, both by instance id: decisions; and of what the floor keeps the service, so that
+ * after a restart it keeps the same ones. */
+#define POLICY_BUCKET "policy"
+#define FLOOR_BUCKET "floor"
 
 struct subject *subject_find(const struct policies *all, const char *id);
 struct subject *subject_new(struct policies *all, const char *id); /* NULL: out of memory */

@@ -27,8 +27,8 @@ bool policies_explain(const struct policies *all, const char *id, struct policy_
   return s && s->wanted;
 }
 
-void policies_each(const struct policies *all,
-                   void (*each)(void *arg, const struct policy_view *view), void *arg) {
+static void policies_each(const struct policies *all,
+                          void (*each)(void *arg, const struct policy_view *view), void *arg) {
   for (uint32_t i = 0; i < all->subjects.count; i++) {
     const struct subject *s = all->subjects.items[i];
     struct policy_view view;

@@ -93,12 +93,24 @@ void subject_free(struct subject *s) {
   instance_unref(s->about);
   decision_clear(&s->decision);
   free(s->trouble);
+  free(s->holds);
   free(s->id);
   uv_close((uv_handle_t *)&s->timer, on_timer_closed);
 }
 
+static void set_floored(struct subject *s, bool floored) {
+  const char *service = floored ? subject_service(s) : NULL;
+  s->floored = floored;
+  if (floored == s->floor_kept)
+    return;
+  s->floor_kept = floored;
+  store_put(s->all->with.store, FLOOR_BUCKET, s->id, service, service ? strlen(service) : 0, NULL,
+            NULL);
+}
+
 void subject_end(struct subject *s) {
   struct policies *all = s->all;
+  set_floored(s, false);
   store_put(all->with.store, POLICY_BUCKET, s->id, NULL, 0, NULL, NULL);
   table_remove(&all->subjects, s);
   subject_free(s);
@@ -127,6 +139,11 @@ static void show(struct subject *s, bool registered) {
   registration_state_unref(before);
 }
 
+/* It was shown for the floor's sake before the agent started, and will be again. */
+static bool is_holder(const struct subject *s, const char *service) {
+  return s->holds && !s->shown && strcmp(s->holds, service) == 0;
+}
+
 /* Healthy instances of the service that this agent sees registered, besides this one. */
 static size_t others(const struct subject *s) {
   struct set *set = sets_find(s->all->with.sets, subject_service(s));
@@ -134,8 +151,12 @@ static size_t others(const struct subject *s) {
   size_t count = 0;
   for (size_t i = 0; set && i < set_count(set); i++) {
     const struct subject *own = subject_find(s->all, rows[i].instance->id);
-    count += own != s && rows[i].status != STATUS_CRITICAL && !(own && own->wanted && !own->shown);
+    count += own != s && rows[i].status != STATUS_CRITICAL &&
+             !(own && (own->wanted || own->holds) && !own->shown);
   }
+  for (uint32_t i = 0; i < s->all->subjects.count; i++)
+    count +=
+        s->all->subjects.items[i] != s && is_holder(s->all->subjects.items[i], subject_service(s));
   return count;
 }
 
@@ -168,7 +189,11 @@ void subject_settle(struct subject *s) {
   if (floored && !s->shown)
     s->floored_until_ns =
         clock_now_ns() + (int64_t)((0.5 + clock_random_unit()) * (double)floored_ns);
-  s->floored = floored;
+  set_floored(s, floored);
+  if (s->wanted) {
+    free(s->holds);
+    s->holds = NULL;
+  }
   if (due != (s->shown != NULL) || (due && s->fresh))
     show(s, due);
 }
@@ -372,8 +397,8 @@ void subject_want(struct subject *s, const struct registration_state *state) {
 void subject_leave(struct subject *s) {
   show(s, false);
   registration_state_unref(s->wanted);
+  set_floored(s, false);
   s->wanted = NULL;
-  s->floored = false;
   subject_drop(s);
 }
 

@@ -68,7 +68,7 @@ void counters_request(struct counters *c, unsigned route, int status, int64_t ns
   cell_add(&r->nanoseconds, (uint64_t)ns);
 }
 
-uint64_t counters_sum(const struct counters *all, unsigned workers, enum counter which) {
+static uint64_t counters_sum(const struct counters *all, unsigned workers, enum counter which) {
   uint64_t sum = 0;
   for (unsigned w = 0; w < workers; w++)
     sum += cell_read(&all[w].plain[which]);

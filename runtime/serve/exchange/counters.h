@@ -33,7 +33,6 @@ void counter_add(struct counters *c, enum counter which, uint64_t n);
 /* One answered request. `ns`: from its last byte to its answer. */
 void counters_request(struct counters *c, unsigned route, int status, int64_t ns);
 
-uint64_t counters_sum(const struct counters *all, unsigned workers, enum counter which);
 /* Prometheus text of all workers' sums. `route_name` is called with 0 to `routes` - 1. */
 void counters_print(const struct counters *all, unsigned workers, unsigned routes,
                     const char *(*route_name)(unsigned route), struct buf *out);

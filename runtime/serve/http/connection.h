@@ -3,11 +3,13 @@
  * what it holds is bounded. Worker thread; its memory is freed in its handle's close callback. */
 #pragma once
 
+#include "serve/http/deadline.h"
+
 #include <stdbool.h>
 
-struct connection;
 struct errand;
 struct listener;
+struct parked;
 struct worker;
 
 /* Takes the connection that the listener has waiting. One too many is told so and closed. */
@@ -16,12 +18,9 @@ void connection_accept(struct listener *l);
 void connection_answered(struct errand *e);
 void connection_piece(struct errand *e); /* of an answer that comes in pieces */
 /* Its exchange is to go on (parking.h). */
-struct parked;
 void connection_unparked(struct parked *p, bool over);
 /* Closes what is idle, lets the rest finish its answer. */
 void connections_drain(struct worker *w);
 void connections_close(struct worker *w); /* at once */
 /* Of worker.deadlines. */
-struct deadline;
-#include "serve/http/deadline.h"
 void connection_expired(struct deadline *d, enum deadline_kind kind);

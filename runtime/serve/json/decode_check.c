@@ -30,7 +30,8 @@ static int invalid(const struct check_place *at, const char *text) {
   return 400;
 }
 
-int check_status_from_text(const char *text, enum status *out, struct fault *f) {
+/* "passing", "warning", "critical". Else 400 and Consul's sentence. */
+static int check_status_from_text(const char *text, enum status *out, struct fault *f) {
   if (status_parse(text, out) == 0)
     return 0;
   fault_set(f, -EINVAL, "Status for checks must 'passing', 'warning', 'critical'");

@@ -14,5 +14,3 @@ struct check_place {
  * the heap and its options a reference: check_definition_clear, also after a failure. */
 int check_from_json(const struct check_place *at, struct check_definition *out);
 void check_definition_clear(struct check_definition *c);
-/* "passing", "warning", "critical". Else 400 and Consul's sentence. */
-int check_status_from_text(const char *text, enum status *out, struct fault *f);

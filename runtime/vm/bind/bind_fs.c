@@ -22,7 +22,7 @@ struct job {
   struct task_wait *wait;
   int (*push)(lua_State *L, const struct file_result *r);
   const struct file_result *result;
-  size_t limit;
+  size_t limit, root, to_root;
   const char *text; /* to write; or the path to rename to */
   size_t text_length;
   char path[];
@@ -64,6 +64,9 @@ static int push_outcome(lua_State *L, void *arg) {
   int status = job->result->status;
   if (status == 0)
     return job->push(L, job->result);
+  if (status == -EXDEV && (job->root || job->to_root))
+    return push_error(L, -EACCES, "%s: a link leads out of the directory that is granted",
+                      job->path);
   return push_error(L, status, "%s: %s", job->path,
                     status == -EINVAL ? "not a regular file" : uv_strerror(status));
 }
@@ -82,26 +85,26 @@ static void job_cancel(void *operation) {
 }
 
 static int start_read(struct io *io, struct job *job) {
-  return file_read(io, job->path, job->limit, on_done, job, &job->file);
+  return file_read(io, job->path, job->root, job->limit, on_done, job, &job->file);
 }
 
 static int start_stat(struct io *io, struct job *job) {
-  return file_stat(io, job->path, on_done, job, &job->file);
+  return file_stat(io, job->path, job->root, on_done, job, &job->file);
 }
 
 static int start_list(struct io *io, struct job *job) {
-  return file_list(io, job->path, on_done, job, &job->file);
+  return file_list(io, job->path, job->root, on_done, job, &job->file);
 }
 
 /* Starts a job on the path at 1 (with the text at 2, if it takes one), and waits for it. */
-static int job_call(lua_State *L, const char *verb, enum grant what, size_t limit,
+static int job_call(lua_State *L, const char *verb, enum grant what, const struct job *with,
                     int (*start)(struct io *io, struct job *job),
                     int (*push)(lua_State *L, const struct file_result *r)) {
-  size_t length;
+  size_t length, root;
   const char *path = luaL_checklstring(L, 1, &length);
   luaL_argcheck(L, strlen(path) == length, 1, "a path without NUL bytes expected");
   wait_check(L);
-  if (!granted(L, what, path))
+  if (!granted_path(L, what, path, &root))
     return push_ungranted(L);
   if (scripted(L)) {
     lua_pushvalue(L, 1);
@@ -111,8 +114,9 @@ static int job_call(lua_State *L, const char *verb, enum grant what, size_t limi
   struct job *job = calloc(1, sizeof *job + length + 1);
   if (!job)
     return push_error(L, -ENOMEM, "out of memory");
+  *job = *with;
   job->push = push;
-  job->limit = limit;
+  job->root = root;
   job->text = lua_tolstring(L, 2, &job->text_length);
   memcpy(job->path, path, length + 1);
   int rc = start(io_of(L), job);
@@ -129,11 +133,12 @@ static int push_written(lua_State *L, const struct file_result *r) {
 }
 
 static int start_write(struct io *io, struct job *job) {
-  return file_write(io, job->path, job->text, job->text_length, on_done, job, &job->file);
+  return file_write(io, job->path, job->root, job->text, job->text_length, on_done, job,
+                    &job->file);
 }
 
 static int start_rename(struct io *io, struct job *job) {
-  return file_rename(io, job->path, job->text, on_done, job, &job->file);
+  return file_rename(io, job->path, job->root, job->text, job->to_root, on_done, job, &job->file);
 }
 
 static int read_call(lua_State *L) {
@@ -141,29 +146,30 @@ static int read_call(lua_State *L) {
   luaL_checkstring(L, 1);
   options_check(L, 2, known);
   size_t limit = (size_t)option_integer(L, 2, "limit", 1, READ_MAX, FILE_READ_LIMIT);
-  return job_call(L, "read", GRANT_READ, limit, start_read, push_read);
+  return job_call(L, "read", GRANT_READ, &(struct job){.limit = limit}, start_read, push_read);
 }
 
 static int write_call(lua_State *L) {
   luaL_checkstring(L, 2);
-  return job_call(L, "write", GRANT_WRITE, 0, start_write, push_written);
+  return job_call(L, "write", GRANT_WRITE, &(struct job){0}, start_write, push_written);
 }
 
 static int rename_call(lua_State *L) {
-  size_t length;
+  size_t length, root;
   const char *to = luaL_checklstring(L, 2, &length);
   luaL_argcheck(L, strlen(to) == length, 2, "a path without NUL bytes expected");
-  if (!granted(L, GRANT_WRITE, to))
+  if (!granted_path(L, GRANT_WRITE, to, &root))
     return push_ungranted(L);
-  return job_call(L, "rename", GRANT_WRITE, 0, start_rename, push_written);
+  return job_call(L, "rename", GRANT_WRITE, &(struct job){.to_root = root}, start_rename,
+                  push_written);
 }
 
 static int stat_call(lua_State *L) {
-  return job_call(L, "stat", GRANT_READ, 0, start_stat, push_stat);
+  return job_call(L, "stat", GRANT_READ, &(struct job){0}, start_stat, push_stat);
 }
 
 static int list_call(lua_State *L) {
-  return job_call(L, "list", GRANT_READ, 0, start_list, push_list);
+  return job_call(L, "list", GRANT_READ, &(struct job){0}, start_list, push_list);
 }
 
 /* ---- watching ---- */
@@ -231,7 +237,8 @@ static int watch_call(lua_State *L) {
   struct fault f;
   struct file_watch *watch;
   const char *path = luaL_checkstring(L, 1);
-  if (!granted(L, GRANT_READ, path))
+  size_t root;
+  if (!granted_path(L, GRANT_READ, path, &root))
     return push_ungranted(L);
   lua_settop(L, 1);
   if (scripted(L)) {

@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/fault.h"
+#include "base/value.h"
 #include "vm/bind/bindings.h"
 #include "vm/isolate/inside.h"
 
@@ -30,29 +31,38 @@ static bool path_of(const char *name, char *path, size_t size) {
   return true;
 }
 
-/* Remembers that the plugin is made of this file too. 0 or -ENOMEM. */
-static int note_required(struct isolate *iso, const char *path, const struct buf *source) {
+/* Remembers that the plugin is made of this file too. `own`: with its text. 0 or -ENOMEM. */
+static int note_required(struct isolate *iso, const char *name, const char *path, bool own,
+                         const struct buf *source) {
   size_t length = strlen(path) + 1;
   struct required *r = calloc(1, sizeof *r + length), **last = &iso->required;
   if (!r)
     return -ENOMEM;
   memcpy(r->path, path, length);
   source_hash(source->data, source->length, r->hash);
+  r->name = strdup(name);
+  r->text = own ? value_text(source->data, source->length) : NULL;
   while (*last)
     last = &(*last)->next;
   *last = r;
-  return 0;
+  return r->name && (r->text || !own) ? 0 : -ENOMEM;
 }
 
-/* Pushes the file's chunk. It is a few pages on a local disk, read when the plugin is loaded. */
-static void push_chunk(lua_State *L, const char *path) {
+/* Pushes the file's chunk. It is a few pages on a local disk, read when the plugin is loaded; or
+ * what the version that is loaded was made of. */
+static void push_chunk(lua_State *L, const char *name, const char *path, bool own) {
   struct buf *source = push_buf(L);
+  const struct value *part = own ? value_get(isolate_of(L)->parts, name) : NULL;
   struct fault f;
-  if (source_read(path, source, &f) != 0)
+  if (part)
+    buf_add(source, value_as_text(part, ""), value_text_length(part));
+  else if (source_read(path, source, &f) != 0)
     luaL_error(L, "require: %s", f.text);
+  if (source->failed || buf_reserve(source, 1) != 0)
+    luaL_error(L, "require: out of memory");
   if (source->length > 0 && source->data[0] == LUA_SIGNATURE[0])
     luaL_error(L, "require: %s: bytecode is refused", path);
-  if (note_required(isolate_of(L), path, source) != 0)
+  if (note_required(isolate_of(L), name, path, own, source) != 0)
     luaL_error(L, "require: out of memory");
   lua_pushfstring(L, "@%s", path);
   if (chunk_load(L, source->data, source->length, lua_tostring(L, -1)) != 0)
@@ -81,7 +91,7 @@ static int require_call(lua_State *L) {
     lua_pushfstring(L, "%s/lua/%s.lua", isolate_vm(isolate_of(L))->directory, path);
   else
     lua_pushfstring(L, "%s/%s.lua", own, path);
-  push_chunk(L, lua_tostring(L, 4));
+  push_chunk(L, name, lua_tostring(L, 4), !ships);
   lua_call(L, 0, 1);
   if (!lua_toboolean(L, -1)) {
     lua_pop(L, 1);

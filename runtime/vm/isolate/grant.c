@@ -82,6 +82,15 @@ static bool path_matches(const char *pattern, const char *path) {
   return matches(pattern, path, false);
 }
 
+/* Of a pattern that means all below a directory, how long that one's name is; else 0. */
+static size_t root_of(const char *pattern) {
+  size_t end = strcspn(pattern, "*");
+  bool below = pattern[end] == '*' || (end > 1 && pattern[end - 1] == '/');
+  while (below && end > 0 && pattern[end - 1] != '/')
+    end--;
+  return !below ? 0 : end > 1 ? end - 1 : end;
+}
+
 /* Notes what was asked for, for push_ungranted. */
 static bool refuse(lua_State *L, enum grant what, const char *name) {
   struct isolate *iso = isolate_of(L);
@@ -91,15 +100,28 @@ static bool refuse(lua_State *L, enum grant what, const char *name) {
 
 bool granted(lua_State *L, enum grant what, const char *name) {
   const struct value *all = grants_of(L), *list = value_get(all, names[what]);
-  bool path = what == GRANT_READ || what == GRANT_WRITE;
   if (!all)
     return true;
-  for (size_t i = 0; i < value_length(list) && (!path || is_plain_path(name)); i++) {
-    const char *pattern = value_as_text(value_at(list, i), "");
-    if (path ? path_matches(pattern, name) : matches(pattern, name, false))
+  for (size_t i = 0; i < value_length(list); i++)
+    if (matches(value_as_text(value_at(list, i), ""), name, false))
       return true;
-  }
   return refuse(L, what, name);
+}
+
+/* Of several directories the one that has most in it. */
+bool granted_path(lua_State *L, enum grant what, const char *path, size_t *root) {
+  const struct value *all = grants_of(L), *list = value_get(all, names[what]);
+  bool found = !all;
+  *root = 0;
+  for (size_t i = 0; i < value_length(list) && is_plain_path(path); i++) {
+    const char *pattern = value_as_text(value_at(list, i), "");
+    if (!path_matches(pattern, path))
+      continue;
+    size_t this = root_of(pattern);
+    *root = !found || this < *root ? this : *root;
+    found = true;
+  }
+  return found || refuse(L, what, path);
 }
 
 /* "HOST", "HOST:PORT", "[V6]", "[V6]:PORT", or an IPv6 address as it is. */

@@ -35,6 +35,9 @@ enum grant {
 
 /* Whether `what` is granted for `name`: a path, a program, a variable, a service. */
 bool granted(lua_State *L, enum grant what, const char *name);
+/* For a path. *root: so many bytes of it are the directory that was granted with all below it, out
+ * of which no link may lead; 0: it was granted itself, or all is. */
+bool granted_path(lua_State *L, enum grant what, const char *path, size_t *root);
 /* For a host, whose `port` 0 is none in particular (a name to resolve), and a unix socket's path.
  */
 bool granted_host(lua_State *L, enum grant what, const char *host, unsigned port);

@@ -13,8 +13,6 @@
 #include <signal.h>
 #include <stdbool.h>
 
-struct call_result;
-struct findings;
 struct value;
 
 /* turn: one uninterrupted run of Lua. Turns nest when a callback of one isolate enters another. */
@@ -102,6 +100,8 @@ struct vm {
 /* A file that it has required, in the order in which they were. */
 struct required {
   struct required *next;
+  struct value *text; /* NULL: of the library that ships */
+  char *name;
   char hash[SOURCE_HASH_SIZE];
   char path[];
 };
@@ -112,7 +112,8 @@ struct isolate {
   char *name;
   char *own_library; /* where it may require from beside the library; NULL: nowhere */
   struct required *required;
-  lua_State *L; /* the main one: host work only, never a plugin's waiting code */
+  struct value *parts; /* what it requires, by name, in the place of files; NULL: the files */
+  lua_State *L;        /* the main one: host work only, never a plugin's waiting code */
   struct isolate_limits limits;
   size_t memory, memory_peak, collect_at;
   size_t lifted;   /* bytes allowed over the hard limit just now (memory.c) */

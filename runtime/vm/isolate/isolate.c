@@ -298,8 +298,11 @@ static void isolate_end(struct isolate *iso) {
   while (iso->required) {
     struct required *r = iso->required;
     iso->required = r->next;
+    value_unref(r->text);
+    free(r->name);
     free(r);
   }
+  value_unref(iso->parts);
   value_unref((struct value *)iso->limits.grant);
   free(iso->own_library);
   free(iso->name);
@@ -327,10 +330,6 @@ void isolate_release(struct isolate *iso) {
 
 const struct isolate_limits *isolate_limits(const struct isolate *iso) {
   return &iso->limits;
-}
-
-const char *isolate_name(const struct isolate *iso) {
-  return iso->name;
 }
 
 struct vm *isolate_vm(const struct isolate *iso) {

@@ -54,7 +54,6 @@ struct vm_registry {
   void (*unwatch)(void *watch);
 };
 
-struct value;
 struct vm; /* what all isolates of a loop share: the loop, io, the library's source, the turn's
               watch */
 struct vm_config {
@@ -73,7 +72,6 @@ int vm_new(const struct vm_config *config, struct vm **out, struct fault *f);
 void vm_free(struct vm *vm);
 /* Another ctx.host, from the next call of each plugin on. A reference is taken. */
 void vm_host(struct vm *vm, const struct value *host);
-uv_loop_t *vm_loop(const struct vm *vm);
 struct io *vm_io(const struct vm *vm);
 const struct vm_registry *vm_registry(const struct vm *vm); /* may be NULL */
 /* The catalog to pick from, opened when first asked for. 0, or as perigee_open. */
@@ -98,7 +96,6 @@ int isolate_new(struct vm *vm, const char *name, const struct isolate_limits *li
 void isolate_free(struct isolate *iso);
 /* The isolate that `L` belongs to; never NULL in a binding. */
 struct isolate *isolate_of(lua_State *L);
-const char *isolate_name(const struct isolate *iso);
 const struct isolate_limits *isolate_limits(const struct isolate *iso); /* with the defaults */
 struct vm *isolate_vm(const struct isolate *iso);
 /* A task of it has given way in its turn: until that goes on, nothing else of it may run. */

@@ -91,10 +91,6 @@ void vm_free(struct vm *vm) {
   uv_close((uv_handle_t *)&vm->rest, on_closed);
 }
 
-uv_loop_t *vm_loop(const struct vm *vm) {
-  return vm->loop;
-}
-
 struct io *vm_io(const struct vm *vm) {
   return vm->io;
 }

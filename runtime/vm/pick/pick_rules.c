@@ -36,7 +36,7 @@ static void rule_free(struct pick_rule *r) {
   struct shared_rule *s = (struct shared_rule *)r;
   free((char *)r->plugin);
   free((char *)r->path);
-  free((char *)r->source);
+  value_unref(r->parts);
   free((char *)r->hash);
   value_unref(r->options);
   value_unref((struct value *)r->limits.grant);
@@ -44,24 +44,26 @@ static void rule_free(struct pick_rule *r) {
   free(s);
 }
 
-struct pick_rule *pick_rule_new(const char *plugin, const char *path, const char *source,
+struct pick_rule *pick_rule_new(const char *plugin, const char *path, struct value *parts,
                                 const char *hash, const struct isolate_limits *limits,
                                 const struct value *options) {
   struct shared_rule *s = aligned_alloc(_Alignof(struct shared_rule), sizeof *s);
-  if (!s)
+  if (!s) {
+    value_unref(parts);
     return NULL;
+  }
   memset(s, 0, sizeof *s);
   struct pick_rule *r = &s->rule;
   pthread_mutex_init(&s->lock, NULL);
   atomic_init(&s->references, 1);
   r->plugin = strdup(plugin);
   r->path = strdup(path);
-  r->source = strdup(source);
+  r->parts = parts;
   r->hash = strdup(hash);
   r->options = options ? value_ref(options) : NULL;
   r->limits = *limits;
   r->limits.grant = limits->grant ? value_ref(limits->grant) : NULL;
-  if (r->plugin && r->path && r->source && r->hash)
+  if (r->plugin && r->path && r->parts && r->hash)
     return r;
   rule_free(r);
   return NULL;

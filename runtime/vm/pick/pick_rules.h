@@ -23,18 +23,20 @@ struct pick_counts {
   _Atomic uint64_t memory; /* of its isolate */
 };
 
-/* A plugin's source with the options that its picks get. Any thread reads it. */
+/* A version of a plugin with the options that its picks get. Any thread reads it. */
 struct pick_rule {
-  const char *plugin, *path, *source, *hash;
+  const char *plugin, *path, *hash;
+  struct value *parts;          /* plugin_parts */
   struct isolate_limits limits; /* compiled */
   struct value *options;        /* as written */
   _Atomic bool held;            /* it is in quarantine: nobody asks it */
   struct pick_counts counts[PICK_THREADS];
 };
 
-/* `options` as for plugin_attach: a reference is taken; texts are copied. NULL: no memory. One
+/* `options` as for plugin_attach: a reference is taken; texts are copied; `parts` are taken over.
+ * `hash` tells versions apart. NULL: no memory. One
  * reference, the caller's. */
-struct pick_rule *pick_rule_new(const char *plugin, const char *path, const char *source,
+struct pick_rule *pick_rule_new(const char *plugin, const char *path, struct value *parts,
                                 const char *hash, const struct isolate_limits *limits,
                                 const struct value *options);
 struct pick_rule *pick_rule_ref(struct pick_rule *r);

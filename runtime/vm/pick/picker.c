@@ -97,8 +97,8 @@ static int picker_load(struct pickers *all, struct picker *p, struct fault *f) {
   struct findings findings = {0};
   int code = make_vm(all, f);
   if (code == 0)
-    code = plugin_load_source(all->with.vm, "balancer", r->plugin, r->path, r->source, &r->limits,
-                              &p->plugin, f);
+    code = plugin_load_parts(all->with.vm, "balancer", r->plugin, r->path, r->parts, &r->limits,
+                             &p->plugin, f);
   if (code == 0 &&
       (code = plugin_attach(p->plugin, r->options, "", &p->attachment, &findings)) != 0)
     fault_set(f, code, "%s", findings.count ? findings.items[0].text : "out of memory");

@@ -10,7 +10,6 @@ struct evaluation;
 struct fault;
 struct isolate;
 struct plugin;
-struct vm;
 
 /* `status` 0: `text` is what it printed and returned. Else `fault` says why it failed, and `text`
  * what it had printed. Both are valid during the call. */

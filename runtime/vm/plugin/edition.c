@@ -16,11 +16,12 @@ struct loading {
   struct fault *fault;
 };
 
-static int take_source(struct edition *e, const char *given, struct fault *f) {
+static int take_source(struct edition *e, const struct value *parts, struct fault *f) {
+  const struct value *given = value_get(parts, "source");
   struct buf source = {0};
   int code = 0;
   if (given)
-    buf_text(&source, given);
+    buf_add(&source, value_as_text(given, ""), value_text_length(given));
   else
     code = source_read(e->path, &source, f);
   if (code == 0 && (source.failed || buf_reserve(&source, 1) != 0))
@@ -89,7 +90,7 @@ static void edition_free(struct edition *e) {
   free(e);
 }
 
-static int load(struct vm *vm, struct plugin *p, const char *path, const char *source,
+static int load(struct vm *vm, struct plugin *p, const char *path, const struct value *parts,
                 const struct isolate_limits *limits, struct edition **out, struct fault *f) {
   struct edition *e = calloc(1, sizeof *e);
   if (!e || !(e->path = strdup(path))) {
@@ -101,13 +102,15 @@ static int load(struct vm *vm, struct plugin *p, const char *path, const char *s
   e->name = p->name;
   e->ref = LUA_NOREF;
   struct loading l = {e, f};
-  int code = take_source(e, source, f);
+  int code = take_source(e, parts, f);
   if (code == 0) {
     source_hash(e->source, e->source_length, e->hash);
     code = isolate_new(vm, p->name, limits, &e->isolate, f);
   }
   if (code == 0 && !(e->isolate->own_library = own_library(path, p->kind)))
     code = fault_set(f, -ENOMEM, "%s: out of memory", path);
+  if (code == 0 && value_get(parts, "library"))
+    e->isolate->parts = value_ref(value_get(parts, "library"));
   if (code == 0)
     code = isolate_enter(e->isolate, load_body, &l, f);
   if (code == 0) {
@@ -119,13 +122,25 @@ static int load(struct vm *vm, struct plugin *p, const char *path, const char *s
   return code;
 }
 
+struct value *edition_parts(const struct edition *e) {
+  struct value *all = value_table(), *library = value_table();
+  int code = value_set(all, "source", value_text(e->source, e->source_length));
+  for (const struct required *r = e->isolate->required; code == 0 && r; r = r->next)
+    code = r->text ? value_set(library, r->name, value_ref(r->text)) : 0;
+  int set = value_set(all, "library", library);
+  if (code == 0 && set == 0)
+    return all;
+  value_unref(all);
+  return NULL;
+}
+
 /* A balancer that picks is loaded as all who pick will load it: compiled, and without what waits;
  * but not for a test, where nobody picks.
  */
-int edition_load(struct vm *vm, struct plugin *p, const char *path, const char *source,
+int edition_load(struct vm *vm, struct plugin *p, const char *path, const struct value *parts,
                  const struct isolate_limits *limits, struct edition **out, struct fault *f) {
   struct edition *first = NULL;
-  int code = load(vm, p, path, source, limits, &first, f);
+  int code = load(vm, p, path, parts, limits, &first, f);
   if (code != 0)
     return code;
   bool picks = strcmp(p->kind, "balancer") == 0 && edition_provides(first, "pick");
@@ -135,7 +150,10 @@ int edition_load(struct vm *vm, struct plugin *p, const char *path, const char *
   }
   struct isolate_limits compiled = limits ? *limits : (struct isolate_limits){0};
   compiled.compiled = true;
-  code = load(vm, p, path, first->source, &compiled, out, f);
+  struct value *same = edition_parts(first);
+  code = same ? load(vm, p, path, same, &compiled, out, f)
+              : fault_set(f, -ENOMEM, "%s: out of memory", path);
+  value_unref(same);
   edition_free(first);
   return code;
 }

@@ -9,12 +9,12 @@
 
 int plugin_load(struct vm *vm, const char *kind, const char *name, const char *path,
                 const struct isolate_limits *limits, struct plugin **out, struct fault *f) {
-  return plugin_load_source(vm, kind, name, path, NULL, limits, out, f);
+  return plugin_load_parts(vm, kind, name, path, NULL, limits, out, f);
 }
 
-int plugin_load_source(struct vm *vm, const char *kind, const char *name, const char *path,
-                       const char *source, const struct isolate_limits *limits, struct plugin **out,
-                       struct fault *f) {
+int plugin_load_parts(struct vm *vm, const char *kind, const char *name, const char *path,
+                      const struct value *parts, const struct isolate_limits *limits,
+                      struct plugin **out, struct fault *f) {
   struct fault ignored;
   struct plugin *p = calloc(1, sizeof *p);
   f = f ? f : &ignored;
@@ -24,7 +24,7 @@ int plugin_load_source(struct vm *vm, const char *kind, const char *name, const 
   p->name = strdup(name);
   int code = p->kind && p->name ? 0 : fault_set(f, -ENOMEM, "%s: out of memory", path);
   if (code == 0)
-    code = edition_load(vm, p, path, source, limits, &p->editions[NOW], f);
+    code = edition_load(vm, p, path, parts, limits, &p->editions[NOW], f);
   if (code == 0)
     *out = p;
   else
@@ -76,8 +76,8 @@ void plugin_each_required(const struct plugin *p, void (*each)(void *arg, const 
     each(arg, r->path);
 }
 
-const char *plugin_source(const struct plugin *p) {
-  return p->editions[NOW]->source;
+struct value *plugin_parts(const struct plugin *p) {
+  return edition_parts(p->editions[NOW]);
 }
 
 const char *plugin_summary(const struct plugin *p) {

@@ -22,10 +22,10 @@ int plugin_find(const char *const *directories, const char *kind, const char *na
  */
 int plugin_load(struct vm *vm, const char *kind, const char *name, const char *path,
                 const struct isolate_limits *limits, struct plugin **out, struct fault *f);
-/* The same from a text, as if the file held it. */
-int plugin_load_source(struct vm *vm, const char *kind, const char *name, const char *path,
-                       const char *source, const struct isolate_limits *limits, struct plugin **out,
-                       struct fault *f);
+/* The same from texts, as if the files held them: of plugin_parts. */
+int plugin_load_parts(struct vm *vm, const char *kind, const char *name, const char *path,
+                      const struct value *parts, const struct isolate_limits *limits,
+                      struct plugin **out, struct fault *f);
 /* Ends its isolate. After its attachments. */
 void plugin_free(struct plugin *p);
 
@@ -38,7 +38,9 @@ const char *plugin_version(const struct plugin *p);
 /* Those files. */
 void plugin_each_required(const struct plugin *p, void (*each)(void *arg, const char *path),
                           void *arg);
-const char *plugin_source(const struct plugin *p);
+/* What it is made of now: { source = TEXT, library = { NAME = TEXT } }, the latter what it
+ * requires, but for what ships. The caller's, who may add fields; NULL: out of memory. */
+struct value *plugin_parts(const struct plugin *p);
 const char *plugin_summary(const struct plugin *p);
 /* What a balancer's `plan` may change: PLAN_WEIGHT and so on (watch/balancer.h); all of it unless
  * the plugin says otherwise by `sets`. */

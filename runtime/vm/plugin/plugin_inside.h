@@ -28,11 +28,12 @@ struct edition {
   bool alone;     /* it takes nothing over from the one before */
   bool retired;   /* in no place: it ends with its last call */
 };
-/* `source` NULL: the file at `path`. */
-int edition_load(struct vm *vm, struct plugin *p, const char *path, const char *source,
+/* `parts` NULL: the file at `path`. */
+int edition_load(struct vm *vm, struct plugin *p, const char *path, const struct value *parts,
                  const struct isolate_limits *limits, struct edition **out, struct fault *f);
-void edition_retire(struct edition *e);  /* NULL is fine */
-void edition_release(struct edition *e); /* a call less */
+struct value *edition_parts(const struct edition *e); /* as plugin_parts */
+void edition_retire(struct edition *e);               /* NULL is fine */
+void edition_release(struct edition *e);              /* a call less */
 /* Pushes its function `name`, "a.b" for one in a table; false, and nil: there is none. */
 bool edition_push_function(lua_State *L, const struct edition *e, const char *name);
 bool edition_provides(const struct edition *e, const char *name);

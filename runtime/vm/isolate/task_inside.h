@@ -1,0 +1,55 @@
+/* task_inside: what task.c (what a task is, from its start to its end) and task_line.c (when it
+ * runs) share. Not for others. */
+#pragma once
+
+#include "vm/isolate/inside.h"
+
+struct task_wait {
+  struct task *task;
+  void *operation;
+  task_cancel_fn cancel;
+  bool active;
+};
+
+struct deadline {
+  struct alarm alarm; /* first: on_deadline gets it */
+  struct task *task;
+  int64_t ns;
+};
+
+struct task {
+  struct task *next, **link; /* the isolate's: of those that live, or of those that ended */
+  struct isolate *isolate;   /* NULL once that has ended */
+  lua_State *L;
+  int ref; /* keeps L */
+  unsigned references;
+  enum { TASK_READY, TASK_RUNNING, TASK_WAITING, TASK_ENDED } state;
+  enum task_pace pace;
+  bool ending;   /* to end when it comes back: `status` and `text` are set */
+  int arguments; /* on L's top, for its next resumption */
+  struct turn_share share;
+  const char *subject;
+  struct task_wait wait;
+  lua_State *work; /* what goes on in C, with its arguments; NULL: nothing */
+  int work_ref;
+  bool at_work; /* it does just now */
+  struct task *children, *sibling, **sibling_link;
+  struct task_watch *watches;
+  struct deadline *deadline;
+  struct task *ready_next;
+  int status;
+  char *text;
+};
+
+/* task.c */
+void task_finish(struct task *t); /* the one end of a task, whatever it was */
+/* For isolate_enter_slice: what it is to go on with in C. */
+int task_work_on(lua_State *L, void *task);
+
+/* task_line.c. Into a line; who was slow the last time is not among the first. */
+void task_queue_new(struct task *t);
+/* An isolate that was slow in this pass, or had many turns, has had its share of it; and while one
+ * task is sliced the others wait, so that nothing of a plugin happens between two lines of it that
+ * do not wait. */
+bool task_must_queue(const struct task *t);
+void task_run(struct task *t); /* a turn of it, now */
