@@ -1,7 +1,7 @@
 -- listing: a list of instances in JSON that an HTTP server has, asked for again and again; where the server says of
 -- its answers which version they are, one that is known is not sent again.
 --
---     local list = listing.new({ token = options.token, timeout = "5s", map = options.map })
+--     local list = listing.new({ token = options.token, timeout = "5s", tls = options.tls, map = options.map })
 --     return list:read(set, url)     -- true; or nil, message, code, and the set is as it was
 local MOST = 64 * 2 ^ 20 -- bytes of an answer
 
@@ -20,12 +20,12 @@ local List = {}
 List.__index = List
 
 local function new(options)
-  return setmetatable({ token = options.token, timeout = options.timeout, map = options.map }, List)
+  return setmetatable({ token = options.token, timeout = options.timeout, tls = options.tls, map = options.map }, List)
 end
 
 function List:read(set, url)
   local response, message, code = perigee.http.get(url, {
-    bearer = self.token, timeout = self.timeout, etag = self.etag, outside = true, limit = MOST,
+    bearer = self.token, timeout = self.timeout, etag = self.etag, tls = self.tls, outside = true, limit = MOST,
   })
   if not response then
     return nil, message, code

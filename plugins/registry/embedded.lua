@@ -6,6 +6,7 @@
 --
 -- Each question says what is known, by its index and whether it is stale, and is held until there is news.
 -- An index is good for the perigee that gave it, and one that has fallen begins again at 0.
+local authority = require("perigee.authority")
 local members = require("perigee.members")
 local pace = require("perigee.pace")
 
@@ -26,7 +27,7 @@ function Watch:ask(url)
   return perigee.http.get(url .. self.path, {
     query = { index = ("%.0f"):format(self.index), stale = tostring(self.stale ~= nil), wait = ("%gs"):format(wait) },
     timeout = wait * 17 / 16 + self.options.timeout, connect_timeout = self.options.timeout,
-    outside = true, limit = LARGEST, any_status = true,
+    outside = true, limit = LARGEST, any_status = true, tls = self.tls,
   })
 end
 
@@ -93,12 +94,13 @@ end
 return {
   kind = "registry",
   summary = "another perigee's view of a service",
-  target = { authority = "addresses" },
+  target = { authority = "addresses", servers = authority.options },
   options = {
     address = { "list", "http://127.0.0.1:8500", of = "server", single = true, min = 1,
       about = "the other agents, any of which is asked" },
     wait = { "duration", "1m", min = "1s", max = "10m", about = "how long the other may hold a question" },
     timeout = { "duration", "5s", min = "100ms", about = "for one question, beside `wait`" },
+    tls = authority.tls,
   },
 
   open = function()
@@ -106,9 +108,13 @@ return {
   end,
 
   watch = function(_, target, set, options)
+    local urls, tls = options.address, options.tls
+    if target.authority ~= "" then
+      urls, tls = authority.servers(target, urls, 8500, tls)
+    end
     local watch = setmetatable({
       options = options, pace = pace.new(), path = "/v1/services/" .. perigee.url.encode(target.name), doubted = 0,
-      others = members.new(target.authority ~= "" and target.authority or options.address, 8500),
+      others = members.new(urls, 8500), tls = tls,
     }, Watch)
     while true do
       watch.pace:wait()

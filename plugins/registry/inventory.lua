@@ -2,6 +2,7 @@
 --
 --     registries = { inventory = { url = "https://inv/hosts?role=${service}", map = { each = "items", address = "ip" } } }
 --     watches = { web = "inventory:///web" }
+local authority = require("perigee.authority")
 local listing = require("perigee.listing")
 local fill = require("perigee.template").fill
 
@@ -14,6 +15,7 @@ return {
     url = { "string", about = "of the list; ${service} stands for the name in the target" },
     token = { "secret", optional = true, about = "sent as Authorization: Bearer" },
     timeout = { "duration", "5s", about = "for one answer" },
+    tls = authority.tls,
     map = listing.map,
   },
 

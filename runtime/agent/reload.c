@@ -42,6 +42,7 @@ struct reload {
   struct plugins *draft;
   struct server_door *door; /* another address for HTTP, or other workers; NULL: as they are */
   struct buf changes, plans;
+  struct plan_preview *preview; /* of a dry run */
   size_t change_count;
   int64_t back_us; /* of a rollback: since when its version was in use; else 0 */
   bool dry;        /* a question: it fails nothing but itself */
@@ -57,10 +58,13 @@ struct reload {
 };
 
 static void on_turn(uv_timer_t *timer);
+static void preview_on(struct reload *r);
 
 /* ---- how one ends ---- */
 
 static void clear(struct reload *r) {
+  plan_preview_free(r->preview);
+  r->preview = NULL;
   plugins_abandon(r->a->plugins);
   plugins_free(r->draft);
   config_free(r->next);
@@ -196,7 +200,9 @@ static void prepare(struct reload *r) {
 
 static void on_turn(uv_timer_t *timer) {
   struct reload *r = timer->data;
-  if (r->busy && r->unready.code != 0) {
+  if (r->busy && r->preview) {
+    preview_on(r);
+  } else if (r->busy && r->unready.code != 0) {
     fail_with(r, &r->unready);
   } else if (r->busy) {
     commit(r);
@@ -309,12 +315,24 @@ static void draft_plugin(struct reload *r, const struct reload_wish *wish,
   is_hash(r, wish, findings);
 }
 
+/* By and by, as long as nothing else is done. */
+static void preview_on(struct reload *r) {
+  if (!plan_preview_run(r->preview))
+    uv_timer_start(&r->turn, on_turn, 1, 0);
+  else
+    tell(r, r->a->config->hash, false);
+}
+
 static void preview_plans(struct reload *r) {
   const struct plans_draft draft = {.old = r->a->config,
                                     .next = r->next ? r->next : r->a->config,
                                     .plugins = r->draft,
                                     .whole = r->next != NULL};
-  plans_preview(r->a->plans, &draft, &r->plans);
+  r->preview = plan_preview_new(r->a->plans, &draft, &r->plans);
+  if (r->preview)
+    preview_on(r);
+  else
+    fail_with(r, &(struct fault){-ENOMEM, "out of memory"});
 }
 
 /* ---- its beginning ---- */
@@ -354,11 +372,11 @@ void reload_begin(struct reload *r, const struct reload_wish *wish, reload_reply
   r->change_count = changes_write(a->config, r->next, a->plugins, r->draft, &r->changes);
   snprintf(before, sizeof before, "%s", a->config->hash);
   bool same = r->change_count == 0 && (!r->next || strcmp(before, r->hash) == 0);
-  if (wish->dry && r->change_count)
-    preview_plans(r);
   if (same && !wish->dry)
     log_debug("nothing to reload", LOG_S("why", r->why));
-  if (wish->dry || same)
+  if (wish->dry && r->change_count)
+    preview_plans(r);
+  else if (wish->dry || same)
     tell(r, before, false);
   else
     prepare(r);

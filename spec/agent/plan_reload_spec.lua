@@ -7,6 +7,7 @@ local HALF = [[return { kind = "balancer", summary = "a part for v2",
   plan = function(endpoints) endpoints:share("v2", SHARE) end }]]
 
 local CONFIG = [[return {
+  plugins = { part = { turn = "1s" } },
   services = { web = { { id = "a", port = 9001 }, { id = "b", port = 9002, tags = { "v2" } } } },
   watches = {
     canary = { target = "embedded:///web", balancer = { { "canary", tag = "v2", share = 0.1 }, "weighted" } },
@@ -84,6 +85,18 @@ describe("a plan and a reload", function()
     assert.same({ { service = "own", reason = "part: not before noon" } }, plans)
     assert.equal(0.25, share_of("own", "b"))
     assert.is_nil(agent:log():find("not before noon", 1, true)) -- nothing has happened
+  end)
+
+  it("waits for a plan that takes long, and for no longer than that may take, while others go on", function()
+    write_plugin((HALF:gsub("SHARE", "0.75"):gsub("endpoints:share",
+      "for i = 1, 1e5 do local _ = i .. '' end endpoints:share")))
+    local plans = cjson.decode(run("reload", "part", "--dry-run", "--json")).plans
+    assert.same({ 1, "own", 0.5 }, { #plans, plans[1].service, round(plans[1].moves) })
+    write_plugin((HALF:gsub("endpoints:share.-%)", "while true do end")))
+    plans = cjson.decode(run("reload", "part", "--dry-run", "--json")).plans
+    assert.equal("own", plans[1].service)
+    assert.matches("part: killed: ran for more than 1000 ms without waiting", plans[1].reason, 1, true)
+    assert.equal(0.25, share_of("own", "b"))
   end)
 
   it("plans again with a plugin's new version, and keeps its plan when that fails", function()

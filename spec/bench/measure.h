@@ -5,9 +5,10 @@
  * of the longer one. What counts is the time that a process had its core, and of it the least of
  * some rounds, which are shorter than a time slice: the machine may do other things too.
  *
- * After each operation the same is done with two loops that share nothing: one of arithmetic alone,
- * one of loads from memory of the process's own. What they lose to each other is the machine's:
- * cores that are threads of one, a cache and a memory for both, a host with other guests. */
+ * The same is done with two loops that share nothing: in the same rounds with one of arithmetic
+ * alone, that keeps all of a core busy, and afterwards with one of loads from memory of the
+ * process's own. What they lose to each other is the machine's: two cores may be threads of one,
+ * now and then where a host moves its guests, and have a cache and a memory together. */
 #pragma once
 
 #include <errno.h>
@@ -124,11 +125,18 @@ static inline void measure_load(uint64_t count) {
     at = lines[at].next;
 }
 
+/* As many steps at once as a core has room for: who only waited for one after another would not
+ * notice that the core is shared. */
 static inline void measure_add(uint64_t count) {
-  uint64_t z = count;
+  uint64_t z[8] = {1, 2, 3, 4, 5, 6, 7, 8}, sum = 0;
   for (; count; count--)
-    z = (z ^ z >> 29) * 0xbf58476d1ce4e5b9u;
-  volatile uint64_t sink = z;
+    for (int i = 0; i < 8; i++) {
+      z[i] += z[i] >> 7 ^ count;
+      __asm__ volatile("" : "+r"(z[i])); /* one at a time, each in a register */
+    }
+  for (int i = 0; i < 8; i++)
+    sum += z[i];
+  volatile uint64_t sink = sum;
   (void)sink;
 }
 
@@ -173,6 +181,7 @@ static inline bool measure_both(const struct measure *m, struct measure_shared *
   bool counts = measure_overlapped(s);
   if (counts)
     lower(loop ? &to->machine[loop].at_once_ns[process] : &to->at_once_ns[process], ns);
+  pthread_barrier_wait(&s->barrier); /* each has read what the other will write again */
   return counts;
 }
 
@@ -186,29 +195,37 @@ static inline uint64_t measure_count(const struct measure *m, void *opened, int 
   return count;
 }
 
+/* Rounds of `first`, and of those up to `last` with it, until there are enough of `first`. */
 static inline void measure_rounds(const struct measure *m, struct measure_shared *s, int process,
-                                  void *opened, int one_of, enum measure_loop loop, bool two) {
+                                  void *opened, int one_of, int first, int last) {
   struct measured *to = &s->measured[one_of];
-  uint64_t count = measure_count(m, opened, one_of, loop), before = allocations;
-  double begun = now_ns();
+  uint64_t counts[MEASURE_LOOPS], before;
+  for (int loop = first; loop <= last; loop++)
+    counts[loop] = measure_count(m, opened, one_of, loop);
+  before = allocations;
+  double begun = now_ns(), longest = first ? MEASURE_LONGEST_NS / 3.0 : MEASURE_LONGEST_NS;
   bool over = false;
   for (int good = 0; good < MEASURE_ROUNDS && !over;) {
-    if (process == 0) {
-      lower(loop ? &to->machine[loop].alone_ns : &to->alone_ns,
-            measure_run(m, opened, one_of, loop, count));
-      s->over = now_ns() - begun > (loop ? MEASURE_LONGEST_NS / 3 : MEASURE_LONGEST_NS);
+    for (int loop = first; loop <= last; loop++) {
+      if (process == 0)
+        lower(loop ? &to->machine[loop].alone_ns : &to->alone_ns,
+              measure_run(m, opened, one_of, loop, counts[loop]));
+      bool counted = m->alone || measure_both(m, s, process, opened, one_of, loop, counts[loop]);
+      good += loop == first && counted;
     }
-    good += !two || measure_both(m, s, process, opened, one_of, loop, count);
+    if (process == 0)
+      s->over = now_ns() - begun > longest;
+    if (!m->alone)
+      pthread_barrier_wait(&s->barrier);
     over = s->over;
-    if (two) /* each has read what the other will write again */
+    if (!m->alone)
       pthread_barrier_wait(&s->barrier);
   }
-  if (process == 0 && loop == MEASURE_OPERATION)
+  if (process == 0 && first == MEASURE_OPERATION)
     to->allocations = allocations - before;
 }
 
-static inline void measure_process(const struct measure *m, struct measure_shared *s, int process,
-                                   bool two) {
+static inline void measure_process(const struct measure *m, struct measure_shared *s, int process) {
   cpu_set_t all, own;
   CPU_ZERO(&own);
   must(sched_getaffinity(0, sizeof all, &all) < 0 ? -errno : 0, "sched_getaffinity");
@@ -217,15 +234,19 @@ static inline void measure_process(const struct measure *m, struct measure_share
       CPU_SET(cpu, &own);
   sched_setaffinity(0, sizeof own, &own);
   void *opened = m->open(m->arg);
-  for (int i = 0; i < m->cases; i++)
-    for (int loop = 0; loop < (two ? MEASURE_LOOPS : 1); loop++)
-      measure_rounds(m, s, process, opened, i, loop, two);
+  for (int i = 0; i < m->cases; i++) {
+    measure_rounds(m, s, process, opened, i, MEASURE_OPERATION,
+                   m->alone ? MEASURE_OPERATION : MEASURE_CORE);
+    if (!m->alone)
+      measure_rounds(m, s, process, opened, i, MEASURE_OWN_MEMORY, MEASURE_OWN_MEMORY);
+  }
   _exit(0);
 }
 
 /* The results: m->cases of them. */
-static inline const struct measured *measure(const struct measure *m) {
-  bool two = sysconf(_SC_NPROCESSORS_ONLN) > 1 && !m->alone;
+static inline const struct measured *measure(struct measure *m) {
+  m->alone = m->alone || sysconf(_SC_NPROCESSORS_ONLN) < 2;
+  int processes = m->alone ? 1 : 2;
   struct measure_shared *s =
       mmap(NULL, sizeof *s, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   pthread_barrierattr_t shared;
@@ -233,15 +254,15 @@ static inline const struct measured *measure(const struct measure *m) {
   pthread_barrierattr_init(&shared);
   pthread_barrierattr_setpshared(&shared, PTHREAD_PROCESS_SHARED);
   pthread_barrier_init(&s->barrier, &shared, 2);
-  for (int process = 0; process < 1 + two; process++) {
+  for (int process = 0; process < processes; process++) {
     pid_t pid = fork();
     must(pid < 0 ? -errno : 0, "fork");
     if (pid == 0) {
       prctl(PR_SET_PDEATHSIG, SIGKILL); /* one that has failed must not be waited for */
-      measure_process(m, s, process, two);
+      measure_process(m, s, process);
     }
   }
-  for (int left = 1 + two; left > 0;) {
+  for (int left = processes; left > 0;) {
     int status = 0;
     if (m->meanwhile)
       m->meanwhile(m->arg);
@@ -275,7 +296,7 @@ static inline void measured_print_machine(const struct measured *m, int cases) {
         lower(&least[loop], ratio);
       most[loop] = ratio > most[loop] ? ratio : most[loop];
     }
-  printf("two at once that share nothing, after each of these: arithmetic %.2f to %.2f, loads from "
+  printf("two at once that share nothing, beside these: arithmetic %.2f to %.2f, loads from "
          "memory of their own %.2f to %.2f\n",
          least[MEASURE_CORE], most[MEASURE_CORE], least[MEASURE_OWN_MEMORY],
          most[MEASURE_OWN_MEMORY]);

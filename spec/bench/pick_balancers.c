@@ -100,7 +100,7 @@ static void report_case(FILE *json, const struct one_case *c, const struct measu
     figure(json, name, slower, "ns", "one process alone", m->alone_ns);
     snprintf(name, sizeof name, "two at once that share nothing, beside %s, %d", c->balancer->name,
              c->size);
-    figure(json, name, measured_machine(m, MEASURE_OWN_MEMORY), "times one alone", NULL, 0);
+    figure(json, name, measured_machine(m, MEASURE_CORE), "times one alone", NULL, 0);
   }
   snprintf(name, sizeof name, "%s, %s, %d, allocations", what, c->balancer->name, c->size);
   figure(json, name, (double)m->allocations, "", NULL, 0);
@@ -110,7 +110,7 @@ static void report_cases(FILE *json, const struct measured *m) {
   printf(
       "ns a pick, with its report where the balancer goes by load: alone, and the slower of two "
       "processes at once,\neach on a core of its own (the least of %d rounds that overlapped for "
-      "nine tenths); its ratio to alone, and\nafter it that of two loops that share nothing: of "
+      "nine tenths); its ratio to alone, and\nbeside it that of two loops that share nothing: of "
       "arithmetic, and of loads from memory of their own\n"
       "%-21s %6s %9s %11s %6s %6s %6s %6s\n",
       MEASURE_ROUNDS, "balancer", "of", "alone", "at once", "ratio", "core", "memory", "alloc.");

@@ -164,6 +164,58 @@ describe("servers that a target names", function()
   end)
 end)
 
+-- A door before what speaks HTTP on `port`, open to who has a certificate of the authority in `directory`.
+local function door(directory, port)
+  local at = perigee.free_port()
+  local process = perigee.spawn({ "node", "-e", ([[
+    const fs = require('fs'), file = name => fs.readFileSync('%s/' + name);
+    require('tls').createServer({ key: file('server.key'), cert: file('server.pem'), ca: file('ca.pem'), requestCert: true,
+      rejectUnauthorized: true }, near => {
+        const far = require('net').connect(%d, '127.0.0.1'); near.pipe(far).pipe(near);
+        near.on('error', () => far.destroy()); far.on('error', () => near.destroy());
+      }).on('tlsClientError', () => {}).listen(%d, '127.0.0.1', () => console.log('open'))]]):format(directory, port, at) })
+  perigee.wait_for("the door to open", function()
+    return process:stdout():find("open", 1, true), process:stderr()
+  end)
+  return "localhost:" .. at, process
+end
+
+describe("behind a door that asks for certificates", function()
+  it("another perigee, and an inventory, are watched by who has one, and by nobody else", function()
+    local directory, list = certificates(), perigee.scratch() .. "/hosts"
+    perigee.write(list, '{ "web": [ { "id": "h1", "address": "10.0.0.7", "port": 80 } ] }')
+    local port = perigee.free_port()
+    local inventory = perigee.spawn({ "node", "spec/registries/inventory.js", list, tostring(port) })
+    local upper = perigee.agent({ config = "return { services = { web = { port = 8081 } } }" })
+    local upper_at, upper_door = door(directory, upper.port)
+    local inventory_at, inventory_door = door(directory, port)
+    local tls = { ca = directory .. "/ca.pem", cert = directory .. "/client.pem", key = directory .. "/client.key" }
+    local agent = host.agent({
+      registries = {
+        root = { adapter = "embedded", address = "https://" .. upper_at, tls = tls },
+        inventory = { url = "https://" .. inventory_at .. "/hosts?role=${service}", token = "s3cret", tls = tls,
+          map = { each = "items" } },
+      },
+      watches = {
+        a = "root:///web", b = ("root://%s/web"):format(upper_at), c = "inventory:///web",
+        d = ("embedded://%s/web?ca=%s/ca.pem"):format(upper_at, directory),
+      },
+    })
+    host.expect(agent, "a", "127.0.0.1:8081")
+    host.expect(agent, "b", "127.0.0.1:8081")
+    host.expect(agent, "c", "10.0.0.7:80")
+    perigee.wait_for("the one without a certificate to be refused", function()
+      return agent:log():find("watch failed[^\n]*service=d [^\n]*the server wants a certificate"), agent:log()
+    end, 40)
+    for _, one in ipairs({ agent, upper }) do
+      one:stop()
+    end
+    for _, one in ipairs({ upper_door, inventory_door, inventory }) do
+      one:kill()
+    end
+  end)
+end)
+
 describe("the files of certificates", function()
   it("are looked for beside the configuration, and refused with line and field when they are none", function()
     local home = certificates()

@@ -44,9 +44,6 @@ void pipeline_tell(struct pipeline *p, const struct pipeline_events *events, voi
 int pipeline_run(struct pipeline *p, const struct plan_question *q, struct plan_row *rows,
                  struct fault *f);
 bool pipeline_goes_on(const struct pipeline *p); /* the next answer is to an earlier question */
-/* The same at once, and all others wait for it: for who asks what would be. */
-int pipeline_try(struct pipeline *p, const struct plan_question *q, struct plan_row *rows,
-                 struct fault *f);
 
 /* Starts the stages' `prepare`, but for those that are still at it. False: no stage has one. */
 bool pipeline_prepare(struct pipeline *p);

@@ -26,7 +26,6 @@ struct run {
   struct set_row
       *asked; /* its rows, with references, once it has outlasted a question; else NULL */
   const bool *hidden;
-  bool whole;
   size_t at;      /* the step */
   bool live_over; /* the live half of that; the shadows' is to come */
   bool begun;     /* `plan` is under way, or over and not yet told of */

@@ -58,7 +58,7 @@ static int step_run(struct step *s, struct plan_row *rows, struct fault *f) {
                                   .hidden = run->hidden,
                                   .over = plan_over,
                                   .arg = p};
-    plan_begin(&run->plan, s->attachment, run->whole);
+    plan_begin(&run->plan, s->attachment, false);
   }
   if (plan_goes_on(&run->plan))
     return -EAGAIN;
@@ -233,10 +233,4 @@ int pipeline_run(struct pipeline *p, const struct plan_question *q, struct plan_
     memcpy(rows, p->rows, q->count * sizeof *rows);
   run_end(p);
   return r;
-}
-
-int pipeline_try(struct pipeline *p, const struct plan_question *q, struct plan_row *rows,
-                 struct fault *f) {
-  p->run.whole = true;
-  return pipeline_run(p, q, rows, f);
 }

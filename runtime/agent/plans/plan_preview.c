@@ -1,4 +1,5 @@
-/* plan_preview: weights and shares before and after a reload, before it is carried out. */
+/* plan_preview: weights and shares before and after a reload, before it is carried out. A service
+ * at a time, whose plan gives way as it does in the agent. */
 #include "agent/plans/plans_inside.h"
 
 #include "agent/plugins/plugins.h"
@@ -9,8 +10,21 @@
 #include "config/config.h"
 #include "vm/plugin/plugin.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+struct plan_preview {
+  struct plans *all;
+  struct plans_draft draft;
+  struct buf *out;
+  size_t at; /* of the draft's watches */
+  bool begun;
+  struct balancer rules; /* of that one, and its stages; NULL: it has none */
+  struct pipeline *pipeline;
+  struct pipeline_stats apart; /* which are nobody's */
+  struct fault fault;          /* why it has none */
+};
 
 struct search {
   const char *name;
@@ -47,27 +61,6 @@ static enum verdict judge_stages(const struct plans *all, const struct plans_dra
   return verdict;
 }
 
-static int plan_anew(struct plans *all, struct plugins *plugins, const struct plan_question *q,
-                     struct plan_row *rows, struct fault *f) {
-  struct findings findings = {0};
-  struct pipeline *p = NULL;
-  const struct service_plan *own = plans_find(all, q->service);
-  struct pipeline_stats apart = {0};
-  plan_from_registry(q, rows);
-  int r = q->rules->plan_count
-              ? pipeline_new(plugins, q->service, q->rules, "balancer", &apart, &p, &findings)
-              : 0;
-  if (r != 0)
-    fault_set(f, r, "%s", findings.count ? findings.items[0].text : "out of memory");
-  else if (p)
-    r = pipeline_try(p, q, rows, f);
-  if (r == 0 && own)
-    hand_apply(&own->hand, q, rows);
-  pipeline_free(p);
-  findings_free(&findings);
-  return r;
-}
-
 static void show_side(struct buf *out, const char *key, const struct plan_row *row, double share) {
   buf_format(out, ",\"%s\":{", key);
   plan_row_show(out, row, share);
@@ -94,29 +87,6 @@ static void show_changes(const struct plan_look *before, const struct plan_row *
   buf_char(out, ']');
 }
 
-static void preview(struct plans *all, struct plugins *plugins, const struct plan_look *before,
-                    const struct balancer *rules, struct buf *out) {
-  struct plan_question q = before->q;
-  struct plan_row *after = calloc(q.count + 1, sizeof *after);
-  double *shares = calloc(q.count + 1, sizeof *shares);
-  struct fault f = {.text = "out of memory"};
-  q.rules = rules;
-  int r = after && shares ? plan_anew(all, plugins, &q, after, &f) : -1;
-  if (r == 0)
-    r = plan_shares(&q, after, shares);
-  buf_text(out, out->length ? ",\n{\"service\":" : "\n{\"service\":");
-  buf_json_text(out, q.service);
-  if (r == 0) {
-    show_changes(before, after, shares, out);
-  } else {
-    buf_text(out, ",\"reason\":");
-    buf_json_text(out, f.text);
-  }
-  buf_char(out, '}');
-  free(after);
-  free(shares);
-}
-
 static const struct value *balancer_of(const struct config *config, const char *service) {
   for (size_t i = 0; i < config->watch_count; i++)
     if (strcmp(config->watches[i].service, service) == 0)
@@ -124,26 +94,113 @@ static const struct value *balancer_of(const struct config *config, const char *
   return NULL;
 }
 
-void plans_preview(struct plans *all, const struct plans_draft *draft, struct buf *out) {
-  struct plugins *named_by = draft->whole ? draft->plugins : all->with.plugins;
-  const struct balancer_host host = plans_host(draft->next, named_by);
-  for (size_t i = 0; i < draft->next->watch_count; i++) {
-    const struct config_watch *w = &draft->next->watches[i];
-    struct plan_look *before;
-    struct balancer rules;
-    struct fault f;
-    const struct service_plan *own = plans_find(all, w->service);
-    if (own && own->hand.is_frozen)
-      continue; /* it stays as it is */
-    if (balancer_parse(w->balancer, &host, &rules, &f) != 0)
-      continue; /* verified before, so for want of memory */
-    bool other = !value_equal(balancer_of(draft->old, w->service), w->balancer);
-    enum verdict stages = judge_stages(all, draft, &rules);
-    if (stages != UNKNOWN && (other || stages == DIFFERENT) &&
-        plans_look(all, w->service, &before) == 0) {
-      preview(all, draft->plugins, before, &rules, out);
-      plan_look_end(before);
-    }
-    balancer_end(&rules);
+static bool is_another(const struct plan_preview *v, const struct config_watch *w) {
+  bool other = !value_equal(balancer_of(v->draft.old, w->service), w->balancer);
+  enum verdict stages = judge_stages(v->all, &v->draft, &v->rules);
+  return stages != UNKNOWN && (other || stages == DIFFERENT);
+}
+
+/* Whether there is something to show of the watch that it is at. */
+static bool begin(struct plan_preview *v) {
+  const struct config_watch *w = &v->draft.next->watches[v->at];
+  struct plugins *named_by = v->draft.whole ? v->draft.plugins : v->all->with.plugins;
+  const struct balancer_host host = plans_host(v->draft.next, named_by);
+  const struct service_plan *own = plans_find(v->all, w->service);
+  struct findings findings = {0};
+  if (own && own->hand.is_frozen)
+    return false; /* it stays as it is */
+  if (balancer_parse(w->balancer, &host, &v->rules, &v->fault) != 0)
+    return false; /* verified before, so for want of memory */
+  v->begun = is_another(v, w);
+  v->fault = (struct fault){0};
+  if (!v->begun) {
+    balancer_end(&v->rules);
+  } else if (v->rules.plan_count) {
+    int r = pipeline_new(v->draft.plugins, w->service, &v->rules, "balancer", &v->apart,
+                         &v->pipeline, &findings);
+    if (r != 0)
+      fault_set(&v->fault, r, "%s", findings.count ? findings.items[0].text : "out of memory");
   }
+  findings_free(&findings);
+  return v->begun;
+}
+
+static void end(struct plan_preview *v) {
+  if (!v->begun)
+    return;
+  pipeline_free(v->pipeline);
+  balancer_end(&v->rules);
+  v->pipeline = NULL;
+  v->begun = false;
+}
+
+static int plan_anew(struct plan_preview *v, const struct plan_question *q, struct plan_row *rows,
+                     struct fault *f) {
+  const struct service_plan *own = plans_find(v->all, q->service);
+  *f = v->fault;
+  plan_from_registry(q, rows);
+  int r = f->code == 0 && v->pipeline ? pipeline_run(v->pipeline, q, rows, f) : f->code;
+  if (r == 0 && own)
+    hand_apply(&own->hand, q, rows);
+  return r;
+}
+
+/* -EAGAIN: its plan goes on. */
+static int show(struct plan_preview *v, const struct plan_look *before) {
+  struct buf *out = v->out;
+  struct plan_question q = before->q;
+  struct plan_row *after = calloc(q.count + 1, sizeof *after);
+  double *shares = calloc(q.count + 1, sizeof *shares);
+  struct fault f = {.text = "out of memory"};
+  q.rules = &v->rules;
+  int r = after && shares ? plan_anew(v, &q, after, &f) : -ENOMEM;
+  if (r == 0)
+    r = plan_shares(&q, after, shares);
+  if (r != -EAGAIN) {
+    buf_text(out, out->length ? ",\n{\"service\":" : "\n{\"service\":");
+    buf_json_text(out, q.service);
+    if (r == 0) {
+      show_changes(before, after, shares, out);
+    } else {
+      buf_text(out, ",\"reason\":");
+      buf_json_text(out, f.text);
+    }
+    buf_char(out, '}');
+  }
+  free(after);
+  free(shares);
+  return r;
+}
+
+struct plan_preview *plan_preview_new(struct plans *all, const struct plans_draft *draft,
+                                      struct buf *out) {
+  struct plan_preview *v = calloc(1, sizeof *v);
+  if (v) {
+    v->all = all;
+    v->draft = *draft;
+    v->out = out;
+  }
+  return v;
+}
+
+bool plan_preview_run(struct plan_preview *v) {
+  struct plan_look *before;
+  while (v->at < v->draft.next->watch_count && !v->begun && !begin(v))
+    v->at++;
+  if (!v->begun)
+    return true;
+  if (plans_look(v->all, v->draft.next->watches[v->at].service, &before) == 0) {
+    int r = show(v, before);
+    plan_look_end(before);
+    if (r == -EAGAIN)
+      return false;
+  }
+  end(v);
+  return ++v->at == v->draft.next->watch_count;
+}
+
+void plan_preview_free(struct plan_preview *v) {
+  if (v)
+    end(v);
+  free(v);
 }

@@ -84,7 +84,14 @@ struct plans_draft {
   struct plugins *plugins; /* loaded afresh */
   bool whole;              /* all of next's; else some, and only these differ */
 };
-void plans_preview(struct plans *all, const struct plans_draft *draft, struct buf *out);
+/* Adds to `out`, a JSON object a service. What `draft` points at, and `out`, outlast it. NULL: out
+ * of memory. */
+struct plan_preview;
+struct plan_preview *plan_preview_new(struct plans *all, const struct plans_draft *draft,
+                                      struct buf *out);
+/* Goes on. True: it is through; else to be called again, in another turn of the loop. */
+bool plan_preview_run(struct plan_preview *v);
+void plan_preview_free(struct plan_preview *v);
 
 /* One service as it is now: the question that its set asks, with what is in force of the answer.
  * Valid until the loop goes on. -ENOENT: there is no such service; -ENOMEM. */

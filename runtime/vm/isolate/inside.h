@@ -6,6 +6,7 @@
 #include "base/fault.h"
 #include "vm/isolate/fuel.h"
 #include "vm/isolate/isolate.h"
+#include "vm/isolate/pool.h"
 #include "vm/isolate/source.h"
 #include "vm/isolate/task.h"
 
@@ -115,6 +116,7 @@ struct isolate {
   struct value *parts; /* what it requires, by name, in the place of files; NULL: the files */
   lua_State *L;        /* the main one: host work only, never a plugin's waiting code */
   struct isolate_limits limits;
+  struct pool pool;
   size_t memory, memory_peak, collect_at;
   size_t lifted;   /* bytes allowed over the hard limit just now (memory.c) */
   unsigned in_lua; /* plugin code is running: the hard limit holds */

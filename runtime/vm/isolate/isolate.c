@@ -255,6 +255,7 @@ int isolate_new(struct vm *vm, const char *name, const struct isolate_limits *li
   iso->log_tokens = iso->limits.log_lines_per_s;
   iso->L = lua_newstate(memory_account, iso);
   if (!iso->L) {
+    pool_free(&iso->pool);
     value_unref((struct value *)iso->limits.grant);
     free(iso->name);
     free(iso);
@@ -287,6 +288,7 @@ static void isolate_end(struct isolate *iso) {
   handles_end(iso);
   log_budget_settle(iso);
   lua_close(iso->L);
+  pool_free(&iso->pool);
   vm->ended.turns += iso->turns;
   vm->ended.killed += iso->kills;
   vm->ended.errors += iso->errors;

@@ -12,6 +12,7 @@
 #include <lua.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { RESERVE = 256 * 1024 };
 
@@ -24,20 +25,42 @@ static bool memory_allows(const struct isolate *iso, size_t more) {
   return iso->memory + more <= limit;
 }
 
+static void give(struct isolate *iso, void *p, size_t size) {
+  if (p && pool_has(size))
+    pool_give(&iso->pool, p, size);
+  else
+    free(p);
+}
+
+/* As realloc; of what shrinks, too, there may be none. */
+static void *move(struct isolate *iso, void *p, size_t old_size, size_t new_size) {
+  if (!pool_has(new_size) && (!p || !pool_has(old_size)))
+    return realloc(p, new_size);
+  if (p && pool_same(old_size, new_size))
+    return p;
+  void *moved = pool_has(new_size) ? pool_take(&iso->pool, new_size) : malloc(new_size);
+  if (!p || !moved)
+    return moved;
+  memcpy(moved, p, old_size < new_size ? old_size : new_size);
+  give(iso, p, old_size);
+  return moved;
+}
+
 /* The state's allocator. Shrinking and freeing always succeed, as LuaJIT expects. */
 void *memory_account(void *isolate, void *p, size_t old_size, size_t new_size) {
   struct isolate *iso = isolate;
   if (new_size == 0) {
-    free(p);
+    give(iso, p, old_size);
     iso->memory -= old_size;
     iso->vm->memory -= old_size;
     return NULL;
   }
   if (new_size > old_size && !memory_allows(iso, new_size - old_size))
     return NULL;
-  void *moved = realloc(p, new_size);
-  if (!moved)
-    return new_size <= old_size ? p : NULL;
+  void *moved = move(iso, p, old_size, new_size);
+  if (!moved && new_size > old_size)
+    return NULL;
+  moved = moved ? moved : p;
   iso->memory += new_size - old_size; /* wraps when it shrinks, and comes out right */
   iso->vm->memory += new_size - old_size;
   if (iso->memory > iso->memory_peak)
