@@ -52,11 +52,20 @@ local function load_file(path, set, known)
   if not is_list(entries) then
     return nil, path .. ": " .. tostring(why or "a list of endpoints is expected"), "EINVAL"
   end
-  local list = {}
+  local batch, ok, problem, failed = set:batch(), true, nil, nil
   for i, entry in ipairs(entries) do
-    list[i] = complete(entry)
+    if i % 1000 == 1 then
+      perigee.sleep(0) -- a long list is no runaway
+    end
+    ok, problem, failed = batch:put(complete(entry))
+    if not ok then
+      break
+    end
   end
-  local ok, problem, failed = set:replace(list)
+  if ok then
+    ok, problem, failed = set:replace(batch)
+  end
+  batch:close()
   if not ok then
     return nil, path .. ": " .. problem, failed
   end

@@ -17,7 +17,7 @@ local function instances_of(records, timeout)
     end
     ttl = math.min(ttl, record.ttl)
     local addresses, own, code = {}, record.ttl, nil
-    if record.target ~= "" then -- the root is no host: "there is no such service here"
+    if record.target ~= "" and record.port > 0 then -- the root is no host: "there is no such service here"
       addresses, own, code = names.addresses(record.target, timeout)
     end
     if not addresses and code ~= "ENOENT" then

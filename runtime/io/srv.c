@@ -5,13 +5,17 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "io/resolver.h"
+
+enum { NAME_SIZE = 1025 }; /* 255 bytes, where each is written as an escape */
 
 struct reader {
   const unsigned char *message, *at, *end;
   int length;
-  uint32_t alias_ttl; /* the shortest of the aliases on the way */
+  uint32_t alias_ttl;   /* the shortest of the aliases on the way */
+  char name[NAME_SIZE]; /* that was asked for, or the last of its aliases: they come in order */
 };
 
 static unsigned read_u16(const unsigned char *p) {
@@ -34,9 +38,11 @@ static int read_name(const struct reader *r, const unsigned char *at, char *out,
   return (int)taken;
 }
 
-/* Steps over one record, and fills `record` when it is an SRV: 1. 0 for another type. */
+/* Steps over one record, and fills `record` when it is an SRV of the name that was asked for, or of
+ * what that stands for: 1. 0 for another. */
 static int read_record(struct reader *r, struct resolve_record *record) {
-  int taken = read_name(r, r->at, NULL, 0);
+  char owner[NAME_SIZE];
+  int taken = read_name(r, r->at, owner, sizeof owner);
   if (taken < 0 || r->end - r->at - taken < NS_RRFIXEDSZ)
     return -EREMOTEIO;
   const unsigned char *fixed = r->at + taken, *data = fixed + NS_RRFIXEDSZ;
@@ -44,6 +50,10 @@ static int read_record(struct reader *r, struct resolve_record *record) {
   if (r->end - data < (long)size)
     return -EREMOTEIO;
   r->at = data + size;
+  if (strcasecmp(owner, r->name) != 0)
+    return 0;
+  if (type == ns_t_cname && read_name(r, data, r->name, sizeof r->name) < 0)
+    return -EREMOTEIO;
   if (type == ns_t_cname && read_u32(fixed + 4) < r->alias_ttl)
     r->alias_ttl = read_u32(fixed + 4);
   if (type != ns_t_srv)
@@ -60,10 +70,10 @@ static int read_record(struct reader *r, struct resolve_record *record) {
 struct answer *srv_parse(const unsigned char *message, int length) {
   if (length < NS_HFIXEDSZ)
     return answer_new(-EREMOTEIO, 0);
-  struct reader r = {message, message + NS_HFIXEDSZ, message + length, length, UINT32_MAX};
+  struct reader r = {message, message + NS_HFIXEDSZ, message + length, length, UINT32_MAX, ""};
   unsigned questions = read_u16(message + 4), answers = read_u16(message + 6);
   for (unsigned i = 0; i < questions; i++) {
-    int taken = read_name(&r, r.at, NULL, 0);
+    int taken = read_name(&r, r.at, r.name, sizeof r.name);
     if (taken < 0 || r.end - r.at - taken < NS_QFIXEDSZ)
       return answer_new(-EREMOTEIO, 0);
     r.at += taken + NS_QFIXEDSZ;

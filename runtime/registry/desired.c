@@ -36,16 +36,31 @@ void desired_clear(struct desired *d) {
   free(d->registry);
 }
 
-enum { KEY_MAX = 2 * 255 + 2 };
-
-static const char *key_make(char *key, const char *service, const char *id) {
-  snprintf(key, KEY_MAX, "%s/%s", service, id);
+const char *desired_key(char key[DESIRED_KEY_MAX], const char *service, const char *id) {
+  size_t n = 0;
+  for (const char *c = service; *c && n < 3 * 255; c++) {
+    bool special = *c == '/' || *c == '%';
+    n += (size_t)snprintf(key + n, DESIRED_KEY_MAX - n, special ? "%%%02X" : "%c", *c);
+  }
+  snprintf(key + n, DESIRED_KEY_MAX - n, "/%s", id);
   return key;
 }
 
+const char *desired_key_parse(const char *key, char service[256]) {
+  size_t n = 0;
+  for (; *key && *key != '/'; key++) {
+    bool special = strncmp(key, "%2F", 3) == 0 || strncmp(key, "%25", 3) == 0;
+    if (n < 255)
+      service[n++] = special ? (key[2] == 'F' ? '/' : '%') : *key;
+    key += special ? 2 : 0;
+  }
+  service[n] = '\0';
+  return *key ? key + 1 : key;
+}
+
 struct desired_entry *desired_find(const struct desired *d, const char *service, const char *id) {
-  char key[KEY_MAX];
-  return table_find(&d->table, key_make(key, service, id));
+  char key[DESIRED_KEY_MAX];
+  return table_find(&d->table, desired_key(key, service, id));
 }
 
 static struct desired_entry *entry_make(struct desired *d, const char *key) {
@@ -61,12 +76,20 @@ static struct desired_entry *entry_make(struct desired *d, const char *key) {
 }
 
 struct desired_entry *desired_get(struct desired *d, const char *service, const char *id) {
-  char key[KEY_MAX];
-  struct desired_entry *e = table_find(&d->table, key_make(key, service, id));
+  char key[DESIRED_KEY_MAX];
+  struct desired_entry *e = table_find(&d->table, desired_key(key, service, id));
   return e ? e : entry_make(d, key);
 }
 
-/* FNV-1a; 0 is kept for "unknown". */
+/* FNV-1a. */
+#define FNV 0xcbf29ce484222325u
+static uint64_t digest_add(uint64_t hash, const char *bytes, size_t length) {
+  for (size_t i = 0; i < length; i++)
+    hash = (hash ^ (unsigned char)bytes[i]) * 0x100000001b3u;
+  return hash;
+}
+
+/* 0 is kept for "unknown". */
 static uint64_t digest_of(const struct instance *in, enum status status) {
   struct buf bytes = {0};
   const struct registration r = {.instance = (struct instance *)in};
@@ -74,9 +97,7 @@ static uint64_t digest_of(const struct instance *in, enum status status) {
     buf_free(&bytes);
     return 0;
   }
-  uint64_t hash = 0xcbf29ce484222325u ^ (uint64_t)status;
-  for (size_t i = 0; i < bytes.length; i++)
-    hash = (hash ^ (unsigned char)bytes.data[i]) * 0x100000001b3u;
+  uint64_t hash = digest_add(FNV ^ (uint64_t)status, bytes.data, bytes.length);
   buf_free(&bytes);
   return hash ? hash : 1;
 }
@@ -99,19 +120,25 @@ bool desired_set(struct desired_entry *e, const struct instance *in, enum status
   return true;
 }
 
-/* The store's keys have a limit; what is longer is not remembered, and registered anew. */
+/* The store's keys have a limit: what is longer is a digest, as the record has the key in it. */
 static void remember(struct desired *d, const struct desired_entry *e, const struct buf *record) {
   char key[400];
   int length = snprintf(key, sizeof key, "%s/%s", d->registry, e->key);
-  if (length > 0 && (size_t)length < sizeof key)
-    store_put(d->store, bucket, key, record ? record->data : NULL, record ? record->length : 0,
-              NULL, NULL);
+  if (length < 0 || (size_t)length >= sizeof key)
+    snprintf(key, sizeof key, "%s/%%%016llx", d->registry,
+             (unsigned long long)digest_add(FNV, e->key, strlen(e->key)));
+  store_put(d->store, bucket, key, record ? record->data : NULL, record ? record->length : 0, NULL,
+            NULL);
+}
+
+void desired_forget(struct desired *d, struct desired_entry *e) {
+  table_remove(&d->table, e);
+  entry_free(e);
 }
 
 void desired_remove(struct desired *d, struct desired_entry *e) {
   remember(d, e, NULL);
-  table_remove(&d->table, e);
-  entry_free(e);
+  desired_forget(d, e);
 }
 
 /* A number of 64 bits does not fit a Lua number. */

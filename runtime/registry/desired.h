@@ -1,5 +1,5 @@
 /* desired: what should be registered in one registry, and what is known of it there. An entry is
- * one instance, by SERVICE/ID. It knows what is wanted and which lease the registry gave; whether
+ * one instance, by its key. It knows what is wanted and which lease the registry gave; whether
  * the two agree is the reconciler's to see to. Leases are remembered in the store, so that the next
  * agent takes them up. Control thread only. */
 #pragma once
@@ -35,7 +35,7 @@ struct desired_entry {
   bool ready;    /* in the queue of those that are due */
   bool listed;   /* by the audit that runs, or not its to judge */
   bool attended; /* somebody watches whether it is changed there */
-  char key[];    /* SERVICE/ID */
+  char key[];    /* desired_key */
 };
 
 struct desired {
@@ -43,6 +43,13 @@ struct desired {
   struct store *store;
   char *registry;
 };
+
+/* SERVICE/ID. A "/" in the service is %2F and a "%" is %25: no two instances have one key. Returns
+ * `key`. */
+enum { DESIRED_KEY_MAX = 3 * 255 + 1 + 255 + 1 };
+const char *desired_key(char key[DESIRED_KEY_MAX], const char *service, const char *id);
+/* The service of a key; returns the id, in the key. */
+const char *desired_key_parse(const char *key, char service[256]);
 
 /* 0 or -ENOMEM. `store` outlives it. */
 int desired_init(struct desired *d, const char *registry, struct store *store);
@@ -55,6 +62,7 @@ struct desired_entry *desired_get(struct desired *d, const char *service, const 
  * memory. */
 bool desired_set(struct desired_entry *e, const struct instance *in, enum status status,
                  bool heard);
+void desired_forget(struct desired *d, struct desired_entry *e); /* it stays in the store */
 void desired_remove(struct desired *d, struct desired_entry *e); /* also from the store */
 
 /* What the registry gave. Takes `lease` over. */

@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double wake_s = 3; /* after an outage all look again within this time */
+static const double wake_s = 3;     /* after an outage all look again within this time */
+static const double least_s = 0.25; /* between two renewals */
 
 /* ---- when ---- */
 
@@ -86,12 +87,17 @@ enum operation entry_next(const struct desired_entry *e) {
                                                                     : OPERATION_REGISTER;
 }
 
-/* A refusal is no outage: whoever carries operations out reads the credentials anew, so it is tried
+/* The registry answers, and will not have this one entry: that says nothing of the others. */
+static bool is_refusal(int status) {
+  return status == -EACCES || status == -EPERM || status == -EINVAL || status == -E2BIG;
+}
+
+/* After the first EACCES whoever carries operations out reads the credentials anew, so it is tried
  * once more at once. */
 static void failed(struct desired_entry *e, int status, const char *why) {
   struct reconciler *r = e->owner;
   r->stats.failures++;
-  r->failing = true;
+  r->failing |= !is_refusal(status);
   if (status == -EACCES && !e->refused) {
     e->refused = true;
     entry_look(e, 0);
@@ -146,8 +152,9 @@ static void operate(struct desired_entry *e) {
     failed(e, rc, NULL);
 }
 
+/* While it fails two at once: one that hangs must not keep the others from being tried. */
 void reconciler_pump(struct reconciler *r) {
-  while (r->ready && !r->draining && r->running < (r->failing ? 1u : OPERATIONS_AT_ONCE)) {
+  while (r->ready && !r->draining && r->running < (r->failing ? 2u : OPERATIONS_AT_ONCE)) {
     struct desired_entry *e = r->ready;
     r->ready = e->next_ready;
     if (!r->ready)
@@ -160,9 +167,10 @@ void reconciler_pump(struct reconciler *r) {
   reconciler_check_stopped(r);
 }
 
-/* The registry answers again: whoever backs off for long comes within wake_s. */
-static void recovered(struct reconciler *r) {
-  if (!r->failing)
+/* The registry answers again, or takes one that it had refused: whoever backs off for long comes
+ * within wake_s. */
+static void recovered(struct reconciler *r, bool refused) {
+  if (!r->failing && !refused)
     return;
   r->failing = false;
   int64_t latest = clock_now_ns() + (int64_t)(wake_s * (double)SECOND);
@@ -182,10 +190,11 @@ static void attend(struct desired_entry *e) {
     r->how->attend(r->arg);
 }
 
-/* A third of the lease's time, a little sooner or later than the others. */
+/* A third of the lease's time, a little sooner or later than the others; what a registry says of it
+ * may be anything. */
 static void keep(struct desired_entry *e, double ttl) {
   if (ttl > 0)
-    entry_look(e, ttl / 3 * (0.9 + 0.2 * clock_random_unit()));
+    entry_look(e, (ttl / 3 > least_s ? ttl / 3 : least_s) * (0.9 + 0.2 * clock_random_unit()));
 }
 
 static void registered(struct desired_entry *e, struct value *lease, double ttl) {
@@ -241,6 +250,8 @@ static void deregistered(struct desired_entry *e) {
   r->stats.deregistered++;
   log_info("deregistered", LOG_S("registry", r->desired.registry), LOG_S("instance", e->key));
   if (!e->wanted) {
+    if (r->how->gone)
+      r->how->gone(r->arg, e);
     entry_end(e);
     return;
   }
@@ -258,12 +269,12 @@ void reconciler_done(struct reconciler *r, struct desired_entry *e, int status, 
   if (status == -ENOENT && op == OPERATION_RENEW)
     status = 0, ttl = 0;
   if (status == -EEXIST && op == OPERATION_REGISTER) {
-    recovered(r);
+    recovered(r, false);
     taken(e, why);
   } else if (status != 0) {
     failed(e, status, why);
   } else {
-    recovered(r);
+    recovered(r, e->refused);
     if (op == OPERATION_REGISTER)
       registered(e, lease, ttl);
     else if (op == OPERATION_RENEW)
@@ -410,6 +421,15 @@ struct reconciler *reconciler_new(uv_loop_t *loop, const char *registry, double 
   alarm_set(&r->alarms, &r->audit, clock_now_ns());
   reconciler_arm(r);
   return r;
+}
+
+void reconciler_disown(struct reconciler *r) {
+  while (r->desired.table.count) {
+    struct desired_entry *e = r->desired.table.items[0];
+    alarm_clear(&r->alarms, &e->due);
+    alarms_leave(&r->alarms, 1);
+    desired_forget(&r->desired, e);
+  }
 }
 
 static void handle_closed(uv_handle_t *timer) {

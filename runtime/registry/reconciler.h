@@ -32,6 +32,8 @@ struct reconciler_registry {
   /* May be NULL. The registry has the entry as its lease says, and it is not `attended`: whoever
    * sees that somebody changes it there says so by reconciler_changed. */
   void (*attend)(void *arg);
+  /* May be NULL. It is deregistered, and nobody wants it: the entry's last moment. */
+  void (*gone)(void *arg, const struct desired_entry *e);
 };
 
 struct reconciler_stats {
@@ -53,6 +55,8 @@ void reconciler_change_retry(struct reconciler *r, double longest_s);
 /* The registry is asked in another way from now on: what runs ends first, and then all is renewed.
  */
 void reconciler_renew_all(struct reconciler *r);
+/* Before its first turn: what the store remembers is somebody else's. Stays in the store. */
+void reconciler_disown(struct reconciler *r);
 void reconciler_free(struct reconciler *r); /* after the operations that ran were ended */
 
 /* `heard`: its checks have said something; before that only what is registered already stays so. */

@@ -2,6 +2,7 @@
 
 #include "base/fault.h"
 #include "base/text.h"
+#include "catalog/layout.h"
 
 #include <errno.h>
 #include <math.h>
@@ -128,6 +129,30 @@ bool instance_equal(const struct instance *a, const struct instance *b) {
   return true;
 }
 
+/* What the catalog has no room for. One instance that it cannot hold would hide all of its service.
+ */
+static int check_length(const struct instance *in, const char *what, const char *text,
+                        struct fault *f) {
+  if (strlen(text) <= CATALOG_TEXT_MAX)
+    return 0;
+  return fault_set(f, -EINVAL, "instance %s: %s of %zu bytes; at most %d", in->id, what,
+                   strlen(text), CATALOG_TEXT_MAX);
+}
+
+static int check_texts(const struct instance *in, struct fault *f) {
+  int r = 0;
+  r = check_length(in, "a zone", in->zone, f);
+  for (int i = 0; r == 0 && i < in->port_count; i++)
+    r = check_length(in, "a port's name", in->ports[i].name, f);
+  for (int i = 0; r == 0 && i < in->tag_count; i++)
+    r = check_length(in, "a tag", in->tags[i], f);
+  for (int i = 0; r == 0 && i < in->meta_count; i++) {
+    r = check_length(in, "a meta key", in->meta[i].key, f);
+    r = r ? r : check_length(in, "a meta value", in->meta[i].value, f);
+  }
+  return r;
+}
+
 static int check_lists(const struct instance *in, struct fault *f) {
   for (int i = 0; i < in->port_count; i++) {
     const struct catalog_port *p = &in->ports[i];
@@ -158,9 +183,16 @@ int instance_check(const struct instance *in, struct fault *f) {
                      in->id);
   if (in->address[0] == '\0')
     return fault_set(f, -EINVAL, "instance %s: its address is empty", in->id);
+  if (!name_valid(in->address, strlen(in->address)) ||
+      (in->address[0] != '/' && strchr(in->address, ' ')))
+    return fault_set(f, -EINVAL,
+                     "instance %s: its address must be 1 to %d bytes of UTF-8 without control "
+                     "characters and, but for a unix socket's path, without spaces",
+                     in->id, CATALOG_ADDRESS_MAX);
   if (in->address[0] == '/' && in->port != 0)
     return fault_set(f, -EINVAL, "instance %s: a unix socket has no port", in->id);
   if (!isfinite(in->weight) || in->weight < 0)
     return fault_set(f, -EINVAL, "instance %s: its weight must be a number from 0 up", in->id);
-  return check_lists(in, f);
+  int r = check_texts(in, f);
+  return r ? r : check_lists(in, f);
 }

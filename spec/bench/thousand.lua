@@ -1,11 +1,15 @@
--- thousand: what an agent costs that watches a thousand services in which nothing happens: of etcd, and of
--- another perigee; and what that one's watchers cost it.
+-- thousand: what an agent costs that watches a thousand services in which nothing happens: of etcd; of a Consul (the
+-- scripted one of the specs) that holds 128 queries of one host, as it does unless it is told otherwise, and of one that
+-- holds them all; and of another perigee, and what that one's watchers cost it. `luajit spec/bench/thousand.lua etcd`
+-- is one of them.
 package.path = "./?.lua;" .. package.path
 local bench = require("spec.support.bench")
 local etcd = require("spec.registries.etcd")
 local perigee = require("spec.support.perigee")
 local process = require("spec.support.process")
+local consuls = require("spec.registries.consul")
 local COUNT, SECONDS = 1000, 40
+local MOST = 1 -- percent of a processor
 
 -- User and system time in seconds (clock ticks are 1/100 s).
 local function processor_seconds(agent)
@@ -43,7 +47,9 @@ local function idle(agent, name, other)
   wait(SECONDS)
   for i, one in ipairs(both) do
     local spent = processor_seconds(one[1]) - before[i]
-    table.insert(figures, { name = one[2] .. ", processor", value = spent / SECONDS * 100, unit = "%" })
+    local percent = spent / SECONDS * 100
+    table.insert(figures, { name = one[2] .. ", processor", value = percent, unit = "%",
+      verdict = ("%s %d %%"):format(percent <= MOST and "within" or "not", MOST) })
     table.insert(figures, { name = one[2] .. ", resident", value = memory(one[1]), unit = "MiB" })
   end
   return figures
@@ -84,11 +90,26 @@ local function of_perigee()
   return idle(watching(("embedded://127.0.0.1:%d/service-%%d"):format(root.port), ""), "another perigee", root)
 end
 
+local function of_consul(hold)
+  local server = consuls.start()
+  server:put("/spec/many?of=" .. COUNT)
+  local registries = ("registries = { consul = { address = %q, hold = %d } }"):format(server.url, hold)
+  return idle(watching("consul:///service-%d", registries), ("Consul, %d held"):format(math.min(hold, COUNT)))
+end
+
+local all = {
+  { "etcd", of_etcd }, { "consul", of_consul, 128 }, { "consul", of_consul, 2000 }, { "perigee", of_perigee },
+}
+
 bench.run(function()
-  local figures = of_etcd()
-  perigee.cleanup()
-  for _, figure in ipairs(of_perigee()) do
-    table.insert(figures, figure)
+  local figures, words = {}, " " .. table.concat(arg, " ") .. " "
+  for _, one in ipairs(all) do
+    if arg[1] == nil or arg[1] == "--json" or words:find(" " .. one[1] .. " ", 1, true) then
+      for _, figure in ipairs(one[2](one[3])) do
+        table.insert(figures, figure)
+      end
+      perigee.cleanup()
+    end
   end
   return figures
 end)

@@ -55,6 +55,10 @@ const own = {
       catalog.services.set('n1/c' + i, { ID: 'c' + i, Name: 'crowd', Address: `10.${i >> 16}.${i >> 8 & 255}.${i & 255}`, Port: 80, node: 'n1', checks: [] });
     catalog.changed('crowd');
   },
+  many: q => { // services of one instance each
+    for (let i = 1; i <= Number(q.get('of')); i++)
+      catalog.register({ ID: 'i' + i, Name: 'service-' + i, Address: '10.0.0.1', Port: i, node: 'n1' });
+  },
 };
 
 const statuses = { pass: 'passing', warn: 'warning', fail: 'critical' };

@@ -122,10 +122,11 @@ describe("a service that is registered in Consul", function()
     expect_status(server, "perigee:i1", "critical") -- its ttl is over
     server:put("/spec/advance?seconds=60")
     assert.truthy(service(server, "i1")) -- not for long enough
+    assert.equal(1, #server:requests(REGISTER))
     server:put("/spec/advance?seconds=60")
-    assert.is_nil(service(server, "i1"))
     server:trouble()
     expect_status(server, "perigee:i1", "passing")
+    assert.equal(2, #server:requests(REGISTER))
     assert.equal(9009, service(server, "i1").Port)
     host.expect(agent, "seen", "10.9.9.9:9009")
   end)

@@ -47,6 +47,8 @@ describe("a watch of etcd", function()
     cluster:ctl("put", "perigee/web/x", "not JSON")
     cluster:ctl("put", "perigee/web/y", '{"id":"y","service":"web","address":"10.0.0.9","port":"many"}')
     cluster:ctl("put", "perigee/web/z", '{"id":"z","service":"other","address":"10.0.0.8","port":1}')
+    put(cluster, "w", "10.0.1.9") -- an instance that is one no more: what it was holds no longer
+    cluster:ctl("put", "perigee/web/w", '{"id":"w","service":"web","address":"10.0.1.9","port":80,"weight":-1}')
     put(cluster, "c", "10.0.1.4")
     host.expect(agent, "web", "10.0.1.1:80 10.0.1.3:80 10.0.1.4:80")
     local second = follow(cluster)

@@ -14,7 +14,10 @@ describe("a file as a registry", function()
     home = perigee.scratch()
     place(home .. "/web.json", '["10.0.0.1:80", {"address":"10.0.0.2","port":80,"tags":["v1"]}, "[fd00::1]:80"]')
     place(home .. "/api.lua", 'return { { id = "a", address = "10.0.0.5", port = 8000 + 80, weight = 2 } }')
-    agent = host.agent({ watches = { web = "file://" .. home .. "/web.json", api = "file://" .. home .. "/api.lua" } })
+    agent = host.agent({
+      registries = { file = {} },
+      watches = { web = "file://" .. home .. "/web.json", api = "file://" .. home .. "/api.lua" },
+    })
   end)
 
   it("is read, in JSON or as Lua", function()
@@ -32,6 +35,20 @@ describe("a file as a registry", function()
     host.expect(agent, "web", "")
     place(home .. "/web.json", '["10.0.0.4:80"]')
     host.expect(agent, "web", "10.0.0.4:80")
+  end)
+
+  it("may be long", function()
+    local list = {}
+    for i = 1, 6000 do
+      list[i] = ('{"id":"i%d","address":"10.1.%d.%d","port":80,"tags":["a","b"],"meta":{"rack":"r%d"}}'):format(i,
+        math.floor(i / 250), i % 250 + 1, i % 40)
+    end
+    place(home .. "/long.json", "[" .. table.concat(list, ",") .. "]")
+    local long = host.agent({ watches = { web = "file://" .. home .. "/long.json" } })
+    perigee.wait_for("6,000 endpoints", function()
+      return long:get("/metrics").body:find("\nperigee_endpoints 6000\n", 1, true), long:log()
+    end, 60)
+    long:stop()
   end)
 
   it("is followed where links lead to it", function()

@@ -31,7 +31,7 @@ describe("the registry inventory", function()
       return perigee.http("http://127.0.0.1:" .. port .. "/counts")
     end)
     local agent = perigee.agent({ config = ([[return {
-      registries = { inventory = { url = "http://127.0.0.1:%d/hosts?role=${service}", token = "s3cret",
+      registries = { inventory = { url = "http://127.0.0.1:%d/hosts?role=${service}", token = "s3cret", retry = "1s",
         map = { each = "items", id = "name", address = "ip" } } },
       watches = { web = "inventory:///web" },
     }]]):format(port) })

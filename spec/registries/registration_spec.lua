@@ -38,6 +38,12 @@ local function metric(agent, name)
   return tonumber(agent:get("/metrics").body:match("\n" .. name .. '{registry="etcd"} (%d+)'))
 end
 
+-- How often the first member was asked this.
+local function asked(cluster, method)
+  local body = perigee.http(cluster.members[1].url .. "/metrics").body
+  return tonumber(body:match('\ngrpc_server_started_total{grpc_method="' .. method .. '"[^}]*} (%d+)'))
+end
+
 -- Streams that are open at the first member.
 local function watchers(cluster)
   local body = perigee.http(cluster.members[1].url .. "/metrics").body
@@ -170,6 +176,28 @@ describe("a service that is registered in etcd", function()
       agent:stop()
       service:kill()
     end
+  end)
+
+  it("is asked for with a hundred others where nobody's name is in what lies there", function()
+    local config, many = config_of(cluster), {}
+    for i = 1, 130 do
+      many[i] = { port = 8000 + i, address = "127.0.0.1", id = "w" .. i, registry = "etcd" }
+    end
+    config.registries.etcd.ttl, config.registries.etcd.layout, config.services.web = "600s", "json", many
+    local agent = host.agent(config)
+    perigee.wait_for("all to be held", function()
+      return metric(agent, "perigee_registry_held") == 130, agent:log()
+    end, 30)
+    agent:stop()
+    local before = asked(cluster, "Range")
+    agent:start()
+    perigee.wait_for("an audit", function()
+      return metric(agent, "perigee_registry_audits_total") > 0, agent:log()
+    end, 30)
+    assert.is_true(asked(cluster, "Range") - before < 130)
+    assert.equal(130, metric(agent, "perigee_registry_held"))
+    assert.equal(0, metric(agent, "perigee_registry_lost_total"))
+    agent:stop()
   end)
 
   it("is deregistered when the configuration has it no more, also if that changed while the agent was down", function()

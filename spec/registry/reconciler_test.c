@@ -4,6 +4,7 @@
 
 #include "base/value.h"
 #include "registry/reconciler.h"
+#include "registry/withdrawn.h"
 
 #include <errno.h>
 
@@ -11,7 +12,7 @@ enum { PLACES = 64, TTL = 10 };
 
 /* One registered entry of the played registry. */
 struct place {
-  char key[64];
+  char key[600];
   int lease;
   int value; /* not 0: somebody else wrote it */
 };
@@ -23,7 +24,8 @@ static struct {
   struct reconciler *reconciler;
   struct place places[PLACES];
   int leases, operations, most_at_once;
-  int status; /* what every operation ends with */
+  int status;       /* what every operation ends with, */
+  const char *only; /* or those of this key alone */
   bool lists;
   struct {
     struct desired_entry *entry;
@@ -33,8 +35,10 @@ static struct {
   } running[PLACES];
   int running_count;
   bool listing, stopped;
+  int refused;   /* operations that ended with `status` */
   int to_attend; /* how often it was told that something is not attended */
   int attended;
+  struct withdrawn withdrawn;
 } t;
 
 static int do_operate(void *arg, struct desired_entry *e, enum operation op,
@@ -59,7 +63,12 @@ static void do_attend(void *arg) {
   t.to_attend++;
 }
 
-static const struct reconciler_registry played = {do_operate, do_list, do_attend};
+static void do_gone(void *arg, const struct desired_entry *e) {
+  withdrawn_add(&t.withdrawn, e->key);
+}
+
+static const struct reconciler_registry played = {
+    .operate = do_operate, .list = do_list, .attend = do_attend, .gone = do_gone};
 
 static void count_attended(void *arg, const struct desired_entry *e) {
   t.attended++;
@@ -87,7 +96,8 @@ static struct value *lease_value(int id, int value) {
 
 static void answer_one(struct desired_entry *e, enum operation op, int lease) {
   struct place *at = place_of(e->key);
-  if (t.status != 0) {
+  if (t.status != 0 && (!t.only || strcmp(t.only, e->key) == 0)) {
+    t.refused++;
     reconciler_done(t.reconciler, e, t.status, "played", NULL, 0);
   } else if (op == OPERATION_REGISTER) {
     if (!at)
@@ -118,7 +128,7 @@ static void answer_list(void) {
     value_set(item, "lease", lease_value(t.places[i].lease, t.places[i].value));
     value_append(list, item);
   }
-  reconciler_listed(t.reconciler, t.lists ? t.status : -ENOTSUP, "played", list);
+  reconciler_listed(t.reconciler, !t.lists ? -ENOTSUP : t.only ? 0 : t.status, "played", list);
   value_unref(list);
 }
 
@@ -190,6 +200,7 @@ static int setup(void **state) {
   uv_loop_init(&t.loop);
   scratch_make(t.dir);
   t.lists = true;
+  withdrawn_init(&t.withdrawn);
   assert_int_equal(store_open(&t.loop, t.dir, &t.store, &f), 0);
   begin();
   return 0;
@@ -197,6 +208,7 @@ static int setup(void **state) {
 
 static int teardown(void **state) {
   finish();
+  withdrawn_end(&t.withdrawn);
   close_store(&t.loop, t.store);
   close_loop(&t.loop);
   scratch_remove(t.dir);
@@ -253,6 +265,46 @@ static void a_refusal_is_tried_again_at_once_and_then_backs_off(void **state) {
   assert_int_equal(t.operations, 2);
 }
 
+static void what_is_refused_alone_backs_off_alone(void **state) {
+  want("web", "a", STATUS_PASSING);
+  want("web", "denied", STATUS_PASSING);
+  t.status = -EACCES;
+  t.only = "web/denied";
+  pass(300); /* a is renewed ninety times meanwhile */
+  assert_int_equal(stats().held, 1);
+  assert_in_range(t.refused, 10, 8 + 300 / 12);
+  assert_in_range(stats().audits, 1, 1 + 300 / 60);
+  t.status = 0; /* its rights are mended */
+  pass(25);
+  assert_int_equal(stats().held, 2);
+}
+
+static void no_two_instances_have_one_key(void **state) {
+  char key[DESIRED_KEY_MAX], service[256];
+  want("a/b", "c", STATUS_PASSING);
+  want("a", "b/c", STATUS_PASSING);
+  want("a%2Fb", "c", STATUS_PASSING);
+  settle();
+  assert_int_equal(stats().held, 3);
+  assert_string_equal(desired_key_parse(desired_key(key, "a%2F/b%", "c/d%2F"), service), "c/d%2F");
+  assert_string_equal(service, "a%2F/b%");
+}
+
+/* A watch hears of it later than the registry was asked, and so when no entry is left. */
+static void what_was_deregistered_is_remembered_for_a_while(void **state) {
+  want("web", "a", STATUS_PASSING);
+  want("web", "b", STATUS_PASSING);
+  settle();
+  reconciler_unwant(t.reconciler, "web", "a");
+  assert_true(reconciler_withdrew(t.reconciler, "web", "a"));
+  settle();
+  assert_false(reconciler_withdrew(t.reconciler, "web", "a"));
+  assert_true(withdrawn_has(&t.withdrawn, "web", "a"));
+  assert_false(withdrawn_has(&t.withdrawn, "web", "b"));
+  pass(61);
+  assert_false(withdrawn_has(&t.withdrawn, "web", "a"));
+}
+
 static void failures_back_off_and_end_soon_after_the_outage(void **state) {
   for (int i = 0; i < 20; i++) {
     char id[16];
@@ -262,7 +314,7 @@ static void failures_back_off_and_end_soon_after_the_outage(void **state) {
   t.status = -EIO;
   t.most_at_once = 0;
   pass(600);
-  assert_int_equal(t.most_at_once, 1); /* one at a time while it fails */
+  assert_int_equal(t.most_at_once, 2); /* at a time while it fails */
   /* Each at most every 16 s, once its backoff has grown. */
   assert_in_range(t.operations, 20, 20 * (8 + 600 / 16));
   t.status = 0;
@@ -438,6 +490,21 @@ static void the_next_agent_takes_the_lease_up(void **state) {
   assert_null(place_of("web/b"));
 }
 
+/* The store's keys are shorter than a service's name and an id may be together. */
+static void long_names_are_taken_up_too(void **state) {
+  char service[256] = "", id[256] = "";
+  memset(service, 's', 255);
+  memset(id, 'i', 255);
+  want(service, id, STATUS_PASSING);
+  settle();
+  int leases = t.leases;
+  restart();
+  want(service, id, STATUS_PASSING);
+  settle();
+  assert_int_equal(t.leases, leases);
+  assert_int_equal(stats().registered, 0);
+}
+
 static void before_its_checks_speak_nothing_changes(void **state) {
   struct instance *in = instance_new(&(struct instance_draft){
       .id = "a", .service = "web", .address = "10.0.0.1", .port = 80, .weight = 1});
@@ -516,6 +583,9 @@ int main(void) {
       TEST(a_change_is_registered_with_the_same_lease),
       TEST(what_was_lost_comes_back),
       TEST(a_refusal_is_tried_again_at_once_and_then_backs_off),
+      TEST(what_is_refused_alone_backs_off_alone),
+      TEST(no_two_instances_have_one_key),
+      TEST(what_was_deregistered_is_remembered_for_a_while),
       TEST(failures_back_off_and_end_soon_after_the_outage),
       TEST(what_somebody_else_has_is_no_failure_and_is_looked_at_again),
       TEST(what_is_taken_is_not_taken_back),
@@ -527,6 +597,7 @@ int main(void) {
       TEST(what_is_registered_is_attended_once),
       TEST(a_registry_that_cannot_list_is_not_asked_again),
       TEST(the_next_agent_takes_the_lease_up),
+      TEST(long_names_are_taken_up_too),
       TEST(before_its_checks_speak_nothing_changes),
       TEST(asked_otherwise_all_is_renewed_when_nothing_runs),
       TEST(what_could_not_be_taken_back_is_left),

@@ -120,6 +120,28 @@ static void a_checks_output_is_news_for_consuls_clients(void **state) {
   rig_close(rig);
 }
 
+static void a_registration_is_waited_for_by_its_hash(void **state) {
+  (void)state;
+  struct rig *rig = rig_open(NULL, 1);
+  char path[100];
+  put_web(rig, "a", 1);
+  struct reply r = rig_ask(rig, "GET", "/v1/agent/service/a", NULL);
+  snprintf(path, sizeof path, "/v1/agent/service/a?hash=%.16s&wait=60s",
+           reply_header(&r, "X-Consul-Contenthash"));
+  reply_free(&r);
+  assert_int_equal(rig_status_of(rig, "GET", "/v1/agent/service/a?hash=other", NULL), 200);
+  assert_int_equal(rig_status_of(rig, "GET", "/v1/agent/service/b?hash=other", NULL), 404);
+  assert_int_equal(rig_status_of(rig, "GET", "/v1/agent/service/a?hash=other&wait=x", NULL), 400);
+  int fd = wait_for(rig, path, 0);
+  put_other(rig, 7);
+  until_waiting(rig, 1);
+  put_web(rig, "a", 2);
+  r = answer_of(fd);
+  assert_non_null(strstr(r.body, "\"Port\":2"));
+  reply_free(&r);
+  rig_close(rig);
+}
+
 static void lists_wait_for_any(void **state) {
   (void)state;
   struct rig *rig = rig_open(NULL, 1);
@@ -330,6 +352,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(news_of_the_service_ends_the_wait),
       cmocka_unit_test(a_checks_output_is_news_for_consuls_clients),
+      cmocka_unit_test(a_registration_is_waited_for_by_its_hash),
       cmocka_unit_test(lists_wait_for_any),
       cmocka_unit_test(time_runs_out),
       cmocka_unit_test(what_is_not_known_is_answered_at_once),

@@ -384,6 +384,60 @@ static void test_instance(void **state) {
   assert_int_equal(status_parse("Warning", &s), -EINVAL);
 }
 
+static void check(const struct instance_draft *d, const char *wrong) {
+  struct fault f = {0};
+  struct instance *in = instance_new(d);
+  assert_int_equal(instance_check(in, &f), wrong ? -EINVAL : 0);
+  assert_true(in->fit == !wrong);
+  if (wrong)
+    assert_non_null(strstr(f.text, wrong));
+  instance_unref(in);
+}
+
+/* One that the catalog cannot hold would hide all the others of its service. */
+static void test_what_the_catalog_cannot_hold_is_no_instance(void **state) {
+  static char most[65536], more[65537], far[257];
+  const char *tags[] = {most};
+  struct catalog_pair meta[] = {{"a", most}};
+  struct catalog_port ports[] = {{most, 1}};
+  struct instance_draft d = {.id = "a",
+                             .service = "web",
+                             .address = "10.0.0.1",
+                             .zone = most,
+                             .tags = tags,
+                             .meta = meta,
+                             .ports = ports,
+                             .tag_count = 1,
+                             .meta_count = 1,
+                             .port_count = 1};
+  memset(most, 't', sizeof most - 1);
+  memset(more, 't', sizeof more - 1);
+  memset(far, 'h', sizeof far - 1);
+  check(&d, NULL);
+  tags[0] = more;
+  check(&d, "a tag of 65536 bytes");
+  tags[0] = most;
+  meta[0].value = more;
+  check(&d, "a meta value of 65536 bytes");
+  meta[0] = (struct catalog_pair){more, "1"};
+  check(&d, "a meta key of 65536 bytes");
+  meta[0].key = "a";
+  ports[0].name = more;
+  check(&d, "a port's name of 65536 bytes");
+  ports[0].name = most;
+  d.zone = more;
+  check(&d, "a zone of 65536 bytes");
+  d.zone = NULL;
+  d.address = far;
+  check(&d, "its address must be");
+  d.address = "10.0.0.1\nserver evil";
+  check(&d, "its address must be");
+  d.address = "has space";
+  check(&d, "its address must be");
+  d.address = "/run/a socket";
+  check(&d, NULL);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -399,6 +453,7 @@ int main(void) {
       T(test_stale_and_balancer),
       T(test_random_changes),
       T(test_instance),
+      T(test_what_the_catalog_cannot_hold_is_no_instance),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

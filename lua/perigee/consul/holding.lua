@@ -1,19 +1,39 @@
 -- holding: how many queries Consul is asked to hold at once. An agent of its takes 200 connections of one host
--- (its limits.http_max_conns_per_client), those for heartbeats included, and refuses what comes beyond.
+-- (its limits.http_max_conns_per_client), those for heartbeats included, and refuses what comes beyond. What is not
+-- held is asked for every ten seconds, and where that is much, so many a second of all of it.
 local over = setmetatable({}, { __mode = "k" }) -- by watch: when its query is over at the latest
+local others = setmetatable({}, { __mode = "k" }) -- the watches that are not held
+
+local EVERY = 10 -- seconds
+local RATE = 20 -- a second
+
+local counted = { at = 0, number = 0 }
 
 -- Whether this watch may have its query held for so many seconds: fewer than `most` others have theirs.
 local function begin(watch, seconds, most)
-  local now, others = perigee.time.monotonic(), 0
+  local now, count = perigee.time.monotonic(), 0
   for other, at in pairs(over) do
-    others = others + ((other ~= watch and at > now) and 1 or 0)
+    count = count + ((other ~= watch and at > now) and 1 or 0)
   end
-  over[watch] = others < most and now + seconds or nil
-  return others < most
+  over[watch] = count < most and now + seconds or nil
+  others[watch] = count >= most or nil
+  return count < most
 end
 
 local function done(watch)
-  over[watch] = nil
+  over[watch], others[watch] = nil, nil
 end
 
-return { begin = begin, done = done }
+-- Seconds until one that is not held is asked for again. They are counted once a second.
+local function pause()
+  local now = perigee.time.monotonic()
+  if now - counted.at > 1 then
+    counted.at, counted.number = now, 0
+    for _ in pairs(others) do
+      counted.number = counted.number + 1
+    end
+  end
+  return math.max(EVERY, counted.number / RATE) * (0.9 + 0.2 * perigee.random())
+end
+
+return { begin = begin, done = done, pause = pause }

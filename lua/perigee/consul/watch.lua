@@ -10,7 +10,6 @@ Watch.__index = Watch
 
 local LONGEST = 600 -- seconds for which Consul holds a query at most
 local SLACK = 5 -- seconds over what Consul may take: wait + wait / 16
-local EVERY = 10 -- seconds between the queries of one that may not be held
 
 -- What a target may ask for.
 local options_of_target = {
@@ -169,7 +168,7 @@ function Watch:turn(set)
     self.client:elsewhere()
   end
   if ok and not held then
-    perigee.sleep(EVERY * (0.9 + 0.2 * perigee.random()))
+    perigee.sleep(holding.pause())
   end
   return ok, why, failed
 end

@@ -4,6 +4,8 @@ local former = require("perigee.former")
 
 local encode = perigee.base64.encode
 
+local AT_ONCE = 100 -- keys in one request; etcd takes 128 operations
+
 local Lease = {}
 
 -- What tells a value from another one.
@@ -223,20 +225,37 @@ function Lease.of(kv, owner)
   }
 end
 
+-- Adds what is there of these few.
+local function add_present(etcd, some, found)
+  local ranges = {}
+  for i, one in ipairs(some) do
+    ranges[i] = { request_range = { key = encode(one.lease.key), limit = 1 } }
+  end
+  local reply, message, code = etcd:call("/v3/kv/txn", { success = ranges })
+  if not reply then
+    return nil, message, code
+  end
+  for i, one in ipairs(some) do
+    local kvs = reply.responses[i].response_range.kvs
+    local kv = kvs and kvs[1]
+    found[#found + 1] = kv and { service = one.service, id = one.id, lease = Lease.of(kv, one.lease.owner) }
+  end
+  return true
+end
+
 -- Of what the host holds, what is there: the rest is lost.
 function Lease.present(etcd, held)
-  local found = {}
-  for _, one in ipairs(held) do
-    local lease = one.lease
-    if not lease.withdrawn then
-      local reply, message, code = etcd:call("/v3/kv/range", { key = encode(lease.key), limit = 1 })
-      if not reply then
+  local found, some = {}, {}
+  for i, one in ipairs(held) do
+    local to = one.lease.withdrawn and found or some
+    to[#to + 1] = one
+    if #some == AT_ONCE or (i == #held and #some > 0) then
+      local ok, message, code = add_present(etcd, some, found)
+      if not ok then
         return nil, message, code
       end
-      local kv = reply.kvs and reply.kvs[1]
-      lease = kv and Lease.of(kv, lease.owner)
+      some = {}
     end
-    found[#found + 1] = lease and { service = one.service, id = one.id, lease = lease }
   end
   return found
 end

@@ -72,6 +72,9 @@ function Watch:enter(known, kv, set, into)
   if instance then
     ok, why = into:put(instance)
   end
+  if not ok and into == set then -- what the key said before holds no more
+    set:remove(tostring(instance.id))
+  end
   if why and (not ok or not instance) then
     self:leave_out(set, perigee.base64.decode(kv.key), why)
   end

@@ -36,6 +36,7 @@ struct registrar {
   bool opened, doubted;          /* doubted: opened anew when nothing runs */
   struct errand *errands;
   struct attends *attends;
+  struct withdrawn *withdrawn;
 };
 
 /* ---- errands ---- */
@@ -156,11 +157,12 @@ static void push_wanted(lua_State *L, const struct errand *e) {
 }
 
 void push_held(lua_State *L, const struct desired_entry *e) {
-  const char *slash = strchr(e->key, '/');
+  char service[256];
+  const char *id = desired_key_parse(e->key, service);
   lua_createtable(L, 0, 3);
-  lua_pushlstring(L, e->key, (size_t)(slash - e->key));
+  lua_pushstring(L, service);
   lua_setfield(L, -2, "service");
-  lua_pushstring(L, slash + 1);
+  lua_pushstring(L, id);
   lua_setfield(L, -2, "id");
   push_value(L, e->lease);
   lua_setfield(L, -2, "lease");
@@ -335,17 +337,23 @@ static void do_attend(void *arg) {
     attends_ask(r->attends, r->attachment, r->connection);
 }
 
+static void do_gone(void *arg, const struct desired_entry *e) {
+  struct registrar *r = arg;
+  withdrawn_add(r->withdrawn, e->key);
+}
+
 static const struct reconciler_registry hands = {
-    .operate = do_operate, .list = do_list, .attend = do_attend};
+    .operate = do_operate, .list = do_list, .attend = do_attend, .gone = do_gone};
 
 /* ---- its beginning and its end ---- */
 
 struct registrar *registrar_new(uv_loop_t *loop, const char *name, const struct registry_use *use,
-                                const char *owner, double ttl, struct store *store) {
+                                const char *owner, double ttl, struct store *store,
+                                struct withdrawn *withdrawn) {
   struct registrar *r = calloc(1, sizeof *r);
   if (!r)
     return NULL;
-  *r = (struct registrar){.use = *use, .connection = LUA_REFNIL};
+  *r = (struct registrar){.use = *use, .connection = LUA_REFNIL, .withdrawn = withdrawn};
   r->use.options = value_ref(use->options);
   r->name = strdup(name);
   r->owner = strdup(owner);

@@ -6,13 +6,16 @@
 
 #include "agent/registries/registries.h"
 #include "registry/reconciler.h"
+#include "registry/withdrawn.h"
 
 struct registrar;
 
 /* `name` is the registry's in the configuration; `owner` marks what is ours; both are copied. Of
- * `use` it keeps what it needs; `ttl` in seconds. NULL: out of memory. */
+ * `use` it keeps what it needs; `ttl` in seconds; what it deregisters because nobody wants it any
+ * more is added to `withdrawn`, which outlives it. NULL: out of memory. */
 struct registrar *registrar_new(uv_loop_t *loop, const char *name, const struct registry_use *use,
-                                const char *owner, double ttl, struct store *store);
+                                const char *owner, double ttl, struct store *store,
+                                struct withdrawn *withdrawn);
 /* Other options of the same plugin: what runs ends with the old ones, then it opens anew. */
 void registrar_configure(struct registrar *r, const struct registry_use *use);
 void registrar_free(struct registrar *r); /* ends its calls */

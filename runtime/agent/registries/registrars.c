@@ -30,64 +30,84 @@ struct leaving {
   bool done;
 };
 
+/* What marks our entries in every registry, as MADE_AS/NUMBER: a number, so that two agents of one
+ * name do not sweep each other's, and for those who read it the node's name when it was made. Kept
+ * in the data directory: a node that is renamed by a reload is still the owner of what it has
+ * registered; one that begins under another name has been given somebody's data directory. */
+struct identity {
+  uint64_t number;
+  char made_as[256], node[256];
+  bool known;
+};
+
 struct registrars {
   uv_loop_t *loop;
   struct plugins *plugins;
   struct store *store;
   const struct policies *shown;
+  struct identity identity;
   char *owner;
   struct registrar **items;
   size_t count;
   struct leaving *leaving;
+  struct withdrawn withdrawn;
   struct placements placements;
   size_t running; /* while stopping: that have not told yet */
   size_t left;    /* registrations that were to be taken back and were not, of who is gone */
   bool stopping, recalled;
+  bool copied;      /* the data directory, and the leases in it are not forgotten yet */
   uv_timer_t later; /* frees who has left, and tells `stopped` when there is nobody to wait for */
   void (*stopped)(void *arg);
   void *stopped_arg;
 };
 
-/* What marks our entries in every registry: a number, so that two agents of one name do not sweep
- * each other's, and for those who read it the node's name when that number was made. Both are kept
- * in the data directory: a node with another name is still the owner of what it has registered. */
-struct identity {
-  uint64_t number;
-  char node[256];
-  bool known;
-};
-
 static int read_identity(void *arg, const char *key, const void *value, size_t length) {
   struct identity *i = arg;
   if (strcmp(key, "owner") == 0 && length >= sizeof i->number &&
-      length < sizeof i->number + sizeof i->node) {
+      length <= sizeof i->number + sizeof i->made_as + sizeof i->node) {
+    const char *names = (const char *)value + sizeof i->number;
+    size_t rest = length - sizeof i->number, made_as = strnlen(names, rest);
     memcpy(&i->number, value, sizeof i->number);
-    memcpy(i->node, (const char *)value + sizeof i->number, length - sizeof i->number);
+    snprintf(i->made_as, sizeof i->made_as, "%.*s", (int)made_as, names);
+    if (made_as < rest)
+      snprintf(i->node, sizeof i->node, "%.*s", (int)(rest - made_as - 1), names + made_as + 1);
     i->known = true;
   }
   return 0;
 }
 
-static void keep_identity(const struct identity *own, struct store *store) {
-  char record[sizeof own->number + sizeof own->node];
-  size_t length = strlen(own->node);
-  memcpy(record, &own->number, sizeof own->number);
-  memcpy(record + sizeof own->number, own->node, length);
-  store_put(store, "meta", "owner", record, sizeof own->number + length, NULL, NULL);
+/* NUMBER MADE_AS \0 NODE */
+static void keep_identity(struct registrars *all, const char *node) {
+  struct identity *own = &all->identity;
+  char record[sizeof own->number + sizeof own->made_as + sizeof own->node];
+  size_t length = sizeof own->number;
+  if (strcmp(own->node, node) == 0)
+    return;
+  snprintf(own->node, sizeof own->node, "%s", node);
+  memcpy(record, &own->number, length);
+  length += (size_t)snprintf(record + length, sizeof own->made_as, "%s", own->made_as) + 1;
+  length += (size_t)snprintf(record + length, sizeof own->node, "%s", own->node);
+  store_put(all->store, "meta", "owner", record, length, NULL, NULL);
 }
 
-static char *owner_make(const char *node, struct store *store) {
+/* The leases in a data directory that was copied from another node are that one's. */
+static char *owner_make(struct registrars *all, const char *node) {
+  struct identity *own = &all->identity;
   char *owner;
-  struct identity own = {0};
-  store_each(store, "meta", read_identity, &own);
-  if (!own.known)
-    own.number = clock_random();
-  if (!own.node[0]) { /* or of an agent that kept the number alone */
-    snprintf(own.node, sizeof own.node, "%s", node);
-    keep_identity(&own, store);
+  store_each(all->store, "meta", read_identity, own);
+  if (own->node[0] && strcmp(own->node, node) != 0) {
+    log_warn("the data directory was another node's: what that one has registered is left to it",
+             LOG_S("node", node), LOG_S("other", own->node));
+    all->copied = true;
+    *own = (struct identity){0};
   }
-  return asprintf(&owner, "%s/%016llx", own.node, (unsigned long long)own.number) < 0 ? NULL
-                                                                                      : owner;
+  if (!own->known)
+    own->number = clock_random();
+  if (!own->made_as[0])
+    snprintf(own->made_as, sizeof own->made_as, "%s", node);
+  keep_identity(all, node);
+  return asprintf(&owner, "%s/%016llx", own->made_as, (unsigned long long)own->number) < 0 ? NULL
+                                                                                           : owner;
 }
 
 static struct registrar *find(const struct registrars *all, const char *name) {
@@ -111,7 +131,8 @@ struct registrars *registrars_new(uv_loop_t *loop, struct plugins *plugins, stru
   all->store = store;
   all->shown = shown;
   all->later.data = all;
-  all->owner = owner_make(node, store);
+  withdrawn_init(&all->withdrawn);
+  all->owner = owner_make(all, node);
   if (all->owner)
     return all;
   registrars_free(all);
@@ -134,6 +155,7 @@ void registrars_free(struct registrars *all) {
     free(l);
   }
   placements_free(&all->placements);
+  withdrawn_end(&all->withdrawn);
   free(all->items);
   free(all->owner);
   uv_close((uv_handle_t *)&all->later, later_closed);
@@ -223,9 +245,11 @@ static int want_registry(struct registrars *all, const struct config *config, co
     registrar_configure(r, &use);
   } else if ((items = realloc(all->items, (all->count + 1) * sizeof(struct registrar *)))) {
     all->items = items;
-    r = registrar_new(all->loop, name, &use, all->owner, use.ttl_s, all->store);
+    r = registrar_new(all->loop, name, &use, all->owner, use.ttl_s, all->store, &all->withdrawn);
     if (r)
       all->items[all->count++] = r;
+    if (r && all->copied)
+      reconciler_disown(registrar_reconciler(r));
   }
   value_unref(use.options);
   return r ? 0 : fault_set(f, -ENOMEM, "out of memory");
@@ -327,12 +351,17 @@ static bool recall_one(void *arg, const char *registry) {
   return false;
 }
 
+static bool forget_one(void *arg, const char *registry) {
+  return false;
+}
+
 /* At the start: registries that no service names, and in which the agent before had something. */
 static void recall_left(struct registrars *all, const struct config *config) {
   struct recalling r = {.all = all, .config = config};
   if (!all->recalled)
-    desired_recall_registries(all->store, recall_one, &r);
+    desired_recall_registries(all->store, all->copied ? forget_one : recall_one, &r);
   all->recalled = true;
+  all->copied = false;
 }
 
 static void show_again(void *arg, const struct registration_state *state) {
@@ -345,6 +374,7 @@ int registrars_configure(struct registrars *all, const struct config *config, st
   if (rc != 0)
     return rc;
   all->placements = after;
+  keep_identity(all, config->node);
   for (size_t i = 0; rc == 0 && i < config->service_count; i++) {
     const struct value *names = config->service_registries[i];
     for (size_t k = 0; rc == 0 && k < value_length(names); k++)
@@ -362,7 +392,10 @@ bool registrars_withdrew(const struct registrars *all, const char *service, cons
   for (size_t i = 0; i < all->count; i++)
     if (reconciler_withdrew(registrar_reconciler(all->items[i]), service, id))
       return true;
-  return false;
+  for (const struct leaving *l = all->leaving; l; l = l->next)
+    if (reconciler_withdrew(registrar_reconciler(l->registrar), service, id))
+      return true;
+  return withdrawn_has(&all->withdrawn, service, id);
 }
 
 /* ---- what it says of itself ---- */

@@ -2,6 +2,7 @@
 #include "serve/routes/routes.h"
 
 #include "serve/exchange/answer.h"
+#include "serve/exchange/blocking.h"
 #include "serve/json/consul_json.h"
 #include "serve/exchange/consul_query.h"
 #include "serve/view/view_sorted.h"
@@ -9,6 +10,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* The Consul whose API this is; some clients turn features on from 1.10. */
 #define CONSUL_VERSION "1.13.0"
@@ -118,8 +120,20 @@ static uint64_t content_hash(const char *text, size_t length) {
   return h;
 }
 
+/* Of all that is shown: who waits for one registration is woken by any, and waits on. */
+static uint64_t newest(const struct view_root *root, const char *unused) {
+  (void)unused;
+  return view_index(root);
+}
+
+/* ?hash=H waits while the content has that hash. */
 void agent_service_get(struct exchange *x) {
   const struct registration_state *s = view_registration(x->root, x->name);
+  const char *known = exchange_param(x, "hash");
+  char now[17];
+  struct blocking b;
+  if (!blocking_read(x, &b))
+    return;
   if (!s) {
     answer_text(x, 404, "unknown service ID: %.255s", x->name);
     return;
@@ -127,7 +141,11 @@ void agent_service_get(struct exchange *x) {
   struct buf *out = answer_body(x);
   consul_agent_service(out, view_node(x->site->view), s);
   uint64_t hash = content_hash(out->data, out->length);
-  buf_format(out, ",\"ContentHash\":\"%016" PRIx64 "\"}", hash);
+  snprintf(now, sizeof now, "%016" PRIx64, hash);
+  b.index = 1; /* it knows something */
+  if (known && strcmp(known, now) == 0 && blocking_wait(x, &b, NULL, newest))
+    return;
+  buf_format(out, ",\"ContentHash\":\"%s\"}", now);
   x->content_hash = hash;
   answer_json(x, 200);
 }

@@ -1,7 +1,7 @@
 /* batch: all instances of a service, gathered over several turns of the loop before they replace
  * what the set has: batch = set:batch(), batch:put{...} for each, set:replace(batch), which leaves
  * it empty. They lie outside Lua, so that a large service costs its adapter a page's memory and not
- * its own. Of an id that was put twice the last counts. */
+ * its own. */
 #include "vm/bind/bind_batch.h"
 
 #include "base/fault.h"
@@ -52,15 +52,22 @@ static int put_call(lua_State *L) {
   return 1;
 }
 
+int take_instances(struct set *s, struct instances *list, struct fault *f) {
+  struct fault twice;
+  int code = instances_settle(list, &twice);
+  if (code >= 0) {
+    set_complain(s, code > 0 ? twice.text : NULL);
+    code = set_replace(s, list->items, list->statuses, list->count);
+  }
+  return code == 0 ? 0 : fault_set(f, code, "the set does not take them: %s", strerror(-code));
+}
+
 int batch_replace(lua_State *L, int index, struct set *s, struct fault *f) {
   struct batch *b = (struct batch *)handle_check(L, index, BATCH_TYPE);
-  int code = instances_settle(&b->put, NULL);
-  if (code >= 0)
-    code = set_replace(s, b->put.items, b->put.statuses, b->put.count);
-  if (code != 0)
-    return fault_set(f, code, "the set does not take them: %s", strerror(-code));
-  instances_free(&b->put);
-  return 0;
+  int code = take_instances(s, &b->put, f);
+  if (code == 0)
+    instances_free(&b->put);
+  return code;
 }
 
 void push_batch(lua_State *L, const char *service) {

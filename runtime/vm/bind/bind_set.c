@@ -82,17 +82,6 @@ struct leniency {
   struct json_left_out out;
 };
 
-/* Two of one id are the registry's mistake, for which its other entries must not pay. */
-static int take(struct set *s, struct instances *list, struct fault *f) {
-  struct fault twice;
-  int code = instances_settle(list, &twice);
-  if (code >= 0) {
-    set_complain(s, code > 0 ? twice.text : NULL);
-    code = set_replace(s, list->items, list->statuses, list->count);
-  }
-  return code == 0 ? 0 : fault_set(f, code, "the set does not take them: %s", strerror(-code));
-}
-
 /* What one entry says, added. */
 static int add_one(struct set *s, const struct value *entry, struct instances *out,
                    struct fault *f) {
@@ -127,7 +116,7 @@ static int replace_from(struct set *s, const struct value *list, struct leniency
   if (value_kind(list) != VALUE_TABLE || value_fields(list) > 0)
     return fault_set(f, -EINVAL, "a list of instances is expected");
   int code = read_all(s, list, lenient, &all, f);
-  code = code ? code : take(s, &all, f);
+  code = code ? code : take_instances(s, &all, f);
   instances_free(&all);
   return code;
 }
@@ -205,7 +194,7 @@ static int decode_into(struct set *s, const struct json_answer *wanted, struct l
                        struct fault *f) {
   struct instances list = {0};
   int code = json_instances(wanted, &list, &lenient->out, f);
-  code = code ? code : take(s, &list, f);
+  code = code ? code : take_instances(s, &list, f);
   instances_free(&list);
   return code;
 }

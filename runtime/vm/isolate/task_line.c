@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <lauxlib.h>
 
-enum { PASS_TURNS = 64 }; /* of an isolate in one pass, whoever wakes them */
+enum { PASS_TURNS = 16 }; /* of an isolate in one pass, whoever wakes them */
 
 static void task_queue(struct task *t, struct task_line *line) {
   t->state = TASK_READY;
