@@ -21,13 +21,13 @@ struct mapping {
  * because all zeroes is an unlocked one: a lock that another thread held at the fork would stay
  * held in the child for ever. */
 struct fork_page {
-  uint32_t mark; /* 0: this is a child that has not been noticed yet */
+  _Atomic uint32_t mark; /* the perigee's `forks`; 0: a child that has not been noticed yet */
   pthread_mutex_t lock;
 };
 
 struct perigee {
   struct fork_page *page;
-  _Atomic uint32_t forks; /* noticed; changed under the lock */
+  uint32_t forks; /* that were noticed, and 1; under the lock */
   struct mapping *mapping;
   struct lanes lanes; /* under the lock */
   int64_t looked_ns;  /* when a newer file was last looked for in vain; under the lock */
@@ -38,7 +38,8 @@ struct perigee_service {
   /* What a pick reads. */
   const struct catalog_entry *entry; /* of the mapping; &client_absent when it has none */
   uint64_t current;                  /* that `view` was made from; CLIENT_NEVER = none */
-  const uint32_t *fork_mark;
+  const _Atomic uint32_t *fork_mark;
+  _Atomic uint32_t forks; /* the mark when the state was seeded: another one is another process's */
   uint32_t (*pick)(struct select_state *state, const struct catalog_view *v,
                    const struct select_ask *ask);
   bool by_load;    /* the balancer wants to know what is in flight: picks are counted. Without a
@@ -63,7 +64,6 @@ struct perigee_service {
   struct perigee *perigee;
   struct mapping *mapping; /* a reference */
   uint32_t directory_word; /* when the name was last looked up in vain */
-  uint32_t forks;          /* the perigee's, when the state was seeded */
   int64_t wished_ns;       /* when the agent was last told that it is not there */
   uint32_t name_length;
   char name[CATALOG_NAME_MAX + 1];
@@ -75,7 +75,13 @@ extern const struct catalog_entry client_absent; /* withdrawn for ever */
  * mapping. Takes `map` over. */
 int client_open_map(struct perigee **p, struct catalog_map map, const char *path);
 
-/* Marks the page in a child, once. */
+/* Whether the handle is still as it was in the parent: its lane is not mapped here. Any thread. */
+static inline bool client_forked(const struct perigee_service *s) {
+  return atomic_load_explicit(s->fork_mark, memory_order_relaxed) !=
+         atomic_load_explicit(&s->forks, memory_order_relaxed);
+}
+
+/* Marks the page in a child, once; what that means for a handle is client_find's to do. */
 void client_notice_fork(struct perigee *p);
 /* The newest file's mapping, with a reference: maps the path again when the file of `old` (may be
  * NULL) was retired or outgrew its mapping, or when `look` asks to compare it with the path. */
@@ -93,12 +99,14 @@ void client_find(struct perigee_service *s);
  * without a page, or a lane, nothing is counted. The handle's thread. */
 void client_track(struct perigee_service *s, struct perigee_endpoint *e, bool retry);
 /* -EDQUOT: the host's retries of this service are as many as they may be. */
-int client_may_retry(const struct perigee_service *s);
+int client_may_retry(struct perigee_service *s);
 /* Whether the host's sums mean anything: the agent that makes them must be alive. */
 void client_hear(struct perigee_service *s, uint64_t now_ns);
 /* The handle has no lane (any more): at the beginning, and in a child. */
 void client_lane_none(struct perigee_service *s);
-/* A lane that is its handle's alone: what is in flight on the slot will not be reported. */
-void report_forget(struct feedback_lane *lane, uint32_t slot, uint32_t generation);
+/* Of a handle with a lane that is its alone: what is in flight on the slot will not be reported. */
+void report_forget(struct perigee_service *s, uint32_t slot, uint32_t generation);
+/* The same: what is in flight on the slot goes over to the shared lane. */
+void report_share(struct perigee_service *s, uint32_t slot, uint32_t generation);
 
 int64_t client_now_ns(void);

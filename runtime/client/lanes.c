@@ -129,10 +129,6 @@ struct feedback_lane *lanes_join(struct perigee_service *s) {
   return s->lane;
 }
 
-struct feedback_lane *lanes_share(struct perigee_service *s) {
-  return use_lane(s, s->perigee->lanes.page, 0); /* its own stays taken: its picks are out */
-}
-
 struct feedback_lane *lanes_shared(struct perigee_service *s) {
   struct feedback_lane *shared = atomic_load_explicit(&s->shared, memory_order_acquire);
   if (shared)
@@ -145,21 +141,30 @@ struct feedback_lane *lanes_shared(struct perigee_service *s) {
   return shared;
 }
 
-/* What the handle has in flight will not be reported. */
-static void forget_picks(struct perigee_service *s) {
+/* Of all that the handle may have in its own lane. */
+static void for_each_slot(struct perigee_service *s,
+                          void (*what)(struct perigee_service *s, uint32_t slot,
+                                       uint32_t generation)) {
   for (uint32_t i = 0; i < s->view.count; i++) {
     uint32_t slot = catalog_load32(&s->view.rows[i].slot);
     if (slot < FEEDBACK_SLOTS)
-      report_forget(s->lane, slot, catalog_load32(&s->view.rows[i].slot_generation));
+      what(s, slot, catalog_load32(&s->view.rows[i].slot_generation));
   }
+}
+
+struct feedback_lane *lanes_share(struct perigee_service *s) {
+  for_each_slot(s, report_share);
+  return use_lane(s, s->perigee->lanes.page, 0);
 }
 
 void lanes_leave(struct perigee_service *s) {
   struct perigee *p = s->perigee;
-  if (!s->lane || !*s->fork_mark || s->forks != p->forks)
+  if (!s->lane || client_forked(s))
     return;
-  if (s->lane != s->shared && s->load.own_total)
-    forget_picks(s);
+  if (s->strays && s->lane != s->shared)
+    lanes_share(s);
+  if (s->lane != s->shared)
+    for_each_slot(s, report_forget);
   pthread_mutex_lock(&p->page->lock);
   if (s->lane_number)
     p->lanes.taken &= ~(1u << s->lane_number);

@@ -21,11 +21,13 @@ struct lanes {                /* under the perigee's lock */
 
 /* Gives the handle a lane; NULL: no page can be had. Its thread. */
 struct feedback_lane *lanes_join(struct perigee_service *s);
-/* From now on the handle writes the shared lane, because another thread reports for it too. */
+/* From now on the handle writes the shared lane, because another thread reports for it too: what it
+ * has in flight goes there as well, so that each pick is where its report comes. */
 struct feedback_lane *lanes_share(struct perigee_service *s);
 /* The shared lane, for a report from any thread; NULL: no page can be had. */
 struct feedback_lane *lanes_shared(struct perigee_service *s);
-/* The handle ends: its picks are no longer in flight, and another may have the lane. */
+/* The handle ends, and another may have its lane. Its picks are no longer in flight; those in the
+ * shared lane, where they are not known from others', are until they are forgotten. */
 void lanes_leave(struct perigee_service *s);
 /* Hands the page to the agent, or wakes an agent that has it and does not read just now. At most
  * one connection attempt a second. Makes system calls. */

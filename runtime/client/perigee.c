@@ -48,7 +48,6 @@ static struct fork_page *make_page(void) {
   if (page == MAP_FAILED)
     return NULL;
   madvise(page, size, MADV_WIPEONFORK); /* without it (Linux < 4.14) a fork goes unnoticed */
-  page->mark = 1;
   return page;
 }
 
@@ -67,6 +66,7 @@ int client_open_map(struct perigee **out, struct catalog_map map, const char *pa
   *m = (struct mapping){.map = map, .references = 1};
   p->mapping = m;
   p->page = page;
+  page->mark = p->forks = 1;
   p->lanes = (struct lanes){.fd = -1, .socket = -1};
   strcpy(p->path, path);
   *out = p;
@@ -100,9 +100,8 @@ void perigee_close(struct perigee *p) {
 void client_notice_fork(struct perigee *p) {
   pthread_mutex_lock(&p->page->lock);
   if (!p->page->mark) {
-    p->page->mark = 1;
-    p->forks++;
     lanes_forget(&p->lanes);
+    p->page->mark = ++p->forks;
   }
   pthread_mutex_unlock(&p->page->lock);
 }

@@ -215,7 +215,7 @@ static inline __attribute__((always_inline)) int pick(struct perigee_service *s,
                                                       struct perigee_endpoint *e, char *id,
                                                       size_t size) {
   uint64_t current = atomic_load_explicit(&s->entry->current, memory_order_acquire);
-  if (__builtin_expect(current == s->current && *s->fork_mark, 1)) {
+  if (__builtin_expect(current == s->current && !client_forked(s), 1)) {
     int r = try_pick(s, options, e, id, size);
     if (__builtin_expect(r != -EAGAIN, 1))
       return r;

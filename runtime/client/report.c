@@ -133,10 +133,13 @@ enum { TICKET_RETRY = 1 << 23, TICKET_EPOCH = TICKET_RETRY - 1, TICKET_FORKS_SHI
 enum { AWAY_GENERATION = 1 }; /* of `away`, which is no instance's */
 
 static inline uint32_t ticket_of(const struct perigee_service *s, uint32_t epoch, bool retry) {
-  return s->forks << TICKET_FORKS_SHIFT | (retry ? TICKET_RETRY : 0) | epoch;
+  uint32_t forks = atomic_load_explicit(&s->forks, memory_order_relaxed);
+  return forks << TICKET_FORKS_SHIFT | (retry ? TICKET_RETRY : 0) | epoch;
 }
 
-int client_may_retry(const struct perigee_service *s) {
+int client_may_retry(struct perigee_service *s) {
+  if (client_forked(s))
+    client_find(s);
   uint32_t all = s->load.own_total;
   uint32_t retries = catalog_load32(&s->total.retries) + catalog_load32(&s->away.retries);
   if (s->load.map && s->load.host_total) {
@@ -194,7 +197,8 @@ void client_track(struct perigee_service *s, struct perigee_endpoint *e, bool re
 static inline uint32_t ticket_spent(const struct perigee_service *s, struct perigee_endpoint *e) {
   uint32_t ticket = e->ticket;
   e->ticket = 0;
-  return ticket >> TICKET_FORKS_SHIFT == (s->forks & 0xff) ? ticket : 0;
+  uint32_t forks = atomic_load_explicit(&s->forks, memory_order_relaxed);
+  return ticket >> TICKET_FORKS_SHIFT == (forks & 0xff) ? ticket : 0;
 }
 
 /* One pick less; not below nothing, where this thread alone counts. */
@@ -239,7 +243,7 @@ static void count(struct feedback_cell *c, enum feedback_outcome outcome, uint64
 static __attribute__((noinline)) int report_away(struct perigee_service *s,
                                                  struct perigee_endpoint *e, int outcome,
                                                  uint64_t latency_ns) {
-  if (!*s->fork_mark || s->forks != s->perigee->forks)
+  if (client_forked(s))
     return 0; /* a child, in which nobody has picked yet: the call was its parent's */
   struct feedback_lane *lane = lanes_shared(s);
   if (!lane)
@@ -274,7 +278,7 @@ int perigee_done(struct perigee_service *s, struct perigee_endpoint *e, int outc
     return -EINVAL;
   if (atomic_load_explicit(&s->thread, memory_order_relaxed) != __builtin_thread_pointer())
     return report_away(s, e, outcome, latency_ns);
-  if (!*s->fork_mark || s->forks != s->perigee->forks)
+  if (client_forked(s))
     client_find(s);
   struct feedback_lane *lane = s->lane;
   if (!lane && !(lane = lanes_join(s)))
@@ -300,14 +304,30 @@ int perigee_done(struct perigee_service *s, struct perigee_endpoint *e, int outc
   return 0;
 }
 
-void report_forget(struct feedback_lane *lane, uint32_t slot, uint32_t generation) {
-  struct feedback_cell *c = &lane->cells[slot];
+void report_forget(struct perigee_service *s, uint32_t slot, uint32_t generation) {
+  struct feedback_cell *c = &s->lane->cells[slot];
   if (catalog_load32(&c->generation) != generation || catalog_load32(&c->in_flight) == 0)
     return;
   put32(&c->in_flight, 0);
   put32(&c->older, 0);
   put32(&c->retries, 0);
-  announce(lane, slot, true);
+  announce(s->lane, slot, true);
+}
+
+void report_share(struct perigee_service *s, uint32_t slot, uint32_t generation) {
+  struct feedback_cell *own = &s->lane->cells[slot], *to = &s->shared->cells[slot];
+  uint32_t epoch = feedback_epoch((int64_t)select_now_ns());
+  if (catalog_load32(&own->generation) != generation || catalog_load32(&own->in_flight) == 0)
+    return;
+  if (!is_at(own, generation, epoch))
+    roll(own, epoch);
+  if (is_at(to, generation, epoch) || renew(s, to, generation, epoch, false)) {
+    add(&to->in_flight, catalog_load32(&own->in_flight), false);
+    add(&to->older, catalog_load32(&own->older), false);
+    add(&to->retries, catalog_load32(&own->retries), false);
+    announce(s->shared, slot, false);
+  }
+  report_forget(s, slot, generation);
 }
 
 void client_lane_none(struct perigee_service *s) {

@@ -75,10 +75,10 @@ static int look_up(struct perigee_service *s) {
 
 void client_find(struct perigee_service *s) {
   for (int i = 0; i < TRIES; i++) {
-    if (!*s->fork_mark)
+    if (*s->fork_mark == 0)
       client_notice_fork(s->perigee);
-    if (s->forks != s->perigee->forks) {
-      s->forks = s->perigee->forks;
+    if (client_forked(s)) {
+      s->forks = *s->fork_mark;
       own_thread(s);
       seed(s);
       client_lane_none(s);
@@ -150,7 +150,7 @@ int perigee_service_open(struct perigee *p, const char *name, struct perigee_ser
     client_notice_fork(p);
   s->perigee = p;
   s->fork_mark = &p->page->mark;
-  s->forks = p->forks;
+  s->forks = p->page->mark;
   s->mapping = client_mapping(p, NULL, false);
   s->entry = &client_absent;
   s->directory_word = catalog_load32(&catalog_map_header(&s->mapping->map)->directory_word) - 1;

@@ -168,6 +168,48 @@ static void the_lane_is_the_pickers(void **state) {
   perigee_service_close(s);
 }
 
+/* What one handle has in flight, others see, while it shares a lane and after it was closed. */
+static void strays_and_a_closed_handle(void **state) {
+  enum { PICKS = 50 };
+  struct perigee_endpoint e[PICKS], last;
+  struct perigee_service *s = service("closed-stray", "least_request", 1);
+  for (int round = 0; round < 3; round++) {
+    for (int i = 0; i < PICKS; i++)
+      assert_int_equal(perigee_pick(s, NULL, &e[i]), 0);
+    assert_int_equal(in_flight(&e[0]), PICKS);
+    for (int i = 0; i < PICKS; i++)
+      on_another_thread(s, &e[i]);
+    if (round == 1) { /* it has picked since */
+      assert_int_equal(perigee_pick(s, NULL, &last), 0);
+      on_another_thread(s, &last);
+    }
+    assert_int_equal(in_flight(&e[0]), 0);
+    perigee_service_close(s);
+    s = open_service("closed-stray");
+    assert_int_equal(in_flight(&e[0]), 0);
+  }
+  perigee_service_close(s);
+}
+
+/* Its own counts serve on, when they are in the shared lane. */
+static void own_counts_are_shared(void **state) {
+  enum { PICKS = 200 };
+  struct perigee_endpoint e[PICKS], last, other;
+  struct perigee_service *s = service("own-stray", "least_request", 2);
+  for (int i = 0; i < PICKS; i++)
+    assert_int_equal(perigee_pick(s, NULL, &e[i]), 0);
+  for (int i = 0; i < PICKS; i++)
+    on_another_thread(s, &e[i]);
+  assert_int_equal(perigee_pick(s, NULL, &last), 0);
+  assert_ptr_equal(s->lane, s->shared);
+  for (int i = 0; i < PICKS; i++) { /* the other one is idle all the time */
+    assert_int_equal(perigee_pick(s, NULL, &other), 0);
+    assert_int_not_equal(other.slot, last.slot);
+    assert_int_equal(perigee_done(s, &other, PERIGEE_SUCCESS, 1000), 0);
+  }
+  perigee_service_close(s);
+}
+
 /* Retries that other threads report are no longer in the budget, over an epoch's end too. */
 static void retries_end_elsewhere(void **state) {
   struct perigee_service *s = service("elsewhere", "round_robin", 1);
@@ -375,6 +417,8 @@ int main(void) {
       cmocka_unit_test(own_counts_serve),
       cmocka_unit_test(another_thread_reports),
       cmocka_unit_test(the_lane_is_the_pickers),
+      cmocka_unit_test(strays_and_a_closed_handle),
+      cmocka_unit_test(own_counts_are_shared),
       cmocka_unit_test(retries_end_elsewhere),
       cmocka_unit_test(who_only_reports_tells_the_agent),
       cmocka_unit_test(more_handles_than_lanes),
