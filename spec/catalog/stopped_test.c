@@ -112,7 +112,8 @@ static void stop_anywhere(struct catalog_writer *w, const char *service, const c
                 balancer, stops, steps, (unsigned long long)seen->before,
                 (unsigned long long)seen->later, (unsigned long long)seen->overtaken);
   assert_true(seen->before + seen->later + seen->overtaken == stops + 1);
-  assert_true(seen->later > 0 && seen->before > 1);
+  /* One of those before was not stopped. Of ten stops none may be late enough for another. */
+  assert_true(seen->later > 0 && seen->before > (CATALOG_TSAN ? 0 : 1));
   kill(reader, SIGKILL);
   waitpid(reader, NULL, 0);
   munmap(seen, sizeof *seen);

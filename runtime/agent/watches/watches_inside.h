@@ -48,8 +48,8 @@ bool watch_wish_on_demand(const struct config *config, const char *service, stru
                           struct watch_wish *out); /* false: there is no `resolve` */
 /* Begins, without anybody who waits; NULL: it cannot. */
 struct watch *watch_on_demand(struct watches *all, const char *service);
-void watches_forget_idle(struct watches *all);     /* what nobody has asked for lately */
-void watches_abandon(struct watches *all);         /* answers all who wait with -ECANCELED */
+void watches_forget_idle(struct watches *all); /* what nobody has asked for lately */
+void watches_abandon(struct watches *all);     /* answers all who wait with -ECANCELED */
 
 /* wraps.c */
 void wraps_tick(struct watches *all);
