@@ -14,13 +14,23 @@ enum { CYCLE_MAX = 4096, SMOOTH_WORK = 1 << 21 };
  * by 6e-8. */
 #define NEAR 1e-9
 
+/* The next whole number down, and the nearest, of what is not below 0. Not libm's: what every
+ * process links needs libc alone. */
+static double whole(double x) {
+  return x < 0x1p52 ? (double)(uint64_t)x : x;
+}
+
+static double nearest(double x) {
+  return whole(x + 0.5);
+}
+
 /* The least n, at most `most`, so that x * n is whole but for what doubles lose; 0: none. It is the
  * denominator of one of the fractions that approach x best, which its continued fraction lists. */
 static uint32_t denominator(double x, uint32_t most) {
   double n = 1, before = 0, rest = x;
-  while (fabs(x * n - round(x * n)) > NEAR * x * n) {
-    rest = 1 / (rest - floor(rest)); /* inf: it ends in the test below */
-    double next = floor(rest) * n + before;
+  while (fabs(x * n - nearest(x * n)) > NEAR * x * n) {
+    rest = 1 / (rest - whole(rest)); /* inf: it ends in the test below */
+    double next = whole(rest) * n + before;
     if (!(next <= most))
       return 0;
     before = n;
@@ -40,7 +50,7 @@ static uint32_t turns_exact(const double *weights, uint32_t count, uint32_t most
   for (uint32_t i = 0; i < count && of_largest; i++)
     of_largest *= denominator(weights[i] / largest * of_largest, most / of_largest);
   for (uint32_t i = 0; i < count && sum <= most && of_largest; i++)
-    sum += turns[i] = (uint32_t)round(weights[i] / largest * of_largest);
+    sum += turns[i] = (uint32_t)nearest(weights[i] / largest * of_largest);
   return sum <= most ? (uint32_t)sum : 0;
 }
 

@@ -40,10 +40,11 @@ static int lua_slice(struct task *t, struct fault *f) {
   int status = isolate_resume(iso, t->L, arguments, share, &killed);
   if (t->ending || (status == 0 && !killed))
     return 0;
-  if (!t->share.sliced && status == LUA_YIELD && !killed && !t->wait.active)
-    return fault_set(f, -EFAULT, "coroutine.yield in the task itself");
-  if (!t->share.sliced && (status != LUA_YIELD || killed))
+  /* Also where a coroutine of it gave way, and it was killed on the way to giving way itself. */
+  if (status != LUA_YIELD || killed)
     return isolate_explain(iso, t->L, status, killed, f);
+  if (!t->share.sliced && !t->wait.active)
+    return fault_set(f, -EFAULT, "coroutine.yield in the task itself");
   lua_settop(t->L, 0); /* of what it yielded; its own frames stay as they are */
   return LUA_YIELD;
 }
