@@ -10,11 +10,11 @@ local function rotate(file, token)
   assert(os.rename(file .. ".new", file))
 end
 
--- The tokens of an agent's requests, and how many had each.
+-- The set of the tokens of an agent's requests.
 local function tokens(requests)
   local seen = {}
   for _, r in ipairs(requests) do
-    seen[r.token] = (seen[r.token] or 0) + 1
+    seen[r.token] = true
   end
   return seen
 end
@@ -48,15 +48,15 @@ describe("the token of a Consul", function()
   end)
 
   it("is sent to its own address, and to no other that a target names", function()
-    assert.same({ first = #server:requests("/v1/") }, tokens(server:requests("/v1/")))
-    assert.same({ [""] = #other:requests("/v1/") }, tokens(other:requests("/v1/")))
+    assert.same({ first = true }, tokens(server:requests("/v1/")))
+    assert.same({ [""] = true }, tokens(other:requests("/v1/")))
   end)
 
   it("stays behind when Consul sends the query to another address", function()
     server:trouble("redirect&to=" .. other.url .. "&on=/web?")
     other:add("3")
     host.expect(agent, "web", "10.0.0.2:80 10.0.0.3:80")
-    assert.same({ [""] = #other:requests("/v1/") }, tokens(other:requests("/v1/")))
+    assert.same({ [""] = true }, tokens(other:requests("/v1/")))
   end)
 
   it("is the new one as soon as the file has it, though a query with the old one is held", function()
