@@ -23,7 +23,7 @@ struct turn {
   volatile sig_atomic_t allowed;         /* of TURN_TICK_NS of this thread's CPU time */
   volatile sig_atomic_t patience, stuck; /* so many for what cannot give way; they are over */
   volatile sig_atomic_t hooked, over;    /* a hook is installed; it is the one that kills */
-  volatile sig_atomic_t due;             /* the tick of its slice has come */
+  volatile sig_atomic_t due;             /* it has had its time, or its slice is over */
   struct fuel *fuel;                     /* NULL: not a compiled isolate */
   volatile int64_t first_ns;             /* CPU time when its clock was started; 0: it was not */
   bool sliceable, sliced;                /* may give way; did */
@@ -34,13 +34,12 @@ struct turn_share {
   bool sliced;
 };
 enum { TURN_TICK_NS = 1000 * 1000 };
-int turn_watch_start(struct fault *f); /* counts this thread's CPU time; one user a thread */
+int turn_watch_start(struct fault *f); /* the ticks of this thread; one user a thread */
 void turn_watch_stop(void);
-/* Between them a tick comes TURN_TICK_NS after the first, by the wall clock, whatever the kernel
- * looks at the CPU time for: while those go on that were slow. */
+/* Between them those go on that were slow: for TURN_TICK_NS together, by the wall clock. */
 void turn_slices_begin(void);
 void turn_slices_end(void);
-bool turn_slices_over(void); /* that tick has come */
+bool turn_slices_over(void); /* that is over */
 /* `share`: of the task that is resumed, the same for both; NULL: not a task, it cannot give way. */
 void turn_begin(struct turn *turn, struct isolate *iso, const struct turn_share *share);
 /* True when the turn was killed. */

@@ -83,9 +83,14 @@ void task_run(struct task *t) {
   isolate_release(iso);
 }
 
+/* One turn was slow in this pass: whoever else would begin one waits for the next. */
+static bool is_hit(const struct vm *vm) {
+  return vm->hit == vm->pass;
+}
+
 bool task_must_queue(const struct task *t) {
   const struct isolate *iso = t->isolate;
-  return is_tired(iso) || (iso->sliced && iso->sliced != t);
+  return is_hit(iso->vm) || is_tired(iso) || (iso->sliced && iso->sliced != t);
 }
 
 /* Takes the first of a line, whose reference is the caller's then. */
@@ -111,7 +116,7 @@ static void task_go_on(struct task *t) {
 /* Up to the one that is the last now, as what is queued meanwhile is for the next pass; or until a
  * one is slow. */
 static void line_run(struct vm *vm, struct task_line *line) {
-  for (struct task **end = line->last; line->first && vm->hit != vm->pass && !turn_slices_over();) {
+  for (struct task **end = line->last; line->first && !is_hit(vm) && !turn_slices_over();) {
     struct task *t = line->first;
     bool last = &t->ready_next == end;
     task_go_on(line_take(line));
@@ -137,12 +142,12 @@ static void later_run(struct vm *vm) {
 }
 
 void tasks_run(struct vm *vm) {
-  bool hit = vm->hit == vm->pass; /* who was woken, or a plan, outside of the lines */
+  bool hit = is_hit(vm); /* who was woken, or a plan, outside of the lines */
   vm->pass++;
   line_run(vm, &vm->ready);
   if (!hit && !resting(vm) && vm->later.first)
     later_run(vm);
-  hit = hit || vm->hit == vm->pass;
+  hit = hit || is_hit(vm);
   vm->hit = 0; /* no pass: it is seen to */
   if (hit && !resting(vm) && vm->later.first && !vm->scripted)
     vm_rest(vm, vm->hit_ms);
@@ -154,10 +159,11 @@ bool tasks_ready(const struct vm *vm) {
 
 void task_begin(struct task *t) {
   struct isolate *iso = t->isolate;
-  if (t->pace == TASK_CARES || (t->pace == TASK_PROMPT && iso->slow)) {
-    iso->sliced = t; /* gives way before its first line */
-    task_queue(t, &iso->vm->later);
-  } else {
+  bool later = t->pace == TASK_CARES || (t->pace == TASK_PROMPT && iso->slow);
+  if (!later && (t->pace != TASK_PROMPT || !is_hit(iso->vm))) {
     task_run(t);
+    return;
   }
+  iso->sliced = t; /* gives way before its first line */
+  task_queue(t, later ? &iso->vm->later : &iso->vm->ready);
 }

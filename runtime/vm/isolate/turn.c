@@ -1,14 +1,14 @@
 /* turn: takes turns from what goes on for too long, and ends it where that does not help.
  *
- * A timer that counts this thread's CPU time sends the thread a signal every millisecond of it (or
- * as often as the kernel looks, 4 ms with HZ=250): none while the loop sleeps, and none is owed for
- * time that other processes took. Nothing else is paid while a turn behaves (an always-on count
- * hook costs half of the interpreter's speed). While those go on that were slow, a second timer
- * ticks by the wall clock, which is exact: their slices are a millisecond.
+ * While a turn runs, a timer sends its thread a signal every millisecond of the wall clock. It is
+ * set when a turn begins and no tick is on its way, and set again by a tick that finds a turn: so a
+ * tick costs a well-behaved plugin some microseconds, once a millisecond at most, and nothing while
+ * the loop sleeps. (A timer of the thread's CPU time costs nothing, and ticks when the kernel looks,
+ * every 4 ms with HZ=250. An always-on count hook costs half of the interpreter's speed.) What is
+ * counted is CPU time all the same: none is owed for what other processes took.
  *
- * A tick says nothing of the turn that it hits: a loop that never runs for long is not looked at
- * for hundreds of turns, and then owes for all of them at once. So the first one only starts a
- * clock.
+ * A tick says nothing of the turn that it hits, unless that set the timer itself: others may have
+ * had the millisecond. So the first one only starts a clock.
  *
  *     0 ─── first tick ─── 1 ms ─── turn_ns / 4 ──── turn_ns ───►
  *      runs  the clock      a hook   or raises,       a hook that raises, for the rest of the turn
@@ -48,10 +48,10 @@
 #define TURN_SIGNAL SIGURG
 
 static _Thread_local struct turn *volatile innermost;
-static _Thread_local timer_t watch;  /* counts CPU time */
-static _Thread_local timer_t slices; /* the wall clock, while turn_slices */
-static const int slice_tick = 1;     /* whose address its signals carry */
-static _Thread_local volatile sig_atomic_t slice_over;
+static _Thread_local timer_t timer;
+static _Thread_local volatile sig_atomic_t ticking;              /* a tick is on its way */
+static _Thread_local volatile sig_atomic_t in_slice, slice_over; /* between turn_slices_begin, _end */
+static const struct itimerspec one_tick = {.it_value = {0, TURN_TICK_NS}};
 
 enum { SLICE_INSTRUCTIONS = 1000 };        /* between two attempts to give way */
 enum { STACK_MAX = 1 << 18 };              /* bytes of the C stack: unwinding more takes its time */
@@ -97,16 +97,12 @@ static int64_t elapsed_ns(const struct turn *turn) {
   return turn->first_ns ? clock_thread_ns() - turn->first_ns : 0;
 }
 
-static bool is_due(const struct turn *turn) {
-  return turn->due || elapsed_ns(turn) >= TURN_TICK_NS;
-}
-
 static void slice_hook(lua_State *L, lua_Debug *unused) {
   (void)unused;
   struct turn *turn = innermost;
   if (!turn || !turn->sliceable || turn->sliced) /* a coroutine gave way: the task is about to */
     return;
-  if (is_due(turn) && task_can_slice(L)) {
+  if (task_can_slice(L)) {
     task_slice(L);
     lua_yield(L, 0);
   }
@@ -120,29 +116,34 @@ static void give_way_at_next_line(struct turn *turn) {
   lua_sethook(turn->L, slice_hook, LUA_MASKCOUNT, 1);
 }
 
-static void on_tick(int number, siginfo_t *info, void *unused) {
+static void tick_later(void) {
+  ticking = 1;
+  timer_settime(timer, 0, &one_tick, NULL);
+}
+
+/* In ticks of CPU time, to the nearest: the clocks differ by a little. */
+static int64_t ticks_of(const struct turn *turn) {
+  return (elapsed_ns(turn) + TURN_TICK_NS / 2) / TURN_TICK_NS;
+}
+
+static void on_tick(int number) {
   (void)number;
-  (void)unused;
   struct turn *turn = innermost;
-  bool slice = info->si_value.sival_ptr == &slice_tick;
-  slice_over = slice_over || slice;
+  slice_over = in_slice;
+  ticking = 0;
   if (!turn)
     return;
-  if (slice) {
-    turn->due = 1;
-    if (turn->sliceable && !turn->over)
-      give_way_at_next_line(turn);
-    return;
-  }
+  tick_later();
   if (!turn->first_ns)
     turn->first_ns = clock_thread_ns();
-  int64_t ticks = elapsed_ns(turn) / TURN_TICK_NS;
+  int64_t ticks = ticks_of(turn);
+  turn->due = turn->due || slice_over || ticks > 0;
   if (ticks >= turn->allowed) {
     turn->over = turn->hooked = 1;
     if (turn->fuel)
       turn->fuel->floor = INT32_MAX;
     lua_sethook(turn->L, kill_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
-  } else if (turn->sliceable) {
+  } else if (turn->due && turn->sliceable && !turn->over) {
     turn->stuck = ticks > turn->patience;
     give_way_at_next_line(turn);
   }
@@ -153,8 +154,7 @@ bool turn_is_over(void) {
 }
 
 bool turn_is_due(void) {
-  return innermost && innermost->hooked && innermost->sliceable && !innermost->over &&
-         is_due(innermost);
+  return innermost && innermost->due && innermost->sliceable && !innermost->over;
 }
 
 void turn_slice(void) {
@@ -169,43 +169,30 @@ void turn_poll(lua_State *L, int32_t steps) {
     turn_kill(L);
 }
 
-static int timer_start(clockid_t clock, const int *tick, timer_t *out) {
-  struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = TURN_SIGNAL};
-  event.sigev_value.sival_ptr = (void *)tick;
-  event._sigev_un._tid = gettid();
-  return timer_create(clock, &event, out);
-}
-
-static const struct itimerspec each_tick = {{0, TURN_TICK_NS}, {0, TURN_TICK_NS}}, never;
-
 int turn_watch_start(struct fault *f) {
-  struct sigaction action = {.sa_sigaction = on_tick, .sa_flags = SA_RESTART | SA_SIGINFO};
+  struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = TURN_SIGNAL};
+  struct sigaction action = {.sa_handler = on_tick, .sa_flags = SA_RESTART};
+  event._sigev_un._tid = gettid();
   sigemptyset(&action.sa_mask);
   if (sigaction(TURN_SIGNAL, &action, NULL) != 0 ||
-      timer_start(CLOCK_THREAD_CPUTIME_ID, NULL, &watch) != 0)
+      timer_create(CLOCK_MONOTONIC, &event, &timer) != 0)
     return fault_set(f, -errno, "plugins cannot be limited in time: %s", strerror(errno));
-  if (timer_start(CLOCK_MONOTONIC, &slice_tick, &slices) != 0) {
-    int error = errno;
-    timer_delete(watch);
-    return fault_set(f, -error, "plugins cannot be limited in time: %s", strerror(error));
-  }
-  timer_settime(watch, 0, &each_tick, NULL);
   return 0;
 }
 
 void turn_watch_stop(void) {
-  timer_delete(watch);
-  timer_delete(slices);
+  timer_delete(timer);
+  ticking = 0;
 }
 
 void turn_slices_begin(void) {
+  tick_later(); /* one that is over by now says nothing of the slice */
   slice_over = 0;
-  timer_settime(slices, 0, &each_tick, NULL);
+  in_slice = 1;
 }
 
 void turn_slices_end(void) {
-  timer_settime(slices, 0, &never, NULL);
-  slice_over = 0;
+  in_slice = slice_over = 0;
 }
 
 bool turn_slices_over(void) {
@@ -235,6 +222,10 @@ void turn_begin(struct turn *turn, struct isolate *iso, const struct turn_share 
     stack_base = (uintptr_t)__builtin_frame_address(0);
   atomic_signal_fence(memory_order_release);
   innermost = turn;
+  if (ticking) /* only now: a tick that found no turn would not have set the next */
+    return;
+  tick_later();
+  turn->first_ns = clock_thread_ns();
 }
 
 bool turn_end(struct turn *turn, struct isolate *iso, struct turn_share *share) {
@@ -243,7 +234,9 @@ bool turn_end(struct turn *turn, struct isolate *iso, struct turn_share *share) 
   if (turn->hooked)
     lua_sethook(iso->L, NULL, 0, 0);
   int64_t had_ns = elapsed_ns(turn);
-  bool slow = turn->sliced || had_ns >= TURN_TICK_NS;
+  /* A turn inside a killed one leaves it killed. */
+  bool killed = (turn->over && iso->killed) || fuel_is_spent(iso);
+  bool slow = killed || turn->sliced || had_ns >= TURN_TICK_NS;
   if (iso->turns_pass != iso->vm->pass)
     iso->turns_before = iso->turns;
   iso->turns_pass = iso->vm->pass;
@@ -256,8 +249,6 @@ bool turn_end(struct turn *turn, struct isolate *iso, struct turn_share *share) 
     share->sliced = turn->sliced;
     share->spent_ns = turn->sliced ? share->spent_ns + had_ns : 0;
   }
-  /* A turn inside a killed one leaves it killed. */
-  bool killed = (turn->over && iso->killed) || fuel_is_spent(iso);
   if (killed) {
     iso->killed = iso->refuse = false;
     iso->kills++;
