@@ -78,7 +78,7 @@ static void what_ran_before_a_turn_is_not_its_own(void **state) {
   struct fault f = {0};
   sigset_t ticks;
   sigemptyset(&ticks);
-  sigaddset(&ticks, SIGURG);
+  sigaddset(&ticks, SIGPROF);
   assert_int_equal(isolate_new(fx->vm, "one", &tight, &iso, &f), 0);
   pthread_sigmask(SIG_BLOCK, &ticks, NULL);
   for (int64_t until = clock_thread_ns() + 3 * tight.turn_ns; clock_thread_ns() < until;)

@@ -34,7 +34,7 @@ struct turn_share {
   bool sliced;
 };
 enum { TURN_TICK_NS = 1000 * 1000 };
-int turn_watch_start(struct fault *f); /* the ticks of this thread; one user a thread */
+int turn_watch_start(uv_loop_t *loop, struct fault *f); /* this thread's; one user a thread */
 void turn_watch_stop(void);
 /* Between them those go on that were slow: for TURN_TICK_NS together, by the wall clock. */
 void turn_slices_begin(void);

@@ -43,9 +43,10 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Ignored by default, so that one that comes late harms nobody; Go's runtime uses it the same way.
- */
-#define TURN_SIGNAL SIGURG
+/* The one that libuv can keep away from a loop that sleeps: the wait would end late by up to a
+ * millisecond, as its time is counted in whole ones. Its handler stays when the last watch has
+ * stopped, so that one that comes late harms nobody. */
+#define TURN_SIGNAL SIGPROF
 
 static _Thread_local struct turn *volatile innermost;
 static _Thread_local timer_t timer;
@@ -169,7 +170,7 @@ void turn_poll(lua_State *L, int32_t steps) {
     turn_kill(L);
 }
 
-int turn_watch_start(struct fault *f) {
+int turn_watch_start(uv_loop_t *loop, struct fault *f) {
   struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = TURN_SIGNAL};
   struct sigaction action = {.sa_handler = on_tick, .sa_flags = SA_RESTART};
   event._sigev_un._tid = gettid();
@@ -177,6 +178,7 @@ int turn_watch_start(struct fault *f) {
   if (sigaction(TURN_SIGNAL, &action, NULL) != 0 ||
       timer_create(CLOCK_MONOTONIC, &event, &timer) != 0)
     return fault_set(f, -errno, "plugins cannot be limited in time: %s", strerror(errno));
+  uv_loop_configure(loop, UV_LOOP_BLOCK_SIGNAL, TURN_SIGNAL);
   return 0;
 }
 

@@ -53,7 +53,7 @@ int vm_new(const struct vm_config *config, struct vm **out, struct fault *f) {
   bool whole = vm->directory && (vm->run_dir || !config->run_dir);
   int code = whole ? library_load(vm, config->library, f) : fault_set(f, -ENOMEM, "out of memory");
   if (code == 0)
-    code = turn_watch_start(f);
+    code = turn_watch_start(vm->loop, f);
   if (code != 0) {
     texts_free(vm);
     free(vm);
