@@ -65,9 +65,10 @@ struct task_watch {
   void (*ended)(struct task_watch *w, struct task *t);
 };
 
-/* Tasks in the order in which they will run. */
-struct task_line {
-  struct task *first, **last;
+/* Isolates that have tasks to run, in the order in which they will. */
+struct isolate_line {
+  struct isolate *first, **last;
+  size_t count;
 };
 
 struct vm {
@@ -89,9 +90,9 @@ struct vm {
   struct answered *answered, *answered_last; /* script.c: calls that have their results */
   struct spec_bench *bench;                  /* of the test that runs: spec/bind_spec.c */
   uint64_t pass;                             /* of the lines, counted */
-  uint64_t hit;                  /* the pass in which a turn was slow; 0: nobody rests for it yet */
-  int hit_ms;                    /* how slow */
-  struct task_line ready, later; /* who begins a turn; who has had a slice, or waits behind one */
+  uint64_t hit; /* the pass in which a turn was slow; 0: nobody rests for it yet */
+  int hit_ms;   /* how slow */
+  struct isolate_line ready, later; /* later: those that were slow, or have had many turns */
   size_t isolates, memory;
   struct vm_stats ended; /* counters of isolates that are gone; sums only */
   struct isolate *first;
@@ -128,7 +129,9 @@ struct isolate {
   unsigned depth;    /* host frames that still use the isolate; freed at 0 when `ending` */
   jmp_buf *fence;
   struct task *tasks, *ended, *running;
-  size_t queued;       /* of its tasks in the vm's lines: what is woken goes behind them */
+  struct task *tasks_ready, **tasks_ready_last; /* in the order in which they will run */
+  struct isolate_line *in_line;                 /* of the vm's; NULL: none of its tasks is ready */
+  struct isolate *line_next, **line_link;
   struct task *sliced; /* gave way in its turn: until it goes on, no other task does */
   bool slow;           /* its last task was: the next begins among those that gave way */
   bool gave_way;       /* a coroutine of the running task, and who resumed it does not know yet */

@@ -252,6 +252,7 @@ int isolate_new(struct vm *vm, const char *name, const struct isolate_limits *li
   limits_default(&iso->limits);
   iso->limits.grant = iso->limits.grant ? value_ref(iso->limits.grant) : NULL;
   iso->collect_at = iso->limits.memory_soft;
+  iso->tasks_ready_last = &iso->tasks_ready;
   iso->log_tokens = iso->limits.log_lines_per_s;
   iso->L = lua_newstate(memory_account, iso);
   if (!iso->L) {

@@ -268,6 +268,7 @@ void task_finish(struct task *t) {
   struct task_watch *w;
   wait_cancel(t);
   work_end(t);
+  task_unqueue(t);
   t->state = TASK_ENDED;
   task_unlist(t);
   task_list(t, &t->isolate->ended);
@@ -411,7 +412,7 @@ void task_wake(struct task_wait *w, task_push_fn push, void *arg) {
   }
   t->arguments = d.count;
   /* Woken by another of the isolate: after it, not on its stack. */
-  if (iso->running || iso->settling || iso->queued || iso->slow || task_must_queue(t))
+  if (iso->running || iso->settling || isolate_must_queue(iso))
     task_queue_new(t);
   else
     task_run(t);

@@ -3,9 +3,9 @@
  * While a turn runs, a timer sends its thread a signal every millisecond of the wall clock. It is
  * set when a turn begins and no tick is on its way, and set again by a tick that finds a turn: so a
  * tick costs a well-behaved plugin some microseconds, once a millisecond at most, and nothing while
- * the loop sleeps. (A timer of the thread's CPU time costs nothing, and ticks when the kernel looks,
- * every 4 ms with HZ=250. An always-on count hook costs half of the interpreter's speed.) What is
- * counted is CPU time all the same: none is owed for what other processes took.
+ * the loop sleeps. (A timer of the thread's CPU time costs nothing, and ticks when the kernel
+ * looks, every 4 ms with HZ=250. An always-on count hook costs half of the interpreter's speed.)
+ * What is counted is CPU time all the same: none is owed for what other processes took.
  *
  * A tick says nothing of the turn that it hits, unless that set the timer itself: others may have
  * had the millisecond. So the first one only starts a clock.
@@ -50,8 +50,9 @@
 
 static _Thread_local struct turn *volatile innermost;
 static _Thread_local timer_t timer;
-static _Thread_local volatile sig_atomic_t ticking;              /* a tick is on its way */
-static _Thread_local volatile sig_atomic_t in_slice, slice_over; /* between turn_slices_begin, _end */
+static _Thread_local volatile sig_atomic_t ticking; /* a tick is on its way */
+static _Thread_local volatile sig_atomic_t in_slice,
+    slice_over; /* between turn_slices_begin, _end */
 static const struct itimerspec one_tick = {.it_value = {0, TURN_TICK_NS}};
 
 enum { SLICE_INSTRUCTIONS = 1000 };        /* between two attempts to give way */

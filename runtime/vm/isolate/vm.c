@@ -80,8 +80,6 @@ void vm_free(struct vm *vm) {
     return;
   turn_watch_stop();
   uv_timer_stop(&vm->rest);
-  vm->hit = 0;
-  tasks_run(vm); /* all have ended; the lines let go of them */
   texts_free(vm);
   perigee_close(vm->catalog);
   value_unref(vm->host);
