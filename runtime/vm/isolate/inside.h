@@ -27,6 +27,7 @@ struct turn {
   struct fuel *fuel;                     /* NULL: not a compiled isolate */
   volatile int64_t first_ns;             /* CPU time when its clock was started; 0: it was not */
   bool sliceable, sliced;                /* may give way; did */
+  int passed;                            /* so often it was seen on its way up to the task */
 };
 /* turn_share: what one task has of the CPU between two waits, in slices. */
 struct turn_share {
@@ -48,9 +49,9 @@ bool turn_end(struct turn *turn, struct isolate *iso, struct turn_share *share);
  * that it is in. */
 void turn_aside(struct turn *aside, lua_State *L);
 void turn_resume(const struct turn *aside);
-bool turn_is_over(void); /* for what is in C just now */
-bool turn_is_due(void);  /* it should give way: a C function that can, does (task_give_way) */
-void turn_slice(void);   /* it does */
+bool turn_is_over(void);       /* for what is in C just now */
+bool turn_is_due(void);        /* it should give way: a C function that can, does (task_give_way) */
+void turn_slice(lua_State *L); /* it does */
 int64_t turn_patience_ns(const struct isolate *iso); /* with what cannot give way */
 /* Raises where the turn is over: for loops in C that may take long. `steps` is what that took since
  * the last time, as a compiled isolate counts. */
@@ -177,6 +178,7 @@ int due_start(struct vm *vm, struct alarm *a, int64_t ns); /* from now; 0 or -EN
 void due_stop(struct vm *vm, struct alarm *a);
 
 /* memory.c */
+size_t memory_most_at_once(const struct isolate *iso); /* for one piece, to the plugin */
 void *memory_account(void *isolate, void *p, size_t old_size, size_t new_size);
 void memory_settle(struct isolate *iso); /* after a turn: collects over the soft limit */
 int memory_step(lua_State *L); /* a lua_CFunction: a step of that; whether it was the last */

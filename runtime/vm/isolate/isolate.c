@@ -195,8 +195,9 @@ int isolate_explain(struct isolate *iso, lua_State *L, int status, bool killed, 
                      iso->stuck ? "where it cannot give way to others" : "without waiting",
                      iso->where[0] ? iso->where : "?");
   if (status == LUA_ERRMEM)
-    return fault_set(f, -ENOMEM, "out of memory: %zu of %zu bytes in use", iso->memory,
-                     iso->limits.memory_hard);
+    return fault_set(f, -ENOMEM,
+                     "out of memory: %zu of %zu bytes in use, at most %zu of them at once",
+                     iso->memory, iso->limits.memory_hard, memory_most_at_once(iso));
   const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
   if (!text)
     return fault_set(f, -EFAULT, "raised a %s%s", luaL_typename(L, -1), iso->callers);

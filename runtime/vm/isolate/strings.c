@@ -66,17 +66,40 @@ static size_t offset_check(lua_State *L, int index, size_t length) {
   return (size_t)init - 1 > length ? length : (size_t)init - 1;
 }
 
-/* memmem is linear, where a naive search of a long needle takes for ever as well. */
-static int find_plain(lua_State *L, const char *text, size_t length, size_t from,
-                      const char *needle, size_t needle_length) {
-  const char *at = memmem(text + from, length - from, needle, needle_length);
-  if (!at) {
-    lua_pushnil(L);
-    return 1;
+enum { PLAIN_AT_ONCE = 128 << 10 };
+
+static int find_plain_on(lua_State *L);
+
+/* By memmem, which is linear, where a naive search of a long needle takes for ever as well; a part
+ * of the text at once, as long as the needle at least. On the stack: the text, the needle. */
+static int find_plain(lua_State *L, size_t from) {
+  size_t length, needle_length;
+  const char *text = lua_tolstring(L, 1, &length), *needle = lua_tolstring(L, 2, &needle_length);
+  size_t step = PLAIN_AT_ONCE + needle_length;
+  for (;;) {
+    size_t left = length - from, piece = left < step + needle_length ? left : step + needle_length;
+    const char *at = memmem(text + from, piece, needle, needle_length);
+    if (at) {
+      lua_pushinteger(L, at - text + 1);
+      lua_pushinteger(L, at - text + (ptrdiff_t)needle_length);
+      return 2;
+    }
+    if (piece == left) {
+      lua_pushnil(L);
+      return 1;
+    }
+    from += step;
+    turn_poll(L, (int32_t)(piece / 64));
+    if (task_should_give_way(L)) {
+      lua_settop(L, 2);
+      lua_pushinteger(L, (lua_Integer)from);
+      return task_give_way(L, find_plain_on);
+    }
   }
-  lua_pushinteger(L, at - text + 1);
-  lua_pushinteger(L, at - text + (ptrdiff_t)needle_length);
-  return 2;
+}
+
+static int find_plain_on(lua_State *L) {
+  return find_plain(L, (size_t)lua_tointeger(L, 3));
 }
 
 static bool is_plain(const char *pattern, size_t length) {
@@ -115,7 +138,7 @@ static int find_or_match(lua_State *L, bool find) {
   const char *pattern = luaL_checklstring(L, 2, &pattern_length);
   size_t from = offset_check(L, 3, length);
   if (find && (lua_toboolean(L, 4) || is_plain(pattern, pattern_length)))
-    return find_plain(L, text, length, from, pattern, pattern_length);
+    return find_plain(L, from);
   struct search s;
   s.find = find;
   search_begin(&s, L, text, length, pattern);
@@ -195,32 +218,6 @@ static void add_text(struct pattern_match *m, luaL_Buffer *b, const char *at, co
   }
 }
 
-/* Adds what replaces the match: by text, by function or by table. */
-static void add_replacement(struct pattern_match *m, luaL_Buffer *b, const char *at,
-                            const char *end) {
-  lua_State *L = m->L;
-  switch (lua_type(L, 3)) {
-  case LUA_TFUNCTION:
-    lua_pushvalue(L, 3);
-    lua_call(L, pattern_push_all(m, at, end), 1);
-    break;
-  case LUA_TTABLE:
-    pattern_push(m, 0, at, end);
-    lua_gettable(L, 3);
-    break;
-  default:
-    add_text(m, b, at, end);
-    return;
-  }
-  if (!lua_toboolean(L, -1)) {
-    lua_pop(L, 1);
-    lua_pushlstring(L, at, (size_t)(end - at));
-  } else if (!lua_isstring(L, -1)) {
-    luaL_error(L, "invalid replacement value (a %s)", luaL_typename(L, -1));
-  }
-  luaL_addvalue(b);
-}
-
 enum { DONE = 4 };
 
 static void push_done(lua_State *L, luaL_Buffer *b) {
@@ -241,16 +238,14 @@ static int gsub_run(lua_State *L, struct search *s) {
   luaL_buffinit(L, &b);
   while (s->count < s->most) {
     enum pattern_end end = pattern_run(m);
-    if (end == PATTERN_LATER && !lua_isfunction(L, 3) && !lua_istable(L, 3)) {
+    if (end == PATTERN_LATER) {
       push_done(L, &b);
       lua_replace(L, DONE);
       return search_later(L, s, DONE, gsub_on);
     }
-    if (end == PATTERN_LATER)
-      continue;
     if (end == PATTERN_HERE) {
       s->count++;
-      add_replacement(m, &b, s->at, m->s);
+      add_text(m, &b, s->at, m->s);
     }
     if (end == PATTERN_HERE && m->s > s->at)
       s->at = m->s;
@@ -277,13 +272,9 @@ static int gsub_call(lua_State *L) {
   size_t length;
   const char *text = luaL_checklstring(L, 1, &length);
   const char *pattern = luaL_checkstring(L, 2);
-  int type = lua_type(L, 3);
-  if (type != LUA_TNUMBER && type != LUA_TSTRING && type != LUA_TFUNCTION && type != LUA_TTABLE)
-    luaL_typerror(L, 3, "string/function/table");
+  luaL_checkstring(L, 3); /* what calls for each match is in lua/perigee/text.lua */
   s.most = luaL_optinteger(L, 4, (lua_Integer)length + 1);
   s.count = 0;
-  if (turn_is_deep())
-    return luaL_error(L, "stack overflow");
   search_begin(&s, L, text, length, pattern);
   search_at(&s, text);
   lua_settop(L, 3);

@@ -22,11 +22,13 @@
  * function). What cannot, holds up all others: it is killed after a quarter of the time. The time
  * of all slices is counted until the task waits.
  *
- * The kill: when all of it is more than turn_ns, the handler installs a hook for every instruction,
- * as luajit.c does for Ctrl-C. It is sticky: the hook stays for the rest of the turn, so that
- * `pcall` in a loop is no refuge. It raises by an allocation that fails, because only that error
- * skips xpcall's handlers (which LuaJIT runs with hooks disabled). A hook lost to a race with the
- * collector's saving of hook flags is installed again by the next tick.
+ * The kill: when all of it is more than turn_ns, what gives way is not resumed any more: no pcall
+ * sees that, and nothing needs to be unwound. What is no task, or cannot give way, is raised out of
+ * by a hook for every instruction, as luajit.c does for Ctrl-C. It is sticky: the hook stays for
+ * the rest of the turn, so that `pcall` in a loop is no refuge. It raises by an allocation that
+ * fails, because only that error skips xpcall's handlers (which LuaJIT runs with hooks disabled). A
+ * hook lost to a race with the collector's saving of hook flags is installed again by the next
+ * tick.
  *
  * Compiled code looks at no hook: it has fuel (fuel.h), which the same tick takes away. C functions
  * are not interrupted: those that can take long look at turn_is_over themselves (pattern.c,
@@ -56,12 +58,14 @@ static _Thread_local volatile sig_atomic_t in_slice,
 static const struct itimerspec one_tick = {.it_value = {0, TURN_TICK_NS}};
 
 enum { SLICE_INSTRUCTIONS = 1000 };        /* between two attempts to give way */
+enum { PASSED_MOST = 100 * 1000 };         /* instructions from a coroutine up to the task */
 enum { STACK_MAX = 1 << 18 };              /* bytes of the C stack: unwinding more takes its time */
 static _Thread_local uintptr_t stack_base; /* where the outermost turn began */
 
 void turn_name_place(struct isolate *iso, lua_State *L) {
   lua_Debug at;
   iso->where[0] = '\0';
+  iso->stuck = false;
   for (int level = 0; lua_getstack(L, level, &at) && lua_getinfo(L, "Sl", &at); level++) {
     if (at.currentline > 0) {
       snprintf(iso->where, sizeof iso->where, "%s:%d", at.short_src, at.currentline);
@@ -70,7 +74,7 @@ void turn_name_place(struct isolate *iso, lua_State *L) {
   }
 }
 
-static void kill_hook(lua_State *L, lua_Debug *unused);
+static void slice_hook(lua_State *L, lua_Debug *unused);
 
 static void turn_kill(lua_State *L) {
   struct isolate *iso = isolate_of(L);
@@ -81,14 +85,15 @@ static void turn_kill(lua_State *L) {
   iso->stuck = turn->stuck && !turn->over;
   if (turn->stuck) {
     turn->over = 1;
-    lua_sethook(L, kill_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+    lua_sethook(L, slice_hook, LUA_MASKCOUNT, 1);
   }
   lua_gc(L, LUA_GCSTOP, 0); /* a collection must not start on the way to the failing allocation */
   iso->refuse = true;
   lua_newuserdata(L, 1);
 }
 
-/* Both hooks run with HOOK_ACTIVE set, so they are not called again while they raise or yield. */
+/* Both hooks run with HOOK_ACTIVE set, so they are not called again while they raise or yield.
+ * This one is for what is no task. */
 static void kill_hook(lua_State *L, lua_Debug *unused) {
   (void)unused;
   turn_kill(L);
@@ -102,9 +107,11 @@ static int64_t elapsed_ns(const struct turn *turn) {
 static void slice_hook(lua_State *L, lua_Debug *unused) {
   (void)unused;
   struct turn *turn = innermost;
-  if (!turn || !turn->sliceable || turn->sliced) /* a coroutine gave way: the task is about to */
+  if (!turn || !turn->sliceable)
     return;
-  if (task_can_slice(L)) {
+  if (turn->sliced && turn->passed++ < PASSED_MOST) /* a coroutine did: the task is about to */
+    return;
+  if (!turn->sliced && task_can_slice(L)) {
     task_slice(L);
     lua_yield(L, 0);
   }
@@ -139,15 +146,16 @@ static void on_tick(int number) {
   if (!turn->first_ns)
     turn->first_ns = clock_thread_ns();
   int64_t ticks = ticks_of(turn);
-  turn->due = turn->due || slice_over || ticks > 0;
-  if (ticks >= turn->allowed) {
-    turn->over = turn->hooked = 1;
+  turn->over = turn->over || ticks >= turn->allowed;
+  turn->due = turn->due || slice_over || ticks > 0 || turn->over;
+  if (turn->due && turn->sliceable) {
+    turn->stuck = turn->over || ticks > turn->patience;
+    give_way_at_next_line(turn);
+  } else if (turn->over) {
+    turn->hooked = 1;
     if (turn->fuel)
       turn->fuel->floor = INT32_MAX;
     lua_sethook(turn->L, kill_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
-  } else if (turn->due && turn->sliceable && !turn->over) {
-    turn->stuck = ticks > turn->patience;
-    give_way_at_next_line(turn);
   }
 }
 
@@ -156,11 +164,14 @@ bool turn_is_over(void) {
 }
 
 bool turn_is_due(void) {
-  return innermost && innermost->due && innermost->sliceable && !innermost->over;
+  return innermost && innermost->due && innermost->sliceable;
 }
 
-void turn_slice(void) {
-  innermost->sliced = true;
+void turn_slice(lua_State *L) {
+  struct turn *turn = innermost;
+  turn->sliced = true;
+  if (turn->over)
+    turn_name_place(isolate_of(L), L);
 }
 
 void turn_poll(lua_State *L, int32_t steps) {
@@ -213,9 +224,9 @@ void turn_begin(struct turn *turn, struct isolate *iso, const struct turn_share 
                         .allowed = ticks > 0 ? (int)ticks : 0,
                         .patience = (int)(turn_patience_ns(iso) / TURN_TICK_NS),
                         .sliceable = share != NULL && !iso->limits.compiled};
+  iso->where[0] = '\0';
   if (iso->limits.compiled) {
     iso->fuel = (struct fuel){.left = iso->limits.steps};
-    iso->where[0] = '\0';
     turn->fuel = &iso->fuel;
   }
   if (share && share->sliced)
@@ -238,7 +249,7 @@ bool turn_end(struct turn *turn, struct isolate *iso, struct turn_share *share) 
     lua_sethook(iso->L, NULL, 0, 0);
   int64_t had_ns = elapsed_ns(turn);
   /* A turn inside a killed one leaves it killed. */
-  bool killed = (turn->over && iso->killed) || fuel_is_spent(iso);
+  bool killed = (turn->over && (iso->killed || turn->sliced)) || fuel_is_spent(iso);
   bool slow = killed || turn->sliced || had_ns >= TURN_TICK_NS;
   if (iso->turns_pass != iso->vm->pass)
     iso->turns_before = iso->turns;
