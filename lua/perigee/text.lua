@@ -1,10 +1,13 @@
 -- What would take long in C, in Lua, so that it gives way: string.gsub where it calls for each match, which may even wait;
 -- table.concat of many; and string.format is bounded where it looks at each character.
-local find, sub, format, gsub, concat = string.find, string.sub, string.format, string.gsub, table.concat
+local find, find_each, sub = string.find, string.find_each, string.sub
+local format, gsub, concat = string.format, string.gsub, table.concat
 local type, error, select = type, error, select
 
 local RUN = 1000 -- so many at once
 local QUOTED_MOST = 64 * 1024
+
+string.find_each = nil
 
 local function join(t, separator, from, to)
   if type(t) ~= "table" or from and type(from) ~= "number" or to and type(to) ~= "number" then
@@ -23,41 +26,34 @@ end
 
 table.concat = join
 
-local function answer(with, ...)
-  if type(with) == "function" then
-    return (with(...))
-  end
-  return with[(...)]
-end
-
--- Of a match, with its captures: where it is, and what takes its place.
+-- Of a match: where it is, and what takes its place.
 local function replaced(s, with, first, last, ...)
   if not first then
     return
   end
-  local whole, value = sub(s, first, last), nil
-  if select("#", ...) > 0 then
-    value = answer(with, ...)
+  local value
+  if type(with) == "table" then
+    value = with[(...)]
   else
-    value = answer(with, whole)
+    value = with(...)
   end
   if value and type(value) ~= "string" and type(value) ~= "number" then
     error("invalid replacement value (a " .. type(value) .. ")", 3)
   end
-  return first, last, value or whole
+  return first, last, value or sub(s, first, last)
 end
 
-function string.gsub(s, pattern, with, most)
+local function replace(s, pattern, with, most)
   if type(with) ~= "function" and type(with) ~= "table" then
     return gsub(s, pattern, with, most)
   elseif type(s) ~= "string" or type(pattern) ~= "string" or most and type(most) ~= "number" then
     gsub(s, pattern, "", 0) -- raises, if they are not numbers
-    return string.gsub(s .. "", pattern .. "", with, most and most + 0)
+    return replace(s .. "", pattern .. "", with, most and most + 0)
   end
   local runs, parts, n, count, at = {}, {}, 0, 0, 1
   most = most and most - most % 1 or #s + 1
   while count < most do
-    local first, last, value = replaced(s, with, find(s, pattern, at))
+    local first, last, value = replaced(s, with, find_each(s, pattern, at, type(with) == "table"))
     if not first then
       break
     end
@@ -77,6 +73,8 @@ function string.gsub(s, pattern, with, most)
   runs[#runs + 1] = concat(parts, "", 1, n + 1)
   return join(runs), count
 end
+
+string.gsub = replace
 
 function string.format(form, ...)
   if type(form) == "string" and find(form, "q", 1, true) and find(form, "%%[^%a]*q") then

@@ -125,6 +125,7 @@ struct isolate {
   bool killed, dead, ending, closing;
   bool stuck;        /* it was, as it could not give way */
   struct fuel fuel;  /* of a compiled one, this turn's */
+  int64_t turn_ns;   /* that its turns may take just now: limits.turn_ns, but in isolate_run */
   char where[200];   /* where the killed code was */
   char refused[200]; /* grant.c: what was asked for last without being granted */
   unsigned depth;    /* host frames that still use the isolate; freed at 0 when `ending` */
@@ -194,9 +195,9 @@ int isolate_resume(struct isolate *iso, lua_State *L, int arguments, struct turn
 /* isolate_enter in a task's turn. */
 int isolate_enter_slice(struct isolate *iso, int (*body)(lua_State *L, void *arg), void *arg,
                         struct turn_share *share, struct fault *f);
-/* Calls the function of this reference as a turn: 0, with its one result on top of the stack, or as
- * isolate_enter. What a pick costs begins here. */
-int isolate_run(struct isolate *iso, int reference, struct fault *f);
+/* Calls the function of this reference as a turn of `turn_ns`: 0, with its one result on top of the
+ * stack, or as isolate_enter. What a pick costs begins here. */
+int isolate_run(struct isolate *iso, int reference, int64_t turn_ns, struct fault *f);
 /* lua_call of plugin code from host code that is protected: the plugin's memory limit holds. */
 void isolate_call(lua_State *L, int arguments, int results);
 

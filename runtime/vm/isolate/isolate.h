@@ -18,7 +18,7 @@ struct value;
 struct isolate_limits {
   size_t memory_soft, memory_hard; /* bytes; defaults 8 and 16 MiB. Soft: collect; hard: ERRMEM */
   int64_t turn_ns; /* CPU time of one run without waiting, then killed; default 100 ms, of compiled
-                      ones 10 ms, which is the least */
+                      ones 10 ms, of which a pick may take a tenth */
   uint32_t log_lines_per_s;  /* default 100 */
   uint32_t max_tasks;        /* default 10,000 */
   uint32_t max_handles;      /* sockets, servers, watchers, streams; default 1,000 */

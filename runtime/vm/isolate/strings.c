@@ -11,9 +11,10 @@
 struct search {
   struct pattern_match m;
   const char *at, *pattern;
-  bool anchored, find;
-  lua_Integer count, most; /* gsub: matches so far, at most */
-  size_t *next;            /* gmatch: where the next match is looked for */
+  bool anchored;
+  enum { FIND, MATCH, EACH, EACH_FIRST } what; /* the last two: where, and the captures or all */
+  lua_Integer count, most;                     /* gsub: matches so far, at most */
+  size_t *next;                                /* gmatch: where the next match is looked for */
 };
 
 /* A pattern ends with its first NUL, as in Lua 5.1: "%z" stands for one. */
@@ -121,26 +122,27 @@ static int find_run(lua_State *L, struct search *s) {
   case PATTERN_HERE:
     break;
   }
-  if (!s->find)
+  if (s->what == MATCH)
     return pattern_push_all(&s->m, s->at, s->m.s);
   lua_pushinteger(L, s->at - s->m.text + 1);
   lua_pushinteger(L, s->m.s - s->m.text);
-  return 2 + pattern_push_all(&s->m, NULL, NULL);
+  if (s->what != EACH_FIRST)
+    return 2 + pattern_push_all(&s->m, s->what == EACH ? s->at : NULL, s->m.s);
+  pattern_push(&s->m, 0, s->at, s->m.s);
+  return 3;
 }
 
 static int find_on(lua_State *L) {
   return find_run(L, search_again(L));
 }
 
-static int find_or_match(lua_State *L, bool find) {
-  size_t length, pattern_length;
+static int find_as(lua_State *L, int what) {
+  size_t length;
   const char *text = luaL_checklstring(L, 1, &length);
-  const char *pattern = luaL_checklstring(L, 2, &pattern_length);
+  const char *pattern = luaL_checkstring(L, 2);
   size_t from = offset_check(L, 3, length);
-  if (find && (lua_toboolean(L, 4) || is_plain(pattern, pattern_length)))
-    return find_plain(L, from);
   struct search s;
-  s.find = find;
+  s.what = what;
   search_begin(&s, L, text, length, pattern);
   search_at(&s, text + from);
   lua_settop(L, 2);
@@ -148,11 +150,23 @@ static int find_or_match(lua_State *L, bool find) {
 }
 
 static int find_call(lua_State *L) {
-  return find_or_match(L, true);
+  size_t length, pattern_length;
+  luaL_checklstring(L, 1, &length);
+  const char *pattern = luaL_checklstring(L, 2, &pattern_length);
+  size_t from = offset_check(L, 3, length);
+  if (lua_toboolean(L, 4) || is_plain(pattern, pattern_length))
+    return find_plain(L, from);
+  return find_as(L, FIND);
+}
+
+/* For gsub that calls, in lua/perigee/text.lua, which hides it: find_each(text, pattern, from,
+ * whether only the first capture is wanted). */
+static int find_each_call(lua_State *L) {
+  return find_as(L, lua_toboolean(L, 4) ? EACH_FIRST : EACH);
 }
 
 static int match_call(lua_State *L) {
-  return find_or_match(L, false);
+  return find_as(L, MATCH);
 }
 
 static int gmatch_on(lua_State *L);
@@ -283,11 +297,9 @@ static int gsub_call(lua_State *L) {
 }
 
 void string_bound(lua_State *L) {
-  static const struct luaL_Reg functions[] = {{"find", find_call},
-                                              {"match", match_call},
-                                              {"gmatch", gmatch_call},
-                                              {"gsub", gsub_call},
-                                              {NULL, NULL}};
+  static const struct luaL_Reg functions[] = {{"find", find_call},   {"find_each", find_each_call},
+                                              {"match", match_call}, {"gmatch", gmatch_call},
+                                              {"gsub", gsub_call},   {NULL, NULL}};
   luaL_register(L, LUA_STRLIBNAME, functions);
   lua_pushnil(L);
   lua_setfield(L, -2, "gfind"); /* gmatch's name in Lua 5.0: LuaJIT's own */

@@ -368,9 +368,10 @@ int task_wait(lua_State *L, void *operation, task_cancel_fn cancel, struct task_
   if (!task_can_wait(L)) {
     cancel(operation);
     return luaL_error(
-        L, task_may_wait(L) ? "cannot wait inside a function in C that calls back, as string.format does"
-                            : "cannot wait here: only a task can, and neither a plan nor a "
-                              "file that is loading is one");
+        L, task_may_wait(L)
+               ? "cannot wait inside a function in C that calls back, as string.format does"
+               : "cannot wait here: only a task can, and neither a plan nor a "
+                 "file that is loading is one");
   }
   wait_cancel(t); /* of a coroutine that failed to yield through its maker, and was caught */
   t->wait.operation = operation;

@@ -218,7 +218,7 @@ int64_t turn_patience_ns(const struct isolate *iso) {
 }
 
 void turn_begin(struct turn *turn, struct isolate *iso, const struct turn_share *share) {
-  int64_t ticks = (iso->limits.turn_ns - (share ? share->spent_ns : 0)) / TURN_TICK_NS;
+  int64_t ticks = (iso->turn_ns - (share ? share->spent_ns : 0)) / TURN_TICK_NS;
   *turn = (struct turn){.L = iso->L,
                         .outer = innermost,
                         .allowed = ticks > 0 ? (int)ticks : 0,
