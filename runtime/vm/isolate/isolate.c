@@ -234,7 +234,7 @@ static void limits_default(struct isolate_limits *l) {
   if (!l->steps)
     l->steps = 250 * 1000;
   if (!l->turn_ns)
-    l->turn_ns = (l->compiled ? 10 : 100) * 1000 * 1000;
+    l->turn_ns = 100 * 1000 * 1000;
   if (!l->log_lines_per_s)
     l->log_lines_per_s = 100;
   if (!l->max_tasks)
