@@ -161,6 +161,8 @@ static void what_cannot_work_is_refused(void **state) {
   refused("{ { 'zone', clients = { a = -1, b = 2 } }, 'random' }", "negative");
   refused("{ { 'select' }, 'random' }", "to select by");
   refused("{ 'maglev', 65536 }", "prime");
+  refused("{ 'maglev', 7 }", "1009 at least");
+  refused("{ { 'maglev_bounded', size = 997 } }", "1009 at least");
   refused("{ 'random', 3 }", "names");
   refused("{ 'p2c', decay = '0s' }", "from 0.001 to 86400 s");
   refused("{ 'p2c', force = '4294968s' }", "from 0.001 to 86400 s");
