@@ -82,6 +82,13 @@ describe("a policy", function()
     assert.matches("\nheld back +1\n", agent:command("status").out)
     assert.matches("held back by its policy", agent:get("/v1/services/web").body)
     assert.matches("held back by its policy", agent:get("/v1/pick/web").body)
+    local text = agent:command("explain", "web").out
+    assert.matches("^web  has no endpoint\n\n  w1  .-  passing  not registered, by its policy\n    policy +hold: not warm yet\n$", text)
+    perigee.write(agent.says, "boom of explain\n")
+    perigee.wait_for("the trouble to be explained", function()
+      text = agent:command("explain", "web").out
+      return text:find("policy +hold: not warm yet %(since then: .-of explain%)\n"), text
+    end)
     perigee.write(agent.says, "tag green\n")
     expect(agent, "w1", { decision = "register", registered = true })
     expect_picked(agent, "web", true)
@@ -256,6 +263,9 @@ describe("a policy", function()
     local rows = agent:get("/v1/services/web").json().endpoints
     assert.same({ 7, 7 }, { rows[1].weight, rows[2].weight })
     assert.equal(2, #rows)
+    local out = cjson.decode(agent:command("explain", "web", "--json").out)
+    assert.same({ 2, 1, "withdraw", "busy" },
+      { #out.endpoints, #out.held_back, out.held_back[1].policy.verdict, out.held_back[1].policy.reason })
     agent:stop()
   end)
 end)
