@@ -102,7 +102,7 @@ describe("a plan and a reload", function()
       return told
     end
     -- Another weight, one that comes, one that leaves, and another share for it, all in one.
-    local told = apply((CONFIG:gsub('{ id = "a", port = 9001 }', '{ id = "a", port = 9001, weight = 3 }, { id = "c", port = 9003 }')
+    local told = apply((CONFIG:gsub('9001 }', '9001, weight = 3 }, { id = "c", port = 9003 }')
       :gsub('{ id = "b".-} }', '{ id = "d", port = 9004, tags = { "v2" }, weight = 2 }'):gsub("share = 0.1", "share = 0.4")))
     assert.same({ a = 0.45, c = 0.15, d = 0.4 }, { a = told.canary.a[2], c = told.canary.c[2], d = told.canary.d[2] })
     assert.is_nil(told.web.b)
@@ -125,7 +125,8 @@ describe("a plan and a reload", function()
     assert.equal(0, os.execute("mkdir -p " .. home .. "/plugins/policy"))
     perigee.write(home .. "/plugins/policy/heavy.lua", [[return { kind = "policy", summary = "weighs it",
       decide = function() return "register", nil, { weight = 9, tags = { "v2" }, meta = { by = "it" } } end }]])
-    local heavy = CONFIG:gsub("services = {", "services = { api = { { id = 'x', port = 1, policy = 'heavy' }, { id = 'y', port = 2 } },")
+    local heavy = CONFIG:gsub("services = {",
+      "%0 api = { { id = 'x', port = 1, policy = 'heavy' }, { id = 'y', port = 2 } },")
     perigee.write(home .. "/perigee.lua", heavy)
     run("reload")
     perigee.wait_for("the policy", function()
