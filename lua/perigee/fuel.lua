@@ -16,7 +16,7 @@ local function go_on(...)
   if fuel.depth > 0 then -- not that of a coroutine that an earlier pick left in the midst of one
     fuel.depth = fuel.depth - 1
   end
-  if fuel.left < fuel.floor[fuel.at] then
+  if fuel.left < fuel.floor then
     error("out of steps", 0)
   end
   return ...

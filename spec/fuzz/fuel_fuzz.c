@@ -62,9 +62,8 @@ static void set_environment(lua_State *L) {
 static void check_contents(const struct buf *out, const char *source, size_t length) {
   char check[200];
   struct buf bare = {0};
-  int n =
-      snprintf(check, sizeof check, " %s.left=%s.left-1 if %s.left<%s.floor[%s.at] then %s() end ",
-               COUNTER, COUNTER, COUNTER, COUNTER, COUNTER, COUNTER);
+  int n = snprintf(check, sizeof check, " %s.left=%s.left-1 if %s.left<%s.floor then %s() end ",
+                   COUNTER, COUNTER, COUNTER, COUNTER, COUNTER);
   for (size_t at = 0; at < out->length;) {
     if (out->length - at >= (size_t)n && memcmp(out->data + at, check, (size_t)n) == 0)
       at += (size_t)n;

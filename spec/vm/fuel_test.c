@@ -27,7 +27,7 @@ static const char *rewritten(const char *source) {
   return b.data;
 }
 
-#define CHECK " F.left=F.left-1 if F.left<F.floor[F.at] then F() end "
+#define CHECK " F.left=F.left-1 if F.left<F.floor then F() end "
 
 static void checks_are_where_something_may_go_on(void **state) {
   (void)state;
@@ -260,8 +260,8 @@ static void each_turn_begins_with_all_steps(void **state) {
   plugin_free(p);
 }
 
-/* The JIT would read the floor once for a whole loop. With steps for seconds, it is the time that
- * ends it: the count is what it came to, not how long that took. */
+/* With steps for seconds, it is the time that ends it: the count is what it came to, not how long
+ * that took. */
 static void a_compiled_loop_sees_that_its_time_is_over(void **state) {
   struct fixture *fx = *state;
   struct plugin *p = NULL;

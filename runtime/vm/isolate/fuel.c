@@ -17,8 +17,7 @@ struct rewriting {
 
 static void add_check(struct rewriting *r) {
   const char *n = r->name;
-  buf_format(r->out, " %s.left=%s.left-1 if %s.left<%s.floor[%s.at] then %s() end ", n, n, n, n, n,
-             n);
+  buf_format(r->out, " %s.left=%s.left-1 if %s.left<%s.floor then %s() end ", n, n, n, n, n);
 }
 
 static void copy_to(struct rewriting *r, const char *at) {

@@ -11,13 +11,10 @@ struct buf;
 /* One an isolate. `left` stays below `floor` after the trap, so that no pcall goes on. */
 struct fuel {
   int32_t left;
-  volatile int32_t floor[1]; /* 0; the turn's tick lifts it over `left` when the time is over */
-  int32_t at;                /* 0, which the JIT does not know: it takes no heed of `volatile`, and
-                                would read the floor once and for all, if it were sure that what is
-                                stored to `left` is not in its place */
-  int32_t depth;             /* of calls that catch errors: lua/perigee/fuel.lua's */
+  volatile int32_t floor; /* 0; the turn's tick lifts it over `left` when the time is over */
+  int32_t depth;          /* of calls that catch errors: lua/perigee/fuel.lua's */
 };
-#define FUEL_CDEF "struct { int32_t left; int32_t floor[1]; int32_t at; int32_t depth; } *"
+#define FUEL_CDEF "struct { int32_t left; volatile int32_t floor; int32_t depth; } *"
 
 /* Adds to `out` a chunk that, called with the counter as cdata, returns the function that `source`
  * is the body of. Lines stay what they are. `name` is what the checks call the counter: a name

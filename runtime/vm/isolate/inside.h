@@ -163,7 +163,7 @@ struct isolate {
 int chunk_load(lua_State *L, const char *text, size_t length, const char *name);
 
 static inline bool fuel_is_spent(const struct isolate *iso) {
-  return iso->limits.compiled && iso->fuel.left < iso->fuel.floor[0];
+  return iso->limits.compiled && iso->fuel.left < iso->fuel.floor;
 }
 
 /* vm.c: has tasks_run called in the loop's next turn. */

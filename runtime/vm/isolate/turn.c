@@ -154,7 +154,7 @@ static void on_tick(int number) {
   } else if (turn->over) {
     turn->hooked = 1;
     if (turn->fuel)
-      turn->fuel->floor[0] = INT32_MAX;
+      turn->fuel->floor = INT32_MAX;
     lua_sethook(turn->L, kill_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
   }
 }
@@ -178,7 +178,7 @@ void turn_poll(lua_State *L, int32_t steps) {
   struct fuel *fuel = innermost ? innermost->fuel : NULL;
   if (fuel)
     fuel->left -= steps;
-  if (turn_is_over() || (fuel && fuel->left < fuel->floor[0]))
+  if (turn_is_over() || (fuel && fuel->left < fuel->floor))
     turn_kill(L);
 }
 
