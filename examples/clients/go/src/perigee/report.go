@@ -63,9 +63,9 @@ var memfdCreate = map[string]uintptr{"amd64": 319, "arm64": 279}
 type page struct {
 	bytes   []byte
 	fd      int
-	lock    sync.Mutex // of what follows, and of cells that begin anew
+	file    atomic.Pointer[file] // whose agent has been given the page
+	lock    sync.Mutex           // of what follows, and of cells that begin anew
 	agent   net.Conn
-	file    *file     // whose agent that is
 	tried   time.Time // to find an agent
 	woken   time.Time
 	counted uint32 // 1: an agent has been given the page
@@ -139,12 +139,12 @@ func (p *page) cell(slot, term, epoch uint32) uint64 {
 
 // tell hands the page to the agent that has not got it, or wakes one that reads no pages just now.
 func (p *page) tell(dir string, f *file) {
-	if p.file == f && f.load32(headerCollecting) != 0 {
+	if p.file.Load() == f && f.load32(headerCollecting) != 0 {
 		return
 	}
 	p.lock.Lock()
 	defer p.lock.Unlock()
-	if p.agent != nil && p.file == f {
+	if p.agent != nil && p.file.Load() == f {
 		if time.Since(p.woken) < pause {
 			return
 		}
@@ -154,13 +154,14 @@ func (p *page) tell(dir string, f *file) {
 			return
 		}
 	}
-	if p.file == f && time.Since(p.tried) < look {
+	if p.file.Load() == f && time.Since(p.tried) < look {
 		return
 	}
 	if p.agent != nil {
 		p.agent.Close()
 	}
-	p.agent, p.file, p.tried = nil, f, time.Now()
+	p.agent, p.tried = nil, time.Now()
+	p.file.Store(f)
 	agent, err := net.DialUnix("unixpacket", nil, &net.UnixAddr{Name: filepath.Join(dir, "feedback.sock"), Net: "unixpacket"})
 	if err != nil {
 		return
