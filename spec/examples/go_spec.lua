@@ -65,7 +65,8 @@ describe("gRPC's resolver and balancer", function()
   end)
 
   local function start_agent(balancer)
-    agent = perigee.agent({ config = ("return { services = { health = { %s } }, watches = { health = { target = 'embedded:///health', balancer = %s } } }"):format(
+    agent = perigee.agent({ config = ([[return { services = { health = { %s } },
+      watches = { health = { target = "embedded:///health", balancer = %s } } }]]):format(
       table.concat(instances, ", "), balancer) })
   end
 

@@ -44,9 +44,11 @@ describe("a key", function()
     names = {}
     for _, balancer in ipairs(BALANCERS) do
       table.insert(names, "by_" .. balancer)
-      table.insert(watches, ("by_%s = { target = 'embedded:///web', balancer = { 'priority', '%s' } }"):format(balancer, balancer))
+      table.insert(watches,
+        ("by_%s = { target = 'embedded:///web', balancer = { 'priority', '%s' } }"):format(balancer, balancer))
     end
-    agent = perigee.agent({ config = ("return { services = { %s }, watches = { %s } }"):format(SERVICE, table.concat(watches, ", ")) })
+    agent = perigee.agent({ config = ("return { services = { %s }, watches = { %s } }"):format(SERVICE,
+      table.concat(watches, ", ")) })
     perigee.wait_for("the catalog to have heard of the checks", function()
       local said = agent:command("services", "--json").out
       return select(2, said:gsub('"critical":2', "")) == 1 + #names, said

@@ -25,18 +25,22 @@ local function start_nginx(agent)
   local home, port = perigee.scratch(), perigee.free_port()
   os.execute("mkdir -p " .. home .. "/logs")
   local conf = perigee.read("examples/clients/openresty/nginx.conf")
-  conf = conf:gsub("/opt/perigee/clients", TREE .. "/examples/clients"):gsub(";;\"", ";" .. ROOT .. "/usr/share/lua/5.1/?.lua;;\"")
+  conf = conf:gsub("/opt/perigee/clients", TREE .. "/examples/clients")
+  conf = conf:gsub(";;\"", ";" .. ROOT .. "/usr/share/lua/5.1/?.lua%0")
   conf = conf:gsub("127.0.0.1:8080", "127.0.0.1:" .. port):gsub("connect_timeout 1s", "%0; proxy_read_timeout 1s")
-  conf = conf:gsub("http {", "%0 access_log off; " .. ("client_body proxy fastcgi uwsgi scgi "):gsub("(%S+) ", "%1_temp_path temp; "))
+  local temporary = ("client_body proxy fastcgi uwsgi scgi "):gsub("(%S+) ", "%1_temp_path temp; ")
+  conf = conf:gsub("http {", "%0 access_log off; " .. temporary)
   perigee.write(home .. "/nginx.conf", conf)
   local env = clients.environment(agent, { ffi = true })
-  env.LD_LIBRARY_PATH = perigee.run({ "sh", "-c", "echo " .. ROOT .. "/usr/lib/*/ " .. ROOT .. "/lib/*/" }).out:gsub("%s+", ":")
-    .. perigee.build
-  local modules = ROOT .. "/usr/lib/nginx/modules/"
-  local globals = ("daemon off; user %s; load_module %sndk_http_module.so; load_module %sngx_http_lua_module.so; env PERIGEE_HEADER;"):format(
-    perigee.run({ "id", "-un" }).out:gsub("%s+$", ""), modules, modules)
+  local libraries = perigee.run({ "sh", "-c", ("echo %s/usr/lib/*/ %s/lib/*/"):format(ROOT, ROOT) }).out
+  env.LD_LIBRARY_PATH = libraries:gsub("%s+", ":") .. perigee.build
+  local globals = ("daemon off; user %s; pid %s/pid; env PERIGEE_HEADER;"):format(
+    perigee.run({ "id", "-un" }).out:gsub("%s+$", ""), home)
+  for _, module in ipairs({ "ndk_http_module", "ngx_http_lua_module" }) do
+    globals = globals .. (" load_module %s/usr/lib/nginx/modules/%s.so;"):format(ROOT, module)
+  end
   local p = perigee.spawn({ ROOT .. "/usr/sbin/nginx", "-p", home, "-c", home .. "/nginx.conf", "-e", home .. "/logs/error.log",
-    "-g", globals .. " pid " .. home .. "/pid;" }, { env = env })
+    "-g", globals }, { env = env })
   local url = "http://127.0.0.1:" .. port .. "/"
   perigee.wait_for("nginx", function()
     p:poll()
@@ -82,8 +86,8 @@ describe("nginx's balancer_by_lua", function()
       backends[i], ports[i] = start_backend("web-" .. i, "well")
       instances[i] = ("{ id = 'web-%d', port = %d }"):format(i, ports[i])
     end
-    agent = perigee.agent({ config = ("return { services = { web = { %s } }, watches = { web = { target = 'embedded:///web', balancer = 'round_robin' } } }"):format(
-      table.concat(instances, ", ")) })
+    agent = perigee.agent({ config = ([[return { services = { web = { %s } },
+      watches = { web = { target = "embedded:///web", balancer = "round_robin" } } }]]):format(table.concat(instances, ", ")) })
     url, log = start_nginx(agent)
   end)
 
