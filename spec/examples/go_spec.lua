@@ -142,7 +142,7 @@ describe("Go's package", function()
       { id = "a", port = 7001, ports = { admin = 1 } },
       { id = "b", port = 7002, ports = { admin = 2 }, weight = 3 },
     } },
-    watches = { keyed = { target = "embedded:///web", balancer = { { "maglev", 101 } } } },
+    watches = { keyed = { target = "embedded:///web", balancer = { { "maglev", 1009 } } } },
   }]]
 
   with_go("reads a damaged catalog without a fault", function()

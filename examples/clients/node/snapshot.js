@@ -26,8 +26,8 @@ class Snapshot {
     if (this.balancer === ROUND_ROBIN || this.balancer === WEIGHTED_ROUND_ROBIN)
       return this.bytes.readUInt32LE(this.order + ((turn + n) % this.cycle) * 4);
     if (hash !== undefined && this.balancer >= MAGLEV && this.balancer <= MAGLEV_BOUNDED) {
-      const bits = bitsOf(hash, n), group = this.groupOf(bits);
-      return cellOf(this.bytes, group, this.balancer === MAGLEV_BOUNDED ? mix(bits) : bits);
+      const bits = bitsOf(hash, n);
+      return cellOf(this.bytes, this.groupOf(bits), bits);
     }
     const cell = Math.floor(Math.random() * this.pickable);
     const own = this.bytes.readUInt32LE(this.alias + cell * 8);

@@ -36,9 +36,6 @@ func (s *snapshot) groupOfKey(key uint64) group {
 
 func (s *snapshot) chooseByKey(key uint64) uint64 {
 	g := s.groupOfKey(key)
-	if s.kind == maglevBounded { // its first choice: what is in flight is not looked at
-		key = mix(key)
-	}
 	width := uint64(2)
 	if g.count > 1<<16 {
 		width = 4
