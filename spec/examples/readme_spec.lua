@@ -21,8 +21,8 @@ describe("examples/clients/README.md", function()
     agent = perigee.agent({ config = ([[return { services = {
       web = { id = "web-1", port = %d }, health = { port = %d } } }]]):format(ports[1], ports[2]) })
     -- What a reader takes lies where he writes his own.
-    os.execute(("cp examples/clients/*.lua examples/clients/*.py examples/clients/node/*.js runtime/client/perigee.h %s"):format(home))
-    os.execute(("mkdir -p %s/src && cp -r examples/clients/go/src/perigee %s/src"):format(home, home))
+    os.execute(([[cd examples/clients && mkdir -p %s/src && cp -r go/src/perigee $_ &&
+      cp *.lua *.py node/*.js ../../runtime/client/perigee.h %s]]):format(home, home))
   end)
 
   teardown(perigee.cleanup)
@@ -97,8 +97,8 @@ describe("examples/clients/README.md", function()
         end
         -- Its lines but the programs, which go on for ever: each of those says "ok" within a moment.
         local before, programs = "", {}
-        for line in block.text:gsub("build/examples", perigee.build .. "/examples"):gsub("=build ", "=" .. perigee.build .. " "):gmatch(
-          "[^\n]+") do
+        local text = block.text:gsub("build/examples", perigee.build .. "/examples"):gsub("=build ", "=" .. perigee.build .. " ")
+        for line in text:gmatch("[^\n]+") do
           if line:find(" web 10", 1, true) then
             table.insert(programs, line)
           else

@@ -218,12 +218,19 @@ func (s *Service) Retry(e Endpoint) (Call, error) {
 }
 
 func (s *Service) mayRetry() bool {
-	all, retries := atomic.LoadUint32(&s.inFlight), atomic.LoadUint32(&s.retries)
+	calls, retries := atomic.LoadUint32(&s.inFlight), atomic.LoadUint32(&s.retries)
+	if retries < partOf(calls) {
+		return true // nobody else, whatever it says, uses up what is this process's own part
+	}
 	if v := s.snapshot.Load(); v != nil && clock()-int64(v.file.load64(headerHeartbeat)) < int64(late) {
-		all = most(all, v.file.load32(v.entry+entryInFlight))
+		calls = most(calls, v.file.load32(v.entry+entryInFlight))
 		retries = most(retries, v.file.load32(v.entry+entryRetries))
 	}
-	return retries < most(uint32(uint64(all)*retryPercent/100), retryLeast)
+	return retries < most(partOf(calls), retryLeast)
+}
+
+func partOf(calls uint32) uint32 {
+	return uint32(uint64(calls) * retryPercent / 100)
 }
 
 func most(a, b uint32) uint32 {
