@@ -21,8 +21,8 @@ describe("examples/clients/README.md", function()
     agent = perigee.agent({ config = ([[return { services = {
       web = { id = "web-1", port = %d }, health = { port = %d } } }]]):format(ports[1], ports[2]) })
     -- What a reader takes lies where he writes his own.
-    os.execute(([[cd examples/clients && mkdir -p %s/src && cp -r go/src/perigee $_ &&
-      cp *.lua *.py node/*.js ../../runtime/client/perigee.h %s]]):format(home, home))
+    os.execute(([[cd examples/clients && mkdir -p %s/src && cp -r go/src/perigee %s/src &&
+      cp *.lua *.py node/*.js ../../runtime/client/perigee.h %s]]):format(home, home, home))
   end)
 
   teardown(perigee.cleanup)
