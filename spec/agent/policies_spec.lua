@@ -182,8 +182,8 @@ describe("a policy", function()
     perigee.write(agent.says, "hold in a moment\n")
     local argv = { "curl", "-sS", "-Z", "--parallel-max", "40" }
     for i = 1, 120 do
-      for _, word in ipairs({ i > 1 and "--next" or "-sS", "-X", "PUT", "-d", ('{"Name":"web","ID":"h%d","Port":%d}'):format(i, i),
-        agent.url .. "/v1/agent/service/register" }) do
+      local body = ('{"Name":"web","ID":"h%d","Port":%d}'):format(i, i)
+      for _, word in ipairs({ i > 1 and "--next" or "-sS", "-X", "PUT", "-d", body, agent.url .. "/v1/agent/service/register" }) do
         argv[#argv + 1] = word
       end
     end
