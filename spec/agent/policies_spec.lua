@@ -180,10 +180,10 @@ describe("a policy", function()
     -- So often that some of them are due before they are on the disk.
     local agent = agent_with({ told = TOLD }, told([[web = { policy = { "told", file = "HOME/says" } }]]), "10ms")
     perigee.write(agent.says, "hold in a moment\n")
-    local argv = { "curl", "-sS", "-Z", "--parallel-max", "40" }
+    local argv, url = { "curl", "-sS", "-Z", "--parallel-max", "40" }, agent.url .. "/v1/agent/service/register"
     for i = 1, 120 do
       local body = ('{"Name":"web","ID":"h%d","Port":%d}'):format(i, i)
-      for _, word in ipairs({ i > 1 and "--next" or "-sS", "-X", "PUT", "-d", body, agent.url .. "/v1/agent/service/register" }) do
+      for _, word in ipairs({ i > 1 and "--next" or "-sS", "-X", "PUT", "-d", body, url }) do
         argv[#argv + 1] = word
       end
     end
