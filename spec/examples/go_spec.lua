@@ -162,6 +162,14 @@ describe("Go's package", function()
     assert.is_true(calls_to("slow") > 0 and calls_to("slow") < 100, calls_to("slow") .. " calls to the slow one")
   end)
 
+  local CONFIG = [[return {
+    services = { web = {
+      { id = "a", port = 7001, ports = { admin = 1 } },
+      { id = "b", port = 7002, ports = { admin = 2 }, weight = 3 },
+    } },
+    watches = { keyed = { target = "embedded:///web", balancer = { { "maglev", 1009 } } } },
+  }]]
+
   with_go("reads a damaged catalog without a fault", function()
     local agent = perigee.agent({ config = CONFIG })
     agent:kill()
