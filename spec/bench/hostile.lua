@@ -2,7 +2,8 @@
 -- it in one agent, run as often as they get; beside them, from the first moment on: picks of a process
 -- (libperigee), picks over HTTP, and requests to a route of another plugin that waits 5 ms for its answer.
 -- The same without any of them is what is usual, measured in between. Of several rounds the one in the middle is shown,
--- in microseconds and as a multiple of the usual. ONLY=NAME is one of them.
+-- in microseconds and as a multiple of the usual; behind each row, whether the medians and the 99th percentiles are within
+-- twice the usual. ONLY=NAME is one of them. On a machine that does other things: chrt -r 5 luajit spec/bench/hostile.lua
 package.path = "./?.lua;" .. package.path
 local bench = require("spec.support.bench")
 local hostile = require("spec.support.hostile")
@@ -84,16 +85,20 @@ local function sample(name, into)
       harm[round % COPIES + 1][1]()
     end
     local from = now_us()
-    for _ = 1, 100 do
+    for _ = 1, 100 do -- each by itself: the mean of a hundred has no 99th percentile
       assert(library.perigee_pick(s[0], nil, endpoint) == 0)
+      local picked = now_us()
+      into.pick[#into.pick + 1] = picked - from
+      from = now_us()
     end
-    local picked = now_us()
-    ask()
-    local answered = now_us()
+    for _ = 1, 3 do
+      ask()
+      local answered = now_us()
+      into.http[#into.http + 1] = answered - from
+      from = answered
+    end
     visit()
-    table.insert(into.pick, (picked - from) / 100)
-    table.insert(into.http, answered - picked)
-    table.insert(into.plugin, now_us() - answered)
+    into.plugin[#into.plugin + 1] = now_us() - from
   end
   done()
   visited()
@@ -157,20 +162,20 @@ end
 
 -- A machine that does other things has its hitches in any round: what is over in all of them is the plugin's doing.
 local function verdict(over)
-  return over == 0 and "within" or over < ROUNDS and ("within in %d of %d"):format(ROUNDS - over, ROUNDS) or "NOT"
+  return over == 0 and "within" or over < ROUNDS and ("%d of %d"):format(ROUNDS - over, ROUNDS) or "NOT"
 end
 
 local function measure()
   local all = names()
   local rounds, worst, rows = measured(all), {}, {}
-  print(("%-16s %24s %24s %26s   within %d times the usual"):format("median, p99", WHAT[1][2], WHAT[2][2], WHAT[3][2], LIMIT))
+  print(("%-16s %24s %24s %26s   within %d times: median, p99"):format("median, p99", WHAT[1][2], WHAT[2][2], WHAT[3][2], LIMIT))
   for _, name in ipairs(all) do
-    local cells, over = {}, 0
+    local cells, over = {}, { 0, 0 }
     for i, what in ipairs(WHAT) do
       local found = {}
       for k, part in ipairs(PARTS) do
         found[k] = compared(rounds, name, what[1], part[1])
-        over = math.max(over, found[k].over)
+        over[k] = math.max(over[k], found[k].over)
         local key = i * 2 + k
         if not worst[key] or found[k].ratio > worst[key].ratio then
           worst[key] = found[k]
@@ -179,7 +184,7 @@ local function measure()
       end
       cells[i] = ("%8.2f %8.2f (%.1f %.1f)"):format(found[1].value, found[2].value, found[1].ratio, found[2].ratio)
     end
-    print(("%-16s %s   %s"):format(name, table.concat(cells, "  "), verdict(over)))
+    print(("%-16s %s   %-8s %s"):format(name, table.concat(cells, "  "), verdict(over[1]), verdict(over[2])))
   end
   for key = 3, #WHAT * 2 + 2 do
     local w = worst[key]
