@@ -250,6 +250,7 @@ static void deregistered(struct desired_entry *e) {
   r->stats.deregistered++;
   log_info("deregistered", LOG_S("registry", r->desired.registry), LOG_S("instance", e->key));
   if (!e->wanted) {
+    withdrawn_add(&r->swept, e->key);
     if (r->how->gone)
       r->how->gone(r->arg, e);
     entry_end(e);
@@ -403,6 +404,7 @@ struct reconciler *reconciler_new(uv_loop_t *loop, const char *registry, double 
                            .handles = 2};
   r->ready_last = &r->ready;
   r->audit.fire = on_audit;
+  withdrawn_init(&r->swept, 2 * AUDIT_LONGEST_S);
   if (desired_init(&r->desired, registry, store) != 0 || alarms_join(&r->alarms, 1) != 0) {
     free(r->desired.registry);
     alarms_free(&r->alarms);
@@ -451,6 +453,7 @@ void reconciler_free(struct reconciler *r) {
     return;
   alarms_free(&r->alarms);
   desired_clear(&r->desired);
+  withdrawn_end(&r->swept);
   uv_close((uv_handle_t *)&r->timer, handle_closed);
   uv_close((uv_handle_t *)&r->patience, handle_closed);
 }

@@ -3,8 +3,10 @@
 #pragma once
 
 #include "registry/reconciler.h"
+#include "registry/withdrawn.h"
 
 #define SECOND INT64_C(1000000000)
+enum { AUDIT_LONGEST_S = 120 }; /* between two audits */
 
 struct reconciler {
   uv_timer_t timer;
@@ -24,7 +26,10 @@ struct reconciler {
   void (*stopped)(void *arg);
   void *stopped_arg;
   uv_timer_t patience;
-  unsigned handles; /* that are still open */
+  unsigned handles;       /* that are still open */
+  struct withdrawn swept; /* what is deregistered and nobody wants: it should stay away */
+  int64_t listed_ns;      /* when the audit that runs began; clock_now_ns */
+  bool disputed;          /* somebody else registers as us: nothing unknown is swept any more */
   struct reconciler_stats stats;
 };
 

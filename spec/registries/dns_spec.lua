@@ -155,7 +155,7 @@ describe("names as a registry", function()
     host.logged(agent, "gone.test: no such name or record")
   end)
 
-  spec("goes by one of the two kinds of address while the server fails for the other, whose last answer stays", function()
+  spec("goes by one kind of address while the server fails for the other, whose last answer stays", function()
     host.expect(agent, "both", "10.0.5.1:80 [fd00::5]:80")
     host.expect(agent, "half", "10.0.6.1:80") -- it has failed for the other ever since
     tell({ ["fail both.test AAAA"] = true, ["both.test AAAA"] = false, ["both.test A"] = address("10.0.5.2") })

@@ -65,7 +65,10 @@ describe("a file as a registry", function()
 
   it("is none where it is a directory, and is read when it has become one", function()
     assert.equal(0, os.execute("mkdir " .. home .. "/lists"))
-    local wrong = host.agent({ registries = { file = {} }, watches = { web = "file://" .. home .. "/lists/", api = "file://" .. home .. "/lists" } })
+    local wrong = host.agent({
+      registries = { file = {} },
+      watches = { web = "file://" .. home .. "/lists/", api = "file://" .. home .. "/lists" },
+    })
     host.logged(wrong, home .. "/lists/ is a directory: a file is expected")
     host.logged(wrong, home .. "/lists: illegal operation on a directory")
     assert.equal(0, os.execute("rmdir " .. home .. "/lists"))

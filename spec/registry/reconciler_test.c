@@ -356,6 +356,25 @@ static void orphans_go_and_others_stay(void **state) {
   assert_int_equal(stats().orphans, 1);
 }
 
+/* Somebody has a copy of our data directory, and registers under the same owner. */
+static void an_orphan_that_comes_back_is_somebodys(void **state) {
+  snprintf(t.places[0].key, sizeof t.places[0].key, "old/x");
+  t.places[0].lease = 77;
+  want("web", "a", STATUS_PASSING);
+  pass(5);
+  assert_null(place_of("old/x"));
+  t.places[0] = (struct place){.key = "old/x", .lease = 78};
+  t.places[9] = (struct place){.key = "old/y", .lease = 79};
+  pass(250);
+  assert_non_null(place_of("old/x"));
+  assert_non_null(place_of("old/y"));
+  assert_non_null(place_of("web/a"));
+  assert_int_equal(stats().orphans, 1);
+  reconciler_unwant(t.reconciler, "web", "a"); /* what is known here is taken back as ever */
+  pass(5);
+  assert_null(place_of("web/a"));
+}
+
 static void an_audit_finds_what_renewals_do_not(void **state) {
   want("web", "a", STATUS_PASSING);
   pass(5);
@@ -579,6 +598,7 @@ int main(void) {
       TEST(what_somebody_else_has_is_no_failure_and_is_looked_at_again),
       TEST(what_is_taken_is_not_taken_back),
       TEST(orphans_go_and_others_stay),
+      TEST(an_orphan_that_comes_back_is_somebodys),
       TEST(an_audit_finds_what_renewals_do_not),
       TEST(an_audit_mends_what_somebody_wrote_over),
       TEST(what_changes_while_the_registry_is_listed_is_not_judged),
