@@ -78,9 +78,34 @@ static void add_endpoint(struct agent *a, const struct plan_look *look, size_t i
   buf_char(out, '}');
 }
 
+static void add_drained_one(void *out, const struct instance *in) {
+  buf_json_next(out);
+  buf_json_text(out, in->id);
+}
+
+static void add_drained(const struct agent *a, const char *service, struct buf *out) {
+  buf_member(out, "drained");
+  buf_char(out, '[');
+  policies_each_drained(a->policies, service, add_drained_one, out);
+  buf_char(out, ']');
+}
+
+static void note_one(void *found, const struct instance *in) {
+  *(bool *)found = true;
+}
+
+static bool is_drained(const struct agent *a, const char *service) {
+  bool found = false;
+  policies_each_drained(a->policies, service, note_one, &found);
+  return found;
+}
+
 int explain_service(struct agent *a, const char *service, struct buf *out, struct fault *f) {
   struct plan_look *look;
   int r = plans_look(a->plans, service, &look);
+  if (r == -ENOENT && is_drained(a, service))
+    return fault_set(
+        f, r, "All of \"%.255s\" is drained: `perigee drain SERVICE --off` lets it back.", service);
   if (r == -ENOENT)
     return fault_set(f, r, "No service \"%.255s\" is known here: GET /v1/services lists what is.",
                      service);
@@ -100,6 +125,7 @@ int explain_service(struct agent *a, const char *service, struct buf *out, struc
     buf_member_text(out, "picked_by", q->rules->chooser.name);
   watches_show_merge(a->watches, service, out);
   registrars_show_taken(a->registrars, service, out);
+  add_drained(a, service, out);
   plan_look_service(look, out);
   buf_member(out, "endpoints");
   buf_char(out, '[');

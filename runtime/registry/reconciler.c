@@ -388,6 +388,11 @@ bool reconciler_withdrew(const struct reconciler *r, const char *service, const 
   return e && !e->wanted;
 }
 
+bool reconciler_holds(const struct reconciler *r, const char *service, const char *id) {
+  const struct desired_entry *e = desired_find(&r->desired, service, id);
+  return e && (e->lease || e->busy != OPERATION_NONE);
+}
+
 /* ---- it, itself ---- */
 
 struct reconciler *reconciler_new(uv_loop_t *loop, const char *registry, double ttl,

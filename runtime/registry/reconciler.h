@@ -104,4 +104,6 @@ void reconciler_tick(struct reconciler *r);
 
 /* Whether this instance was withdrawn by us lately: that it vanishes is no loss. */
 bool reconciler_withdrew(const struct reconciler *r, const char *service, const char *id);
+/* Whether the registry has it, or may have. */
+bool reconciler_holds(const struct reconciler *r, const char *service, const char *id);
 void reconciler_stats(const struct reconciler *r, struct reconciler_stats *out);

@@ -374,6 +374,21 @@ void registrars_show_taken(const struct registrars *all, const char *service, st
     buf_char(out, ']');
 }
 
+static void show_held(struct registrar *r, const struct instance *in, struct buf *out) {
+  if (!reconciler_holds(registrar_reconciler(r), in->service, in->id))
+    return;
+  buf_json_next(out);
+  buf_json_text(out, registrar_name(r));
+}
+
+void registrars_show_held(const struct registrars *all, const struct instance *in,
+                          struct buf *out) {
+  for (size_t i = 0; i < all->count; i++)
+    show_held(all->items[i], in, out);
+  for (const struct leaving *l = all->leaving; l; l = l->next)
+    show_held(l->registrar, in, out);
+}
+
 static const struct {
   const char *name, *type, *help;
   size_t offset;
