@@ -11,6 +11,7 @@
 
 static const double wake_s = 3;     /* after an outage all look again within this time */
 static const double least_s = 0.25; /* between two renewals */
+static const double hangs_s = 1;    /* an operation that has run for longer */
 
 /* ---- when ---- */
 
@@ -48,6 +49,11 @@ static void on_due(struct alarm *a) {
   struct desired_entry *e =
       (struct desired_entry *)((char *)a - offsetof(struct desired_entry, due));
   struct reconciler *r = e->owner;
+  if (e->busy) {
+    e->hangs = true;
+    r->hanging++;
+    return;
+  }
   e->ready = true;
   e->next_ready = NULL;
   *r->ready_last = e;
@@ -144,17 +150,24 @@ static void operate(struct desired_entry *e) {
   e->asked = e->digest;
   r->running++;
   int rc = r->how->operate(r->arg, e, op, fresh ? NULL : e->lease, ttl);
-  if (rc == 0)
+  if (rc == 0) {
+    entry_look(e, hangs_s);
     return;
+  }
   r->running--;
   e->busy = OPERATION_NONE;
   if (rc != -ENOSYS || op != OPERATION_RENEW) /* what needs no renewal is seen to by the audits */
     failed(e, rc, NULL);
 }
 
-/* While it fails two at once: one that hangs must not keep the others from being tried. */
+/* Those that hang take nobody's place: they are as many as began in the time that a call may take.
+ */
+static bool has_room(const struct reconciler *r) {
+  return r->running - r->hanging < (r->failing ? 1u : OPERATIONS_AT_ONCE);
+}
+
 void reconciler_pump(struct reconciler *r) {
-  while (r->ready && !r->draining && r->running < (r->failing ? 2u : OPERATIONS_AT_ONCE)) {
+  while (r->ready && !r->draining && has_room(r)) {
     struct desired_entry *e = r->ready;
     r->ready = e->next_ready;
     if (!r->ready)
@@ -267,6 +280,9 @@ void reconciler_done(struct reconciler *r, struct desired_entry *e, int status, 
   enum operation op = e->busy;
   e->busy = OPERATION_NONE;
   r->running--;
+  r->hanging -= e->hangs;
+  e->hangs = false;
+  alarm_clear(&r->alarms, &e->due);
   if (status == -ENOENT && op == OPERATION_RENEW)
     status = 0, ttl = 0;
   if (status == -EEXIST && op == OPERATION_REGISTER) {

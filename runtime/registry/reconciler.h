@@ -12,7 +12,8 @@
  * again as often as a failure, until the other has left.
  *
  * Failures back off each by itself (base/backoff.h); while the registry
- * fails only one operation runs at a time, then at most OPERATIONS_AT_ONCE. Control thread only. */
+ * fails only one operation runs at a time, then at most OPERATIONS_AT_ONCE. One that has run for a
+ * second hangs, and keeps nobody else waiting. Control thread only. */
 #pragma once
 
 #include "registry/desired.h"

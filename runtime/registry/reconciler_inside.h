@@ -17,8 +17,8 @@ struct reconciler {
   const struct reconciler_registry *how;
   void *arg;
   double ttl, retry_s;
-  unsigned running;
-  bool failing; /* the last answer was none; at first: not known to work */
+  unsigned running, hanging; /* operations; of these, who hang */
+  bool failing;              /* the last answer was none; at first: not known to work */
   bool listing, cannot_list;
   bool draining; /* nothing begins until nothing runs, and then all is looked at */
   bool stopping, leaving;

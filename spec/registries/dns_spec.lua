@@ -79,7 +79,8 @@ describe("names as a registry", function()
       watches = { web = "dns:///web.test:80", srv = "srv:///_http._tcp.test", nobody = "dns:///nobody.test:80",
         fast = "dns:///fast.test:80", alias = "dns:///alias.test:80", late = "srv:///late.test",
         both = "dns:///both.test:80", half = "dns:///half.test:80", owner = "srv:///_owner._tcp.test",
-        stray = "srv:///_stray._tcp.test", six = "dns:///[fd00::7]:80", many = "dns:///many.test:80", few = "srv:///_few._tcp.test" },
+        stray = "srv:///_stray._tcp.test",
+        six = "dns:///[fd00::7]:80", many = "dns:///many.test:80", few = "srv:///_few._tcp.test" },
     }, { before = before })
   end)
 

@@ -2,7 +2,6 @@
 -- perigee drain: a service goes from every registry and every pick before it stops, and stays away until it is let back.
 local etcd = require("spec.registries.etcd")
 local host = require("spec.registries.host")
-local perigee = require("spec.support.perigee")
 
 local BOTH = "127.0.0.1:81 127.0.0.1:82"
 
