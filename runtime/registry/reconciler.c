@@ -9,9 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double wake_s = 3;     /* after an outage all look again within this time */
-static const double least_s = 0.25; /* between two renewals */
-static const double hangs_s = 1;    /* an operation that has run for longer */
+static const double wake_s = 3;                /* after an outage all look again within this time */
+static const double least_s = 0.25;            /* between two renewals */
+static const int64_t together_ns = SECOND / 4; /* renewals that are due within this time */
+static const double hangs_s = 1;               /* an operation that has run for longer */
 
 /* ---- when ---- */
 
@@ -203,11 +204,18 @@ static void attend(struct desired_entry *e) {
     r->how->attend(r->arg);
 }
 
-/* A third of the lease's time, a little sooner or later than the others; what a registry says of it
- * may be anything. */
+/* A third of the lease's time, a little sooner or later than others, but together with those that
+ * come next to it: an adapter may renew them at once. What a registry says of the time may be
+ * anything. */
 static void keep(struct desired_entry *e, double ttl) {
-  if (ttl > 0)
-    entry_look(e, (ttl / 3 > least_s ? ttl / 3 : least_s) * (0.9 + 0.2 * clock_random_unit()));
+  struct reconciler *r = e->owner;
+  if (ttl <= 0)
+    return;
+  double seconds = (ttl / 3 > least_s ? ttl / 3 : least_s) * (0.9 + 0.2 * clock_random_unit());
+  int64_t due = clock_now_ns() + (int64_t)(seconds * (double)SECOND);
+  if (seconds > 4 * (double)together_ns / (double)SECOND)
+    due -= (due + r->phase_ns) % together_ns;
+  alarm_set(&r->alarms, &e->due, due);
 }
 
 static void registered(struct desired_entry *e, struct value *lease, double ttl) {
@@ -425,6 +433,7 @@ struct reconciler *reconciler_new(uv_loop_t *loop, const char *registry, double 
                            .handles = 2};
   r->ready_last = &r->ready;
   r->audit.fire = on_audit;
+  r->phase_ns = (int64_t)(clock_random_unit() * (double)together_ns);
   withdrawn_init(&r->swept, 2 * AUDIT_LONGEST_S);
   if (desired_init(&r->desired, registry, store) != 0 || alarms_join(&r->alarms, 1) != 0) {
     free(r->desired.registry);

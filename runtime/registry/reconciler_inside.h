@@ -17,6 +17,7 @@ struct reconciler {
   const struct reconciler_registry *how;
   void *arg;
   double ttl, retry_s;
+  int64_t phase_ns;          /* of what is renewed together */
   unsigned running, hanging; /* operations; of these, who hang */
   bool failing;              /* the last answer was none; at first: not known to work */
   bool listing, cannot_list;
