@@ -35,6 +35,7 @@ static void forget_view(struct perigee_service *s) {
   s->current = CLIENT_NEVER;
   s->view = (struct catalog_view){.epoch_word = &zero, .epoch = 1};
   s->pick = pick_nothing;
+  s->walks = false;
   s->by_load = true;
 }
 
@@ -100,6 +101,7 @@ static void use_view(struct perigee_service *s, const struct catalog_view *v, ui
   s->current = current;
   const struct select_balancer *balancer = select_by_number(v->balancer);
   s->pick = !v->pickable ? pick_nothing : s->chooser ? s->chooser : balancer->pick;
+  s->walks = s->pick == balancer->pick && balancer->walks;
   s->by_load = balancer->by_load || s->chooser;
   s->by_latency = balancer->by_latency || s->chooser;
   own_thread(s);
@@ -144,10 +146,15 @@ int perigee_service_open(struct perigee *p, const char *name, struct perigee_ser
   if (length == 0 || length > CATALOG_NAME_MAX)
     return -EINVAL;
   struct perigee_service *s = calloc(1, sizeof *s);
-  if (!s)
-    return -ENOMEM;
   if (!p->page->mark)
     client_notice_fork(p);
+  struct tally *tally = s ? tally_open(p, name) : NULL;
+  if (!tally) {
+    free(s);
+    return -ENOMEM;
+  }
+  s->tally = tally;
+  s->load.tally = &tally->counts;
   s->perigee = p;
   s->fork_mark = &p->page->mark;
   s->forks = p->page->mark;
@@ -170,6 +177,7 @@ void perigee_service_close(struct perigee_service *s) {
   if (!s)
     return;
   lanes_leave(s);
+  tally_close(s->perigee, s->tally);
   client_mapping_release(s->perigee, s->mapping);
   free(s);
 }

@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "vm/bind/bind_io.h"
 #include "vm/bind/bindings.h"
+#include "vm/isolate/grant.h"
 
 enum { TIMEOUT_MS = 30000, LIMIT_MAX = 256 * 1024 * 1024, HEADERS_MAX = 200 };
 
@@ -114,6 +115,15 @@ static bool read_body(lua_State *L, int index, bool send, struct fetch_options *
     out->body = convert(L, "http json", "json", &out->body_length);
   }
   return json;
+}
+
+bool tls_granted(lua_State *L, const struct fetch_tls *tls) {
+  const char *const files[] = {tls->ca, tls->cert, tls->key};
+  size_t root;
+  for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+    if (files[i] && !granted_path(L, GRANT_READ, files[i], &root))
+      return false;
+  return true;
 }
 
 static void read_tls(lua_State *L, int index, struct fetch_tls *out) {
