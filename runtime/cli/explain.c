@@ -69,6 +69,7 @@ static void write_service(struct buf *out, const json_t *o) {
   if (!json_object_get(o, "version")) {
     buf_format(out, "%s%s%s  has no endpoint\n", output_color("bold"), reply_text(o, "service"),
                output_color("off"));
+    write_drained(out, o);
     return;
   }
   buf_format(out, "%s%s%s  version %.0f, %s%s%s%s", output_color("bold"), reply_text(o, "service"),
