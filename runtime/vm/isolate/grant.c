@@ -177,9 +177,11 @@ bool granted_unix(lua_State *L, enum grant what, const char *path) {
     return true;
   snprintf(name, sizeof name, "unix:%.200s", path);
   const struct value *list = value_get(grants_of(L), names[what]);
-  for (size_t i = 0; i < value_length(list) && is_plain_path(path); i++)
-    if (path_matches(value_as_text(value_at(list, i), ""), name))
+  for (size_t i = 0; i < value_length(list) && is_plain_path(path); i++) {
+    const char *pattern = value_as_text(value_at(list, i), "");
+    if (strncmp(pattern, "unix:", 5) == 0 && path_matches(pattern, name)) /* "*": all hosts */
       return true;
+  }
   return refuse(L, what, name);
 }
 
