@@ -113,7 +113,7 @@ static void want(struct reload_watch *w, const char *directory) {
   memcpy(p->path, directory, length + 1);
   p->all = w;
   p->wanted = true;
-  if (file_watch_open(w->io, directory, &p->watch, &f) != 0) {
+  if (file_watch_open(w->io, directory, 0, &p->watch, &f) != 0) {
     log_warn("changes in a directory are not noticed", LOG_S("error", f.text));
     free(p);
     return;

@@ -52,6 +52,7 @@ struct fetch_options {        /* all copied */
   size_t limit;        /* 0 = FETCH_LIMIT; not for streams */
   struct fetch_budget *budget; /* NULL: none. Over it is -ENOBUFS */
   const char *unix_path;       /* connect there, whatever the URL's host */
+  size_t unix_root;            /* so much of it is a directory that no link leads out of; or 0 */
   struct fetch_tls tls;
 };
 

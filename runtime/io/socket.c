@@ -17,6 +17,7 @@ struct socket {
   uv_timer_t read_deadline, write_deadline;
   unsigned handles; /* of the three above, still open */
   struct io *io;
+  char *path;         /* socket_call's, or NULL */
   struct later later; /* a read whose outcome is there already */
 
   struct buf in; /* arrived and not yet read */
@@ -79,6 +80,7 @@ static void socket_gone(uv_handle_t *handle) {
     return;
   struct io *io = s->io;
   buf_free(&s->in);
+  free(s->path);
   free(s);
   io_drop(io);
 }
@@ -334,7 +336,16 @@ int stream_name(const union stream *s, bool peer, char *name) {
   return 0;
 }
 
+int socket_call(struct socket *s, const char *path) {
+  s->path = strdup(path);
+  return s->path ? 0 : -ENOMEM;
+}
+
 int socket_local_name(const struct socket *s, char *name) {
+  if (s->path) {
+    snprintf(name, SOCKET_NAME_SIZE, "unix:%s", s->path);
+    return 0;
+  }
   return stream_name(&s->stream, false, name);
 }
 

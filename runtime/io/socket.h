@@ -30,8 +30,10 @@ typedef void (*socket_done_fn)(void *arg, int status);
 struct socket_connect;
 int socket_connect_tcp(struct io *io, const char *host, uint16_t port, uint64_t timeout_ms,
                        socket_open_fn done, void *arg, struct socket_connect **out);
-int socket_connect_unix(struct io *io, const char *path, uint64_t timeout_ms, socket_open_fn done,
-                        void *arg, struct socket_connect **out);
+/* Of a path in the next two, the first `root` bytes are a directory out of which no link may lead,
+ * as in io/beneath.h (-EXDEV); 0: it may lead anywhere. */
+int socket_connect_unix(struct io *io, const char *path, size_t root, uint64_t timeout_ms,
+                        socket_open_fn done, void *arg, struct socket_connect **out);
 void socket_connect_cancel(struct socket_connect *c);
 
 /* SOME: what there is, at most `n` (0 = 64 KiB). LINE: up to and with its "\n". EXACTLY: `n` bytes,
@@ -60,7 +62,7 @@ int socket_peer_name(const struct socket *s, char *name);
  * on any more is taken over; one that is no socket is refused. */
 int socket_listen_tcp(struct io *io, const char *host, uint16_t port, struct socket_server **out,
                       struct fault *f);
-int socket_listen_unix(struct io *io, const char *path, struct socket_server **out,
+int socket_listen_unix(struct io *io, const char *path, size_t root, struct socket_server **out,
                        struct fault *f);
 /* One at a time, else -EBUSY. Connections that nobody accepts wait in the kernel. */
 int socket_accept(struct socket_server *v, uint64_t timeout_ms, socket_open_fn done, void *arg);
