@@ -4,6 +4,7 @@ return {
   kind = "balancer",
   summary = "weight that grows with an endpoint's age",
   sets = "weight",
+  moves_keys = "weights that grow by and by would move keys all the while",
   every = "1s",
   options = {
     window = { "duration", "30s", min = "1s", main = true, about = "until it has its whole weight" },

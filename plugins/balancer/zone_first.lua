@@ -4,6 +4,7 @@ return {
   kind = "balancer",
   summary = "the own zone first, and the others when it fails",
   sets = "tier",
+  moves_keys = "the same key would go elsewhere from each zone",
   options = {
     zone = { "string", optional = true, about = "the agent's own when absent" },
     after = { "list", {}, of = "string", single = true, about = "zones to go to next" },

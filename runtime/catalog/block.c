@@ -196,12 +196,13 @@ static int put_bytes(struct block_draft *d, const void *bytes, size_t length, ui
 
 static int put_group(struct block_draft *d, const struct catalog_block *head,
                      const struct catalog_group_tables *from, const struct catalog_share *share,
-                     double upto, const struct catalog_endpoint *first, uint32_t at) {
+                     double upto, const struct catalog_snapshot *s, uint32_t at) {
   struct catalog_group group = {.first = from->first, .count = from->count, .tier = share->tier};
+  const struct catalog_endpoint *first = &s->endpoints[(uint32_t)d->order[from->first]];
   double weight = 0;
   group.upto = upto < 1 ? (uint32_t)(upto * 0x1p32) : UINT32_MAX;
   for (uint32_t i = 0; i < from->count; i++)
-    weight += d->weights[from->first + i];
+    weight += s->endpoints[(uint32_t)d->order[from->first + i]].weight;
   group.weight = weight > FLT_MAX ? FLT_MAX : (float)weight;
   if (share->zoned) {
     int32_t zone = texts_number(&d->zones, first->zone ? first->zone : "");
@@ -238,8 +239,7 @@ static int put_groups(struct block_draft *d, struct catalog_block *head,
     r = put_bytes(d, t->top, t->group_count * sizeof *t->top, &head->top);
   for (uint32_t g = 0; r == 0 && g < t->group_count; g++) {
     upto = g + 1 < t->group_count ? upto + t->groups[g].share : 1;
-    r = put_group(d, head, &t->groups[g], &d->shares[g], upto,
-                  &s->endpoints[(uint32_t)d->order[t->groups[g].first]],
+    r = put_group(d, head, &t->groups[g], &d->shares[g], upto, s,
                   head->groups + g * (uint32_t)sizeof(struct catalog_group));
   }
   return r;

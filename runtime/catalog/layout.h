@@ -162,7 +162,7 @@ struct catalog_group {
   uint32_t first, count;
   uint16_t tier, zone;
   uint32_t table, table_length; /* bytes; 0 = none */
-  float weight;                 /* of its rows together */
+  float weight;                 /* of its rows together: the sum of theirs */
   uint32_t upto; /* of 2^32: the shares of this group and those before it, less 1; for keys */
   uint32_t spare;
 };

@@ -7,7 +7,8 @@
 struct select_group {
   uint32_t first, count;
   uint32_t table, table_length; /* bytes; length 0 = none */
-  float weight;
+  float weight;                 /* of its endpoints, whatever slow start makes of it for now */
+  float share;                  /* of the keys; of select_group_of_key alone */
 };
 
 /* A cell of an alias table of `count` cells by 64 random bits. May be garbage. */
@@ -35,18 +36,27 @@ static inline struct select_group select_group_at(const struct catalog_view *v, 
   if (g->count == 0 || g->first > v->count || g->count > v->count - g->first || g->table % 8 ||
       (uint64_t)g->table + g->table_length > v->bytes)
     return all;
-  return (struct select_group){g->first, g->count, g->table, g->table_length, g->weight};
+  return (struct select_group){.first = g->first,
+                               .count = g->count,
+                               .table = g->table,
+                               .table_length = g->table_length,
+                               .weight = g->weight};
 }
 
 /* The group of a key, by 64 bits of it: the groups lie side by side, so that a share that grows
  * moves no key but to its group. There are as many as there are levels. */
 static inline struct select_group select_group_of_key(const struct catalog_view *v, uint64_t bits) {
-  if (!v->top)
-    return select_group_at(v, 0);
-  uint32_t i = 0, at = (uint32_t)(select_mix(bits) >> 32);
-  while (i + 1 < v->group_count && at > catalog_load32(&v->groups[i].upto))
-    i++;
-  return select_group_at(v, i);
+  uint32_t i = 0, before = 0, at = (uint32_t)(select_mix(bits) >> 32);
+  for (;; i++) {
+    bool last = !v->top || i + 1 >= v->group_count;
+    uint32_t upto = last ? UINT32_MAX : catalog_load32(&v->groups[i].upto);
+    if (last || at <= upto) {
+      struct select_group g = select_group_at(v, i);
+      g.share = (float)(upto - before) * 0x1p-32F;
+      return g;
+    }
+    before = upto;
+  }
 }
 
 /* The group of a pick, by 64 random bits of its own. */

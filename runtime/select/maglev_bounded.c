@@ -46,12 +46,14 @@ static uint32_t pick(struct select_state *state, const struct catalog_view *v,
   struct select_group g = select_group_of_key(v, bits);
   float bound;
   memcpy(&bound, &v->options[0], sizeof bound);
-  double fair = (double)bound * (total_of(state->load) + 1.0), least = 1e300;
+  double fair = (double)(bound * g.share) * (total_of(state->load) + 1.0), least = 1e300;
   uint32_t best = SELECT_NOTHING;
   for (uint32_t i = 0; i < PROBES + g.count; i++) {
-    /* First by the table; when that many were full, all of them in turn: one has room. */
-    uint32_t row = i < PROBES ? select_cells_row(v, &g, select_mix(bits + i))
-                              : g.first + (uint32_t)((bits + i) % g.count);
+    /* Maglev's answer, then others of its table; when that many were full, all of them in turn: one
+     * has room. */
+    uint32_t row = i == 0       ? select_cells_row(v, &g, bits)
+                   : i < PROBES ? select_cells_row(v, &g, select_mix(bits + i))
+                                : g.first + (uint32_t)((bits + i) % g.count);
     if (row >= v->count)
       return row;
     double over = excess(state, v, &g, row, fair);

@@ -163,9 +163,17 @@ static int add_chooser(const struct value *written, const struct balancer_plugin
   return parse_standin(written, plugin->standin, host, out, f);
 }
 
+/* What the stages up to one have told. */
+struct before {
+  int rank;               /* the last one's */
+  unsigned changes;       /* of plugins together */
+  const char *moves_keys; /* the first's of them that says so, and its name */
+  const char *mover;
+};
+
 /* A name that is no stage of ours: a plugin's. */
 static int parse_plugin(const struct value *written, bool last, const struct balancer_host *host,
-                        int *rank, unsigned *changes, struct balancer *out, struct fault *f) {
+                        struct before *before, struct balancer *out, struct fault *f) {
   const char *name = written_name(written);
   struct balancer_plugin plugin = {0};
   int r = host && host->plugin ? host->plugin(host->arg, name, &plugin, f) : -ENOENT;
@@ -180,28 +188,32 @@ static int parse_plugin(const struct value *written, bool last, const struct bal
   if (last)
     return fault_set(f, -EINVAL, "%s plans, and chooses nothing by itself: an algorithm comes last",
                      name);
-  if (*rank > STAGE_PLAN)
+  if (before->rank > STAGE_PLAN)
     return misplaced(name, f);
-  *rank = STAGE_PLAN;
-  *changes |= plugin.changes;
+  before->rank = STAGE_PLAN;
+  before->changes |= plugin.changes;
+  if (plugin.moves_keys && !before->moves_keys) {
+    before->moves_keys = plugin.moves_keys;
+    before->mover = name;
+  }
   return add_plan(written, out, f);
 }
 
 static int parse_stage(const struct value *written, bool last, const struct balancer_host *host,
-                       int *rank, unsigned *changes, struct balancer *out, struct fault *f) {
+                       struct before *before, struct balancer *out, struct fault *f) {
   const char *name = written_name(written);
   const struct stage *stage = stage_find(name);
   if (!name)
     return fault_set(f, -EINVAL, "a balancer is a name, { name, options } or a list of these");
   if (!stage)
-    return parse_plugin(written, last, host, rank, changes, out, f);
+    return parse_plugin(written, last, host, before, out, f);
   if (last && stage_rank(stage) != STAGE_ALGORITHM)
     return fault_set(f, -EINVAL, "%s chooses nothing by itself: an algorithm comes last", name);
   if (!last && stage_rank(stage) == STAGE_ALGORITHM)
     return fault_set(f, -EINVAL, "%s is an algorithm: it comes last, and there is one", name);
-  if ((int)stage_rank(stage) <= *rank)
+  if ((int)stage_rank(stage) <= before->rank)
     return misplaced(name, f);
-  *rank = (int)stage_rank(stage);
+  before->rank = (int)stage_rank(stage);
   if (last)
     out->algorithm = select_by_name(name)->name;
   return stage_apply(stage, written, host, out, f);
@@ -210,17 +222,23 @@ static int parse_stage(const struct value *written, bool last, const struct bala
 static int parse(const struct value *from, const struct balancer_host *host, struct balancer *out,
                  struct fault *f) {
   size_t count = is_list(from) ? value_length(from) : 1;
-  unsigned changes = 0;
-  int rank = -1, r = 0;
+  struct before before = {.rank = -1};
+  int r = 0;
   if (count > STAGES_MAX)
     return fault_set(f, -EINVAL, "a balancer has at most %d stages", STAGES_MAX);
   for (size_t i = 0; r == 0 && i < count; i++)
-    r = parse_stage(is_list(from) ? value_at(from, i) : from, i + 1 == count, host, &rank, &changes,
-                    out, f);
+    r = parse_stage(is_list(from) ? value_at(from, i) : from, i + 1 == count, host, &before, out,
+                    f);
   if (r)
     return r;
-  const char *why = conflict(select_by_name(out->algorithm), &out->rules, changes);
-  return why ? fault_set(f, -EINVAL, "%s: %s", out->algorithm, why) : 0;
+  const struct select_balancer *algorithm = select_by_name(out->algorithm);
+  const char *why = conflict(algorithm, &out->rules, before.changes);
+  if (why)
+    return fault_set(f, -EINVAL, "%s: %s", out->algorithm, why);
+  if (algorithm->by_key && before.moves_keys)
+    return fault_set(f, -EINVAL, "%s: behind %s %s", out->algorithm, before.mover,
+                     before.moves_keys);
+  return 0;
 }
 
 int balancer_parse(const struct value *from, const struct balancer_host *host, struct balancer *out,

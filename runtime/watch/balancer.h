@@ -48,7 +48,8 @@ enum { PLAN_WEIGHT = 1, PLAN_TIER = 2, PLAN_DROP = 4, PLAN_ALL = 7 };
 
 /* What a balancer's plugin does: it plans, or it picks. */
 struct balancer_plugin {
-  unsigned changes; /* planning: what it may change */
+  unsigned changes;       /* planning: what it may change */
+  const char *moves_keys; /* planning: how its plans do that; NULL: they do not */
   bool picks;
   const struct value *standin; /* picking: what it names itself, as a stage; NULL: the default */
 };

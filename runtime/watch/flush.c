@@ -94,8 +94,19 @@ static void announce(const struct set *s, const struct shown *shown, bool gone) 
   s->all->published(s->all->arg, &what);
 }
 
+/* A table has a cell for each endpoint: where that is too few, Maglev takes its own size. */
+static void look_at_size(struct set *s, const struct set_tally *tally) {
+  uint64_t size = s->rules.rules.table_size, count = tally->passing + tally->warning;
+  bool outgrown = size && count > size;
+  if (outgrown && !s->outgrown)
+    log_warn("more endpoints than the cells asked for: keys go by another table",
+             LOG_S("service", s->service), LOG_I("size", size), LOG_I("endpoints", count));
+  s->outgrown = outgrown;
+}
+
 static void published(struct set *s, int64_t now, const struct set_tally *tally) {
   s->in_catalog = true;
+  look_at_size(s, tally);
   set_ramp(s, next_ramp(s, now));
   tally_replace(s, tally);
   s->all->stats.published++;

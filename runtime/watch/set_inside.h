@@ -35,6 +35,7 @@ struct set {
   bool replan;    /* what a plan sees may have changed */
   bool overtaken; /* and that was so before the last one was over */
   bool again;     /* has changed since its work began */
+  bool outgrown;  /* the size that its Maglev was given */
   bool lost;      /* had a healthy endpoint, and then none: its recovery is news */
   char service[];
 };

@@ -201,6 +201,8 @@ static int apply_p2c(const struct value *checked, const struct balancer_host *ho
   return 0;
 }
 
+enum { SIZE_LEAST = 1009 }; /* ten cells for each of 100 endpoints */
+
 static bool is_prime(uint32_t n) {
   for (uint32_t d = 2; (uint64_t)d * d <= n; d++)
     if (n % d == 0)
@@ -213,8 +215,8 @@ static const struct option maglev_options[] = {
 static int apply_maglev(const struct value *checked, const struct balancer_host *host,
                         struct balancer *b, struct fault *f) {
   b->rules.table_size = whole(checked, "size");
-  if (b->rules.table_size && !is_prime(b->rules.table_size))
-    return fault_set(f, -EINVAL, "maglev: size is a prime number, as 65537 is");
+  if (b->rules.table_size && (b->rules.table_size < SIZE_LEAST || !is_prime(b->rules.table_size)))
+    return fault_set(f, -EINVAL, "maglev: size is a prime number of 1009 at least, as 65537 is");
   return 0;
 }
 

@@ -222,6 +222,7 @@ describe("a balancer that picks", function()
       { { third = plugin("return 3", "standin = 'p2c', plan = function() end,") }, '"third"', "one of plan and pick" },
       { { third = "return { kind = 'balancer', summary = 'x', plan = function() end, standin = 'p2c' }" },
         '{ "third", "p2c" }', "standin is for plugins that pick" },
+      { { third = plugin("return 3", "moves_keys = 'somehow',") }, '"third"', "moves_keys is for plugins that plan" },
       { { third = plugin("return 3", "options = { standin = 'string' },") }, '{ "third", standin = "p2c" }',
         "third.lua:2: options: `standin` is the host's own word" },
       { { third = "return { kind = 'balancer', summary = 'x', pick = 3 }" }, '"third"', "pick must be a function" },

@@ -355,12 +355,41 @@ static void bounded_loads(void **state) {
       load.own_total = count;
     }
   }
-  /* With nothing in flight it is Maglev, but for the first rehash. */
+  /* With nothing in flight it is Maglev. */
+  static uint32_t bounded[KEYS], maglev[KEYS];
   memset(own, 0, sizeof own);
   load.own_total = 0;
+  answers(&v, bounded);
+  v = build_with("maglev", &rules, HOSTS);
+  answers(&v, maglev);
+  assert_memory_equal(bounded, maglev, sizeof maglev);
+}
+
+/* Of two levels each one's endpoints have caps by what their level has of the keys. */
+static void bounds_go_by_level(void **state) {
+  static const struct catalog_pair levels[] = {{"level", "0"}, {"level", "1"}};
+  struct catalog_rules rules = {.priority = true, .priority_key = "level", .bound = 1.25};
+  struct feedback_cell own[21] = {0};
+  struct select_load load = {.own = own, .own_count = 21, .own_total = 100};
+  struct select_state s = {.random = 3, .load = &load};
+  fill(20, 1);
+  for (uint32_t i = 0; i < 20; i++) {
+    endpoints[i].meta = &levels[i / 10];
+    endpoints[i].meta_count = 1;
+    endpoints[i].status = i < 5 ? 2 : 0; /* 70 % of the keys for the 5, 30 % for the 10 */
+    own[i + 1].generation = 1;
+  }
+  struct catalog_view v = build_with("maglev_bounded", &rules, 20);
+  assert_int_equal(v.group_count, 2);
   for (uint64_t key = 0; key < 1000; key++) {
+    uint32_t first = pick_key(&v, key);
+    double cap = ceil(1.25 * 101 * (first < 10 ? 0.7 / 5 : 0.3 / 10));
     struct select_ask ask = {.hash = key, .keyed = true};
-    assert_int_equal(pick_number(&s, &v, &ask), pick_key(&v, key));
+    own[first + 1].in_flight = (uint32_t)cap - 1;
+    assert_int_equal(pick_number(&s, &v, &ask), first);
+    own[first + 1].in_flight = (uint32_t)cap;
+    assert_int_not_equal(pick_number(&s, &v, &ask), first);
+    own[first + 1].in_flight = 0;
   }
 }
 
@@ -431,6 +460,7 @@ int main(void) {
       cmocka_unit_test(rendezvous_moves_what_it_must),
       cmocka_unit_test(levels_go_by_key),
       cmocka_unit_test(bounded_loads),
+      cmocka_unit_test(bounds_go_by_level),
       cmocka_unit_test(tables_are_known_by_what_they_are_made_of),
       cmocka_unit_test(tables_are_taken_over),
   };

@@ -87,6 +87,29 @@ static void idle_ones_go_by_weight(void **state) {
   assert_true(fabs(counts[0] / (double)PICKS - 0.5) < 0.01);
 }
 
+/* A service that has come a moment ago: slow start divides the draws, and what an endpoint can bear
+ * stays what it was. */
+static void slow_start_leaves_loads_alone(void **state) {
+  struct catalog_rules rules = {.slow_start_ns = 3600000000000, .slow_start_min = 0.1};
+  struct select_state s = {.random = 12, .load = &load};
+  fill(2, 1);
+  endpoints[1].weight = 2;
+  for (int young = 0; young < 2; young++) {
+    for (uint32_t i = 0; young && i < 2; i++)
+      endpoints[i].born_ns = 999999999000; /* a microsecond before build_with's now */
+    struct catalog_view v = build_with("p2c", &rules, 2);
+    forget();
+    own[1].latency_ns = milliseconds(26) / 10;
+    own[2].latency_ns = milliseconds(1);
+    own[2].in_flight = 2; /* 1 ms x (2 / 1.33 + 1) is 2.5 ms; of 3 it is 3.25 */
+    for (int i = 0; i < 100; i++)
+      assert_int_equal(pick_number(&s, &v, NULL), 1);
+    own[2].in_flight = 3;
+    for (int i = 0; i < 100; i++)
+      assert_int_equal(pick_number(&s, &v, NULL), 0);
+  }
+}
+
 /* Who has lost its draws for a second is tried again; who was ejected is not. */
 static void the_forgotten_is_tried(void **state) {
   struct select_state s = {.random = 4, .load = &load};
@@ -264,6 +287,7 @@ int main(void) {
       cmocka_unit_test(the_worse_of_two_is_never_taken),
       cmocka_unit_test(two_choices_of_many),
       cmocka_unit_test(idle_ones_go_by_weight),
+      cmocka_unit_test(slow_start_leaves_loads_alone),
       cmocka_unit_test(the_forgotten_is_tried),
       cmocka_unit_test(a_new_one_is_not_flooded),
       cmocka_unit_test(peak_ewma),

@@ -17,16 +17,18 @@
 
 #include <cmocka.h>
 
-/* There are the plugins canary, which sets weights, first, which sets tiers, mine, which picks, and
- * a broken one. */
+/* There are the plugins canary, which sets weights, first, which sets tiers, here, which sets other
+ * ones on each host, mine, which picks, and a broken one. */
 static int plugin_of(void *arg, const char *name, struct balancer_plugin *out, struct fault *f) {
   *out = (struct balancer_plugin){
       .changes = strcmp(name, "first") == 0 ? PLAN_TIER : PLAN_WEIGHT,
       .picks = strcmp(name, "mine") == 0,
+      .moves_keys = strcmp(name, "here") == 0 ? "each host would differ" : NULL,
   };
   if (strcmp(name, "broken") == 0)
     return fault_set(f, -EFAULT, "broken.lua:3: no");
-  return out->picks || strcmp(name, "canary") == 0 || strcmp(name, "first") == 0 ? 0 : -ENOENT;
+  bool known = strcmp(name, "canary") == 0 || strcmp(name, "first") == 0 || out->moves_keys;
+  return out->picks || known ? 0 : -ENOENT;
 }
 
 static const struct balancer_host host = {"host-17", "eu-1a", plugin_of, NULL};
@@ -161,6 +163,8 @@ static void what_cannot_work_is_refused(void **state) {
   refused("{ { 'zone', clients = { a = -1, b = 2 } }, 'random' }", "negative");
   refused("{ { 'select' }, 'random' }", "to select by");
   refused("{ 'maglev', 65536 }", "prime");
+  refused("{ 'maglev', 7 }", "1009 at least");
+  refused("{ { 'maglev_bounded', size = 997 } }", "1009 at least");
   refused("{ 'random', 3 }", "names");
   refused("{ 'p2c', decay = '0s' }", "from 0.001 to 86400 s");
   refused("{ 'p2c', force = '4294968s' }", "from 0.001 to 86400 s");
@@ -188,6 +192,8 @@ static void plugins_among_the_stages(void **state) {
   assert_true(b.rules.priority && b.rules.zone);
   balancer_end(&b);
 
+  b = parsed("{ 'here', 'p2c' }");
+  balancer_end(&b);
   b = parsed("{ { 'canary', 'v2', share = 1 }, 'p2c' }"); /* both: the schema has the last word */
   assert_string_equal(value_as_text(value_at(b.plans[0].options, 0), ""), "v2");
   assert_int_equal(value_fields(b.plans[0].options), 1);
@@ -197,6 +203,8 @@ static void plugins_among_the_stages(void **state) {
   refused("{ 'canary', 'round_robin' }", "cannot honour the weights");
   refused("{ 'canary', 'random' }", "cannot honour the weights");
   refused("{ 'canary', 'pick_first' }", "cannot honour the weights");
+  refused("{ 'here', 'maglev' }", "maglev: behind here each host would differ");
+  refused("{ 'canary', 'here', { 'mine', standin = 'ring' } }", "ring: behind here each host");
   refused("'canary'", "an algorithm comes last");
   refused("{ 'p2c', 'canary' }", "it comes last");
   refused("{ 'zone', 'canary', 'p2c' }", "out of place");

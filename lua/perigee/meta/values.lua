@@ -80,6 +80,7 @@ function Instance:has(tag) end
 ---@field prepare? fun(options: table, ctx: perigee.Context): any, string?
 ---@field pick? fun(view: perigee.View, key: string?, options: table): integer?
 ---@field sets? string|string[] "weight", "tier", "drop": what a plan sets
+---@field moves_keys? string how its plans move keys: why it is refused before an algorithm that goes by key
 ---@field standin? string the algorithm that picks where Lua does not
 
 ---@class perigee.Registry: perigee.Plugin

@@ -201,6 +201,7 @@ static int find_plugin(void *arg, const char *name, struct balancer_plugin *out,
   if (r != 0)
     return r;
   *out = (struct balancer_plugin){.changes = plugin_changes(plugin),
+                                  .moves_keys = plugin_moves_keys(plugin),
                                   .picks = plugin_provides(plugin, "pick"),
                                   .standin = plugin_standin(plugin)};
   return 0;

@@ -26,7 +26,8 @@ struct kind {
 static const char *const common[] = {"kind",  "summary", "options", "override", "every",
                                      "ready", "export",  "import",  NULL};
 static const char *const reloading[] = {"ready", "export", "import", NULL}; /* vm/plugin/reload.h */
-static const char *const plain[] = {"on", "passive", "sets", "standin", "target", NULL};
+static const char *const plain[] = {"on",      "passive", "sets", "moves_keys",
+                                    "standin", "target",  NULL};
 static const char *const events[] = {"change", "status", "reload", "start", "stop", NULL};
 
 static bool has(lua_State *L, int table, const char *field) {
@@ -75,7 +76,7 @@ static const struct kind kinds[] = {
     {"check", {"run", "passive"}, "run, or else passive = true", check_enough},
     {"policy", {"decide"}, "decide", policy_enough},
     {"balancer",
-     {"plan", "pick", "prepare", "sets", "standin"},
+     {"plan", "pick", "prepare", "sets", "moves_keys", "standin"},
      "one of plan and pick",
      balancer_enough},
     {"hook", {"on"}, "on", hook_enough},
@@ -193,6 +194,16 @@ static int read_sets(const struct declared *r, int value) {
   return 0;
 }
 
+/* Why a plan may not stand before an algorithm that goes by key. */
+static int read_moves_keys(const struct reader *r, int value) {
+  const char *why = lua_type(r->L, value) == LUA_TSTRING ? lua_tostring(r->L, value) : "";
+  if (!has(r->L, r->table, "plan") || !*why)
+    return mistake(r, "moves_keys",
+                   "moves_keys is for plugins that plan: how their plans move keys, in a sentence");
+  r->plugin->moves_keys = strdup(why);
+  return r->plugin->moves_keys ? 0 : fault_set(r->fault, -ENOMEM, "out of memory");
+}
+
 /* Who picks where a `pick` cannot: a stage, as in the configuration. */
 static int read_standin(const struct declared *r, int value) {
   struct fault why;
@@ -250,6 +261,8 @@ static int check_field(const struct declared *r, const char *name, int value) {
                                  : mistake(r, name, "on must be a table of functions");
   if (strcmp(name, "sets") == 0)
     return read_sets(r, value);
+  if (strcmp(name, "moves_keys") == 0)
+    return read_moves_keys(r, value);
   if (strcmp(name, "standin") == 0)
     return read_standin(r, value);
   if (strcmp(name, "target") == 0)

@@ -87,6 +87,7 @@ static void edition_free(struct edition *e) {
   target_form_free(e->target);
   free(e->path);
   free(e->summary);
+  free(e->moves_keys);
   free(e->source);
   free(e);
 }

@@ -96,6 +96,10 @@ unsigned plugin_changes(const struct plugin *p) {
   return p->editions[NOW]->changes;
 }
 
+const char *plugin_moves_keys(const struct plugin *p) {
+  return p->editions[NOW]->moves_keys;
+}
+
 const struct target_form *plugin_target(const struct plugin *p) {
   return p->editions[NOW]->target;
 }

@@ -45,6 +45,9 @@ const char *plugin_summary(const struct plugin *p);
 /* What a balancer's `plan` may change: PLAN_WEIGHT and so on (watch/balancer.h); all of it unless
  * the plugin says otherwise by `sets`. */
 unsigned plugin_changes(const struct plugin *p);
+/* How a balancer's plan moves keys, as it says by `moves_keys`: why it is refused before an
+ * algorithm that goes by key. NULL: it does not. Until its next reload. */
+const char *plugin_moves_keys(const struct plugin *p);
 /* A balancer's `standin`, as it is written: who picks where its `pick` cannot. NULL: it names none.
  * Until its next reload. */
 const struct value *plugin_standin(const struct plugin *p);

@@ -22,6 +22,7 @@ struct edition {
   struct value *standin;      /* NULL: it names none */
   struct target_form *target; /* of a registry; NULL: it does not say */
   unsigned changes;           /* of a balancer: what its plan may change */
+  char *moves_keys;           /* of one whose plan does: how; else NULL */
   struct schema *schema;
   int ref;        /* its table */
   unsigned calls; /* under way */
