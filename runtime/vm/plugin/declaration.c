@@ -195,7 +195,7 @@ static int read_sets(const struct declared *r, int value) {
 }
 
 /* Why a plan may not stand before an algorithm that goes by key. */
-static int read_moves_keys(const struct reader *r, int value) {
+static int read_moves_keys(const struct declared *r, int value) {
   const char *why = lua_type(r->L, value) == LUA_TSTRING ? lua_tostring(r->L, value) : "";
   if (!has(r->L, r->table, "plan") || !*why)
     return mistake(r, "moves_keys",
