@@ -9,14 +9,15 @@
 #include "base/text.h"
 #include "vm/bind/bindings.h"
 
-void options_check(lua_State *L, int index, const char *const *known) {
+unsigned options_check(lua_State *L, int index, const char *const *known) {
   if (lua_isnoneornil(L, index)) {
     lua_settop(L, index - 1);
     lua_newtable(L);
-    return;
+    return 0;
   }
   luaL_checktype(L, index, LUA_TTABLE);
   size_t count = 0;
+  unsigned given = 0;
   while (known[count])
     count++;
   lua_pushnil(L);
@@ -28,12 +29,17 @@ void options_check(lua_State *L, int index, const char *const *known) {
     size_t i = 0;
     while (i < count && strcmp(known[i], name) != 0)
       i++;
+    given |= 1u << i;
     if (i < count)
       continue;
     near = nearest_word(name, known, count);
     luaL_error(L, near ? "unknown option \"%s\": did you mean \"%s\"?" : "unknown option \"%s\"",
                name, near);
   }
+  if (!lua_getmetatable(L, index))
+    return given;
+  lua_pop(L, 1);
+  return ~0u; /* what its __index has was not seen */
 }
 
 const char *option_text(lua_State *L, int index, const char *name) {

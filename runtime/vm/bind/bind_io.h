@@ -11,8 +11,9 @@
 #include "vm/isolate/task.h"
 
 /* A table of options at `index`, or none (nil): raises for a name that is not in `known`, with the
- * nearest one that is. Leaves a table at `index`. */
-void options_check(lua_State *L, int index, const char *const *known);
+ * nearest one that is. Leaves a table at `index`. Which are given, a bit for each of `known` (32 at
+ * most): the rest need no look. */
+unsigned options_check(lua_State *L, int index, const char *const *known);
 
 /* Fields of the table at `index`. What is returned points into the table's own text. */
 const char *option_text(lua_State *L, int index, const char *name); /* NULL when absent */
