@@ -1,5 +1,7 @@
 #include "base/buf.h"
 
+#include "base/text.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdarg.h>
@@ -82,23 +84,6 @@ void buf_integer(struct buf *b, int64_t n) {
   if (n < 0)
     *--p = '-';
   buf_add(b, p, (size_t)(end - p));
-}
-
-/* The length of the well-formed UTF-8 sequence at `s` (RFC 3629: no overlong forms, no surrogates),
- * 0 where there is none. */
-static size_t utf8_length(const unsigned char *s, size_t left) {
-  if (s[0] < 0x80)
-    return 1;
-  size_t n = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-  if (s[0] < 0xc2 || s[0] > 0xf4 || left < n)
-    return 0;
-  for (size_t i = 1; i < n; i++)
-    if ((s[i] & 0xc0) != 0x80)
-      return 0;
-  if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-      (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-    return 0;
-  return n;
 }
 
 static void add_escape(struct buf *b, unsigned char c) {

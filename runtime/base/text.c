@@ -132,9 +132,7 @@ int address_parse(const char *text, char *host, size_t host_size, uint16_t *port
   return 0;
 }
 
-/* The length of the UTF-8 sequence at `s`, 0 when there is none (overlong, surrogate, cut short).
- */
-static size_t utf8_sequence(const unsigned char *s, size_t left) {
+size_t utf8_length(const unsigned char *s, size_t left) {
   if (s[0] < 0x80)
     return 1;
   size_t n = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
@@ -154,7 +152,7 @@ bool name_valid(const char *name, size_t length) {
     return false;
   const unsigned char *s = (const unsigned char *)name;
   for (size_t i = 0, n; i < length; i += n) {
-    n = utf8_sequence(s + i, length - i);
+    n = utf8_length(s + i, length - i);
     /* U+0080 to U+009F are control characters too. */
     if (!n || s[i] < 0x20 || s[i] == 0x7f || (s[i] == 0xc2 && s[i + 1] < 0xa0))
       return false;

@@ -18,6 +18,10 @@ int size_parse(const char *text, uint64_t *bytes, struct fault *f);
  * 65535. -EINVAL: not such an address, or `host` is too small for it. */
 int address_parse(const char *text, char *host, size_t host_size, uint16_t *port, struct fault *f);
 
+/* The length of the well-formed UTF-8 sequence at `s`, of whose bytes `left` >= 1 may be read
+ * (RFC 3629: no overlong forms, no surrogates); 0 where there is none. */
+size_t utf8_length(const unsigned char *s, size_t left);
+
 /* A service's name or an instance's id: 1 to 255 bytes of UTF-8 without control characters. */
 bool name_valid(const char *name, size_t length);
 

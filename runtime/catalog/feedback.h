@@ -107,3 +107,9 @@ static inline int32_t feedback_in_flight(uint32_t in_flight, uint32_t older, uin
     return (int32_t)in_flight;
   return cell_epoch + 1 == epoch ? (int32_t)(in_flight - older) : 0;
 }
+/* And how many of those, of which `kept` are still in flight, are retries: no more than there are.
+ */
+static inline int32_t feedback_retries(uint32_t retries, int32_t kept) {
+  int32_t n = (int32_t)retries, least = kept < 0 ? kept : 0, most = kept > 0 ? kept : 0;
+  return n < least ? least : n > most ? most : n;
+}

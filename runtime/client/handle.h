@@ -25,13 +25,22 @@ struct fork_page {
   pthread_mutex_t lock;
 };
 
+/* What the handles of a service count together, while there are any: one for each name. */
+struct tally {
+  struct select_tally counts;
+  struct tally *next;
+  uint32_t handles;
+  char name[CATALOG_NAME_MAX + 1];
+};
+
 struct perigee {
   struct fork_page *page;
   uint32_t forks; /* that were noticed, and 1; under the lock */
   struct mapping *mapping;
-  struct lanes lanes; /* under the lock */
-  int64_t looked_ns;  /* when a newer file was last looked for in vain; under the lock */
-  char path[];        /* of the catalog's file */
+  struct lanes lanes;    /* under the lock */
+  struct tally *tallies; /* under the lock */
+  int64_t looked_ns;     /* when a newer file was last looked for in vain; under the lock */
+  char path[];           /* of the catalog's file */
 };
 
 struct perigee_service {
@@ -52,11 +61,11 @@ struct perigee_service {
   _Atomic(struct feedback_lane *) shared; /* NULL: nor a page */
   _Atomic(const void *) thread;           /* that picks: __builtin_thread_pointer */
   struct select_load load;
-  uint64_t heard_ns;          /* when the agent's heart was last listened to */
-  struct feedback_cell total; /* in_flight, epochs and retries of all slots together */
-  struct feedback_cell away;  /* to be added to it: what other threads reported, so mostly < 0 */
-  _Atomic bool strays;        /* there are such */
-  _Atomic uint64_t told_ns;   /* when one of them last told the agent */
+  uint64_t heard_ns;           /* when the agent's heart was last listened to */
+  struct tally *tally;         /* a reference */
+  struct feedback_cell *total; /* the lane's in the tally; NULL: no lane */
+  _Atomic bool strays;         /* there are reports from other threads */
+  _Atomic uint64_t told_ns;    /* when one of them last told the agent */
   uint32_t lane_number;
   uint32_t quiet; /* picks and reports since the agent last seemed to read */
   /* The rest. */
@@ -102,11 +111,19 @@ void client_track(struct perigee_service *s, struct perigee_endpoint *e, bool re
 int client_may_retry(struct perigee_service *s);
 /* Whether the host's sums mean anything: the agent that makes them must be alive. */
 void client_hear(struct perigee_service *s, uint64_t now_ns);
+/* The tally of a service, with a reference; NULL: no memory. */
+struct tally *tally_open(struct perigee *p, const char *name);
+void tally_close(struct perigee *p, struct tally *t);
+/* In a child: what is in flight is the parent's. Under the lock. */
+void tallies_forget(struct tally *first);
 /* The handle has no lane (any more): at the beginning, and in a child. */
 void client_lane_none(struct perigee_service *s);
 /* Of a handle with a lane that is its alone: what is in flight on the slot will not be reported. */
 void report_forget(struct perigee_service *s, uint32_t slot, uint32_t generation);
 /* The same: what is in flight on the slot goes over to the shared lane. */
 void report_share(struct perigee_service *s, uint32_t slot, uint32_t generation);
+/* And both for all slots together. */
+void report_forget_total(struct perigee_service *s);
+void report_share_total(struct perigee_service *s);
 
 int64_t client_now_ns(void);

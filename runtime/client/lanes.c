@@ -98,8 +98,8 @@ void lanes_tell(struct perigee_service *s) {
 
 static struct feedback_page *page_of(struct lanes *l) {
   if (!l->page) {
-    l->page = feedback_page_make(&l->fd);
     l->taken = 1; /* lane 0 is nobody's own */
+    l->page = feedback_page_make(&l->fd);
   }
   return l->page;
 }
@@ -107,8 +107,10 @@ static struct feedback_page *page_of(struct lanes *l) {
 static struct feedback_lane *use_lane(struct perigee_service *s, struct feedback_page *page,
                                       uint32_t number) {
   s->shared = &page->lanes[0];
+  s->total = &s->tally->counts.totals[number];
   s->load.own = page->lanes[number].cells;
   s->load.own_count = FEEDBACK_SLOTS;
+  atomic_fetch_or(&s->tally->counts.lanes, 1u << number);
   return s->lane = &page->lanes[number];
 }
 
@@ -154,6 +156,7 @@ static void for_each_slot(struct perigee_service *s,
 
 struct feedback_lane *lanes_share(struct perigee_service *s) {
   for_each_slot(s, report_share);
+  report_share_total(s);
   return use_lane(s, s->perigee->lanes.page, 0);
 }
 
@@ -163,10 +166,14 @@ void lanes_leave(struct perigee_service *s) {
     return;
   if (s->strays && s->lane != s->shared)
     lanes_share(s);
-  if (s->lane != s->shared)
+  if (s->lane != s->shared) {
     for_each_slot(s, report_forget);
+    report_forget_total(s);
+  }
   pthread_mutex_lock(&p->page->lock);
-  if (s->lane_number)
+  if (s->lane_number) {
+    atomic_fetch_and(&s->tally->counts.lanes, ~(1u << s->lane_number));
     p->lanes.taken &= ~(1u << s->lane_number);
+  }
   pthread_mutex_unlock(&p->page->lock);
 }

@@ -10,13 +10,13 @@
 
 struct perigee_service;
 
-struct lanes {                /* under the perigee's lock */
-  struct feedback_page *page; /* NULL: none yet, or none can be had */
-  int fd, socket;             /* the page's, and the agent's; -1: none */
-  uint32_t taken;             /* a bit for each lane that a handle has */
-  bool counted;               /* an agent has been given the page */
-  ino_t agent;                /* which one: its catalog's inode */
-  int64_t tried_ns;           /* when the agent was last looked for */
+struct lanes {                          /* under the perigee's lock, but for a look at `page` */
+  _Atomic(struct feedback_page *) page; /* NULL: none yet, or none can be had */
+  int fd, socket;                       /* the page's, and the agent's; -1: none */
+  uint32_t taken;                       /* a bit for each lane that a handle has */
+  bool counted;                         /* an agent has been given the page */
+  ino_t agent;                          /* which one: its catalog's inode */
+  int64_t tried_ns;                     /* when the agent was last looked for */
 };
 
 /* Gives the handle a lane; NULL: no page can be had. Its thread. */

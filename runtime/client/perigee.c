@@ -101,6 +101,7 @@ void client_notice_fork(struct perigee *p) {
   pthread_mutex_lock(&p->page->lock);
   if (!p->page->mark) {
     lanes_forget(&p->lanes);
+    tallies_forget(p->tallies);
     p->page->mark = ++p->forks;
   }
   pthread_mutex_unlock(&p->page->lock);

@@ -9,10 +9,11 @@
  * memory: no lock, no allocation, no system call (but once after the agent was replaced).
  *
  * Caveats. A `struct perigee_service` belongs to one thread; open one a thread. A `struct perigee`
- * may be shared by threads. A fork is noticed: the child may go on with the handles it inherited.
- * Picks go on while the agent is stopped, from what it last knew; `perigee_info` tells how old that
- * is. Who deletes the run directory under a running agent leaves the processes that only pick with
- * what they had; those that wait notice within a second. */
+ * may be shared by threads, and is best the only one of its process: what its handles
+ * have in flight counts for all of them, without an agent, too. A fork is noticed: the child may go
+ * on with the handles it inherited. Picks go on while the agent is stopped, from what it last knew;
+ * `perigee_info` tells how old that is. Who deletes the run directory under a running agent leaves
+ * the processes that only pick with what they had; those that wait notice within a second. */
 #ifndef PERIGEE_H
 #define PERIGEE_H
 
@@ -55,8 +56,10 @@ enum {
   PERIGEE_RETRY = 8,     /* a retry, which implies PERIGEE_TRACK: only within the host's budget */
 };
 
-/* The budget for retries of a service, by all processes of the host together: at any moment so many
- * in a hundred of its calls in flight may be retries, but in any case so many. Envoy's values. */
+/* The budget for retries of a service, by all processes of the host together, or by this one where
+ * no agent sums them up: at any moment so many in a hundred of its calls in flight may be retries,
+ * but in any case so many. Envoy's values. That part of its own calls a process always has,
+ * whatever the others do or say. Those who ask in the same moment may each be the last. */
 enum { PERIGEE_RETRY_PERCENT = 20, PERIGEE_RETRY_LEAST = 3 };
 
 /* NULL = all defaults. Zero-initialise, and set `size`; later versions add fields at the end. */

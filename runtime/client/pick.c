@@ -228,9 +228,9 @@ static __attribute__((noinline)) int pick_with(struct perigee_service *s,
                                                struct perigee_endpoint *e, char *id, size_t size) {
   uint32_t flags = options->flags;
   bool retry = flags & PERIGEE_RETRY, asks = flags & (PERIGEE_TRACK | PERIGEE_RETRY);
-  int r = retry ? client_may_retry(s) : 0;
   if (s->by_load || asks)
     s->state.now_ns = select_now_ns();
+  int r = retry ? client_may_retry(s) : 0;
   if (r == 0)
     r = pick(s, options, e, id, size);
   if (r == 0 && (s->by_load || asks) && !(flags & PERIGEE_NO_REPORT))

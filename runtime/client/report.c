@@ -2,8 +2,8 @@
  * spec/bench/report.c and pick_balancers.c.
  *
  * A handle's own lane is written by the thread that has the handle, with plain relaxed stores; so
- * is `total`. Handles that share lane 0, and reports from another thread, which also go there and
- * to `away`, pay for read-modify-writes. */
+ * is that lane's total in the tally of the service. Handles that share lane 0, and reports from
+ * another thread, which also go there, pay for read-modify-writes. */
 #include "client/handle.h"
 
 #include <errno.h>
@@ -76,12 +76,10 @@ static inline int32_t in_flight_of(const struct feedback_cell *c, uint32_t epoch
 
 /* Picks of the epoch before become the older ones; what was older is forgotten. */
 static void roll(struct feedback_cell *c, uint32_t epoch) {
-  int32_t kept = in_flight_of(c, epoch), retries = (int32_t)catalog_load32(&c->retries);
-  int32_t least = kept < 0 ? kept : 0, most = kept > 0 ? kept : 0;
-  retries = retries < least ? least : retries > most ? most : retries;
+  int32_t kept = in_flight_of(c, epoch);
   put32(&c->in_flight, (uint32_t)kept);
   put32(&c->older, (uint32_t)kept);
-  put32(&c->retries, (uint32_t)retries);
+  put32(&c->retries, (uint32_t)feedback_retries(catalog_load32(&c->retries), kept));
   put32(&c->epoch, epoch);
 }
 
@@ -91,8 +89,7 @@ static inline bool is_at(const struct feedback_cell *c, uint32_t generation, uin
          (epoch == 0 || catalog_load32(&c->epoch) == epoch);
 }
 
-/* Slow and rare: the cell is of another instance, or of an epoch that is over. False: it is of a
- * later instance, which has the slot now. */
+/* Slow and rare: what `ready` does. */
 static __attribute__((noinline, cold)) bool renew(struct perigee_service *s,
                                                   struct feedback_cell *c, uint32_t generation,
                                                   uint32_t epoch, bool alone) {
@@ -109,6 +106,13 @@ static __attribute__((noinline, cold)) bool renew(struct perigee_service *s,
   return ours;
 }
 
+/* The cell is to be of this instance, and in this epoch; 0: in any. False: it is of a later
+ * instance, which has the slot now. */
+static inline bool ready(struct perigee_service *s, struct feedback_cell *c, uint32_t generation,
+                         uint32_t epoch, bool alone) {
+  return __builtin_expect(is_at(c, generation, epoch), 1) || renew(s, c, generation, epoch, alone);
+}
+
 /* The agent has to be told now and then: that it should read, or that we are there at all. */
 static inline void tell(struct perigee_service *s) {
   if (__builtin_expect(catalog_load32(&catalog_map_header(&s->mapping->map)->collecting), 1)) {
@@ -123,6 +127,7 @@ void client_hear(struct perigee_service *s, uint64_t now_ns) {
   uint64_t beat = catalog_load64(&catalog_map_header(&s->mapping->map)->heartbeat_ns);
   bool alive = (int64_t)(now_ns - beat) < (int64_t)LATE_NS;
   s->heard_ns = now_ns;
+  s->load.page = atomic_load_explicit(&s->perigee->lanes.page, memory_order_acquire);
   s->load.map = alive ? &s->mapping->map : NULL;
   s->load.host_total = alive ? &s->entry->in_flight : NULL;
 }
@@ -130,35 +135,32 @@ void client_hear(struct perigee_service *s, uint64_t now_ns) {
 /* A ticket is what a report must show to take a pick back: in which process it was made (8 bits),
  * whether it was a retry, and in which epoch. */
 enum { TICKET_RETRY = 1 << 23, TICKET_EPOCH = TICKET_RETRY - 1, TICKET_FORKS_SHIFT = 24 };
-enum { AWAY_GENERATION = 1 }; /* of `away`, which is no instance's */
+enum { TOTAL_GENERATION = 1 }; /* of the tally's cells, which are no instance's */
 
 static inline uint32_t ticket_of(const struct perigee_service *s, uint32_t epoch, bool retry) {
   uint32_t forks = atomic_load_explicit(&s->forks, memory_order_relaxed);
   return forks << TICKET_FORKS_SHIFT | (retry ? TICKET_RETRY : 0) | epoch;
 }
 
+static uint32_t part_of(uint32_t calls) {
+  return (uint32_t)((uint64_t)calls * PERIGEE_RETRY_PERCENT / 100);
+}
+
 int client_may_retry(struct perigee_service *s) {
   if (client_forked(s))
     client_find(s);
-  uint32_t all = s->load.own_total;
-  uint32_t retries = catalog_load32(&s->total.retries) + catalog_load32(&s->away.retries);
-  if (s->load.map && s->load.host_total) {
-    uint32_t host = catalog_load32(&s->entry->in_flight),
-             of_host = catalog_load32(&s->entry->retries);
-    all = host > all ? host : all;
-    retries = (int32_t)retries > 0 && retries > of_host ? retries : of_host;
+  struct select_flight own = select_tally_flight(&s->tally->counts, s->state.now_ns), all = own;
+  if (s->load.map) { /* the host's lag behind, and have the own in them */
+    uint32_t calls = catalog_load32(&s->entry->in_flight),
+             retries = catalog_load32(&s->entry->retries);
+    all.calls = calls > own.calls ? calls : own.calls;
+    all.retries = retries > own.retries ? retries : own.retries;
   }
-  uint64_t budget = (uint64_t)all * PERIGEE_RETRY_PERCENT / 100;
+  if (own.retries < part_of(own.calls))
+    return 0; /* nobody else, whatever it says, uses up what is this process's own part */
+  uint32_t budget = part_of(all.calls);
   budget = budget > PERIGEE_RETRY_LEAST ? budget : PERIGEE_RETRY_LEAST;
-  return (int32_t)retries > 0 && retries >= budget ? -EDQUOT : 0;
-}
-
-/* After each change of `total`, in its epoch. */
-static inline void total_up(struct perigee_service *s) {
-  int32_t n = (int32_t)catalog_load32(&s->total.in_flight);
-  if (__builtin_expect(s->strays, 0))
-    n += in_flight_of(&s->away, catalog_load32(&s->total.epoch));
-  s->load.own_total = n > 0 ? (uint32_t)n : 0;
+  return all.retries < budget ? 0 : -EDQUOT;
 }
 
 void client_track(struct perigee_service *s, struct perigee_endpoint *e, bool retry) {
@@ -175,20 +177,17 @@ void client_track(struct perigee_service *s, struct perigee_endpoint *e, bool re
     return;
   bool alone = lane != s->shared;
   struct feedback_cell *c = &lane->cells[e->slot];
-  if (__builtin_expect(!is_at(c, e->slot_generation, epoch), 0) &&
-      !renew(s, c, e->slot_generation, epoch, alone))
+  if (!ready(s, c, e->slot_generation, epoch, alone))
     return;
+  ready(s, s->total, TOTAL_GENERATION, epoch, alone);
   add(&c->in_flight, 1, alone);
-  if (retry)
+  add(&s->total->in_flight, 1, alone);
+  if (retry) {
     add(&c->retries, 1, alone);
+    add(&s->total->retries, 1, alone);
+  }
   put32(&c->picked_ms, (uint32_t)(now / 1000000) | 1);
   announce(lane, e->slot, alone);
-  if (catalog_load32(&s->total.epoch) != epoch)
-    roll(&s->total, epoch);
-  add(&s->total.in_flight, 1, true);
-  if (retry)
-    add(&s->total.retries, 1, true);
-  total_up(s);
   e->ticket = ticket_of(s, epoch, retry);
   tell(s);
 }
@@ -251,14 +250,15 @@ static __attribute__((noinline)) int report_away(struct perigee_service *s,
   s->strays = true;
   uint64_t now = select_now_ns();
   uint32_t epoch = feedback_epoch((int64_t)now), ticket = ticket_spent(s, e);
-  struct feedback_cell *c = &lane->cells[e->slot];
-  if (!is_at(c, e->slot_generation, epoch) && !renew(s, c, e->slot_generation, epoch, false))
+  struct feedback_cell *c = &lane->cells[e->slot], *total = &s->tally->counts.totals[0];
+  if (!ready(s, c, e->slot_generation, epoch, false))
     return 0;
   if (ticket) {
-    if (catalog_load32(&s->away.epoch) != epoch)
-      renew(s, &s->away, AWAY_GENERATION, epoch, false);
+    if (!(catalog_load32(&s->tally->counts.lanes) & 1))
+      atomic_fetch_or(&s->tally->counts.lanes, 1);
+    ready(s, total, TOTAL_GENERATION, epoch, false);
     take_back(c, ticket, false);
-    take_back(&s->away, ticket, false);
+    take_back(total, ticket, false);
   }
   if (outcome != PERIGEE_ABANDONED) {
     count(c, (enum feedback_outcome)outcome, latency_ns, false);
@@ -288,12 +288,11 @@ int perigee_done(struct perigee_service *s, struct perigee_endpoint *e, int outc
   /* In a lane of its own the cell is in the ticket's epoch or the next one, or has forgotten it. */
   uint32_t epoch = alone ? 0 : feedback_epoch((int64_t)now), ticket = ticket_spent(s, e);
   struct feedback_cell *c = &lane->cells[e->slot];
-  if (!is_at(c, e->slot_generation, epoch) && !renew(s, c, e->slot_generation, epoch, alone))
+  if (!ready(s, c, e->slot_generation, epoch, alone))
     return 0;
   if (ticket) {
     take_back(c, ticket, alone);
-    take_back(&s->total, ticket, true);
-    total_up(s);
+    take_back(s->total, ticket, alone);
   }
   if (outcome != PERIGEE_ABANDONED)
     count(c, (enum feedback_outcome)outcome, latency_ns, alone);
@@ -304,39 +303,61 @@ int perigee_done(struct perigee_service *s, struct perigee_endpoint *e, int outc
   return 0;
 }
 
-void report_forget(struct perigee_service *s, uint32_t slot, uint32_t generation) {
-  struct feedback_cell *c = &s->lane->cells[slot];
-  if (catalog_load32(&c->generation) != generation || catalog_load32(&c->in_flight) == 0)
-    return;
+static void forget(struct feedback_cell *c) {
   put32(&c->in_flight, 0);
   put32(&c->older, 0);
   put32(&c->retries, 0);
+}
+
+/* What is in flight in one's own cell goes over to the shared one. */
+static void share(struct perigee_service *s, struct feedback_cell *own, struct feedback_cell *to,
+                  uint32_t generation) {
+  uint32_t epoch = feedback_epoch((int64_t)select_now_ns());
+  if (!is_at(own, generation, epoch))
+    roll(own, epoch);
+  if (ready(s, to, generation, epoch, false)) {
+    add(&to->in_flight, catalog_load32(&own->in_flight), false);
+    add(&to->older, catalog_load32(&own->older), false);
+    add(&to->retries, catalog_load32(&own->retries), false);
+  }
+  forget(own);
+}
+
+static bool has_any(const struct feedback_cell *c, uint32_t generation) {
+  return catalog_load32(&c->generation) == generation && catalog_load32(&c->in_flight);
+}
+
+void report_forget(struct perigee_service *s, uint32_t slot, uint32_t generation) {
+  if (!has_any(&s->lane->cells[slot], generation))
+    return;
+  forget(&s->lane->cells[slot]);
   announce(s->lane, slot, true);
 }
 
 void report_share(struct perigee_service *s, uint32_t slot, uint32_t generation) {
-  struct feedback_cell *own = &s->lane->cells[slot], *to = &s->shared->cells[slot];
-  uint32_t epoch = feedback_epoch((int64_t)select_now_ns());
-  if (catalog_load32(&own->generation) != generation || catalog_load32(&own->in_flight) == 0)
+  if (!has_any(&s->lane->cells[slot], generation))
     return;
-  if (!is_at(own, generation, epoch))
-    roll(own, epoch);
-  if (is_at(to, generation, epoch) || renew(s, to, generation, epoch, false)) {
-    add(&to->in_flight, catalog_load32(&own->in_flight), false);
-    add(&to->older, catalog_load32(&own->older), false);
-    add(&to->retries, catalog_load32(&own->retries), false);
-    announce(s->shared, slot, false);
-  }
-  report_forget(s, slot, generation);
+  share(s, &s->lane->cells[slot], &s->shared->cells[slot], generation);
+  announce(s->shared, slot, false);
+  announce(s->lane, slot, true);
+}
+
+void report_forget_total(struct perigee_service *s) {
+  forget(s->total);
+}
+
+void report_share_total(struct perigee_service *s) {
+  if (has_any(s->total, TOTAL_GENERATION))
+    share(s, s->total, &s->tally->counts.totals[0], TOTAL_GENERATION);
 }
 
 void client_lane_none(struct perigee_service *s) {
   s->lane = NULL;
   s->shared = NULL;
+  s->total = NULL;
   s->load.own = NULL;
-  s->load.own_count = s->load.own_total = 0;
-  memset(&s->total, 0, sizeof s->total);
-  memset(&s->away, 0, sizeof s->away);
+  s->load.own_count = 0;
+  s->load.page = NULL;
   s->quiet = 0;
   s->strays = false;
 }

@@ -144,10 +144,15 @@ int perigee_service_open(struct perigee *p, const char *name, struct perigee_ser
   if (length == 0 || length > CATALOG_NAME_MAX)
     return -EINVAL;
   struct perigee_service *s = calloc(1, sizeof *s);
-  if (!s)
-    return -ENOMEM;
   if (!p->page->mark)
     client_notice_fork(p);
+  struct tally *tally = s ? tally_open(p, name) : NULL;
+  if (!tally) {
+    free(s);
+    return -ENOMEM;
+  }
+  s->tally = tally;
+  s->load.tally = &tally->counts;
   s->perigee = p;
   s->fork_mark = &p->page->mark;
   s->forks = p->page->mark;
@@ -170,6 +175,7 @@ void perigee_service_close(struct perigee_service *s) {
   if (!s)
     return;
   lanes_leave(s);
+  tally_close(s->perigee, s->tally);
   client_mapping_release(s->perigee, s->mapping);
   free(s);
 }

@@ -12,6 +12,49 @@ uint64_t select_now_ns(void) {
   return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
+/* The sum of some lanes' cells, each with what it has in this epoch. */
+struct sum {
+  int32_t calls, retries;
+};
+static void sum_add(struct sum *sum, const struct feedback_cell *c, uint32_t epoch) {
+  int32_t calls = feedback_in_flight(catalog_load32(&c->in_flight), catalog_load32(&c->older),
+                                     catalog_load32(&c->epoch), epoch);
+  sum->calls += calls;
+  sum->retries += feedback_retries(catalog_load32(&c->retries), calls);
+}
+
+static struct select_flight flight_of(const struct sum *sum) {
+  return (struct select_flight){.calls = sum->calls > 0 ? (uint32_t)sum->calls : 0,
+                                .retries = sum->retries > 0 ? (uint32_t)sum->retries : 0};
+}
+
+static uint32_t lanes_of(const struct select_tally *tally) {
+  return tally ? catalog_load32(&tally->lanes) & ((1u << FEEDBACK_LANES) - 1) : 0;
+}
+
+struct select_flight select_tally_flight(const struct select_tally *tally, uint64_t now_ns) {
+  uint32_t epoch = feedback_epoch((int64_t)now_ns);
+  struct sum sum = {0};
+  for (uint32_t left = lanes_of(tally); left; left &= left - 1)
+    sum_add(&sum, &tally->totals[__builtin_ctz(left)], epoch);
+  return flight_of(&sum);
+}
+
+uint32_t select_process_active(const struct select_place *place, uint32_t generation,
+                               uint64_t now_ns) {
+  uint32_t epoch = feedback_epoch((int64_t)now_ns);
+  struct sum sum = {0};
+  for (uint32_t left = lanes_of(place->alone->tally); left; left &= left - 1) {
+    const struct feedback_lane *lane = &place->alone->page->lanes[__builtin_ctz(left)];
+    const struct feedback_cell *c = &lane->cells[place->slot];
+    /* What was never written is not there, and looking would make it. */
+    if (catalog_load32(&lane->changes[place->slot / FEEDBACK_RUN]) &&
+        catalog_load32(&c->generation) == generation)
+      sum_add(&sum, c, epoch);
+  }
+  return flight_of(&sum).calls;
+}
+
 uint64_t select_ewma(uint64_t old_ns, uint64_t elapsed_ns, uint64_t decay_ns, uint64_t sample_ns) {
   if (old_ns <= sample_ns || decay_ns == 0)
     return sample_ns ? sample_ns : 1; /* 0 means that there is none */
@@ -51,6 +94,8 @@ struct select_sample select_load_of(const struct select_place *place, uint32_t g
     s.failing = catalog_load32(&own->failing);
     reported = select_time_of(catalog_load32(&own->reported_ms), now_ns);
   }
+  if (place->alone)
+    s.in_flight = select_process_active(place, generation, now_ns);
   if (!live || catalog_load32(&live->generation) != generation)
     return s;
   uint32_t sum = catalog_load32(&live->in_flight);

@@ -7,15 +7,32 @@
 #include "catalog/feedback.h"
 #include "catalog/reader.h"
 
+/* What the handles of one process have in flight on one service, all slots together: a cell for
+ * each lane, of which only in_flight, older, epoch and retries are used. As in the lanes, lane 0's
+ * may be negative, and only the sum of all means something. */
+struct select_tally {
+  _Atomic uint32_t lanes; /* a bit for each that counts calls of this service */
+  _Alignas(64) struct feedback_cell totals[FEEDBACK_LANES];
+};
+
 /* Belongs to the handle; any field may be empty. The slots' sums include this process as it was
- * when the agent last read its page. */
+ * when the agent last read its page. Without them, what all handles of this process have in flight
+ * is looked up in its own page. */
 struct select_load {
   const struct feedback_cell *own; /* the lane's, by slot, own_count of them; NULL = none */
   uint32_t own_count;
-  uint32_t own_total;                 /* in flight on all slots of this handle */
+  const struct feedback_page *page;   /* with the other lanes; NULL = none */
+  const struct select_tally *tally;   /* of the service; NULL = nobody counts */
   const _Atomic uint32_t *host_total; /* in flight on the service, all processes; NULL = unknown */
   const struct catalog_map *map;      /* for its live slots; NULL = no sums */
 };
+
+/* In flight on a service, and how many of that are retries. */
+struct select_flight {
+  uint32_t calls, retries;
+};
+/* Of this process. `now_ns` as of a pick. All zeroes for NULL. */
+struct select_flight select_tally_flight(const struct select_tally *tally, uint64_t now_ns);
 
 /* One endpoint's load, own and host's together. */
 struct select_sample {
@@ -26,10 +43,13 @@ struct select_sample {
   uint64_t ejected_until_ns;
 };
 
-/* Where the two are that make a sample; NULL = nothing is known there. */
+/* Where the two are that make a sample; NULL = nothing is known there. Where there are no sums,
+ * `alone` has the lanes to look for `slot` in. */
 struct select_place {
   const struct feedback_cell *own;
   const struct catalog_slot *live;
+  const struct select_load *alone;
+  uint32_t slot;
 };
 
 static inline struct select_place select_load_find(const struct select_load *load, uint32_t slot) {
@@ -38,8 +58,12 @@ static inline struct select_place select_load_find(const struct select_load *loa
     return place;
   if (slot < load->own_count)
     place.own = &load->own[slot];
-  if (load->map)
+  if (load->map) {
     place.live = (const struct catalog_slot *)catalog_map_item(load->map, CATALOG_SLOTS, slot);
+  } else if (slot < FEEDBACK_SLOTS && load->page && load->tally) {
+    place.alone = load;
+    place.slot = slot;
+  }
   return place;
 }
 
@@ -48,6 +72,10 @@ static inline void select_load_ask(const struct select_place *place) {
   __builtin_prefetch(place->own);
   __builtin_prefetch(place->live);
 }
+
+/* What all handles of this process have in flight there, where place->alone is not NULL. */
+uint32_t select_process_active(const struct select_place *place, uint32_t generation,
+                               uint64_t now_ns);
 
 /* What is in flight alone, for those who ask no more: SELECT_EJECTED when it is ejected. */
 #define SELECT_EJECTED UINT32_MAX
@@ -59,6 +87,8 @@ static inline uint32_t select_active_of(const struct select_place *place, uint32
                        ? (int32_t)catalog_load32(&own->in_flight)
                        : 0; /* a shared lane's may be < 0 */
   active = active > 0 ? active : 0;
+  if (__builtin_expect(place->alone != NULL, 0))
+    return select_process_active(place, generation, now_ns);
   if (!live || catalog_load32(&live->generation) != generation)
     return (uint32_t)active;
   if (catalog_load64(&live->ejected_until_ns) > now_ns)

@@ -17,10 +17,13 @@ static int build(struct catalog_tables *t) {
   return select_maglev_build(t);
 }
 
-/* The host's total where the agent sums it, else this handle's. */
-static uint32_t total_of(const struct select_load *load) {
-  uint32_t host = load && load->host_total ? catalog_load32(load->host_total) : 0;
-  uint32_t own = load ? load->own_total : 0;
+/* The host's total where the agent sums it, else this process's. */
+static uint32_t total_of(const struct select_state *state) {
+  const struct select_load *load = state->load;
+  if (!load)
+    return 0;
+  uint32_t host = load->host_total ? catalog_load32(load->host_total) : 0;
+  uint32_t own = select_tally_flight(load->tally, state->now_ns).calls;
   return host > own ? host : own;
 }
 
@@ -46,7 +49,7 @@ static uint32_t pick(struct select_state *state, const struct catalog_view *v,
   struct select_group g = select_group_of_key(v, bits);
   float bound;
   memcpy(&bound, &v->options[0], sizeof bound);
-  double fair = (double)(bound * g.share) * (total_of(state->load) + 1.0), least = 1e300;
+  double fair = (double)(bound * g.share) * (total_of(state) + 1.0), least = 1e300;
   uint32_t best = SELECT_NOTHING;
   for (uint32_t i = 0; i < PROBES + g.count; i++) {
     /* Maglev's answer, then others of its table; when that many were full, all of them in turn: one

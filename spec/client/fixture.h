@@ -36,6 +36,11 @@ static inline struct perigee_service *open_service(const char *name) {
   return s;
 }
 
+/* What its service has in flight, of this process. */
+static inline struct select_flight flight_of(const struct perigee_service *s) {
+  return select_tally_flight(s->load.tally, select_now_ns());
+}
+
 /* A service of `count` endpoints with slots of their own and the ports 1, 2, ... */
 static inline struct perigee_service *service(const char *name, const char *balancer,
                                               unsigned count) {

@@ -42,7 +42,7 @@ static void go_on(struct perigee_service *s) {
     struct perigee_endpoint e;
     CHILD_MUST(perigee_pick(s, NULL, &e) == 0);
     CHILD_MUST(e.ticket != 0);
-    CHILD_MUST(s->load.own_total == 1); /* what the parent had in flight is the parent's */
+    CHILD_MUST(flight_of(s).calls == 1); /* what the parent had in flight is the parent's */
     CHILD_MUST(perigee_done(s, &e, PERIGEE_SUCCESS, 1000) == 0);
   }
 }
@@ -62,7 +62,7 @@ static void in_a_child(void (*notice)(void)) {
     _exit(0);
   }
   await_child(pid);
-  assert_int_equal(second->load.own_total, 1);
+  assert_int_equal(flight_of(second).calls, 1);
 }
 
 static void each_handle_notices(void **state) {
@@ -133,7 +133,7 @@ static void another_thread_of_a_child(void **state) {
     CHILD_MUST(pthread_create(&thread, NULL, reports, &e) == 0);
     CHILD_MUST(pthread_join(thread, NULL) == 0);
     CHILD_MUST(perigee_pick(second, NULL, &e) == 0);
-    CHILD_MUST(second->load.own_total == 1);
+    CHILD_MUST(flight_of(second).calls == 1);
     _exit(0);
   }
   await_child(pid);

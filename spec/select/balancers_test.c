@@ -194,7 +194,9 @@ static void garbage_is_not_followed(void **state) {
     for (int i = 0; i < WORDS; i++)
       block[i] = select_random_next(&random) & (round % 2 ? UINT64_MAX : 0xfff000000fff);
     memcpy(own, block, sizeof own);
-    struct select_load load = {.own = own, .own_count = COUNT, .own_total = (uint32_t)block[7]};
+    struct select_tally tally = {.lanes = (uint32_t)block[7]};
+    memcpy(tally.totals, block, sizeof tally.totals);
+    struct select_load load = {.own = own, .own_count = COUNT, .tally = &tally};
     struct catalog_view v = {.block = (const unsigned char *)block,
                              .bytes = WORDS * sizeof *block,
                              .rows = (const struct catalog_row *)block,

@@ -323,13 +323,21 @@ static void levels_go_by_key(void **state) {
   }
 }
 
+/* All that this process has in flight. */
+static struct select_tally tally;
+static void have_in_flight(uint32_t count) {
+  tally.lanes = 1u << 1;
+  tally.totals[1].in_flight = count;
+  tally.totals[1].epoch = feedback_epoch((int64_t)select_now_ns());
+}
+
 /* Loads that pile up on one key: none is ever above its cap. Reports come in any order. */
 static void bounded_loads(void **state) {
   enum { HOSTS = 12, BUSY = 600 };
   struct select_state random = {.random = 31};
   struct feedback_cell own[HOSTS + 1] = {0};
   uint32_t busy[BUSY], count = 0;
-  struct select_load load = {.own = own, .own_count = HOSTS + 1};
+  struct select_load load = {.own = own, .own_count = HOSTS + 1, .tally = &tally};
   struct catalog_rules rules = {.bound = 1.25};
   double sum = 0;
   fill(HOSTS, 1);
@@ -345,20 +353,20 @@ static void bounded_loads(void **state) {
       uint32_t number = pick_number(&s, &v, &ask);
       double cap = ceil(1.25 * (count + 1) * endpoints[number].weight / sum);
       busy[count++] = number;
-      load.own_total = count;
+      have_in_flight(count);
       uint32_t now = ++own[number + 1].in_flight;
       assert_true(now <= cap);
     } else if (count) {
       uint32_t at = (uint32_t)(select_random_next(&random) % count);
       own[busy[at] + 1].in_flight--;
       busy[at] = busy[--count];
-      load.own_total = count;
+      have_in_flight(count);
     }
   }
   /* With nothing in flight it is Maglev. */
   static uint32_t bounded[KEYS], maglev[KEYS];
   memset(own, 0, sizeof own);
-  load.own_total = 0;
+  have_in_flight(0);
   answers(&v, bounded);
   v = build_with("maglev", &rules, HOSTS);
   answers(&v, maglev);
@@ -370,7 +378,7 @@ static void bounds_go_by_level(void **state) {
   static const struct catalog_pair levels[] = {{"level", "0"}, {"level", "1"}};
   struct catalog_rules rules = {.priority = true, .priority_key = "level", .bound = 1.25};
   struct feedback_cell own[21] = {0};
-  struct select_load load = {.own = own, .own_count = 21, .own_total = 100};
+  struct select_load load = {.own = own, .own_count = 21, .tally = &tally};
   struct select_state s = {.random = 3, .load = &load};
   fill(20, 1);
   for (uint32_t i = 0; i < 20; i++) {
@@ -381,6 +389,7 @@ static void bounds_go_by_level(void **state) {
   }
   struct catalog_view v = build_with("maglev_bounded", &rules, 20);
   assert_int_equal(v.group_count, 2);
+  have_in_flight(100);
   for (uint64_t key = 0; key < 1000; key++) {
     uint32_t first = pick_key(&v, key);
     double cap = ceil(1.25 * 101 * (first < 10 ? 0.7 / 5 : 0.3 / 10));

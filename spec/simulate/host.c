@@ -43,7 +43,9 @@ static bool make_process(struct host *h, struct host_process *p, uint64_t *seed)
   p->lane = &page->lanes[1];
   for (uint32_t slot = 1; slot <= BACKENDS; slot++)
     catalog_store32(&p->lane->cells[slot].generation, 1);
-  p->load = (struct select_load){.own = p->lane->cells, .own_count = BACKENDS + 1};
+  catalog_store32(&p->tally.lanes, 1u << 1);
+  p->load = (struct select_load){
+      .own = p->lane->cells, .own_count = BACKENDS + 1, .page = page, .tally = &p->tally};
   if (h->knowledge != RUN_ALONE) {
     p->load.map = &h->map;
     p->load.host_total = &h->total;
@@ -112,7 +114,8 @@ void host_picked(struct host *h, uint32_t process, uint32_t slot, uint64_t now_n
   catalog_store32(&cell->epoch, feedback_epoch((int64_t)now_ns));
   catalog_store32(&cell->picked_ms, (uint32_t)(now_ns / 1000000) | 1);
   announce(p->lane, slot);
-  p->load.own_total++;
+  add(&p->tally.totals[1].in_flight, 1);
+  catalog_store32(&p->tally.totals[1].epoch, feedback_epoch((int64_t)now_ns));
 }
 
 void host_done(struct host *h, uint32_t process, uint32_t slot, uint64_t now_ns,
@@ -126,7 +129,7 @@ void host_done(struct host *h, uint32_t process, uint32_t slot, uint64_t now_ns,
   add(&cell->outcomes[outcome], 1);
   if (outcome == FEEDBACK_SUCCESS)
     catalog_store64(&cell->latency_sum_ns, catalog_load64(&cell->latency_sum_ns) + answer.after_ns);
-  p->load.own_total--;
+  add(&p->tally.totals[1].in_flight, (uint32_t)-1);
   announce(p->lane, slot);
   uint64_t old = catalog_load64(&cell->latency_ns);
   uint64_t elapsed = now_ns - select_time_of(catalog_load32(&cell->reported_ms), now_ns);

@@ -15,6 +15,7 @@ enum { PROCESSES = 8 };
 
 struct host_process {
   struct feedback_lane *lane; /* of its page, which the sums own */
+  struct select_tally tally;  /* of lane 1 */
   struct select_load load;
   struct select_state state;
 };

@@ -11,18 +11,6 @@ const char *const event_names[EVENT_KINDS] = {"change", "status", "reload", "sta
 const char *const event_functions[EVENT_KINDS] = {"on.change", "on.status", "on.reload", "on.start",
                                                   "on.stop"};
 
-static void push_endpoints(lua_State *L, struct set *s) {
-  const struct set_row *rows = s ? set_rows(s) : NULL;
-  size_t count = s ? set_count(s) : 0;
-  lua_createtable(L, (int)count, 0);
-  for (size_t i = 0; i < count; i++) {
-    push_instance(L, rows[i].instance);
-    lua_pushstring(L, status_name(rows[i].status));
-    lua_setfield(L, -2, "status");
-    lua_rawseti(L, -2, (int)i + 1);
-  }
-}
-
 /* event.endpoints is made when it is first asked for: ten thousand tables are nothing to hand to a
  * hook that only wants to know the service's name. Upvalue 1: the sets. */
 static int event_index(lua_State *L) {
@@ -31,7 +19,7 @@ static int event_index(lua_State *L) {
     return 0;
   lua_getfield(L, 1, "service");
   const char *service = lua_tostring(L, -1);
-  push_endpoints(L, service ? sets_find(lua_touserdata(L, lua_upvalueindex(1)), service) : NULL);
+  push_rows(L, service ? sets_find(lua_touserdata(L, lua_upvalueindex(1)), service) : NULL);
   lua_pushvalue(L, 2);
   lua_pushvalue(L, -2);
   lua_rawset(L, 1);

@@ -2,6 +2,7 @@
 #include "base/value.h"
 #include "vm/isolate/inside.h"
 #include "watch/instance.h"
+#include "watch/set.h"
 
 #include <errno.h>
 #include <lauxlib.h>
@@ -194,4 +195,15 @@ void push_instance(lua_State *L, const struct instance *in) {
   lua_setfield(L, -2, "meta");
   lua_getfield(L, LUA_REGISTRYINDEX, "instance");
   lua_setmetatable(L, -2);
+}
+
+void push_rows(lua_State *L, struct set *s) {
+  const struct set_row *rows = s ? set_rows(s) : NULL;
+  size_t count = s ? set_count(s) : 0;
+  lua_createtable(L, (int)count, 0);
+  for (size_t i = 0; i < count; i++) {
+    push_instance(L, rows[i].instance);
+    set_text(L, "status", status_name(rows[i].status));
+    lua_rawseti(L, -2, (int)i + 1);
+  }
 }

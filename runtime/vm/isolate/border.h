@@ -6,6 +6,7 @@
 
 struct fault;
 struct instance;
+struct set;
 struct value;
 
 /* What cannot be plain data is -EINVAL. read_value never raises; depth <= 100. */
@@ -15,3 +16,5 @@ void push_value(lua_State *L, const struct value *v);
 /* A table: id, service, address, zone, port (nil if none), ports, tags, meta, weight, and the
  * methods of lua/perigee/instance.lua. */
 void push_instance(lua_State *L, const struct instance *in);
+/* A list of the instances of `s` (NULL: none), each with its `status`. */
+void push_rows(lua_State *L, struct set *s);

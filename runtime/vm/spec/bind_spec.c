@@ -207,16 +207,7 @@ static int publish_call(lua_State *L) {
 
 static int rows_call(lua_State *L) {
   struct spec_bench *b = bench_of(L);
-  struct set *s = b->sets ? sets_find(b->sets, luaL_checkstring(L, 1)) : NULL;
-  size_t count = s ? set_count(s) : 0;
-  const struct set_row *rows = s ? set_rows(s) : NULL;
-  lua_createtable(L, (int)count, 0);
-  for (size_t i = 0; i < count; i++) {
-    push_instance(L, rows[i].instance);
-    lua_pushstring(L, status_name(rows[i].status));
-    lua_setfield(L, -2, "status");
-    lua_rawseti(L, -2, (int)i + 1);
-  }
+  push_rows(L, b->sets ? sets_find(b->sets, luaL_checkstring(L, 1)) : NULL);
   return 1;
 }
 
