@@ -156,7 +156,7 @@ static int headers_strip(struct request *r, bool leaves, bool body) {
 
 /* ---- the easy handle ---- */
 
-static void set_tls(CURL *easy, const struct fetch_tls *tls) {
+static void set_tls(CURL *easy, const struct tls_options *tls) {
   curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, (long)CA_CACHE_S);
   if (tls->ca)
     curl_easy_setopt(easy, CURLOPT_CAINFO, tls->ca);

@@ -13,6 +13,7 @@ struct fault;
 struct io;
 struct socket;
 struct socket_server;
+struct tls;
 
 enum {
   SOCKET_LINE_MAX = 64 * 1024,        /* longer lines are -EMSGSIZE */
@@ -39,10 +40,25 @@ void socket_connect_cancel(struct socket_connect *c);
 /* SOME: what there is, at most `n` (0 = 64 KiB). LINE: up to and with its "\n". EXACTLY: `n` bytes,
  * where an end before them is -EPIPE; ALL: to the end, at most `n`, else -EMSGSIZE. At the end of
  * the stream a last line without "\n" is given as it is. */
-enum socket_read_kind { SOCKET_SOME, SOCKET_LINE, SOCKET_EXACTLY, SOCKET_ALL };
+enum socket_read_kind {
+  SOCKET_SOME,
+  SOCKET_LINE,
+  SOCKET_EXACTLY,
+  SOCKET_ALL,
+  SOCKET_SHAKE /* what socket_start_tls waits for */
+};
 int socket_read(struct socket *s, enum socket_read_kind kind, size_t n, uint64_t timeout_ms,
                 socket_read_fn done, void *arg);
 void socket_read_cancel(struct socket *s); /* what had arrived stays for the next read */
+
+/* From here on the stream is TLS. It takes `tls` over, also when it fails: -EBUSY while something
+ * is pending, -EALREADY, -EPROTO where the peer has sent more in clear than was read, which anybody
+ * on the way could have put there. Then it counts as a read: `done` with 0, or negative errno,
+ * after which, as after a cancel, the stream is of no more use. */
+int socket_start_tls(struct socket *s, struct tls *tls, uint64_t timeout_ms, socket_read_fn done,
+                     void *arg);
+/* What TLS failed for, in words, where the last error of `s` is -EPROTO; else NULL. */
+const char *socket_problem(const struct socket *s);
 
 /* Copies `data`; done when the kernel has taken all of it. */
 int socket_write(struct socket *s, const void *data, size_t length, uint64_t timeout_ms,

@@ -63,6 +63,27 @@ bool option_flag(lua_State *L, int index, const char *name) {
   return flag;
 }
 
+bool option_tls(lua_State *L, int index, const char *name, struct tls_options *out) {
+  enum { CA, CERT, KEY, SERVER_NAME, VERIFY };
+  static const char *const known[] = {"ca", "cert", "key", "server_name", "verify", NULL};
+  const char **const texts[] = {&out->ca, &out->cert, &out->key, &out->server_name};
+  lua_getfield(L, index, name);
+  if (!lua_istable(L, -1)) {
+    bool flag = option_flag(L, index, name);
+    lua_pop(L, 1);
+    return flag;
+  }
+  int tls = lua_gettop(L);
+  unsigned given = options_check(L, tls, known);
+  for (int i = CA; i <= SERVER_NAME; i++)
+    if (given & 1u << i)
+      *texts[i] = option_text(L, tls, known[i]);
+  lua_getfield(L, tls, "verify");
+  out->insecure = !lua_isnil(L, -1) && !option_flag(L, tls, "verify");
+  lua_settop(L, tls - 1); /* the texts are the table's, which its own table keeps */
+  return true;
+}
+
 double option_integer(lua_State *L, int index, const char *name, double least, double most,
                       double otherwise) {
   lua_getfield(L, index, name);

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "io/tls.h"
 #include "vm/isolate/isolate.h"
 #include "vm/isolate/task.h"
 
@@ -18,6 +19,9 @@ unsigned options_check(lua_State *L, int index, const char *const *known);
 /* Fields of the table at `index`. What is returned points into the table's own text. */
 const char *option_text(lua_State *L, int index, const char *name); /* NULL when absent */
 bool option_flag(lua_State *L, int index, const char *name);
+/* { ca, cert, key, server_name, verify }, or true: nothing of it. Whether it is given, and not
+ * false. */
+bool option_tls(lua_State *L, int index, const char *name, struct tls_options *out);
 /* An integer from `least` to `most`, or `otherwise`. */
 double option_integer(lua_State *L, int index, const char *name, double least, double most,
                       double otherwise);

@@ -2,7 +2,6 @@
  */
 #include <errno.h>
 #include <lauxlib.h>
-#include <stdlib.h>
 
 #include "base/fault.h"
 #include "vm/bind/bind_socket.h"
@@ -26,13 +25,13 @@ static int connect_call(lua_State *L) {
     lua_pushfstring(L, "unix:%s", path);
     return script_ask(L, "connect", 1, timeout, lua_tostring(L, -2));
   }
-  struct connecting *c = connecting_new("%s", path);
+  struct connecting *c = connecting_new(timeout, "%s", path);
   if (!c)
     return push_error(L, -ENOMEM, "out of memory");
   int rc = socket_connect_unix(io_of(L), path, root, timeout, on_connected, c, &c->connect);
   if (rc != -EXDEV)
     return connecting_wait(L, c, rc);
-  free(c);
+  connecting_free(c);
   return push_outside(L, path);
 }
 

@@ -116,26 +116,6 @@ static bool read_body(lua_State *L, int index, bool send, struct fetch_options *
   return json;
 }
 
-static void read_tls(lua_State *L, int index, struct fetch_tls *out) {
-  enum { CA, CERT, KEY, SERVER_NAME, VERIFY };
-  static const char *const words[] = {"ca", "cert", "key", "server_name", "verify", NULL};
-  const char **const texts[] = {&out->ca, &out->cert, &out->key, &out->server_name};
-  lua_getfield(L, index, "tls");
-  if (lua_isnil(L, -1))
-    return;
-  int tls = lua_gettop(L);
-  unsigned given = options_check(L, tls, words);
-  for (int i = CA; i <= SERVER_NAME; i++)
-    if (given & 1u << i)
-      *texts[i] = option_text(L, tls, words[i]);
-  if (!(given & 1u << VERIFY))
-    return;
-  lua_getfield(L, tls, "verify");
-  bool said = !lua_isnil(L, -1);
-  lua_pop(L, 1);
-  out->insecure = said && !option_flag(L, tls, "verify");
-}
-
 static void read_redirects(lua_State *L, int index, struct fetch_options *out) {
   lua_getfield(L, index, "redirects");
   bool never = lua_isboolean(L, -1) && !lua_toboolean(L, -1);
@@ -205,7 +185,7 @@ static void read_given(lua_State *L, int index, unsigned given, struct http_opti
   if (given & 1u << REDIRECTS)
     read_redirects(L, index, f);
   if (given & 1u << TLS)
-    read_tls(L, index, &f->tls);
+    option_tls(L, index, "tls", &f->tls);
 }
 
 void http_options_read(lua_State *L, int index, const char *method, const char *url, bool send,
