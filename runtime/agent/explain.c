@@ -38,6 +38,7 @@ static void add_policy(struct buf *out, const struct policy_view *view) {
   buf_member_text(out, "verdict", view->verdict);
   buf_member_text(out, "reason", view->reason);
   buf_member_text(out, "by", view->policy);
+  buf_member_text(out, "trouble", view->trouble);
   buf_member_flag(out, "registered", view->registered);
   buf_char(out, '}');
 }
@@ -52,19 +53,23 @@ static void add_live(struct buf *out, const struct plan_question *q, const struc
     buf_member_number(out, "age_seconds", (double)(q->now_ns - row->born_ns) / 1e9);
 }
 
-static void add_endpoint(struct agent *a, const struct plan_look *look, size_t i, struct buf *out) {
-  const struct plan_question *q = plan_look_question(look);
-  const struct set_row *row = &q->rows[i];
-  const struct instance *in = row->instance;
-  const struct registration_state *own = embedded_find(a->embedded, in->id);
-  struct policy_view policy;
+static void begin_endpoint(struct buf *out, const struct instance *in, enum status status) {
   buf_json_next(out);
   buf_char(out, '{');
   buf_member_text(out, "id", in->id);
   buf_member_text(out, "address", in->address);
   buf_member_number(out, "port", in->port);
   buf_member_text(out, "zone", in->zone);
-  buf_member_text(out, "status", status_name(row->status));
+  buf_member_text(out, "status", status_name(status));
+}
+
+static void add_endpoint(struct agent *a, const struct plan_look *look, size_t i, struct buf *out) {
+  const struct plan_question *q = plan_look_question(look);
+  const struct set_row *row = &q->rows[i];
+  const struct instance *in = row->instance;
+  const struct registration_state *own = embedded_find(a->embedded, in->id);
+  struct policy_view policy;
+  begin_endpoint(out, in, row->status);
   buf_member(out, "from");
   watches_show_sources(a->watches, q->service, in, out);
   if (own && strcmp(own->registration->instance->service, q->service) == 0)
@@ -78,19 +83,10 @@ static void add_endpoint(struct agent *a, const struct plan_look *look, size_t i
   buf_char(out, '}');
 }
 
-int explain_service(struct agent *a, const char *service, struct buf *out, struct fault *f) {
-  struct plan_look *look;
-  int r = plans_look(a->plans, service, &look);
-  if (r == -ENOENT)
-    return fault_set(f, r, "No service \"%.255s\" is known here: GET /v1/services lists what is.",
-                     service);
-  if (r != 0)
-    return fault_set(f, r, "%s", strerror(-r));
+static void add_set(struct agent *a, const struct plan_look *look, struct buf *out) {
   const struct plan_question *q = plan_look_question(look);
-  const struct set *s = sets_find(a->sets, service);
+  const struct set *s = sets_find(a->sets, q->service);
   int64_t stale = set_stale_ns(s);
-  buf_char(out, '{');
-  buf_member_text(out, "service", service);
   buf_member_number(out, "version", (double)set_version(s));
   buf_member_flag(out, "stale", stale != 0);
   if (stale)
@@ -98,14 +94,55 @@ int explain_service(struct agent *a, const char *service, struct buf *out, struc
   buf_member_text(out, "balancer", select_by_name(q->rules->algorithm)->name);
   if (q->rules->chooser.name) /* in this agent; elsewhere the balancer is its standin */
     buf_member_text(out, "picked_by", q->rules->chooser.name);
-  watches_show_merge(a->watches, service, out);
-  registrars_show_taken(a->registrars, service, out);
+  watches_show_merge(a->watches, q->service, out);
+  registrars_show_taken(a->registrars, q->service, out);
   plan_look_service(look, out);
+}
+
+/* What a policy does not let become an endpoint. */
+struct held_back {
+  struct agent *a;
+  const char *service;
+  struct buf list;
+};
+
+static void add_held_back(void *arg, const struct policy_view *view) {
+  struct held_back *held = arg;
+  const struct registration_state *s = embedded_find(held->a->embedded, view->id);
+  if (!s || strcmp(view->service, held->service) != 0)
+    return;
+  begin_endpoint(&held->list, s->registration->instance, s->status);
+  add_checks(&held->list, s);
+  add_policy(&held->list, view);
+  buf_char(&held->list, '}');
+}
+
+int explain_service(struct agent *a, const char *service, struct buf *out, struct fault *f) {
+  struct plan_look *look = NULL;
+  struct held_back held = {.a = a, .service = service};
+  int r = plans_look(a->plans, service, &look);
+  if (r != 0 && r != -ENOENT)
+    return fault_set(f, r, "%s", strerror(-r));
+  buf_char(&held.list, '[');
+  policies_each_held_back(a->policies, add_held_back, &held);
+  if (!look && held.list.length == 1) {
+    buf_free(&held.list);
+    return fault_set(f, r, "No service \"%.255s\" is known here: GET /v1/services lists what is.",
+                     service);
+  }
+  buf_char(out, '{');
+  buf_member_text(out, "service", service);
+  if (look)
+    add_set(a, look, out);
   buf_member(out, "endpoints");
   buf_char(out, '[');
-  for (size_t i = 0; i < q->count; i++)
+  for (size_t i = 0; look && i < plan_look_question(look)->count; i++)
     add_endpoint(a, look, i, out);
+  buf_char(out, ']');
+  buf_member(out, "held_back");
+  buf_add(out, held.list.data, held.list.length);
   buf_text(out, "]}");
+  buf_free(&held.list);
   plan_look_end(look);
   return 0;
 }

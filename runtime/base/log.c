@@ -34,17 +34,37 @@ void log_set_fd(int fd) {
   log_fd = fd;
 }
 
-/* A value stands bare where that cannot be misread; anything else is quoted as JSON does it. */
+/* What can stand in a line as it is, without being misread. */
+static int is_plain(unsigned char c) {
+  return c > 0x20 && c < 0x7f && c != '"' && c != '=' && c != '\\';
+}
+
+/* A value stands bare where it can; anything else is quoted as JSON does it. */
 static void add_text(struct buf *b, const char *text, int json) {
+  char cut[LOG_TEXT_MAX + sizeof "..."];
   if (!text)
     text = "";
+  if (strnlen(text, LOG_TEXT_MAX + 1) > LOG_TEXT_MAX) {
+    memcpy(cut, text, LOG_TEXT_MAX);
+    memcpy(cut + LOG_TEXT_MAX, "...", sizeof "...");
+    text = cut;
+  }
   int bare = !json && *text;
-  for (const unsigned char *p = (const unsigned char *)text; bare && *p; p++)
-    bare = *p > 0x20 && *p < 0x7f && *p != '"' && *p != '=' && *p != '\\';
+  for (const char *p = text; bare && *p; p++)
+    bare = is_plain((unsigned char)*p);
   if (bare)
     buf_text(b, text);
   else
     buf_json_text(b, text);
+}
+
+/* A plugin's, too, so it is a word whatever is in it. */
+static void add_key(struct buf *b, const char *key, int json) {
+  size_t length = strnlen(key, LOG_KEY_MAX);
+  buf_text(b, json ? ",\"" : " ");
+  for (size_t i = 0; i < length; i++)
+    buf_char(b, is_plain((unsigned char)key[i]) ? key[i] : '_');
+  buf_text(b, json ? "\":" : "=");
 }
 
 static void add_value(struct buf *b, const struct log_field *f, int json) {
@@ -80,14 +100,8 @@ void log_event(enum log_level level, const char *event, const struct log_field *
   add_time(&b);
   buf_format(&b, json ? "\",\"level\":\"%s\",\"event\":" : " level=%s event=", level_names[level]);
   add_text(&b, event, json);
-  for (; fields->key; fields++) {
-    if (json) {
-      buf_char(&b, ',');
-      buf_json_text(&b, fields->key);
-      buf_char(&b, ':');
-    } else {
-      buf_format(&b, " %s=", fields->key);
-    }
+  for (; fields->key && b.length < LOG_LINE_MAX; fields++) {
+    add_key(&b, fields->key, json);
     add_value(&b, fields, json);
   }
   buf_text(&b, json ? "}\n" : "\n");

@@ -1,13 +1,19 @@
 /* log: one event a line, key=value or JSON, to standard error.
  *
  * Any thread may log; a line is written with one write(2). What comes from a plugin carries
- * plugin=NAME and is rate-limited by its isolate, not here. Values are quoted and escaped, so a
- * line never breaks. */
+ * plugin=NAME and is rate-limited by its isolate, not here. Values are quoted and escaped, and in
+ * keys stands "_" for what would have to be, so a line never breaks; what is too long is cut. */
 #pragma once
 
 #include <stdint.h>
 
 enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR };
+
+enum {
+  LOG_TEXT_MAX = 4096,  /* bytes of a value */
+  LOG_KEY_MAX = 64,     /* bytes of a key */
+  LOG_LINE_MAX = 16384, /* bytes of a line after which no field follows */
+};
 
 struct log_field {
   const char *key; /* NULL ends a list */

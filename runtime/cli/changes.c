@@ -24,6 +24,10 @@ static void write_change(const json_t *row, struct buf *out) {
 }
 
 static void write_side(const json_t *side, struct buf *out) {
+  if (!side) {
+    buf_text(out, "none");
+    return;
+  }
   if (reply_flag(side, "drop")) {
     buf_text(out, "dropped");
     return;

@@ -58,6 +58,11 @@ static void write_service(struct buf *out, const json_t *o) {
   const json_t *stages = json_object_get(o, "stages"), *one;
   size_t i;
   const char *by = reply_text(o, "picked_by");
+  if (!json_object_get(o, "version")) {
+    buf_format(out, "%s%s%s  has no endpoint\n", output_color("bold"), reply_text(o, "service"),
+               output_color("off"));
+    return;
+  }
   buf_format(out, "%s%s%s  version %.0f, %s%s%s%s", output_color("bold"), reply_text(o, "service"),
              output_color("off"), reply_number(o, "version"), by, *by ? " in the agent, " : "",
              reply_text(o, "balancer"), *by ? " elsewhere" : "");
@@ -92,16 +97,25 @@ static void write_registries(struct buf *out, const json_t *e) {
   buf_format(out, ", weight %.6g\n", reply_number(e, "registered_weight"));
 }
 
+static void write_policy(struct buf *out, const json_t *policy) {
+  const char *reason = reply_text(policy, "reason"), *trouble = reply_text(policy, "trouble");
+  buf_format(out, "    %-12s %s%s%s", "policy", reply_text(policy, "verdict"), *reason ? ": " : "",
+             reason);
+  if (*trouble)
+    buf_format(out, " (since then: %s)", trouble);
+  buf_char(out, '\n');
+}
+
 static void write_reasons(struct buf *out, const json_t *e) {
   const json_t *one;
   size_t i;
-  write_registries(out, e);
+  if (json_object_get(e, "from"))
+    write_registries(out, e);
   json_array_foreach(json_object_get(e, "checks"), i, one) buf_format(
       out, "    %-12s %s %s%s%s\n", "check", reply_text(one, "id"), reply_text(one, "status"),
       *reply_text(one, "output") ? ": " : "", reply_text(one, "output"));
   if ((one = json_object_get(e, "policy")))
-    buf_format(out, "    %-12s %s%s%s\n", "policy", reply_text(one, "verdict"),
-               *reply_text(one, "reason") ? ": " : "", reply_text(one, "reason"));
+    write_policy(out, one);
   json_array_foreach(json_object_get(e, "plan"), i, one) {
     buf_format(out, "    %-12s %s%s: ", "plan", reply_text(one, "stage"),
                reply_flag(one, "shadow") ? " (shadow)" : "");
@@ -120,19 +134,29 @@ static void write_reasons(struct buf *out, const json_t *e) {
   }
 }
 
-static void write_endpoint(struct buf *out, const json_t *e) {
+static void write_name(struct buf *out, const json_t *e) {
   const char *status = reply_text(e, "status");
   bool well = strcmp(status, "passing") == 0;
   buf_format(out, "\n  %s%s%s  %s:%.0f  %s%s%s%s  ", output_color("bold"), reply_text(e, "id"),
              output_color("off"), reply_text(e, "address"), reply_number(e, "port"),
              well ? "" : output_color("red"), status, well ? "" : output_color("off"),
              reply_flag(e, "ejected") ? ", ejected" : "");
+}
+
+static void write_endpoint(struct buf *out, const json_t *e) {
+  write_name(out, e);
   if (json_is_false(json_object_get(e, "selected")))
     buf_text(out, "not selected");
   else
     write_row(out, e);
   buf_format(out, " by %s: %.3g %% of the picks\n", reply_text(e, "by"),
              reply_number(e, "share") * 100);
+  write_reasons(out, e);
+}
+
+static void write_held_back(struct buf *out, const json_t *e) {
+  write_name(out, e);
+  buf_text(out, "not registered, by its policy\n");
   write_reasons(out, e);
 }
 
@@ -143,6 +167,7 @@ static bool write_all(const void *arg, const json_t *answer, struct buf *out) {
     return false;
   write_service(out, answer);
   json_array_foreach(json_object_get(answer, "endpoints"), i, one) write_endpoint(out, one);
+  json_array_foreach(json_object_get(answer, "held_back"), i, one) write_held_back(out, one);
   return true;
 }
 

@@ -51,6 +51,7 @@ struct perigee_service {
   _Atomic uint32_t forks; /* the mark when the state was seeded: another one is another process's */
   uint32_t (*pick)(struct select_state *state, const struct catalog_view *v,
                    const struct select_ask *ask);
+  bool walks;      /* the balancer's pick is select_walk */
   bool by_load;    /* the balancer wants to know what is in flight: picks are counted. Without a
                       view, it is not known yet */
   bool by_latency; /* and how long they take: reports are timed */

@@ -164,35 +164,47 @@ static __attribute__((noinline)) uint32_t pick_asked(struct perigee_service *s,
   return avoided(s, options, row) ? pick_other(s, options, &ask, row) : row;
 }
 
-/* From the handle's view, which may be out of date. -EAGAIN: it was. */
-static inline __attribute__((always_inline)) int
-try_pick(struct perigee_service *s, const struct perigee_pick_options *options,
-         struct perigee_endpoint *e, char *id, size_t size) {
-  const struct catalog_view *v = &s->view;
-  int r = 0;
-  uint32_t row = options ? pick_asked(s, options) : s->pick(&s->state, v, NULL);
-  if (__builtin_expect(row >= v->count, 0))
-    return !catalog_view_holds(v) ? -EAGAIN : v->pickable ? -EPROTO : -EHOSTUNREACH;
+/* The row's words for the caller; false: but for its address, which is a long one. */
+static inline __attribute__((always_inline)) bool
+copy_row(const struct catalog_view *v, uint32_t row, struct perigee_endpoint *e) {
+  const uint64_t *address = (const uint64_t *)v->rows[row].address;
   struct catalog_row_words words = catalog_view_row(v, row);
   e->version = v->version;
   COPY_WORD(&e->slot, words.slot);
   COPY_WORD(&e->port, words.port);
   e->index = row;
   e->ticket = 0;
-  if (__builtin_expect(words.address_length < TWO_WORDS, 1)) {
-    const uint64_t *address = (const uint64_t *)v->rows[row].address;
-    COPY_WORD(e->address, catalog_load64(address));
-    COPY_WORD(e->address + 8, catalog_load64(address + 1));
-    e->address[words.address_length] = 0;
-    e->address_length = words.address_length;
-  } else {
+  if (__builtin_expect(words.address_length >= TWO_WORDS, 0))
+    return false;
+  COPY_WORD(e->address, catalog_load64(address));
+  COPY_WORD(e->address + 8, catalog_load64(address + 1));
+  e->address[words.address_length] = 0;
+  e->address_length = words.address_length;
+  return true;
+}
+
+/* From the handle's view, which may be out of date. -EAGAIN: it was. */
+static inline __attribute__((always_inline)) int
+give_row(const struct perigee_service *s, const struct perigee_pick_options *options, uint32_t row,
+         struct perigee_endpoint *e, char *id, size_t size) {
+  const struct catalog_view *v = &s->view;
+  int r = 0;
+  if (__builtin_expect(row >= v->count, 0))
+    return !catalog_view_holds(v) ? -EAGAIN : v->pickable ? -EPROTO : -EHOSTUNREACH;
+  if (!copy_row(v, row, e))
     copy_address(v, row, e);
-  }
   if (id)
-    r = copy_id(v, words.detail, id, size);
+    r = copy_id(v, catalog_view_row(v, row).detail, id, size);
   if (r == 0 && options && options->port)
     r = copy_port(v, row, options->port, e);
   return __builtin_expect(catalog_view_holds(v), 1) ? r : -EAGAIN;
+}
+
+static inline __attribute__((always_inline)) int
+try_pick(struct perigee_service *s, const struct perigee_pick_options *options,
+         struct perigee_endpoint *e, char *id, size_t size) {
+  uint32_t row = options ? pick_asked(s, options) : s->pick(&s->state, &s->view, NULL);
+  return give_row(s, options, row, e, id, size);
 }
 
 static __attribute__((noinline, cold)) int pick_anew(struct perigee_service *s,
@@ -210,17 +222,46 @@ static __attribute__((noinline, cold)) int pick_anew(struct perigee_service *s,
   return -EAGAIN;
 }
 
+static inline bool is_current(const struct perigee_service *s) {
+  uint64_t current = atomic_load_explicit(&s->entry->current, memory_order_acquire);
+  return __builtin_expect(current == s->current && !client_forked(s), 1);
+}
+
 static inline __attribute__((always_inline)) int pick(struct perigee_service *s,
                                                       const struct perigee_pick_options *options,
                                                       struct perigee_endpoint *e, char *id,
                                                       size_t size) {
-  uint64_t current = atomic_load_explicit(&s->entry->current, memory_order_acquire);
-  if (__builtin_expect(current == s->current && !client_forked(s), 1)) {
+  if (is_current(s)) {
     int r = try_pick(s, options, e, id, size);
     if (__builtin_expect(r != -EAGAIN, 1))
       return r;
   }
   return pick_anew(s, options, e, id, size);
+}
+
+static __attribute__((noinline)) int pick_plain(struct perigee_service *s,
+                                                struct perigee_endpoint *e, char *id, size_t size) {
+  return pick(s, NULL, e, id, size);
+}
+
+/* A row that was chosen already. */
+static __attribute__((noinline)) int pick_row(struct perigee_service *s, uint32_t row,
+                                              struct perigee_endpoint *e, char *id, size_t size) {
+  int r = give_row(s, NULL, row, e, id, size);
+  return r == -EAGAIN ? pick_anew(s, NULL, e, id, size) : r;
+}
+
+/* pick_plain for who walks: what is usual needs no call, and so not a register to be saved. */
+static inline __attribute__((always_inline)) int
+pick_walking(struct perigee_service *s, struct perigee_endpoint *e, char *id, size_t size) {
+  const struct catalog_view *v = &s->view;
+  if (!is_current(s))
+    return pick_anew(s, NULL, e, id, size);
+  uint32_t row = select_walk(&s->state, v);
+  if (__builtin_expect(row >= v->count, 0) || !copy_row(v, row, e))
+    return pick_row(s, row, e, id, size);
+  int r = id ? copy_id(v, catalog_view_row(v, row).detail, id, size) : 0;
+  return __builtin_expect(catalog_view_holds(v), 1) ? r : pick_anew(s, NULL, e, id, size);
 }
 
 static __attribute__((noinline)) int pick_with(struct perigee_service *s,
@@ -252,9 +293,9 @@ int perigee_pick(struct perigee_service *s, const struct perigee_pick_options *o
                  struct perigee_endpoint *endpoint) {
   if (__builtin_expect(options != NULL, 0))
     return pick_with(s, options, endpoint, NULL, 0);
-  if (__builtin_expect(s->by_load, 0))
-    return pick_by_load(s, endpoint, NULL, 0);
-  return pick(s, NULL, endpoint, NULL, 0);
+  if (__builtin_expect(s->walks, 1))
+    return pick_walking(s, endpoint, NULL, 0);
+  return s->by_load ? pick_by_load(s, endpoint, NULL, 0) : pick_plain(s, endpoint, NULL, 0);
 }
 
 int perigee_pick_id(struct perigee_service *s, const struct perigee_pick_options *options,
@@ -263,7 +304,7 @@ int perigee_pick_id(struct perigee_service *s, const struct perigee_pick_options
     static const struct perigee_pick_options none = {.size = sizeof none};
     return size ? pick_with(s, options ? options : &none, endpoint, id, size) : -ENOSPC;
   }
-  if (__builtin_expect(s->by_load, 0))
-    return pick_by_load(s, endpoint, id, size);
-  return pick(s, NULL, endpoint, id, size);
+  if (__builtin_expect(s->walks, 1))
+    return pick_walking(s, endpoint, id, size);
+  return s->by_load ? pick_by_load(s, endpoint, id, size) : pick_plain(s, endpoint, id, size);
 }

@@ -35,6 +35,7 @@ static void forget_view(struct perigee_service *s) {
   s->current = CLIENT_NEVER;
   s->view = (struct catalog_view){.epoch_word = &zero, .epoch = 1};
   s->pick = pick_nothing;
+  s->walks = false;
   s->by_load = true;
 }
 
@@ -100,6 +101,7 @@ static void use_view(struct perigee_service *s, const struct catalog_view *v, ui
   s->current = current;
   const struct select_balancer *balancer = select_by_number(v->balancer);
   s->pick = !v->pickable ? pick_nothing : s->chooser ? s->chooser : balancer->pick;
+  s->walks = s->pick == balancer->pick && balancer->walks;
   s->by_load = balancer->by_load || s->chooser;
   s->by_latency = balancer->by_latency || s->chooser;
   own_thread(s);

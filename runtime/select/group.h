@@ -84,6 +84,14 @@ static inline uint32_t select_group_draw(const struct catalog_view *v, const str
   return g->first + select_alias_at((const uint64_t *)(v->block + g->table), g->count, bits);
 }
 
+/* Its cell is on its way, for who will draw by these bits. */
+static inline void select_group_ask(const struct catalog_view *v, const struct select_group *g,
+                                    uint64_t bits) {
+  uint32_t cell = (uint32_t)((bits >> 32) * g->count >> 32);
+  if (cell < g->table_length / 8)
+    __builtin_prefetch(v->block + g->table + (uint64_t)cell * 8);
+}
+
 /* Where the load of `row` is, which is less than the view's count. */
 static inline struct select_place select_row_find(const struct select_state *state,
                                                   const struct catalog_view *v, uint32_t row) {

@@ -70,39 +70,66 @@ static uint32_t draw_other(struct select_state *state, const struct catalog_view
   return row + 1 < g->first + g->count ? row + 1 : g->first;
 }
 
-/* Of many endpoints no cache holds what is known of them: those that the next pick will draw, by
- * the generator as it stands, are asked for while this one waits for its own. Out of line: most
- * sets are not that large. */
+struct pair {
+  uint32_t first, second;
+};
+
+static struct pair draw(struct select_state *state, const struct catalog_view *v,
+                        const struct select_group *g) {
+  uint32_t first = select_group_draw(v, g, select_random_next(state));
+  return (struct pair){first, draw_other(state, v, g, first)};
+}
+
+/* False: a damaged table. */
+static bool is_whole(const struct catalog_view *v, struct pair p) {
+  return p.first < v->count && p.second < v->count;
+}
+
+static struct select_group group_of_pick(struct select_state *state, const struct catalog_view *v) {
+  return v->top ? select_group_choose(v, select_random_next(state)) : select_group_whole(v);
+}
+
+/* Of many endpoints no cache holds what is known of them. What the next picks will draw is known by
+ * the generator as it stands: of the third the alias table's cells are asked for, of the second,
+ * whose cells are there by now, the slots' numbers, and of the next, whose numbers are there, rows
+ * and counts. So no pick waits for more than the last of its loads. Out of line: most sets are not
+ * that large. */
 static __attribute__((noinline)) void look_ahead(struct select_state next,
                                                  const struct catalog_view *v) {
-  struct select_group g =
-      v->top ? select_group_choose(v, select_random_next(&next)) : select_group_whole(v);
-  uint32_t first = select_group_draw(v, &g, select_random_next(&next));
-  uint32_t second = draw_other(&next, v, &g, first);
-  if (first >= v->count || second >= v->count)
-    return;
-  select_row_ask(&next, v, first);
-  select_row_ask(&next, v, second);
+  struct select_group g = group_of_pick(&next, v);
+  struct pair p = draw(&next, v, &g);
+  if (is_whole(v, p)) {
+    select_row_ask(&next, v, p.first);
+    select_row_ask(&next, v, p.second);
+  }
+  g = group_of_pick(&next, v);
+  p = draw(&next, v, &g);
+  if (v->slots && is_whole(v, p)) {
+    __builtin_prefetch(&v->slots[p.first]);
+    __builtin_prefetch(&v->slots[p.second]);
+  }
+  g = group_of_pick(&next, v);
+  select_group_ask(v, &g, select_random_next(&next));
+  select_group_ask(v, &g, select_random_next(&next));
 }
 
 static uint32_t pick(struct select_state *state, const struct catalog_view *v,
                      const struct select_ask *ask) {
-  struct select_group g =
-      v->top ? select_group_choose(v, select_random_next(state)) : select_group_whole(v);
+  struct select_group g = group_of_pick(state, v);
   if (g.count == 1)
     return g.first;
   uint64_t now = state->now_ns, force = v->options[1] * 1000000ull;
   struct candidate a, b, chosen, other;
   for (int i = 0; i < TRIES; i++) {
-    uint32_t first = select_group_draw(v, &g, select_random_next(state));
-    uint32_t second = draw_other(state, v, &g, first);
-    if (first >= v->count || second >= v->count) /* a damaged table: the caller finds out */
+    struct pair p = draw(state, v, &g);
+    if (!is_whole(v, p)) /* the caller finds out */
       return SELECT_NOTHING;
-    struct select_place x = select_row_ask(state, v, first), y = select_row_ask(state, v, second);
+    struct select_place x = select_row_ask(state, v, p.first),
+                        y = select_row_ask(state, v, p.second);
     if (v->pickable > NEAR)
       look_ahead(*state, v);
-    a = look_at(v, &g, first, &x, now);
-    b = look_at(v, &g, second, &y, now);
+    a = look_at(v, &g, p.first, &x, now);
+    b = look_at(v, &g, p.second, &y, now);
     if (a.standing == ANSWERS && b.standing == ANSWERS)
       break;
   }

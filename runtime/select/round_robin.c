@@ -5,19 +5,19 @@
 
 static uint32_t pick(struct select_state *state, const struct catalog_view *v,
                      const struct select_ask *ask) {
-  uint32_t at = state->cursor;
-  if (__builtin_expect(at >= v->cycle, 0))
-    at %= v->cycle; /* the first pick, or the snapshot became smaller, or a cycle is over */
-  state->cursor = at + 1;
-  return catalog_load32(&v->order[at]);
+  return select_walk(state, v);
 }
 
 const struct select_balancer select_round_robin = {.name = "round_robin",
                                                    .number = 1,
                                                    .build = select_order_cycle,
                                                    .pick = pick,
+                                                   .walks = true,
                                                    .weightless = true};
 
 /* The same walk; the cycle was made by weight. */
-const struct select_balancer select_weighted_round_robin = {
-    .name = "weighted_round_robin", .number = 4, .build = select_order_cycle, .pick = pick};
+const struct select_balancer select_weighted_round_robin = {.name = "weighted_round_robin",
+                                                            .number = 4,
+                                                            .build = select_order_cycle,
+                                                            .pick = pick,
+                                                            .walks = true};

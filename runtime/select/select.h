@@ -43,6 +43,7 @@ struct select_balancer {
   bool by_load;    /* it reads the state's load and time: worth counting for */
   bool by_latency; /* of the load the latencies and failures too: worth timing for */
   bool by_key;     /* the same key, the same endpoint */
+  bool walks;      /* its pick is select_walk */
   bool weightless; /* all endpoints of a group are alike to it */
 };
 
@@ -81,6 +82,15 @@ static inline uint64_t select_key_bits(struct select_state *state, const struct 
   if (!ask || !ask->keyed)
     return select_random_next(state);
   return select_mix(ask->hash + (ask->attempt + 1ull) * 0x9e3779b97f4a7c15u);
+}
+
+/* The next row of order[]: the pick of those whose build has done all else. */
+static inline uint32_t select_walk(struct select_state *state, const struct catalog_view *v) {
+  uint32_t at = state->cursor;
+  if (__builtin_expect(at >= v->cycle, 0))
+    at %= v->cycle; /* the first pick, or the snapshot became smaller, or a cycle is over */
+  state->cursor = at + 1;
+  return catalog_load32(&v->order[at]);
 }
 
 /* For `build`: the identity, rows in the block's order. */

@@ -74,6 +74,73 @@ describe("a plan and a reload", function()
     assert.equal(0.1, share_of("canary", "b")) -- it was a question
   end)
 
+  it("tells what its own instances' changes move, and that is what then happens", function()
+    local function explained(service)
+      local all, r = {}, agent:command("explain", service, "--json")
+      for _, e in ipairs(r.code == 0 and cjson.decode(r.out).endpoints or {}) do
+        all[e.id] = { round(e.weight), round(e.share) }
+      end
+      return all
+    end
+    local function apply(text)
+      perigee.write(agent.home .. "/perigee.lua", text)
+      local before, told = {}, {}
+      for _, service in ipairs({ "canary", "own", "plain", "web" }) do
+        before[service], told[service] = explained(service), explained(service)
+      end
+      for _, plan in ipairs(cjson.decode(run("diff", agent.home .. "/perigee.lua", "--json")).plans) do
+        local of = told[plan.service]
+        for _, e in ipairs(plan.endpoints) do
+          assert.same(before[plan.service][e.id], e.before and { round(e.before.weight), round(e.before.share) })
+          of[e.id] = e.after and { round(e.after.weight), round(e.after.share) }
+        end
+      end
+      run("reload")
+      for service, all in pairs(told) do
+        assert.same(all, explained(service), service)
+      end
+      return told
+    end
+    -- Another weight, one that comes, one that leaves, and another share for it, all in one.
+    local told = apply((CONFIG:gsub('9001 }', '9001, weight = 3 }, { id = "c", port = 9003 }')
+      :gsub('{ id = "b".-} }', '{ id = "d", port = 9004, tags = { "v2" }, weight = 2 }'):gsub("share = 0.1", "share = 0.4")))
+    assert.same({ a = 0.45, c = 0.15, d = 0.4 }, { a = told.canary.a[2], c = told.canary.c[2], d = told.canary.d[2] })
+    assert.is_nil(told.web.b)
+    -- Its tags; a watch that ends; all of a service.
+    apply((CONFIG:gsub('tags = { "v2" }', 'tags = { "v3" }')))
+    told = apply((CONFIG:gsub('    plain = .-\n', "")))
+    assert.same({}, told.plain)
+    told = apply("return { services = {} }")
+    assert.same({}, told.web)
+    apply(CONFIG)
+    -- What is elsewhere is known when it is asked.
+    local path = config((CONFIG:gsub('plain = { target = "embedded:///web"', 'plain = { target = "static:///10.0.0.1:1"')))
+    local plans = cjson.decode(run("diff", path, "--json")).plans
+    assert.same({ 1, "plain" }, { #plans, plans[1].service })
+    assert.matches("from elsewhere", plans[1].reason)
+  end)
+
+  it("keeps what a policy has made of an instance in what it tells", function()
+    local home = agent.home
+    assert.equal(0, os.execute("mkdir -p " .. home .. "/plugins/policy"))
+    perigee.write(home .. "/plugins/policy/heavy.lua", [[return { kind = "policy", summary = "weighs it",
+      decide = function() return "register", nil, { weight = 9, tags = { "v2" }, meta = { by = "it" } } end }]])
+    local heavy = CONFIG:gsub("services = {",
+      "%0 api = { { id = 'x', port = 1, policy = 'heavy' }, { id = 'y', port = 2 } },")
+    perigee.write(home .. "/perigee.lua", heavy)
+    run("reload")
+    perigee.wait_for("the policy", function()
+      return share_of("api", "x") == 0.9
+    end)
+    local path = config((heavy:gsub("id = 'x', port = 1", "id = 'x', port = 1, zone = 'z', meta = { k = 'v' }")
+      :gsub("id = 'y', port = 2", "id = 'y', port = 2, weight = 3")))
+    local plans = cjson.decode(run("diff", path, "--json")).plans
+    assert.same({ 1, "api", 0.75, 9 },
+      { #plans, plans[1].service, round(plans[1].endpoints[1].after.share), plans[1].endpoints[1].after.weight })
+    perigee.write(home .. "/perigee.lua", CONFIG)
+    run("reload")
+  end)
+
   it("tells what another version of a plugin would change, and what keeps it from telling", function()
     write_plugin((HALF:gsub("SHARE", "0.75")))
     local plans = cjson.decode(run("reload", "--dry-run", "--json")).plans

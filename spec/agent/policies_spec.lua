@@ -82,15 +82,29 @@ describe("a policy", function()
     assert.matches("\nheld back +1\n", agent:command("status").out)
     assert.matches("held back by its policy", agent:get("/v1/services/web").body)
     assert.matches("held back by its policy", agent:get("/v1/pick/web").body)
+    local text = agent:command("explain", "web").out
+    assert.matches("^web  has no endpoint\n\n  w1  .-  passing  not registered, by its policy\n", text)
+    assert.matches("\n    policy +hold: not warm yet\n$", text)
+    perigee.write(agent.says, "boom of explain\n")
+    perigee.wait_for("the trouble to be explained", function()
+      text = agent:command("explain", "web").out
+      return text:find("policy +hold: not warm yet %(since then: .-of explain%)\n"), text
+    end)
     perigee.write(agent.says, "tag green\n")
     expect(agent, "w1", { decision = "register", registered = true })
     expect_picked(agent, "web", true)
     local row = agent:get("/v1/services/web").json().endpoints[1]
     assert.same({ { "green" }, 7, { by = "told" }, "z9" }, { row.tags, row.weight, row.meta, row.zone })
-    -- What is registered stays on "hold".
+    -- What is registered stays on "hold", as it is, and over a restart too.
     perigee.write(agent.says, "hold thinking\n")
-    expect(agent, "w1", { decision = "hold", registered = true })
-    assert.truthy(picked(agent, "web"))
+    for _ = 1, 2 do
+      expect(agent, "w1", { decision = "hold", registered = true })
+      assert.truthy(picked(agent, "web"))
+      row = agent:get("/v1/services/web").json().endpoints[1]
+      assert.same({ { "green" }, 7, { by = "told" }, "z9" }, { row.tags, row.weight, row.meta, row.zone })
+      agent:kill()
+      agent:start()
+    end
     perigee.write(agent.says, "withdraw too hot\n")
     expect(agent, "w1", { decision = "withdraw", reason = "too hot", registered = false })
     expect_picked(agent, "web", false)
@@ -226,7 +240,7 @@ describe("a policy", function()
     end
     local agent = agent_with({ told = TOLD }, told("web = { " .. table.concat(services, ", ") .. " }, " ..
       [[api = { policy = { "told", file = "HOME/says" } }]]))
-    perigee.write(agent.says, "register\n")
+    perigee.write(agent.says, "tag green\n")
     for i = 1, 3 do
       expect(agent, "w" .. i, { registered = true })
     end
@@ -246,7 +260,13 @@ describe("a policy", function()
     assert.matches("not withdrawn: too few would be left", agent:log())
     assert.matches("\nperigee_policy_floored 2\n", agent:get("/metrics").body)
     assert.matches("\nperigee_policy_floored_total [2-9]\n", agent:get("/metrics").body)
-    assert.equal(2, #agent:get("/v1/services/web").json().endpoints)
+    -- Who stays, stays as it was.
+    local rows = agent:get("/v1/services/web").json().endpoints
+    assert.same({ 7, 7 }, { rows[1].weight, rows[2].weight })
+    assert.equal(2, #rows)
+    local out = cjson.decode(agent:command("explain", "web", "--json").out)
+    assert.same({ 2, 1, "withdraw", "busy" },
+      { #out.endpoints, #out.held_back, out.held_back[1].policy.verdict, out.held_back[1].policy.reason })
     agent:stop()
   end)
 end)

@@ -146,6 +146,30 @@ static void addresses(void **state) {
   perigee_service_close(s);
 }
 
+/* Each in its turn, also where an address is too long for the shortest way. */
+static void long_and_short_in_turn(void **state) {
+  struct catalog_endpoint e[] = {endpoint("a", PASSING, 1, 0), endpoint("b", PASSING, 1, 0),
+                                 endpoint("c", PASSING, 1, 0)};
+  struct perigee_endpoint found, plain;
+  char id[8], sequence[13] = "";
+  e[1].address = "2001:db8:85a3:1234:1319:8a2e:0370:7344";
+  publish("turns", "round_robin", e, 3);
+  struct perigee_service *s = open_service("turns");
+  do
+    assert_int_equal(perigee_pick_id(s, NULL, &found, id, sizeof id), 0);
+  while (*id != 'c');
+  for (int i = 0; i < 12; i += 2) {
+    assert_int_equal(perigee_pick_id(s, NULL, &found, id, sizeof id), 0);
+    assert_int_equal(perigee_pick(s, NULL, &plain), 0);
+    assert_string_equal(found.address, e[*id - 'a'].address);
+    assert_string_equal(plain.address, e[plain.index].address);
+    sequence[i] = *id;
+    sequence[i + 1] = (char)('a' + plain.index);
+  }
+  assert_string_equal(sequence, "abcabcabcabc");
+  perigee_service_close(s);
+}
+
 static void texts(void **state) {
   static const char *const tags[] = {"v1", "", "blue"};
   static const struct catalog_pair meta[] = {{"shard", "17"}, {"empty", ""}, {"", "no key"}};
@@ -411,12 +435,19 @@ static void the_run_directory(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(who_is_picked),   cmocka_unit_test(round_robin_in_a_handle),
-      cmocka_unit_test(addresses),       cmocka_unit_test(texts),
-      cmocka_unit_test(ids_in_a_pick),   cmocka_unit_test(named_ports),
-      cmocka_unit_test(versions),        cmocka_unit_test(what_publish_refuses),
-      cmocka_unit_test(slots),           cmocka_unit_test(many_services),
-      cmocka_unit_test(about_the_agent), cmocka_unit_test(the_run_directory),
+      cmocka_unit_test(who_is_picked),
+      cmocka_unit_test(round_robin_in_a_handle),
+      cmocka_unit_test(addresses),
+      cmocka_unit_test(long_and_short_in_turn),
+      cmocka_unit_test(texts),
+      cmocka_unit_test(ids_in_a_pick),
+      cmocka_unit_test(named_ports),
+      cmocka_unit_test(versions),
+      cmocka_unit_test(what_publish_refuses),
+      cmocka_unit_test(slots),
+      cmocka_unit_test(many_services),
+      cmocka_unit_test(about_the_agent),
+      cmocka_unit_test(the_run_directory),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }

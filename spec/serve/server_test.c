@@ -2,6 +2,7 @@
 #include "serve/rig.h"
 
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 static void a_port_that_another_perigee_has(void **state) {
   (void)state;
@@ -101,16 +102,31 @@ static void addresses_that_are_none(void **state) {
   view_free(v);
 }
 
-/* What a request over the unix socket is answered with. `expected` NULL: any body. */
-static void says(const struct rig *rig, const char *line, const char *body, int status,
-                 const char *expected) {
+enum from { FROM_ANOTHER_PROCESS, FROM_THE_AGENT };
+
+static int operator_open(const struct rig *rig, enum from from) {
   struct sockaddr_un a = {.sun_family = AF_UNIX};
-  char request[400];
   snprintf(a.sun_path, sizeof a.sun_path, "%s/perigee.sock", rig->dir);
+  int fd = socket(AF_UNIX, SOCK_STREAM, 0), status = 0;
+  /* The peer of a socket is whoever called connect. */
+  pid_t child = from == FROM_ANOTHER_PROCESS ? fork() : 0;
+  if (child == 0)
+    status = connect(fd, (struct sockaddr *)&a, sizeof a);
+  if (child == 0 && from == FROM_ANOTHER_PROCESS)
+    _exit(status != 0);
+  if (from == FROM_ANOTHER_PROCESS)
+    assert_int_equal(waitpid(child, &status, 0), child);
+  assert_int_equal(status, 0);
+  return fd;
+}
+
+/* What a request over the unix socket is answered with. `expected` NULL: any body. */
+static void says(const struct rig *rig, enum from from, const char *line, const char *body,
+                 int status, const char *expected) {
+  char request[400];
   snprintf(request, sizeof request, "%s HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n%s", line,
            strlen(body), body);
-  int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-  assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
+  int fd = operator_open(rig, from);
   client_say(fd, request);
   struct reply r = client_read(fd, false);
   assert_int_equal(r.status, status);
@@ -123,9 +139,12 @@ static void says(const struct rig *rig, const char *line, const char *body, int 
 static void what_operates_the_agent(void **state) {
   (void)state;
   struct rig *rig = rig_open(NULL, 1);
-  says(rig, "POST /v1/operate/echo", "{\"a\":1}", 200, "{\"a\":1}");
-  says(rig, "POST /v1/operate/ech", "", 404, "no such verb");
-  says(rig, "GET /v1/operate/echo", "", 405, NULL);
+  enum from someone = FROM_ANOTHER_PROCESS;
+  says(rig, someone, "POST /v1/operate/echo", "{\"a\":1}", 200, "{\"a\":1}");
+  says(rig, someone, "POST /v1/operate/ech", "", 404, "no such verb");
+  says(rig, someone, "GET /v1/operate/echo", "", 405, NULL);
+  says(rig, FROM_THE_AGENT, "POST /v1/operate/echo", "{}", 403, NULL);
+  says(rig, FROM_THE_AGENT, "GET /healthz", "", 200, NULL);
   assert_int_equal(rig_status_of(rig, "POST", "/v1/operate/echo", "{}"), 403);
   rig_close(rig);
 }
@@ -139,8 +158,9 @@ static void the_unix_socket(void **state) {
   assert_int_equal(stat(path, &st), 0);
   assert_true(S_ISSOCK(st.st_mode));
   assert_int_equal(st.st_mode & 0777, 0600);
-  says(rig, "PUT /v1/agent/service/register", "{\"Name\":\"unix\"}", 200, NULL);
-  says(rig, "GET /v1/status", "", 200, NULL);
+  says(rig, FROM_ANOTHER_PROCESS, "PUT /v1/agent/service/register", "{\"Name\":\"unix\"}", 200,
+       NULL);
+  says(rig, FROM_ANOTHER_PROCESS, "GET /v1/status", "", 200, NULL);
   rig_close(rig);
   assert_int_equal(stat(path, &st), -1);
 }

@@ -70,6 +70,11 @@ static void what_is_not_named_is_refused(void **state) {
   assert_refused(state, "", "perigee.http.get('https://[::1]/')", "connect = { \"[::1]:443\" }");
   assert_refused(state, "connect=a.test", "perigee.http.get('http://a.test@b.test/')",
                  "connect = { \"b.test:80\" }");
+  assert_refused(state, "connect=*", "perigee.http.get('https://a.test/', { tls = { ca = '/x' } })",
+                 "read = { \"/x\" }");
+  assert_refused(state, "connect=* read=/x",
+                 "perigee.http.get('https://a.test/', { tls = { ca = '/x', key = '/y' } })",
+                 "read = { \"/y\" }");
   assert_refused(state, "", "perigee.unix.connect('/run/x')", "connect = { \"unix:/run/x\" }");
   assert_refused(state, "", "perigee.dns.resolve('a.test')", "connect = { \"a.test\" }");
   assert_refused(state, "", "perigee.tcp.listen('127.0.0.1', 9)", "listen = { \"127.0.0.1:9\" }");

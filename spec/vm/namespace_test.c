@@ -209,6 +209,33 @@ static void a_line_names_its_plugin(void **state) {
   assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1); /* one line */
 }
 
+static void a_line_is_one_whatever_is_in_it(void **state) {
+  const char *text = logged(
+      *state,
+      "perigee.log.info('a\\nb', { ['k\\nlevel=error event=x'] = 1, level = 'error', plugin = "
+      "'other', [('k'):rep(1000)] = 'end' })",
+      NULL);
+  assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1);
+  assert_non_null(strstr(text, " k_level_error_event_x=1"));
+  assert_non_null(strstr(text, " level_=error"));
+  assert_non_null(strstr(text, " plugin=under_test"));
+  assert_null(strstr(text, " plugin=other"));
+  assert_non_null(strstr(text, "kkk=end"));
+  assert_true(strlen(text) < 400);
+}
+
+static void what_is_too_long_for_a_line_is_cut(void **state) {
+  const char *text = logged(*state, "perigee.log.info(('x'):rep(1e6) .. 'end')", NULL);
+  assert_in_range(strlen(text), LOG_TEXT_MAX, LOG_TEXT_MAX + 200);
+  assert_non_null(strstr(text, "xxx... plugin=under_test"));
+  text = logged(*state,
+                "local all = {} for i = 1, 20 do all['k' .. i] = ('y'):rep(1e5) end "
+                "perigee.log.info('much', all)",
+                NULL);
+  assert_in_range(strlen(text), LOG_LINE_MAX, LOG_LINE_MAX + LOG_TEXT_MAX + 200);
+  assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1);
+}
+
 static void a_flood_is_cut_and_counted(void **state) {
   const char *text = logged(*state, "for i = 1, 1000 do perigee.log.info('flood') end",
                             &(struct isolate_limits){.log_lines_per_s = 10});
@@ -254,6 +281,8 @@ int main(void) {
       FIXTURE_TEST(times_are_read_and_written),
       FIXTURE_TEST(require_gives_the_library_and_no_more),
       FIXTURE_TEST(a_line_names_its_plugin),
+      FIXTURE_TEST(a_line_is_one_whatever_is_in_it),
+      FIXTURE_TEST(what_is_too_long_for_a_line_is_cut),
       FIXTURE_TEST(a_flood_is_cut_and_counted),
       FIXTURE_TEST(a_failure_nobody_waits_for_is_logged),
   };

@@ -72,13 +72,15 @@ int plans_promote(struct plans *all, const char *plugin, bool live, plans_done d
 /* ---- for those who look (plan_show.c) ---- */
 
 /* plan_preview.c: what picks would make of another configuration, and of other versions of plugins,
- * as JSON objects separated by commas, one a service whose balancer or plugins differ:
+ * as JSON objects separated by commas, one a service whose balancer, plugins or own instances
+ * differ:
  *
  *   { "service": "web", "moves": 0.05,
  *     "endpoints": [ { "id", "before": { "weight", "tier", "drop", "share" }, "after": {...} } ] }
  *
- * with the endpoints that would change, `moves` being the part of the picks that would go
- * elsewhere; or, where a plan cannot be made before, { "service", "reason" }. */
+ * with the endpoints that would change, of which one that comes has no `before`, and one that
+ * leaves no `after`; `moves` is the part of the picks that would go elsewhere. Where that cannot be
+ * known before, { "service", "reason" }. */
 struct plans_draft {
   const struct config *old, *next;
   struct plugins *plugins; /* loaded afresh */

@@ -39,7 +39,7 @@ void decision_clear(struct decision *d) {
 }
 
 bool decision_equal(const struct decision *a, const struct decision *b) {
-  return a->verdict == b->verdict && value_equal(a->changes, b->changes);
+  return a->verdict == b->verdict && a->stays == b->stays && value_equal(a->changes, b->changes);
 }
 
 /* ---- for the store ---- */
@@ -57,6 +57,8 @@ int decision_encode(const struct decision *d, struct buf *out) {
     r = value_set(t, "policy", text(d->policy));
   if (r == 0 && d->changes)
     r = value_set(t, "changes", value_ref(d->changes));
+  if (r == 0 && d->stays)
+    r = value_set(t, "stays", value_boolean(true));
   if (r == 0)
     r = value_encode(t, out);
   value_unref(t);
@@ -81,6 +83,7 @@ int decision_decode(const void *bytes, size_t length, struct decision *out) {
     out->reason = copy(value_get(t, "reason"));
     out->policy = copy(value_get(t, "policy"));
     out->changes = changes ? value_ref(changes) : NULL;
+    out->stays = value_as_boolean(value_get(t, "stays"), false);
   }
   value_unref(t);
   return r;

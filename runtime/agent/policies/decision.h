@@ -22,9 +22,10 @@ struct decision {
   char *reason;          /* NULL: none was given */
   char *policy;          /* the plugin that said so; NULL where all agreed to register */
   struct value *changes; /* a list of tables with tags, meta, weight, zone; NULL: none */
+  bool stays;            /* of VERDICT_HOLD: it is registered, and so after a restart, too */
 };
 void decision_clear(struct decision *d);
-/* The same verdict and changes: the reason may tell of a moment. */
+/* The same but for the reason, which may tell of a moment. */
 bool decision_equal(const struct decision *a, const struct decision *b);
 
 /* ⇄ bytes, for the store. 0, -ENOMEM, -EPROTO. */

@@ -76,5 +76,7 @@ struct policy_view {
 /* False: no policy decides about it. Valid until the loop goes on. */
 bool policies_explain(const struct policies *all, const char *id, struct policy_view *out);
 size_t policies_held_back(const struct policies *all); /* of these, how many are not registered */
+void policies_each_held_back(const struct policies *all,
+                             void (*each)(void *arg, const struct policy_view *view), void *arg);
 void policies_show(const struct policies *all, struct buf *out); /* JSON, for GET /v1/policies */
 void policies_metrics(const struct policies *all, struct buf *out);

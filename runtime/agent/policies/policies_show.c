@@ -39,13 +39,30 @@ static void policies_each(const struct policies *all,
   }
 }
 
-static void count_held_back(void *count, const struct policy_view *view) {
-  *(size_t *)count += !view->registered;
+struct held_back {
+  void (*each)(void *arg, const struct policy_view *view);
+  void *arg;
+};
+
+static void if_held_back(void *arg, const struct policy_view *view) {
+  const struct held_back *to = arg;
+  if (!view->registered)
+    to->each(to->arg, view);
+}
+
+void policies_each_held_back(const struct policies *all,
+                             void (*each)(void *arg, const struct policy_view *view), void *arg) {
+  policies_each(all, if_held_back, &(struct held_back){each, arg});
+}
+
+static void count_one(void *count, const struct policy_view *view) {
+  (void)view;
+  ++*(size_t *)count;
 }
 
 size_t policies_held_back(const struct policies *all) {
   size_t count = 0;
-  policies_each(all, count_held_back, &count);
+  policies_each_held_back(all, count_one, &count);
   return count;
 }
 

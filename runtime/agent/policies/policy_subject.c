@@ -167,6 +167,7 @@ static bool is_due(struct subject *s) {
     s->floored_until_ns = 0;
     return true;
   case VERDICT_HOLD:
+    return s->shown || s->decision.stays;
   case VERDICT_NONE:
     return s->shown != NULL;
   default:
@@ -220,7 +221,17 @@ static void keep(const struct subject *s) {
   buf_free(&bytes);
 }
 
+/* Only who says "register" changes it: what stays registered otherwise stays as it is. */
+static void carry_over(const struct subject *s, struct decision *d) {
+  if (d->verdict == VERDICT_REGISTER)
+    return;
+  value_unref(d->changes);
+  d->changes = s->decision.changes ? value_ref(s->decision.changes) : NULL;
+  d->stays = d->verdict == VERDICT_HOLD && s->shown;
+}
+
 static void adopt(struct subject *s, struct decision *d) {
+  carry_over(s, d);
   bool same = decision_equal(&s->decision, d);
   bool news = s->decision.verdict != d->verdict;
   s->fresh |= !value_equal(s->decision.changes, d->changes);
@@ -399,6 +410,7 @@ void subject_leave(struct subject *s) {
   registration_state_unref(s->wanted);
   set_floored(s, false);
   s->wanted = NULL;
+  s->decision.stays = false;
   subject_drop(s);
 }
 

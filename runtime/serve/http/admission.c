@@ -4,14 +4,21 @@
 
 #include <unistd.h>
 
+static bool peer_of(const uv_handle_t *handle, struct ucred *peer) {
+  socklen_t size = sizeof *peer;
+  uv_os_fd_t fd;
+  return uv_fileno(handle, &fd) == 0 && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, peer, &size) == 0;
+}
+
 /* The file's mode says so too; this holds where somebody changed that. */
 static bool peer_allowed(const uv_handle_t *handle) {
   struct ucred peer;
-  socklen_t size = sizeof peer;
-  uv_os_fd_t fd;
-  return uv_fileno(handle, &fd) == 0 &&
-         getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
-         (peer.uid == 0 || peer.uid == geteuid());
+  return peer_of(handle, &peer) && (peer.uid == 0 || peer.uid == geteuid());
+}
+
+bool admission_operates(const uv_handle_t *handle) {
+  struct ucred peer;
+  return peer_of(handle, &peer) && peer.pid != getpid();
 }
 
 int admission(struct worker *w, const uv_handle_t *handle, bool unix_socket, struct client **client,

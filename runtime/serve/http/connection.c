@@ -423,7 +423,6 @@ void connection_accept(struct listener *l) {
   }
   c->uv.handle.data = c;
   c->worker = w;
-  c->may_operate = l->may_operate;
   reader_init(&c->reader, w->commons->limits.head_bytes, w->commons->limits.body_bytes);
   c->next = w->connections;
   if (c->next)
@@ -438,6 +437,7 @@ void connection_accept(struct listener *l) {
   }
   if (!l->unix_socket)
     uv_tcp_nodelay(&c->uv.tcp, 1);
+  c->may_operate = l->may_operate && admission_operates(&c->uv.handle);
   const char *text;
   int status = admission(w, &c->uv.handle, l->unix_socket, &c->client, &text);
   if (status != 0) {

@@ -95,8 +95,10 @@ static bool exchange_read(struct exchange *x) {
     return false;
   }
   if ((x->route->flags & ROUTE_OPERATOR) && !x->may_operate) {
-    answer_text(x, 403,
-                "This operates the agent: ask it over the unix socket in its run directory.");
+    answer_text(
+        x, 403,
+        "This operates the agent: ask it over the unix socket in its run directory, and not "
+        "from a plugin.");
     return false;
   }
   if (!request_decode(x, target + rest, path_length - rest, query ? query + 1 : "", query_length))

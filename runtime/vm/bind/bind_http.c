@@ -266,6 +266,10 @@ static bool read_request(lua_State *L, const char *method, const char *url, int 
   wait_check(L);
   if (!may_connect(L, http, &out->fetch))
     return false;
+  if (!tls_granted(L, &out->fetch.tls)) {
+    push_ungranted(L);
+    return false;
+  }
   out->fetch.stay = !granted_everywhere(L);
   return true;
 }

@@ -8,6 +8,7 @@
 #include "base/schema.h"
 #include "base/text.h"
 #include "vm/bind/bindings.h"
+#include "vm/isolate/grant.h"
 
 unsigned options_check(lua_State *L, int index, const char *const *known) {
   if (lua_isnoneornil(L, index)) {
@@ -81,6 +82,15 @@ bool option_tls(lua_State *L, int index, const char *name, struct tls_options *o
   lua_getfield(L, tls, "verify");
   out->insecure = !lua_isnil(L, -1) && !option_flag(L, tls, "verify");
   lua_settop(L, tls - 1); /* the texts are the table's, which its own table keeps */
+  return true;
+}
+
+bool tls_granted(lua_State *L, const struct tls_options *tls) {
+  const char *const files[] = {tls->ca, tls->cert, tls->key};
+  size_t root;
+  for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+    if (files[i] && !granted_path(L, GRANT_READ, files[i], &root))
+      return false;
   return true;
 }
 

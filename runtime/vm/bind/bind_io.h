@@ -22,6 +22,8 @@ bool option_flag(lua_State *L, int index, const char *name);
 /* { ca, cert, key, server_name, verify }, or true: nothing of it. Whether it is given, and not
  * false. */
 bool option_tls(lua_State *L, int index, const char *name, struct tls_options *out);
+/* Whether the files that it names are granted (`read`): the agent opens them, keys among them. */
+bool tls_granted(lua_State *L, const struct tls_options *tls);
 /* An integer from `least` to `most`, or `otherwise`. */
 double option_integer(lua_State *L, int index, const char *name, double least, double most,
                       double otherwise);

@@ -10,6 +10,16 @@
 
 enum { FIELDS_MAX = 20 };
 
+/* What the agent itself says of a line, no field of a plugin does. */
+static const char *own_key(const char *key) {
+  static const char *const taken[][2] = {
+      {"time", "time_"}, {"level", "level_"}, {"event", "event_"}, {"plugin", "plugin_"}};
+  for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+    if (strcmp(key, taken[i][0]) == 0)
+      return taken[i][1];
+  return key;
+}
+
 /* Adds the table's fields at `index`; what is neither text nor number is named by its type. */
 static int read_fields(lua_State *L, int index, struct log_field *fields) {
   int count = 0;
@@ -17,7 +27,7 @@ static int read_fields(lua_State *L, int index, struct log_field *fields) {
   while (count < FIELDS_MAX && lua_next(L, index)) {
     if (lua_type(L, -2) == LUA_TSTRING) {
       struct log_field *field = &fields[count++];
-      const char *key = lua_tostring(L, -2);
+      const char *key = own_key(lua_tostring(L, -2));
       switch (lua_type(L, -1)) {
       case LUA_TNUMBER:
         *field = LOG_N(key, lua_tonumber(L, -1));

@@ -12,6 +12,7 @@
 #include "io/io.h"
 #include "io/tls.h"
 #include "vm/bind/bindings.h"
+#include "vm/isolate/grant.h"
 
 enum { ALL_MAX = 8 * 1024 * 1024, TLS_TIMEOUT_MS = 10000 };
 
@@ -230,6 +231,8 @@ static int starttls_call(lua_State *L) {
   option_tls(L, 4, "tls", &options);
   uint64_t timeout = argument_ms(L, 3, s->timeout_ms ? s->timeout_ms : TLS_TIMEOUT_MS);
   wait_check(L);
+  if (!tls_granted(L, &options))
+    return push_ungranted(L);
   keep_while_waiting(L, 1);
   int rc = tls_new(&options, s->host, &tls, &f);
   if (rc < 0)

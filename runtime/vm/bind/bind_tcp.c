@@ -23,7 +23,7 @@ static int connect_call(lua_State *L) {
   struct fault f;
   bool tls = option_tls(L, 3, "tls", &options);
   wait_check(L);
-  if (!granted_host(L, GRANT_CONNECT, host, port))
+  if (!granted_host(L, GRANT_CONNECT, host, port) || !tls_granted(L, &options))
     return push_ungranted(L);
   if (scripted(L)) {
     lua_pushfstring(L, "tcp %s port %d: connection timed out", host, (int)port);
