@@ -255,6 +255,7 @@ install: package ## to PREFIX (/usr/local), below DESTDIR
 	install -D -m 644 $(BUILD)/package/completion/zsh $(TO)/share/zsh/site-functions/_perigee
 	install -D -m 644 $(BUILD)/package/completion/fish $(TO)/share/fish/vendor_completions.d/perigee.fish
 	find plugins lua -name '*.lua' -exec install -D -m 644 {} $(TO)/share/perigee/{} \;
+	@[ -n "$(DESTDIR)" ] || ldconfig 2>/dev/null || : # so that libperigee is found by its name
 
 clean: ## remove $(BUILD)
 	rm -rf $(BUILD)

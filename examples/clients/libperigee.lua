@@ -37,6 +37,7 @@ local OUTCOMES = {
   server_error = C.PERIGEE_SERVER_ERROR,
   timeout = C.PERIGEE_TIMEOUT,
   connect_failure = C.PERIGEE_CONNECT_FAILURE,
+  abandoned = C.PERIGEE_ABANDONED,
 }
 
 local Service = {}
@@ -76,9 +77,10 @@ function Perigee:service(name)
   }, Service)
 end
 
--- { address, port, id }, or nil, message, code. options: key, a text, for balancers that hash; avoid,
--- a list of endpoints that were tried: not these (of the last eight), as long as there are others. A
--- pick that avoids any is a retry, and only within the host's budget. Each pick is to be reported.
+-- { address, port, id }, or nil, message, code. options: key, a text, for balancers that go by one;
+-- port, a named port; avoid, a list of endpoints that were tried: not these (of the last eight), as
+-- long as there are others. A pick that avoids any is a retry, and only within the host's budget.
+-- Each pick is to be reported.
 function Service:pick(options)
   local asked, tried, key = self.options, options and options.avoid or {}, options and options.key
   local first = math.max(0, #tried - AVOIDED)
@@ -89,6 +91,7 @@ function Service:pick(options)
   asked.flags = #tried > 0 and C.PERIGEE_RETRY or C.PERIGEE_TRACK
   asked.avoid, asked.avoid_count = self.avoid, #tried - first
   asked.key, asked.key_length = key, key and #key or 0
+  asked.port = options and options.port
   local raw = ffi.new("struct perigee_endpoint")
   local r = C.perigee_pick_id(self.handle, asked, raw, self.id, ffi.sizeof(self.id))
   if r < 0 then
@@ -97,10 +100,21 @@ function Service:pick(options)
   return { address = ffi.string(raw.address, raw.address_length), port = raw.port, id = ffi.string(self.id), raw = raw }
 end
 
--- How a call ended: "success", "server_error" (it said so), "timeout" or "connect_failure"; and
--- how many seconds it took.
+-- How a call ended: "success", "server_error" (it said so), "timeout", "connect_failure" (nothing was
+-- sent) or "abandoned" (nobody waits for its end); and how many seconds it took.
 function Service:done(endpoint, outcome, seconds)
   C.perigee_done(self.handle, endpoint.raw, OUTCOMES[outcome], seconds * 1e9)
+end
+
+-- A number that moves when its endpoints do; 0: there is no such service.
+function Service:version()
+  return tonumber(C.perigee_version(self.handle))
+end
+
+-- Sleeps, and all of the process with it, until the version is another; false: it is still this one
+-- after so many seconds.
+function Service:wait(version, seconds)
+  return C.perigee_wait(self.handle, version, seconds * 1000) == 0
 end
 
 return { open = open }

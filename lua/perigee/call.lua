@@ -3,7 +3,8 @@
 local perigee, host = ...
 
 local tries_of, spawn, wait, outcome, cancel = host.tries.begin, host.spawn, host.wait, host.outcome, host.cancel
-local take, give, sleep, now = host.factory.take, host.factory.give, perigee.sleep, perigee.time.monotonic
+local take, give, is_factory = host.factory.take, host.factory.give, host.factory.is
+local sleep, now = perigee.sleep, perigee.time.monotonic
 local select, unpack, pairs, type, error = select, unpack, pairs, type, error
 local remove, tostring = table.remove, tostring
 
@@ -58,16 +59,18 @@ end
 -- Calls `service`: fn(endpoint, seconds) makes one try, within `seconds`, and returns what it got, or
 -- nil, message, code. Returns the first success, or nil, what failed in order, and a code.
 -- Options: tries (3), timeout ("5s", for all together), backoff, backoff_most, idempotent (false:
--- only what was refused is tried again), hedge (a duration, after which another is tried beside it),
--- key, port; factory: fn gets a connection to the endpoint, for itself, as a third argument.
+-- only what was refused is tried again), hedge (a duration, after which another is tried beside what is
+-- idempotent), key, port; factory: fn gets a connection to the endpoint, for itself, as a third argument.
 function perigee.call(service, options, fn)
   if fn == nil then
     options, fn = nil, options
   end
-  if type(fn) ~= "function" then
+  local factory = type(options) == "table" and options.factory
+  if type(service) ~= "string" or type(fn) ~= "function" or options and type(options) ~= "table" then
     error("perigee.call(service[, options], function)", 2)
+  elseif factory and not is_factory(factory) then
+    error("factory: what perigee.factory returned expected", 2)
   end
-  local factory = options and options.factory
   local plain = {}
   for name, value in pairs(options or plain) do
     if name ~= "factory" then
@@ -82,7 +85,7 @@ function perigee.call(service, options, fn)
     if not factory then
       return fn(try.endpoint, seconds)
     end
-    local lent, problem, why = take(factory, service, try)
+    local lent, problem, why = take(factory, service, try, seconds)
     if not lent then
       return nil, problem, why
     end

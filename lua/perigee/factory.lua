@@ -7,18 +7,24 @@
 local perigee, host = ...
 
 local ids_of, version_of, apart = host.tries.ids, host.tries.version, host.apart
+local factories = setmetatable({}, { __mode = "k" }) -- all that were made
 local sleep, warn, pcall, tostring = perigee.sleep, perigee.log.warn, pcall, tostring
-local pairs, next, remove = pairs, next, table.remove
+local error, next, pairs, remove, type = error, next, pairs, table.remove, type
 
 local LOOK = 1 -- seconds between two looks at what has left
 
--- A line: { factory, service, id, address, port, connection, try: which has it }.
-local function close(line)
-  line.factory.count = line.factory.count - 1
+local function end_connection(line)
   local ok, problem = pcall(line.factory.close, line.connection)
   if not ok then
     warn("a connection's close failed", { service = line.service, id = line.id, error = tostring(problem) })
   end
+end
+
+-- A line: { factory, service, id, address, port, connection, try: which has it }. Its end may take time, as where
+-- one says goodbye, and nobody waits for that.
+local function close(line)
+  line.factory.count = line.factory.count - 1
+  apart(end_connection, line)
 end
 
 -- What is kept of a service, by the endpoint's id; none of these lists is empty. `version` is the
@@ -92,14 +98,15 @@ end
 
 host.factory = {}
 
--- Lends a connection to the try's endpoint to it, as try.lent, until `give`; or nil, message, code.
-function host.factory.take(factory, service, try)
+-- Lends a connection to the try's endpoint to it, as try.lent, until `give`; or nil, message, code. `seconds`: how
+-- long the try has.
+function host.factory.take(factory, service, try, seconds)
   local endpoint, left = try.endpoint, {}
   take_left(book_of(factory, service), service, left)
   close_all(left)
   local line = take_kept(factory, service, endpoint)
   if not line then
-    local connection, message, code = factory.open(endpoint)
+    local connection, message, code = factory.open(endpoint, seconds)
     if not connection then
       return nil, message, code
     end
@@ -134,11 +141,18 @@ function host.factory.give(line, well)
   end
 end
 
--- Keeps connections to a service's endpoints: open(endpoint) makes one, close(connection) ends it
--- (its own `close` unless given). Each is one try's while that lasts; it is closed when the try ends
--- badly, and when its endpoint has left.
+function host.factory.is(value)
+  return factories[value] ~= nil
+end
+
+-- Keeps connections to services' endpoints: open(endpoint, seconds) makes one, within `seconds`;
+-- close(connection) ends it (its own `close` unless given). Each is one try's while that lasts; it is
+-- closed when the try ends badly, and when its endpoint has left.
 function perigee.factory(open, close_connection)
-  return {
+  if type(open) ~= "function" or close_connection and type(close_connection) ~= "function" then
+    error("perigee.factory(open[, close])", 2)
+  end
+  local factory = {
     open = open,
     close = close_connection or function(connection)
       connection:close()
@@ -147,4 +161,6 @@ function perigee.factory(open, close_connection)
     lent = {},
     count = 0, -- of connections
   }
+  factories[factory] = true
+  return factory
 end

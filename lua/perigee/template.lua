@@ -13,12 +13,33 @@ local function fill(text, ...)
   end))
 end
 
--- A line for each endpoint that is not critical: of its fields, and its meta.
+-- What ends a word or begins something in the files of programs.
+local ODD = "[%c%s;{}#$`\\\"'<>|&]"
+
+-- What is filled in was said by whoever registered it: the name of what is more than a word, or nil.
+local function find_odd(line, endpoint)
+  for name in line:gmatch("%${([%w_]+)}") do
+    local value = endpoint[name]
+    if value == nil then
+      value = endpoint.meta[name]
+    end
+    if tostring(value):find(ODD) then
+      return name
+    end
+  end
+end
+
+-- A line for each endpoint that is not critical: of its fields, and its meta. An IPv6 address is in brackets.
 local function lines(line, endpoints)
   local all = {}
   for _, endpoint in ipairs(endpoints) do
-    if endpoint.status ~= "critical" then
-      all[#all + 1] = fill(line, endpoint, endpoint.meta) .. "\n"
+    local odd = find_odd(line, endpoint)
+    if odd then
+      perigee.log.warn("left out: what it says is no word, and could be taken for more", { id = endpoint.id, field = odd })
+    elseif endpoint.status ~= "critical" then
+      local v6 = endpoint.address:find(":", 1, true) and not endpoint.address:find("/", 1, true)
+      local address = v6 and "[" .. endpoint.address .. "]" or endpoint.address
+      all[#all + 1] = fill(line, { address = address }, endpoint, endpoint.meta) .. "\n"
     end
   end
   return table.concat(all)

@@ -15,7 +15,7 @@ return {
     service = { "string", about = "whose endpoints are written" },
     path = { "string", about = "of the file" },
     head = { "string", "", about = "before the endpoints" },
-    line = { "string", "server ${address}:${port};", about = "for an endpoint: its fields, and its meta" },
+    line = { "string", "server ${address}:${port};", about = "for an endpoint: its fields, and its meta, each a word" },
     tail = { "string", "", about = "after them" },
     check = { "list", of = "string", optional = true, about = "a command that checks ${file} before it is used" },
     run = { "list", of = "string", optional = true, about = "a command for when it is in place" },

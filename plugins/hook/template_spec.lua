@@ -21,6 +21,21 @@ it("writes what is healthy, and runs the command once for each change", function
   assert.equal(1, runs)
 end)
 
+it("puts IPv6 in brackets, and leaves out who would write more than a word", function(t)
+  t.commands["nginx -s reload"] = { code = 0 }
+  local event = { service = "web", endpoints = {
+    t:instance{ id = "a", address = "2001:db8::1" },
+    t:instance{ id = "b", address = "10.0.0.2:80;}server{listen" },
+    t:instance{ id = "c", address = "10.0.0.3", meta = { rack = "r1\nserver 10.9.9.9:80;" } },
+    t:instance{ id = "d", address = "10.0.0.4", meta = { rack = "r7", note = "not; used" } },
+  } }
+  local racks = { service = "web", path = "/run/nginx/web.conf", line = "server ${address}:${port}; # ${rack}" }
+  assert(t:use(racks):change(event))
+  assert.equal("server [2001:db8::1]:8080; # \nserver 10.0.0.4:8080; # r7\n", t.files[racks.path])
+  assert.equal("b address c rack", ("%s %s %s %s"):format(t.log[1].fields.id, t.log[1].fields.field, t.log[2].fields.id,
+    t.log[2].fields.field))
+end)
+
 it("wants to be told again when the command fails", function(t)
   t.commands.nginx = { code = 1, stderr = "no such file" }
   local ok, message = t:use(options):change(change(t, "passing"))

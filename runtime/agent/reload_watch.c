@@ -22,6 +22,8 @@ struct place {
   struct reload_watch *all;
   struct file_watch *watch;
   bool wanted;
+  dev_t device; /* of what had the path when it was opened: a link may lead elsewhere by now */
+  ino_t inode;
   char path[];
 };
 
@@ -99,13 +101,13 @@ static void on_change(void *arg, int status, const char *const *names, size_t co
 static void want(struct reload_watch *w, const char *directory) {
   struct stat st;
   struct fault f;
+  if (stat(directory, &st) != 0 || !S_ISDIR(st.st_mode))
+    return;
   for (struct place *p = w->places; p; p = p->next)
-    if (strcmp(p->path, directory) == 0) {
+    if (strcmp(p->path, directory) == 0 && p->device == st.st_dev && p->inode == st.st_ino) {
       p->wanted = true;
       return;
     }
-  if (stat(directory, &st) != 0 || !S_ISDIR(st.st_mode))
-    return;
   size_t length = strlen(directory);
   struct place *p = calloc(1, sizeof *p + length + 1);
   if (!p)
@@ -113,6 +115,8 @@ static void want(struct reload_watch *w, const char *directory) {
   memcpy(p->path, directory, length + 1);
   p->all = w;
   p->wanted = true;
+  p->device = st.st_dev;
+  p->inode = st.st_ino;
   if (file_watch_open(w->io, directory, 0, &p->watch, &f) != 0) {
     log_warn("changes in a directory are not noticed", LOG_S("error", f.text));
     free(p);

@@ -5,6 +5,7 @@
 #include "config/directories.h"
 #include "config/facts.h"
 #include "config/files.h"
+#include "config/grants.h"
 #include "config/services.h"
 #include "config/shape.h"
 
@@ -118,6 +119,7 @@ static void read_all(struct config *c, const struct config_options *o, const str
   check_registries(value_get(root, "registries"), findings);
   services_read(c, shape, value_get(root, "services"), findings);
   watches_read(c, value_get(root, "watches"), findings);
+  grants_check(value_get(root, "plugins"), findings);
 }
 
 static void keep_options(struct config *c, const struct config_options *o,

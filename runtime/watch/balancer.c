@@ -38,7 +38,8 @@ static int misplaced(const char *name, struct fault *f) {
       name);
 }
 
-static int refuse_name(const char *name, struct fault *f) {
+/* `f` has what was said of a plugin of that name, where there could be one. */
+static int refuse_name(const char *name, bool sought, struct fault *f) {
   const char *known[32];
   size_t count = 0;
   while (count < 32 && stage_at(count)) {
@@ -46,6 +47,10 @@ static int refuse_name(const char *name, struct fault *f) {
     count++;
   }
   const char *near = nearest_word(name, known, count);
+  if (!near && sought) {
+    f->code = -EINVAL;
+    return f->code;
+  }
   return fault_set(f, -EINVAL, "there is no balancer %s%s%s%s", name, near ? ": did you mean " : "",
                    near ? near : "", near ? "?" : "");
 }
@@ -176,9 +181,10 @@ static int parse_plugin(const struct value *written, bool last, const struct bal
                         struct before *before, struct balancer *out, struct fault *f) {
   const char *name = written_name(written);
   struct balancer_plugin plugin = {0};
-  int r = host && host->plugin ? host->plugin(host->arg, name, &plugin, f) : -ENOENT;
+  bool sought = host && host->plugin;
+  int r = sought ? host->plugin(host->arg, name, &plugin, f) : -ENOENT;
   if (r == -ENOENT)
-    return refuse_name(name, f);
+    return refuse_name(name, sought, f);
   if (r != 0)
     return r;
   if (plugin.picks && !last)

@@ -217,7 +217,7 @@ describe("a balancer that picks", function()
       { { third = third }, '{ "third", standin = "p3c" }', 'third: its standin is an algorithm, as in standin = "p2c"' },
       { { third = third }, '{ "third", standin = "third" }', "third: its standin is an algorithm" },
       { { third = third }, '{ "third", nth = 3 }', "nth" },
-      { { third = third }, '"thrid"', "there is no balancer thrid" },
+      { { third = third }, '"thrid"', 'no balancer plugin "thrid"; did you mean "third"' },
       { { third = third }, '{ { "zone" }, { "third", standin = "p2c" } }', "zone" },
       { { third = plugin("return 3", "standin = 'p2c', plan = function() end,") }, '"third"', "one of plan and pick" },
       { { third = "return { kind = 'balancer', summary = 'x', plan = function() end, standin = 'p2c' }" },

@@ -103,6 +103,8 @@ describe("a route", function()
           perigee.sleep("1ms")
         end
         if request.path == "/broken" then error("in the middle") end
+        if request.path == "/failed" then return nil, "it went away" end
+        if request.path == "/written" then return request:write("last") end
       end]]),
       many = route([[GET = function(request, options, ctx)
         local piece, n = ("x"):rep(100000), 0
@@ -125,6 +127,9 @@ describe("a route", function()
     assert.matches("\r\n\r\ndata: 1\n\ndata: 2\n\ndata: 3\n\n$", old.out)
     local broken = perigee.run({ "curl", "-sS", agent.url .. "/v1/x/pieces/broken" })
     assert.equal(18, broken.code) -- "transfer closed with outstanding data"
+    assert.equal(18, perigee.run({ "curl", "-sS", agent.url .. "/v1/x/pieces/failed" }).code)
+    assert.matches('route failed.-path=/failed error="it went away"', agent:log())
+    assert.matches("data: 3\n\nlast$", ask(agent, "pieces/written").body)
     local slow = perigee.run({ "sh", "-c", "curl -sS --limit-rate 60M " .. agent.url .. "/v1/x/many | wc -c" })
     assert.equal("30000000", slow.out:match("%d+"))
     local peak = 'perigee_plugin_memory_peak_bytes{kind="route",plugin="many"} (%d+)'

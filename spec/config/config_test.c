@@ -317,6 +317,41 @@ static void settings_of_plugins_are_checked(void **state) {
         "found the text \"1ms\"\n");
 }
 
+static void what_grants_nothing_is_refused(void **state) {
+  finds(
+      "return { plugins = { gate = { grant = {\n"
+      " connect = { 'http://a.test', '10.0.0.0/8', 'a.test:99999', '', 'a b', '[::1', 'unix:' },\n"
+      " read = { '/etc/app/', '/etc/../x' },\n"
+      " env = 'A=B' } } } }",
+      "perigee.lua:2: plugins.gate.grant.connect[1]: \"http://a.test\" grants nothing: a host is "
+      "granted, not a URL: as in \"db.example.org:5432\"\n"
+      "perigee.lua:2: plugins.gate.grant.connect[2]: \"10.0.0.0/8\" grants nothing: a host has "
+      "no /: networks are not matched, \"10.0.*\" is; a socket is \"unix:/PATH\"\n"
+      "perigee.lua:2: plugins.gate.grant.connect[3]: \"a.test:99999\" grants nothing: after the "
+      "colon comes a port, from 0 to 65535, or *\n"
+      "perigee.lua:2: plugins.gate.grant.connect[4]: \"\" grants nothing: it is empty\n"
+      "perigee.lua:2: plugins.gate.grant.connect[5]: \"a b\" grants nothing: a host has no "
+      "blanks\n"
+      "perigee.lua:2: plugins.gate.grant.connect[6]: \"[::1\" grants nothing: the [ of an IPv6 "
+      "address has no ]\n"
+      "perigee.lua:2: plugins.gate.grant.connect[7]: \"unix:\" grants nothing: a socket is "
+      "\"unix:/PATH\"\n"
+      "perigee.lua:3: plugins.gate.grant.read[2]: \"/etc/../x\" grants nothing: no path with .. "
+      "in it is ever granted: write where it leads\n"
+      "perigee.lua:4: plugins.gate.grant.env[1]: \"A=B\" grants nothing: a variable's name has "
+      "no = and no blanks\n");
+  struct config *c;
+  struct findings findings = {0};
+  write_file(
+      "perigee.lua",
+      "return { plugins = { gate = { grant = { connect = { 'self', '*', '*.a.test:*',\n"
+      "'::1', '[::1]', '[::1]:80', 'fe80::*', 'a.test:80', 'unix:/run/', 'unix:/run/x' },\n"
+      "listen = { '127.0.0.1', ':80', 'unix:/run/x' }, read = { '*', '/a/', 'b', '/c..d' },\n"
+      "env = { 'APP_*' }, run = { 'sh' }, register = { '*' }, ffi = true } } } }");
+  assert_int_equal(load(&c, &findings), 0);
+  config_free(c);
+}
+
 static void registries_are_tables(void **state) {
   finds("return { registries = {\n a = 'http://x',\n b = { adapter = 1 },\n embedded = {} } }",
         "perigee.lua:2: registries.a: expected a table: the options of its adapter\n"
@@ -490,6 +525,7 @@ int main(void) {
       cmocka_unit_test(uses_of_plugins),
       WITH_DIRECTORY(mistakes_in_services),
       WITH_DIRECTORY(settings_of_plugins_are_checked),
+      WITH_DIRECTORY(what_grants_nothing_is_refused),
       WITH_DIRECTORY(registries_are_tables),
       WITH_DIRECTORY(places_of_computed_tables),
       WITH_DIRECTORY(what_is_no_data),

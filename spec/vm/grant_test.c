@@ -75,6 +75,10 @@ static void what_is_not_named_is_refused(void **state) {
   assert_refused(state, "connect=* read=/x",
                  "perigee.http.get('https://a.test/', { tls = { ca = '/x', key = '/y' } })",
                  "read = { \"/y\" }");
+  assert_refused(state, "connect=*", "perigee.unix.connect('/run/x')",
+                 "connect = { \"unix:/run/x\" }");
+  assert_refused(state, "connect=*", "perigee.http.get('http://a.test/', { unix = '/run/x' })",
+                 "connect = { \"unix:/run/x\" }");
   assert_refused(state, "", "perigee.unix.connect('/run/x')", "connect = { \"unix:/run/x\" }");
   assert_refused(state, "", "perigee.dns.resolve('a.test')", "connect = { \"a.test\" }");
   assert_refused(state, "", "perigee.tcp.listen('127.0.0.1', 9)", "listen = { \"127.0.0.1:9\" }");
@@ -176,6 +180,7 @@ static void what_is_named_works(void **state) {
   assert_allowed(state, "connect=[::1]:1", "perigee.tcp.connect('::1', 1)");
   assert_allowed(state, "connect=::1", "perigee.tcp.connect('::1', 1)");
   assert_allowed(state, "connect=unix:/run/", "perigee.unix.connect('/run/none')");
+  assert_allowed(state, "connect=unix:*", "perigee.unix.connect('/run/none')");
   assert_allowed(state, "listen=127.0.0.1", "perigee.tcp.listen('127.0.0.1', 0)");
 }
 

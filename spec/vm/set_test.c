@@ -163,6 +163,8 @@ static void what_is_wrong_is_said_and_changes_nothing(void **state) {
       {"set:put{ address = 'x', port = 80 }", "id"},
       {"set:put{ id = 'a', address = 'x', meta = print or pairs }",
        "function cannot be handed over"},
+      {"set:put{ id = 'a', meta = { one = { two = { 1, { three = pairs } } } } }",
+       "meta.one.two.three: function cannot be handed over"},
       {"set:replace{ { id = 'a', address = 'x', port = 80 }, { id = 'b' } }", "instance 2: "},
       {"set:replace{ a = 1 }", "a list of instances"},
   };

@@ -21,12 +21,21 @@ local function report(state, outcome)
   state.service:done(state.tried[#state.tried], outcome, math.max(0, ngx.now() - state.begun))
 end
 
+-- What became of a try that nginx goes on from. What was connected to may have been sent something.
+local function outcome_of_failure()
+  local state, status = balancer.get_last_failure()
+  if status == 504 then
+    return "timeout"
+  end
+  local connected = (ngx.var.upstream_connect_time or ""):match("([%d.]*)[^%d.]*$") ~= ""
+  return (state == "next" or connected) and "server_error" or "connect_failure"
+end
+
 -- This request's tries: at the first one, what to keep of them; at a further one, the last has failed.
 local function begin_try(name)
   local state = ngx.ctx.perigee
   if state then
-    local failure = balancer.get_last_failure()
-    report(state, failure == "next" and "server_error" or "connect_failure")
+    report(state, outcome_of_failure())
   else
     state = { service = service_of(name), tried = {} }
     ngx.ctx.perigee = state
@@ -36,10 +45,14 @@ local function begin_try(name)
   return state
 end
 
--- For balancer_by_lua_block.
-local function balance(name)
+-- For balancer_by_lua_block. options: key, for a service whose balancer goes by one; port, a named port.
+local function balance(name, options)
   local state = begin_try(name)
-  local endpoint, message = state.service:pick({ avoid = state.tried })
+  local endpoint, message = state.service:pick({
+    key = options and options.key,
+    port = options and options.port,
+    avoid = state.tried,
+  })
   if not endpoint then
     ngx.ctx.perigee = nil
     ngx.log(ngx.ERR, "perigee: ", name, ": ", message)
@@ -53,11 +66,12 @@ local function balance(name)
   end
 end
 
+local OUTCOMES = { [499] = "abandoned", [504] = "timeout" } -- 499: who asked has gone
+
 -- For log_by_lua_block: how the last try went.
 local function done()
   if ngx.ctx.perigee then
-    local status = ngx.status
-    report(ngx.ctx.perigee, status == 504 and "timeout" or status >= 500 and "server_error" or "success")
+    report(ngx.ctx.perigee, OUTCOMES[ngx.status] or ngx.status >= 500 and "server_error" or "success")
   end
 end
 

@@ -372,7 +372,7 @@ function perigee.services() end
 ---@field tries? integer 3
 ---@field timeout? perigee.Duration for all of them (5 s)
 ---@field idempotent? boolean what failed may be repeated; else only what was refused is
----@field hedge? perigee.Duration a second try beside one that takes this long
+---@field hedge? perigee.Duration a second try beside one that takes this long, of what is idempotent
 ---@field backoff? perigee.Duration
 ---@field backoff_most? perigee.Duration
 ---@field key? string
@@ -389,8 +389,8 @@ function perigee.call(service, options, fn) end
 
 ---Keeps connections to endpoints for perigee.call: each is one try's while that lasts, is closed when the try ends
 ---badly, and within a second or two when its endpoint has left.
----@param open fun(endpoint: perigee.Picked): any
----@param close? fun(connection: any) its own `close` unless given
+---@param open fun(endpoint: perigee.Picked, seconds: number): any within `seconds`; or nil, message, code
+---@param close? fun(connection: any) its own `close` unless given; nobody waits for it
 ---@return perigee.Factory
 function perigee.factory(open, close) end
 

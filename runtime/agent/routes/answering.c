@@ -102,6 +102,18 @@ static void respond(struct answering *a, const struct call_result *result) {
   }
 }
 
+/* What has begun ends here; with nil and a message it is not all that there was to say. */
+static void end_pieces(struct answering *a, const struct call_result *result) {
+  const char *why = response_failure(result);
+  plugins_note(a->all->plugins, attachment_plugin(a->all->attachment), false);
+  if (why) {
+    fail(a, why);
+  } else {
+    a->all->stats.answered++;
+    end_stream(a, false);
+  }
+}
+
 static void on_done(void *arg, const struct call_result *result) {
   struct answering *a = arg;
   a->call = NULL;
@@ -111,9 +123,7 @@ static void on_done(void *arg, const struct call_result *result) {
     plugins_note(a->all->plugins, attachment_plugin(a->all->attachment), true);
     fail(a, result->fault->text);
   } else if (a->streaming) {
-    plugins_note(a->all->plugins, attachment_plugin(a->all->attachment), false);
-    a->all->stats.answered++;
-    end_stream(a, false);
+    end_pieces(a, result);
   } else {
     respond(a, result);
   }

@@ -102,14 +102,23 @@ static int read_failure(const char *message, struct response *out, struct fault 
   return response_headers(NULL, text_type, &out->headers, f);
 }
 
+const char *response_failure(const struct call_result *result) {
+  lua_State *L = result->L;
+  int first = -result->results;
+  bool failure =
+      result->results > 1 && lua_isnil(L, first) && lua_type(L, first + 1) == LUA_TSTRING;
+  return failure ? lua_tostring(L, first + 1) : NULL;
+}
+
 int response_read(const struct call_result *result, struct response *out, struct fault *f) {
   lua_State *L = result->L;
   int first = -result->results, n = result->results;
   struct value *headers = NULL;
   const char *type = NULL;
   *out = (struct response){0};
-  if (n > 1 && lua_isnil(L, first) && lua_type(L, first + 1) == LUA_TSTRING)
-    return read_failure(lua_tostring(L, first + 1), out, f);
+  const char *failure = response_failure(result);
+  if (failure)
+    return read_failure(failure, out, f);
   if (n == 0 || lua_type(L, first) != LUA_TNUMBER)
     return nonsense(f);
   double status = lua_tonumber(L, first);

@@ -72,8 +72,8 @@ static int attach(struct plugins *plugins, const char *name, const struct value 
     findings_add(findings, use, path,
                  "expected a table: the options of the route plugin of that name, or { PLUGIN, "
                  "OPTION = ... }");
-  else if (strchr(name, '/'))
-    findings_add(findings, use, path, "a route's name has no /");
+  else if (!*name || strchr(name, '/'))
+    findings_add(findings, use, path, "a route's name has no /, and is not empty");
   else
     return use_attach(plugins, "route", plugin, use, path, out, findings);
   return -EINVAL;

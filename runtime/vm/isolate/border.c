@@ -86,16 +86,17 @@ static struct value *read_table(lua_State *L, int index, int depth, struct readi
   }
   lua_pushnil(L);
   while (r->code == 0 && lua_next(L, index)) {
-    double n = lua_type(L, -2) == LUA_TNUMBER ? lua_tonumber(L, -2) : 0;
-    if (lua_type(L, -2) == LUA_TSTRING) {
-      struct value *v = read_one(L, lua_gettop(L), depth + 1, r);
-      if (value_set(table, lua_tostring(L, -2), v) != 0 && r->code == 0)
+    int key = lua_gettop(L) - 1; /* above it, what was refused leaves keys of its own */
+    double n = lua_type(L, key) == LUA_TNUMBER ? lua_tonumber(L, key) : 0;
+    if (lua_type(L, key) == LUA_TSTRING) {
+      struct value *v = read_one(L, key + 1, depth + 1, r);
+      if (value_set(table, lua_tostring(L, key), v) != 0 && r->code == 0)
         r->code = fault_set(r->fault, -ENOMEM, "out of memory");
-      name_refused(r, lua_tostring(L, -2));
+      name_refused(r, lua_tostring(L, key));
     } else if (n < 1 || n > count || n != floor(n)) {
       refuse(r, "a table with a key that is neither a name nor in its list");
     }
-    lua_pop(L, 1);
+    lua_settop(L, key);
   }
   if (r->code == 0)
     return table;

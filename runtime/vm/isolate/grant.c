@@ -108,7 +108,7 @@ bool granted(lua_State *L, enum grant what, const char *name) {
   return refuse(L, what, name);
 }
 
-/* The patterns that begin with `prefix` are for paths. *root is of several directories the one that
+/* The patterns for such a path begin with `prefix`. *root is of several directories the one that
  * has most in it. */
 static bool path_granted(lua_State *L, enum grant what, const char *prefix, const char *path,
                          size_t *root) {
@@ -118,14 +118,9 @@ static bool path_granted(lua_State *L, enum grant what, const char *prefix, cons
   *root = 0;
   for (size_t i = 0; i < value_length(list) && is_plain_path(path); i++) {
     const char *pattern = value_as_text(value_at(list, i), "");
-    if (strcmp(pattern, "*") != 0) { /* anything of any sort */
-      if (strncmp(pattern, prefix, skip) != 0)
-        continue;
-      pattern += skip;
-    }
-    if (!path_matches(pattern, path))
+    if (strncmp(pattern, prefix, skip) != 0 || !path_matches(pattern + skip, path))
       continue;
-    size_t this = root_of(pattern);
+    size_t this = root_of(pattern + skip);
     *root = !found || this < *root ? this : *root;
     found = true;
   }

@@ -7,9 +7,10 @@
  *                                    ffi = true } } }
  *
  * A host may be followed by a port; without one it is all ports. "*" in it stands for anything; a
- * path that ends with "/" (also one after "unix:") for all below it, out of which no link leads.
- * "self" is the address of the instance that the running call is about, but for the agent's own
- * port. Control thread only; an isolate without a list (limits.grant NULL) may do all. */
+ * path that ends with "/" for all below it, out of which no link leads. A unix socket is granted by
+ * what begins with "unix:" alone, such a directory too. "self" is the address of the instance that
+ * the running call is about, but for the agent's own port. Control thread only; an isolate without
+ * a list (limits.grant NULL) may do all. */
 #pragma once
 
 #include <lua.h>

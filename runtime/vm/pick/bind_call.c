@@ -31,19 +31,30 @@ struct call {
 static const char *const outcomes[] = {"success",         "server_error", "timeout",
                                        "connect_failure", "abandoned",    NULL};
 
-/* A caller that was ended reports nothing, and its tries have ended with it. */
-static void on_caller_ended(struct task_watch *w, struct task *t) {
-  struct call *c = (struct call *)w;
-  (void)t;
+static void abandon(struct call *c) {
   for (uint32_t i = 0; *c->handle && i < c->tries.count; i++)
     if (c->tries.tries[i].outcome == -1)
       perigee_tries_done(&c->tries, i, PERIGEE_ABANDONED, 0, NULL);
 }
 
+/* A caller that was ended reports nothing, and its tries have ended with it. */
+static void on_caller_ended(struct task_watch *w, struct task *t) {
+  (void)t;
+  abandon((struct call *)w);
+}
+
+/* Nor does one that was left by an error, as where no task can be started. */
 static int call_collect(lua_State *L) {
   struct call *c = luaL_checkudata(L, 1, TRIES_TYPE);
   task_unwatch(&c->watch);
+  abandon(c);
   return 0;
+}
+
+/* A duration, 0 when it is not given; the longest there is where it is longer than that. */
+static uint32_t ms_of(lua_State *L, int index, const char *name) {
+  uint64_t ms = option_ms(L, index, name, 0);
+  return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
 }
 
 static struct perigee_call_options options_of(lua_State *L, int index) {
@@ -51,10 +62,10 @@ static struct perigee_call_options options_of(lua_State *L, int index) {
       .size = sizeof(struct perigee_call_options),
       .flags = option_flag(L, index, "idempotent") ? PERIGEE_IDEMPOTENT : 0,
       .tries = (uint32_t)option_integer(L, index, "tries", 1, PERIGEE_TRIES_MAX, 0),
-      .timeout_ms = (uint32_t)option_ms(L, index, "timeout", 0),
-      .backoff_ms = (uint32_t)option_ms(L, index, "backoff", 0),
-      .backoff_most_ms = (uint32_t)option_ms(L, index, "backoff_most", 0),
-      .hedge_ms = (uint32_t)option_ms(L, index, "hedge", 0),
+      .timeout_ms = ms_of(L, index, "timeout"),
+      .backoff_ms = ms_of(L, index, "backoff"),
+      .backoff_most_ms = ms_of(L, index, "backoff_most"),
+      .hedge_ms = ms_of(L, index, "hedge"),
   };
 }
 
@@ -64,6 +75,8 @@ static int tries_call(lua_State *L) {
   const char *name = luaL_checkstring(L, 1);
   options_check(L, 2, known);
   struct perigee_call_options options = options_of(L, 2);
+  if (options.hedge_ms && !(options.flags & PERIGEE_IDEMPOTENT))
+    return luaL_error(L, "hedge: only what is idempotent may be done twice: idempotent = true");
   struct perigee_service *s = NULL;
   lua_newtable(L); /* what the object keeps */
   int kept = lua_gettop(L), r = picked_service(L, name, &s);
@@ -78,8 +91,7 @@ static int tries_call(lua_State *L) {
   c->handle = handle;
   c->pick =
       (struct perigee_pick_options){.size = sizeof c->pick, .port = option_text(L, 2, "port")};
-  lua_getfield(L, 2, "key");
-  c->pick.key = luaL_optlstring(L, -1, NULL, &c->pick.key_length);
+  c->pick.key = push_key(L, 2, &c->pick.key_length);
   lua_rawseti(L, kept, 2);
   lua_pushvalue(L, 2);
   lua_rawseti(L, kept, 3);

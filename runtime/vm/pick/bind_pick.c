@@ -101,14 +101,21 @@ int push_endpoint(lua_State *L, const struct perigee_endpoint *e, const char *id
   return 1;
 }
 
+const char *push_key(lua_State *L, int index, size_t *length) {
+  lua_getfield(L, index, "key");
+  if (!lua_isnil(L, -1) && !lua_isstring(L, -1))
+    luaL_error(L, "key: text expected, not a %s", luaL_typename(L, -1));
+  *length = 0;
+  return lua_tolstring(L, -1, length);
+}
+
 static int pick_call(lua_State *L) {
   static const char *const known[] = {"key", "port", NULL};
   const char *name = luaL_checkstring(L, 1);
   options_check(L, 2, known);
   struct perigee_pick_options options = {
       .size = sizeof options, .flags = PERIGEE_NO_REPORT, .port = option_text(L, 2, "port")};
-  lua_getfield(L, 2, "key");
-  options.key = luaL_optlstring(L, -1, NULL, &options.key_length);
+  options.key = push_key(L, 2, &options.key_length);
   struct perigee_service *s = NULL;
   struct perigee_endpoint e;
   char id[256]; /* of an instance: at most 255 bytes */

@@ -13,6 +13,8 @@ int open_tries(lua_State *L);   /* bind_call.c: what lua/perigee/call.lua rounds
 /* 0 and the handle of a service, valid while what this pushes is kept: the last of it is the
  * userdata that begins with the handle. Else negative errno. */
 int picked_service(lua_State *L, const char *name, struct perigee_service **out);
+/* Pushes option `key`, which is kept as long as that; NULL: none. A number is a text, too. */
+const char *push_key(lua_State *L, int index, size_t *length);
 /* Pushes { id, address, port, status, weight, version }. */
 int push_endpoint(lua_State *L, const struct perigee_endpoint *e, const char *id);
 /* What a negative errno of a pick means, in words. */

@@ -195,6 +195,8 @@ int cursor_newindex(lua_State *L) {
   }
   case DROP:
     may_set(L, PLAN_DROP, "drop");
+    if (lua_type(L, 3) != LUA_TBOOLEAN && !lua_isnil(L, 3)) /* "no" and 0 would be true */
+      return luaL_error(L, "drop is true or false, not a %s", luaL_typename(L, 3));
     p->drop = lua_toboolean(L, 3);
     break;
   default:

@@ -54,7 +54,7 @@ func begin(s *perigee.Service, e perigee.Endpoint, retry bool) (perigee.Call, er
 func call(s *perigee.Service) {
 	var tried []perigee.Endpoint
 	for try := 0; try < tries; try++ {
-		e, err := s.Pick(tried...)
+		e, err := s.Pick(perigee.Avoid(tried...))
 		if err != nil {
 			fmt.Println("nothing", err)
 			return

@@ -1,5 +1,6 @@
-// grpccall SERVICE [CALLS-A-SECOND]: asks a gRPC service for its health, over and over. Which
-// endpoint is asked, of those that perigee:///SERVICE resolves to, perigee's balancer says.
+// grpccall SERVICE [CALLS-A-SECOND [KEY]]: asks a gRPC service for its health, over and over. Which
+// endpoint is asked, of those that perigee:///SERVICE resolves to, perigee's balancer says; by a key,
+// if one is given.
 package main
 
 import (
@@ -12,11 +13,11 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/peer"
-	_ "perigee/resolver"
+	"perigee/resolver"
 )
 
-func call(client grpc_health_v1.HealthClient) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+func call(ctx context.Context, client grpc_health_v1.HealthClient) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	var who peer.Peer
 	answer, err := client.Check(ctx, &grpc_health_v1.HealthCheckRequest{}, grpc.Peer(&who))
@@ -29,11 +30,11 @@ func call(client grpc_health_v1.HealthClient) {
 
 func main() {
 	rate := 10.0
-	if len(os.Args) == 3 {
+	if len(os.Args) > 2 {
 		rate, _ = strconv.ParseFloat(os.Args[2], 64)
 	}
-	if len(os.Args) < 2 || len(os.Args) > 3 || rate < 0.1 || rate > 1000 {
-		fmt.Fprintln(os.Stderr, "usage: grpccall SERVICE [CALLS-A-SECOND]")
+	if len(os.Args) < 2 || len(os.Args) > 4 || rate < 0.1 || rate > 1000 {
+		fmt.Fprintln(os.Stderr, "usage: grpccall SERVICE [CALLS-A-SECOND [KEY]]")
 		os.Exit(2)
 	}
 	conn, err := grpc.Dial("perigee:///"+os.Args[1], grpc.WithInsecure(),
@@ -42,8 +43,11 @@ func main() {
 		fmt.Fprintln(os.Stderr, "grpccall:", err)
 		os.Exit(1)
 	}
-	client := grpc_health_v1.NewHealthClient(conn)
+	ctx, client := context.Background(), grpc_health_v1.NewHealthClient(conn)
+	if len(os.Args) == 4 {
+		ctx = resolver.WithKey(ctx, os.Args[3])
+	}
 	for range time.Tick(time.Duration(float64(time.Second) / rate)) {
-		call(client)
+		call(ctx, client)
 	}
 }

@@ -83,12 +83,15 @@ func use(t *testing.T, dir string) bool {
 	if err != nil {
 		return false
 	}
-	service := catalog.Service("web")
 	picked := false
-	for i := 0; i < 4; i++ {
-		_, err = service.Pick()
-		picked = picked || err == nil
+	for _, name := range []string{"web", "keyed"} {
+		service := catalog.Service(name)
+		for i := 0; i < 4; i++ {
+			e, err := service.Pick(Key("a key"), Port("admin"))
+			picked = picked || err == nil
+			service.Pick(Avoid(e))
+		}
+		service.List()
 	}
-	service.List()
 	return picked
 }

@@ -63,9 +63,9 @@ var memfdCreate = map[string]uintptr{"amd64": 319, "arm64": 279}
 type page struct {
 	bytes   []byte
 	fd      int
-	lock    sync.Mutex // of what follows, and of cells that begin anew
+	file    atomic.Pointer[file] // whose agent has been given the page
+	lock    sync.Mutex           // of what follows, and of cells that begin anew
 	agent   net.Conn
-	file    *file     // whose agent that is
 	tried   time.Time // to find an agent
 	woken   time.Time
 	counted uint32 // 1: an agent has been given the page
@@ -139,12 +139,12 @@ func (p *page) cell(slot, term, epoch uint32) uint64 {
 
 // tell hands the page to the agent that has not got it, or wakes one that reads no pages just now.
 func (p *page) tell(dir string, f *file) {
-	if p.file == f && f.load32(headerCollecting) != 0 {
+	if p.file.Load() == f && f.load32(headerCollecting) != 0 {
 		return
 	}
 	p.lock.Lock()
 	defer p.lock.Unlock()
-	if p.agent != nil && p.file == f {
+	if p.agent != nil && p.file.Load() == f {
 		if time.Since(p.woken) < pause {
 			return
 		}
@@ -154,13 +154,14 @@ func (p *page) tell(dir string, f *file) {
 			return
 		}
 	}
-	if p.file == f && time.Since(p.tried) < look {
+	if p.file.Load() == f && time.Since(p.tried) < look {
 		return
 	}
 	if p.agent != nil {
 		p.agent.Close()
 	}
-	p.agent, p.file, p.tried = nil, f, time.Now()
+	p.agent, p.tried = nil, time.Now()
+	p.file.Store(f)
 	agent, err := net.DialUnix("unixpacket", nil, &net.UnixAddr{Name: filepath.Join(dir, "feedback.sock"), Net: "unixpacket"})
 	if err != nil {
 		return
@@ -217,12 +218,19 @@ func (s *Service) Retry(e Endpoint) (Call, error) {
 }
 
 func (s *Service) mayRetry() bool {
-	all, retries := atomic.LoadUint32(&s.inFlight), atomic.LoadUint32(&s.retries)
+	calls, retries := atomic.LoadUint32(&s.inFlight), atomic.LoadUint32(&s.retries)
+	if retries < partOf(calls) {
+		return true // nobody else, whatever it says, uses up what is this process's own part
+	}
 	if v := s.snapshot.Load(); v != nil && clock()-int64(v.file.load64(headerHeartbeat)) < int64(late) {
-		all = most(all, v.file.load32(v.entry+entryInFlight))
+		calls = most(calls, v.file.load32(v.entry+entryInFlight))
 		retries = most(retries, v.file.load32(v.entry+entryRetries))
 	}
-	return retries < most(uint32(uint64(all)*retryPercent/100), retryLeast)
+	return retries < most(partOf(calls), retryLeast)
+}
+
+func partOf(calls uint32) uint32 {
+	return uint32(uint64(calls) * retryPercent / 100)
 }
 
 func most(a, b uint32) uint32 {

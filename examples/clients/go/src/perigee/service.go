@@ -18,7 +18,9 @@ var (
 	ErrNoService = errors.New("perigee: no such service")
 	// ErrNothing: the service has nothing to pick.
 	ErrNothing = errors.New("perigee: nothing to pick")
-	errMoved   = errors.New("perigee: a newer file is at the path")
+	// ErrNoPort: the endpoint that was picked has no port of the name asked for.
+	ErrNoPort = errors.New("perigee: no port of that name")
+	errMoved  = errors.New("perigee: a newer file is at the path")
 )
 
 const (
@@ -135,8 +137,11 @@ func (s *Service) latest() (*snapshot, error) {
 }
 
 // Pick chooses the next endpoint: no lock and no system call, but once after the agent was replaced.
-// None of those that were `tried`, as long as there are others.
-func (s *Service) Pick(tried ...Endpoint) (Endpoint, error) {
+func (s *Service) Pick(options ...Option) (Endpoint, error) {
+	a := ask{turn: atomic.AddUint32(&s.turn, 1)}
+	for _, option := range options {
+		option(&a)
+	}
 	for try := 0; try < tries; try++ {
 		v, err := s.latest()
 		if err != nil {
@@ -145,25 +150,13 @@ func (s *Service) Pick(tried ...Endpoint) (Endpoint, error) {
 		if v.pickable == 0 {
 			return Endpoint{}, ErrNothing
 		}
-		e, err := v.endpoint(v.choose(atomic.AddUint32(&s.turn, 1)))
-		if err == nil && among(tried, e) {
-			e, err = v.another(tried, e)
-		}
+		e, err := v.pick(&a)
 		if err != ErrAgain {
 			return e, err
 		}
 		s.snapshot.CompareAndSwap(v, nil)
 	}
 	return Endpoint{}, ErrAgain
-}
-
-func among(tried []Endpoint, e Endpoint) bool {
-	for _, t := range tried {
-		if t.Slot == e.Slot && t.SlotTerm == e.SlotTerm {
-			return true
-		}
-	}
-	return false
 }
 
 // List gives all that picks choose among, or would if others were ejected or in a level that failed,
@@ -179,7 +172,7 @@ func (s *Service) List() ([]Endpoint, uint64, error) {
 	}
 	endpoints := make([]Endpoint, count)
 	for row := range endpoints {
-		if endpoints[row], err = v.endpoint(uint64(row)); err != nil {
+		if endpoints[row], err = v.endpoint(uint64(row), ""); err != nil {
 			s.snapshot.CompareAndSwap(v, nil)
 			return nil, 0, err
 		}

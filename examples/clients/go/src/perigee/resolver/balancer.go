@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"context"
 	"math/rand"
 
 	"google.golang.org/grpc/balancer"
@@ -16,8 +17,16 @@ import (
 //	grpc.WithDefaultServiceConfig(`{"loadBalancingConfig": [{"perigee": {}}]}`)
 const balancerName = "perigee"
 
-// What gRPC picks again by, when what was picked is not connected.
+// So often another one is picked when gRPC is not connected to what was picked.
 const tries = 8
+
+type keyOf struct{}
+
+// WithKey is for calls of a service whose balancer goes by a key: those with the same key go to the same
+// endpoint, from every process of the host.
+func WithKey(ctx context.Context, key string) context.Context {
+	return context.WithValue(ctx, keyOf{}, key)
+}
 
 func init() {
 	balancer.Register(base.NewBalancerBuilder(balancerName, pickers{}, base.Config{}))
@@ -66,15 +75,21 @@ func (pickers) Build(info base.PickerBuildInfo) balancer.Picker {
 	return p
 }
 
-func (p *picker) Pick(balancer.PickInfo) (balancer.PickResult, error) {
-	for i := 0; i < tries; i++ {
-		e, err := p.service.Pick()
+func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
+	var absent []perigee.Endpoint
+	for len(absent) < tries {
+		options := []perigee.Option{perigee.Avoid(absent...)}
+		if key, ok := info.Ctx.Value(keyOf{}).(string); ok {
+			options = append(options, perigee.Key(key))
+		}
+		e, err := p.service.Pick(options...)
 		if err != nil {
 			break
 		}
 		if conn := p.conns[identityOf(e)]; conn != nil {
 			return p.begin(conn, e), nil
 		}
+		absent = append(absent, e)
 	}
 	any := p.all[rand.Intn(len(p.all))]
 	return p.begin(any.conn, any.endpoint), nil

@@ -29,7 +29,7 @@ func (builder) Build(target resolver.Target, cc resolver.ClientConn, _ resolver.
 	if err != nil {
 		return nil, err
 	}
-	w := &watcher{service: catalog.Service(target.Endpoint), cc: cc}
+	w := &watcher{service: catalog.Service(target.Endpoint), cc: cc} // from grpc-go 1.53 on: Endpoint()
 	go w.run()
 	return w, nil
 }

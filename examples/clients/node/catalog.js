@@ -1,9 +1,9 @@
 "use strict";
-// The agent's catalog for Node, which has neither shared memory with other programs nor a way to call
-// C of its own. It reads the file where it would be mapped: a snapshot is read whole, once a
-// version, and compared with its epoch afterwards; a pick then reads one word of the file, to know
-// whether the snapshot is still the newest. runtime/catalog/LAYOUT.md draws the file. Linux,
-// little-endian.
+// The agent's catalog for Node alone, which has neither shared memory with other programs nor a way to
+// call C of its own (libperigee.js is for where koffi gives it one). It reads the file where it would be
+// mapped: a snapshot is read whole, once a version, and compared with its epoch afterwards; a pick then
+// reads one word of the file, to know whether the snapshot is still the newest.
+// runtime/catalog/LAYOUT.md draws the file. Linux, little-endian.
 //
 //   const catalog = new Catalog();            // or new Catalog("/run/perigee")
 //   const web = catalog.service("web");
@@ -11,12 +11,12 @@
 
 const fs = require("fs");
 const path = require("path");
+const { hashOf } = require("./keyed.js");
+const { Snapshot } = require("./snapshot.js");
 
 const GRANULE = 4096, CHUNK = 1024, FIRST_GRANULE = 4, LAYOUT = 1, TRIES = 3;
 const EPOCHS = 1, DIRECTORY = 3; // granules of the maps
 const MOVED = 0xffffffffffffffffn; // in `current`: a newer file is at the path
-const SNAPSHOT = 0x70616e73;
-const ROUND_ROBIN = 1, WEIGHTED_ROUND_ROBIN = 4; // their picks walk over order[]
 
 function runDirectory() {
   if (process.env.PERIGEE_RUN_DIR) return process.env.PERIGEE_RUN_DIR;
@@ -88,46 +88,11 @@ class File {
     const epochAt = this.item(EPOCHS, granule, 4);
     if (this.word32(epochAt) !== epoch) return null;
     const bytes = this.read(granule * GRANULE, length);
-    return this.word32(epochAt) === epoch ? new Snapshot(bytes) : null;
+    return this.word32(epochAt) === epoch ? new Snapshot(this, bytes) : null;
   }
 
   close() {
     fs.closeSync(this.fd);
-  }
-}
-
-// A private copy of a block.
-class Snapshot {
-  constructor(bytes) {
-    const word = (at) => bytes.readUInt32LE(at);
-    if (word(0) !== SNAPSHOT) throw new Error("the catalog is damaged");
-    this.bytes = bytes;
-    this.version = bytes.readBigUInt64LE(8);
-    [this.pickable, this.cycle, this.balancer] = [word(32), word(36), word(40)];
-    [this.rows, this.order, this.alias] = [word(48), word(52), word(56)];
-  }
-
-  // A row: along order[] where the balancer takes turns, else by the alias table, which every block
-  // has for those who do not know its balancer.
-  choose(turn) {
-    if (this.balancer === ROUND_ROBIN || this.balancer === WEIGHTED_ROUND_ROBIN)
-      return this.bytes.readUInt32LE(this.order + (turn % this.cycle) * 4);
-    const cell = Math.floor(Math.random() * this.pickable);
-    const own = this.bytes.readUInt32LE(this.alias + cell * 8);
-    return Math.random() * 2 ** 32 < own ? cell : this.bytes.readUInt32LE(this.alias + cell * 8 + 4);
-  }
-
-  endpoint(row) {
-    const at = this.rows + row * 64, bytes = this.bytes;
-    const length = bytes[at + 22], address = length > 39 ? bytes.readUInt32LE(at + 24) : at + 24;
-    const detail = bytes.readUInt32LE(at + 16);
-    return {
-      address: bytes.toString("utf8", address, address + length),
-      port: bytes.readUInt16LE(at + 8),
-      id: bytes.toString("utf8", detail + 8, detail + 8 + bytes.readUInt16LE(detail)),
-      slot: bytes.readUInt32LE(at),
-      version: this.version,
-    };
   }
 }
 
@@ -157,18 +122,18 @@ class Service {
     throw new Error("the agent was faster three times over; call again");
   }
 
-  // None of the slots that were `tried`, as long as there are others.
-  pick(tried = new Set()) {
-    const snapshot = this.latest(), { pickable } = snapshot;
-    if (pickable === 0) throw new Error(`nothing to pick of ${this.name}`);
+  // An endpoint: { address, port, id, ... }. key: the endpoint that every process of the host picks for it,
+  // where the service's balancer goes by one; port: a named port; avoid: endpoints that were tried.
+  pick({ key, port, avoid = [] } = {}) {
+    const snapshot = this.latest();
+    if (snapshot.pickable === 0) throw new Error(`nothing to pick of ${this.name}`);
     this.turn = (this.turn + 1) % 2 ** 32;
-    const first = snapshot.endpoint(snapshot.choose(this.turn));
-    const from = Math.floor(Math.random() * pickable);
-    let endpoint = first;
-    for (let i = 0; i < pickable && tried.has(endpoint.slot); i++)
-      endpoint = snapshot.endpoint((from + i) % pickable);
-    return tried.has(endpoint.slot) ? first : endpoint;
+    const hash = key === undefined ? undefined : hashOf(key);
+    return snapshot.endpoint(snapshot.pick({ turn: this.turn, hash, avoid }), port);
   }
+
+  // To be called as libperigee.js's is; here there is nobody to tell: who cannot map memory has no page to count on.
+  done() {}
 }
 
 class Catalog {

@@ -1,0 +1,3 @@
+module perigee
+
+go 1.19
