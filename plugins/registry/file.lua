@@ -42,32 +42,32 @@ end
 
 -- Its text, which is `known` where nothing has changed.
 local function load_file(path, set, known)
-  local text, message, code = perigee.fs.read(path)
+  local text, message = perigee.fs.read(path)
   if not text then
-    return nil, message, code
+    return nil, message
   elseif text == known then
     return text
   end
   local entries, why = parse(path, text)
   if not is_list(entries) then
-    return nil, path .. ": " .. tostring(why or "a list of endpoints is expected"), "EINVAL"
+    return nil, path .. ": " .. tostring(why or "a list of endpoints is expected")
   end
-  local batch, ok, problem, failed = set:batch(), true, nil, nil
+  local batch, ok, problem = set:batch(), true, nil
   for i, entry in ipairs(entries) do
     if i % 1000 == 1 then
       perigee.sleep(0) -- a long list is no runaway
     end
-    ok, problem, failed = batch:put(complete(entry))
+    ok, problem = batch:put(complete(entry))
     if not ok then
       break
     end
   end
   if ok then
-    ok, problem, failed = set:replace(batch)
+    ok, problem = set:replace(batch)
   end
   batch:close()
   if not ok then
-    return nil, path .. ": " .. problem, failed
+    return nil, path .. ": " .. problem
   end
   return text
 end
@@ -92,17 +92,21 @@ return {
     if not watcher then
       return nil, message, code
     end
-    local text, why, failed = load_file(path, set)
-    while text do
-      local changed, problem, kind = watcher:next(LOOK)
-      if not changed and kind ~= "ETIMEDOUT" then
-        text, why, failed = nil, problem, kind
-      elseif not changed or #changed == 0 or table.concat(changed, "/"):find(name, 1, true) then
-        perigee.sleep(QUIET)
-        text, why, failed = load_file(path, set, text)
+    local text, changed, kind
+    repeat
+      local now, why = load_file(path, set, text)
+      if now then
+        text = now
+        set:current()
+      else
+        set:stale(why)
       end
-    end
+      repeat
+        changed, message, kind = watcher:next(LOOK)
+      until not changed or #changed == 0 or table.concat(changed, "/"):find(name, 1, true)
+      perigee.sleep(QUIET)
+    until not changed and kind ~= "ETIMEDOUT"
     watcher:close()
-    return nil, why, failed
+    return nil, message, kind
   end,
 }

@@ -5,6 +5,7 @@
 
 #include <ctype.h>
 #include <curl/curl.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +52,15 @@ static size_t take_answer(char *bytes, size_t size, size_t count, void *to) {
   return answer->failed ? 0 : size * count;
 }
 
+/* Whether there is a socket that this user may not write to. */
+static bool is_others(const char *dir) {
+  struct buf socket = {0};
+  buf_format(&socket, "%s/perigee.sock", dir);
+  bool others = !socket.failed && access(socket.data, W_OK) != 0 && errno == EACCES;
+  buf_free(&socket);
+  return others;
+}
+
 /* What is known of an agent that does not answer, from the catalog that it left. */
 static int no_agent(const struct arguments *a, const char *dir, const char *why) {
   struct perigee *p;
@@ -62,6 +72,12 @@ static int no_agent(const struct arguments *a, const char *dir, const char *why)
                     dir, why);
   int status = perigee_info(p, &info);
   perigee_close(p);
+  if (status == 0 && info.agent_alive && is_others(dir))
+    return complain(a, EXIT_FAILED,
+                    "the agent in %s (pid %d) is another user's: only that one and root may ask it "
+                    "for this; what is in the catalog all may read (`perigee pick`, `services`, "
+                    "`watch`)",
+                    dir, info.agent_pid);
   if (status == 0 && info.agent_alive)
     return complain(a, EXIT_FAILED, "the agent in %s (pid %d) does not answer: %s", dir,
                     info.agent_pid, why);

@@ -1,5 +1,6 @@
 #include "cli/arguments.h"
 
+#include "base/fault.h"
 #include "base/text.h"
 
 #include <errno.h>
@@ -91,6 +92,14 @@ static int read_option(struct arguments *a, int argc, char **argv, int *i) {
   return take_option(a, o, value);
 }
 
+/* What is to come after the arguments that are there. */
+static const char *words_from(const struct arguments *a) {
+  const char *words = a->command->arguments;
+  for (size_t i = 0; i < a->count && strchr(words, ' '); i++)
+    words = strchr(words, ' ') + 1;
+  return words;
+}
+
 int arguments_read(const struct command *command, int argc, char **argv, struct arguments *out) {
   bool only_arguments = false;
   *out = (struct arguments){.command = command};
@@ -109,7 +118,7 @@ int arguments_read(const struct command *command, int argc, char **argv, struct 
       return status;
   }
   if (out->count < command->arguments_min)
-    return complain(out, EXIT_USAGE, "an argument is missing: %s", command->arguments);
+    return complain(out, EXIT_USAGE, "an argument is missing: %s", words_from(out));
   return 0;
 }
 
@@ -144,5 +153,13 @@ int arguments_number(const struct arguments *a, const char *name, long min, long
     return complain(a, EXIT_USAGE, "--%s is a number from %ld to %ld, not \"%s\"", name, min, max,
                     text);
   *out = n;
+  return 0;
+}
+
+int arguments_duration(const struct arguments *a, const char *name, int64_t *ns) {
+  const char *text = arguments_option(a, name);
+  struct fault f = {0};
+  if (text && duration_parse(text, ns, &f) != 0)
+    return complain(a, EXIT_USAGE, "--%s: %s", name, f.text);
   return 0;
 }

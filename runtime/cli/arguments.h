@@ -3,6 +3,8 @@
 
 #include "cli/command.h"
 
+#include <stdint.h>
+
 enum { ARGUMENTS_MAX = 16, OPTIONS_MAX = 64 };
 
 struct arguments {
@@ -30,6 +32,10 @@ bool arguments_flag(const struct arguments *a, const char *name);
 /* A whole number from `min` to `max`. 0, or EXIT_USAGE after a sentence. */
 int arguments_number(const struct arguments *a, const char *name, long min, long max,
                      long otherwise, long *out);
+
+/* A duration ("500ms", "2s"); `ns` is left as it is where the option is absent. 0, or EXIT_USAGE
+ * after a sentence. */
+int arguments_duration(const struct arguments *a, const char *name, int64_t *ns);
 
 /* "perigee pick: TEXT" on standard error; returns `code`. */
 int complain(const struct arguments *a, int code, const char *format, ...)

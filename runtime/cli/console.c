@@ -1,8 +1,6 @@
 #include "cli/console.h"
 
 #include "base/clock.h"
-#include "base/fault.h"
-#include "base/text.h"
 #include "cli/api.h"
 
 #include <stdio.h>
@@ -20,11 +18,10 @@ static void on_interrupt(int number) {
 }
 
 int console_begin(struct console *c, const struct arguments *a) {
-  const char *timeout = arguments_option(a, "timeout");
   int64_t ns = (int64_t)(TIMEOUT_S * 1e9);
-  struct fault f = {0};
-  if (timeout && duration_parse(timeout, &ns, &f) != 0)
-    return complain(a, EXIT_USAGE, "--timeout: %s", f.text);
+  int status = arguments_duration(a, "timeout", &ns);
+  if (status)
+    return status;
   *c = (struct console){
       .arguments = a, .plugin = arguments_option(a, "plugin"), .timeout_s = (double)ns / 1e9};
   snprintf(c->session, sizeof c->session, "%d-%016llx", (int)getpid(),

@@ -21,7 +21,7 @@ const struct command command_deregister = {
     .arguments = "ID",
     .summary = "Take an instance back that was registered with the agent",
     .about = "ID is the instance's, not the service's. What the configuration registers is taken "
-             "back by\nchanging the configuration.",
+             "back by changing the configuration.",
     .examples =
         (const struct example[]){
             {"perigee deregister web-127.0.0.1-8080", "no pick names it any more"}, {0}},

@@ -186,8 +186,8 @@ const struct command command_explain = {
     .arguments = "SERVICE",
     .summary = "Say what made each endpoint of a service what it is now",
     .about = "For each: the registry that it comes from, its checks where this agent runs them, "
-             "what a policy decided,\nwhat each balancer plugin made of it, what an operator "
-             "overrides, and its part of the picks where\nnothing is known of loads.",
+             "what a policy decided, what each balancer plugin made of it, what an operator "
+             "overrides, and its part of the picks where nothing is known of loads.",
     .examples =
         (const struct example[]){
             {"perigee explain web", "why web is balanced as it is"},

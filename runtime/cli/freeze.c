@@ -19,6 +19,10 @@ static int run(const struct arguments *a) {
   const char *span = arguments_option(a, "for");
   if (off && span)
     return complain(a, EXIT_USAGE, "--off ends it now: no --for with it");
+  int64_t ns;
+  int status = arguments_duration(a, "for", &ns);
+  if (status)
+    return status;
   buf_text(&body, "{\"service\":");
   buf_json_text(&body, a->items[0]);
   if (span) {
@@ -26,7 +30,7 @@ static int run(const struct arguments *a) {
     buf_json_text(&body, span);
   }
   buf_text(&body, off ? ",\"off\":true}" : "}");
-  int status = reply_operate(a, "freeze", &body, write_done, a);
+  status = reply_operate(a, "freeze", &body, write_done, a);
   buf_free(&body);
   return status;
 }
@@ -42,9 +46,8 @@ const struct command command_freeze = {
     .arguments = "SERVICE",
     .summary = "Keep a service's plan as it is",
     .about = "Its endpoints keep the weights, tiers and drops that they have now, whatever its "
-             "registry and its\nbalancer plugins say. Who leaves does leave; who comes takes part "
-             "as registered; statuses go on.\nIt outlives "
-             "the agent's restarts.",
+             "registry and its balancer plugins say. Who leaves does leave; who comes takes part "
+             "as registered; statuses go on. It outlives the agent's restarts.",
     .options = options,
     .examples =
         (const struct example[]){{"perigee freeze web", "before a change that may go wrong"},

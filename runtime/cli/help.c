@@ -12,9 +12,33 @@ static const struct {
   int code;
   const char *meaning;
 } exit_codes[] = {{EXIT_DONE, "done"},
-                  {EXIT_FAILED, "failed; a sentence on standard error says why"},
+                  {EXIT_FAILED, "failed"},
                   {EXIT_USAGE, "wrong usage"},
                   {EXIT_NOTHING, "nothing to pick"}};
+
+enum { WIDTH = 80, OPTIONS_AT = 29, ABOUT_AT = 6 };
+
+/* `text` in lines of at most WIDTH, the first from column `at` on and the others from `indent`; an
+ * empty line in it stays one. Columns are counted in bytes: the texts are ASCII. */
+static void write_wrapped(struct buf *out, const char *text, size_t at, size_t indent) {
+  while (*text) {
+    size_t word = strcspn(text, " \n"), gap = strspn(text + word, " \n");
+    buf_add(out, text, word);
+    at += word;
+    text += word + gap;
+    if (!*text)
+      break;
+    bool paragraph = gap == 2 && text[-1] == '\n';
+    if (!paragraph && at + 1 + strcspn(text, " \n") <= WIDTH) {
+      buf_char(out, ' ');
+      at++;
+      continue;
+    }
+    buf_format(out, "%s%*s", paragraph ? "\n\n" : "\n", (int)indent, "");
+    at = indent;
+  }
+  buf_char(out, '\n');
+}
 
 void help_program(struct buf *out) {
   buf_text(out, "perigee: which endpoint to use next\n\nUsage: perigee COMMAND [options]\n\n");
@@ -30,7 +54,11 @@ static void write_option(const struct option *o, struct buf *out) {
                     : snprintf(left, sizeof left, "    ");
   snprintf(left + n, sizeof left - (size_t)n, "--%s%s%s", o->name, o->argument ? " " : "",
            o->argument ? o->argument : "");
-  buf_format(out, "  %-26s %s%s\n", left, o->about, o->repeats ? " (may be repeated)" : "");
+  struct buf about = {0};
+  buf_format(&about, "%s%s", o->about, o->repeats ? " (may be repeated)" : "");
+  buf_format(out, "  %-26s ", left);
+  write_wrapped(out, about.data ? about.data : "", OPTIONS_AT, OPTIONS_AT);
+  buf_free(&about);
 }
 
 static void write_exit_codes(const struct command *c, struct buf *out) {
@@ -45,8 +73,10 @@ void help_command(const struct command *c, struct buf *out) {
   const struct option *o;
   buf_format(out, "Usage: perigee %s%s%s [options]\n\n%s.\n", c->name, *c->arguments ? " " : "",
              c->arguments, c->summary);
-  if (*c->about)
-    buf_format(out, "\n%s\n", c->about);
+  if (*c->about) {
+    buf_char(out, '\n');
+    write_wrapped(out, c->about, 0, 0);
+  }
   buf_text(out, "\nOptions:\n");
   for (size_t i = 0; (o = command_option(c, i)); i++)
     write_option(o, out);
@@ -75,9 +105,10 @@ void help_form(const struct value *form, struct buf *type, struct buf *fallback)
 static void write_option_of_configuration(void *arg, const char *path, const struct value *form) {
   struct buf *out = arg, type = {0}, fallback = {0};
   help_form(form, &type, &fallback);
-  buf_format(out, "  %s%s%s (%s%s%s)\n      %s\n", output_color("bold"), path, output_color("off"),
+  buf_format(out, "  %s%s%s (%s%s%s)\n      ", output_color("bold"), path, output_color("off"),
              type.data ? type.data : "", fallback.length ? ", default " : "",
-             fallback.data ? fallback.data : "", value_as_text(value_get(form, "about"), ""));
+             fallback.data ? fallback.data : "");
+  write_wrapped(out, value_as_text(value_get(form, "about"), ""), ABOUT_AT, ABOUT_AT);
   buf_free(&type);
   buf_free(&fallback);
 }

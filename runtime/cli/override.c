@@ -32,8 +32,10 @@ static int read_options(const struct arguments *a, struct overriding *o) {
   *o = (struct overriding){a, arguments_flag(a, "off"), 0, span ? span : "1h"};
   if (o->off && (text || span))
     return complain(a, EXIT_USAGE, "--off takes the override back: no --weight or --for with it");
-  if (o->off)
-    return 0;
+  int64_t ns;
+  int status = arguments_duration(a, "for", &ns);
+  if (o->off || status)
+    return status;
   if (!text)
     return complain(a, EXIT_USAGE, "--weight says what it weighs; --off takes an override back");
   o->weight = strtod(text, &end);
@@ -77,7 +79,7 @@ const struct command command_override = {
     .arguments = "SERVICE ID",
     .summary = "Give an endpoint a weight by hand, for a while",
     .about = "It wins over the registry and over every balancer plugin, and ends by itself. It "
-             "outlives the agent's\nrestarts. `perigee explain SERVICE` shows it.",
+             "outlives the agent's restarts. `perigee explain SERVICE` shows it.",
     .options = options,
     .examples =
         (const struct example[]){

@@ -91,13 +91,11 @@ const struct command command_pick = {
     .name = "pick",
     .arguments = "SERVICE",
     .summary = "Print the endpoint to use next, as ADDRESS:PORT",
-    .about =
-        "Reads shared memory, as a program that links libperigee does: it works, and goes on "
-        "working,\nwhile the agent is stopped. Of a service that is not known yet an agent that "
-        "runs "
-        "is asked,\nwhich may watch it from then on (`resolve`). Where a plugin picks, only the "
-        "agent's own\nanswers ask it (GET /v1/pick/SERVICE): here its standin picks. An IPv6 "
-        "address is printed as\n[ADDRESS]:PORT, a unix socket as unix:PATH.",
+    .about = "Reads shared memory, as a program that links libperigee does: it works, and goes on "
+             "working, while the agent is stopped. Of a service that is not known yet an agent "
+             "that runs is asked, which may watch it from then on (`resolve`). Where a plugin "
+             "picks, only the agent's own answers ask it (GET /v1/pick/SERVICE): here its standin "
+             "picks. An IPv6 address is printed as [ADDRESS]:PORT, a unix socket as unix:PATH.",
     .options =
         (const struct option[]){
             {"key", 'k', "KEY", "for balancers that hash: the same key, the same endpoint", false},

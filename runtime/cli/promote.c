@@ -35,9 +35,9 @@ const struct command command_promote = {
     .arguments = "NAME",
     .summary = "Let a shadow balancer plan for real",
     .about = "NAME, or balancer/NAME, is that of a balancer plugin that watches have with shadow = "
-             "true. It plans "
-             "from now on in all of\nthem, over the agent's restarts too, until the configuration "
-             "is changed. `perigee explain SERVICE` tells\nbefore how its picks would differ.",
+             "true. It plans from now on in all of them, over the agent's restarts too, until the "
+             "configuration is changed. `perigee explain SERVICE` tells before how its picks would "
+             "differ.",
     .options = options,
     .examples = (const struct example[]){{"perigee promote canary", "its weights are in force"},
                                          {"perigee promote canary --off", "back to looking on"},

@@ -92,12 +92,11 @@ const struct command command_register = {
     .name = "register",
     .arguments = "[FILE]",
     .summary = "Register an instance of a service with the agent",
-    .about =
-        "From options, or from FILE (\"-\" is standard input), a body as Consul's "
-        "/v1/agent/service/register\ntakes it. The same id again replaces what was there. "
-        "Success is printed when it is durable.\n\nA check is http=PATH or http=URL, tcp or "
-        "tcp=HOST:PORT, or ttl=DURATION, and after commas any of\ninterval, timeout, name, id, "
-        "notes, initial, rise, fall and deregister-after = VALUE.",
+    .about = "From options, or from FILE (\"-\" is standard input), a body as Consul's "
+             "/v1/agent/service/register takes it. The same id again replaces what was there. "
+             "Success is printed when it is durable.\n\nA check is http=PATH or http=URL, tcp or "
+             "tcp=HOST:PORT, or ttl=DURATION, and after commas any of interval, timeout, name, id, "
+             "notes, initial, rise, fall and deregister-after = VALUE.",
     .options =
         (const struct option[]){
             {"name", 0, "NAME", "the service", false},

@@ -148,7 +148,8 @@ static int write_check(struct writing *w, const char *text) {
 
 static int write_checks(struct writing *w) {
   const char *check, *ttl = arguments_option(w->arguments, "ttl");
-  int status = 0;
+  int64_t ns;
+  int status = arguments_duration(w->arguments, "ttl", &ns);
   size_t i = 0;
   begin(w->body, "Checks", "[");
   for (; !status && (check = arguments_each(w->arguments, "check", i)); i++) {
@@ -169,7 +170,10 @@ static int write_checks(struct writing *w) {
 static int write_own(struct writing *w) {
   const char *lease = arguments_option(w->arguments, "lease");
   long owner;
+  int64_t ns;
   int status = arguments_number(w->arguments, "owner", 1, 0x7fffffff, 0, &owner);
+  if (!status)
+    status = arguments_duration(w->arguments, "lease", &ns);
   if (status || (!lease && !owner))
     return status;
   begin(w->body, "Perigee", "{");

@@ -237,13 +237,24 @@ static void run_lines(struct repl *r) {
     fputc('\n', stdout);
 }
 
+/* Whether there is an agent, with such a plugin: said before the first line is asked for. */
+static int greet(struct repl *r) {
+  struct console_answer answer;
+  int status = console_evaluate(&r->console, "", &answer);
+  if (status == EXIT_DONE && answer.error)
+    status = complain(r->console.arguments, EXIT_FAILED, "%s", answer.error);
+  console_answer_free(&answer);
+  return status == EXIT_STOPPED ? EXIT_FAILED : status;
+}
+
 static int run(const struct arguments *a) {
   struct repl r = {.status = EXIT_DONE};
   int status = console_begin(&r.console, a);
   if (status != EXIT_DONE)
     return status;
   r.console.keep = true;
-  if (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))
+  status = greet(&r);
+  if (status == EXIT_DONE && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))
     status = editor_open(&r);
   if (status == EXIT_DONE) {
     run_lines(&r);

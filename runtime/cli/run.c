@@ -55,8 +55,8 @@ const struct command command_run = {
     .arguments = "",
     .summary = "Run the agent",
     .about = "Without -c it reads /etc/perigee/perigee.lua if that is there; else it is an agent "
-             "with its embedded\nregistry and nothing in it. It runs in the foreground and logs to "
-             "standard error, until SIGTERM or\nCtrl-C. Registrations are kept for the next start.",
+             "with its embedded registry and nothing in it. It runs in the foreground and logs to "
+             "standard error, until SIGTERM or Ctrl-C. Registrations are kept for the next start.",
     .options =
         (const struct option[]){
             {"config", 'c', "FILE", "the configuration", false},

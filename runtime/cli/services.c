@@ -152,9 +152,8 @@ const struct command command_services = {
     .name = "services",
     .arguments = "[SERVICE]",
     .summary = "List the services, or one service's endpoints",
-    .about =
-        "Reads shared memory: it works while the agent is stopped. On a terminal a table; else "
-        "columns\nseparated by tabs, without their names.",
+    .about = "Reads shared memory: it works while the agent is stopped. On a terminal a table; "
+             "else columns separated by tabs, without their names.",
     .examples = (const struct example[]){{"perigee services",
                                           "every service, with its endpoints by status"},
                                          {"perigee services web", "where each instance of web is"},

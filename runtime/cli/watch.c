@@ -4,11 +4,14 @@
 #include "config/target.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+enum { LOOK_MS = 500 }; /* how often it is seen whether anybody still reads */
 
 /* One endpoint as it was last shown. */
 struct seen {
@@ -121,6 +124,12 @@ static int compare(struct watching *w) {
   return 0;
 }
 
+/* `perigee watch web | head -1` is over when `head` is, not with the next change. */
+static bool nobody_reads(void) {
+  struct pollfd out = {.fd = STDOUT_FILENO};
+  return poll(&out, 1, 0) == 1 && (out.revents & POLLERR);
+}
+
 static int watch(struct watching *w) {
   for (;;) {
     uint64_t version = perigee_version(w->s);
@@ -130,7 +139,9 @@ static int watch(struct watching *w) {
     if (status)
       return complain(w->arguments, EXIT_FAILED, "cannot read %s: %s", w->service,
                       strerror(-status));
-    status = perigee_wait(w->s, version, -1);
+    status = perigee_wait(w->s, version, LOOK_MS);
+    if (nobody_reads())
+      return EXIT_DONE;
     if (status && status != -ETIMEDOUT && status != -EINTR)
       return complain(w->arguments, EXIT_FAILED, "cannot wait for %s: %s", w->service,
                       strerror(-status));
@@ -186,11 +197,10 @@ const struct command command_watch = {
     .name = "watch",
     .arguments = "TARGET",
     .summary = "Print each change of a service's endpoints as it happens",
-    .about =
-        "TARGET is a service's name, or embedded:///NAME. What is there at first is printed as "
-        "added.\n\"+\" is an endpoint that is new, \"-\" one that is gone, \"~\" one whose "
-        "status, address or\nweight changed. It waits for a service that is not there yet, and "
-        "goes on over restarts of the\nagent, until Ctrl-C.",
+    .about = "TARGET is a service's name, or embedded:///NAME. What is there at first is printed "
+             "as added. \"+\" is an endpoint that is new, \"-\" one that is gone, \"~\" one whose "
+             "status, address or weight changed. It waits for a service that is not there yet, and "
+             "goes on over restarts of the agent, until Ctrl-C.",
     .examples =
         (const struct example[]){{"perigee watch web", "see instances come and go"},
                                  {"perigee watch web --json | jq .", "one JSON object a line"},

@@ -161,7 +161,7 @@ static void fetch_send(struct fetch *f, const struct resolve_answer *answer) {
   f->error_text[0] = '\0';
   int rc = request_route(f, answer);
   if (rc == 0)
-    rc = transfer_start(f->pool, &f->transfer);
+    rc = transfer_start(f->pool, &f->transfer, strcmp(f->request.origin.scheme, "http") == 0);
   if (rc < 0)
     fetch_fail(f, rc, uv_strerror(rc));
 }

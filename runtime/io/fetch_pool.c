@@ -1,6 +1,7 @@
 #include "io/fetch_pool.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -13,7 +14,15 @@ struct fetch_pool {
   uv_timer_t timer;
   struct later at_once; /* a timer of 0 ms, which libcurl must not get from within its call */
   struct ring plugs;
+  struct ring wires;
   bool closing;
+};
+
+/* wire: a socket of libcurl's, whether it is watched or idle. */
+struct wire {
+  struct ring link;
+  curl_socket_t fd;
+  int port; /* its own; 0 until that was asked for */
 };
 
 /* plug: a socket of libcurl that the loop watches. */
@@ -44,6 +53,8 @@ static void pool_collect(struct fetch_pool *p) {
     CURLcode code = message->data.result; /* `message` does not survive the removal */
     curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&t);
     transfer_stop(p, t);
+    if (t->spoiled && transfer_start(p, t, true) == 0)
+      continue; /* libcurl has closed that one */
     t->code = code;
     later_start(p->io, &t->later);
   }
@@ -100,7 +111,40 @@ static int pool_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *
 }
 
 static curl_socket_t socket_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address) {
-  return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+  struct fetch_pool *p = arg;
+  struct wire *wire = calloc(1, sizeof *wire);
+  if (!wire)
+    return CURL_SOCKET_BAD;
+  wire->fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+  if (wire->fd < 0) {
+    free(wire);
+    return CURL_SOCKET_BAD;
+  }
+  ring_append(&p->wires, &wire->link);
+  return wire->fd;
+}
+
+static void wire_cut(struct fetch_pool *p, curl_socket_t fd) {
+  for (struct ring *l = p->wires.next; l != &p->wires; l = l->next) {
+    struct wire *wire = ring_item(l, struct wire, link);
+    if (wire->fd == fd) {
+      ring_remove(&wire->link);
+      free(wire);
+      return;
+    }
+  }
+}
+
+static int wire_port(struct wire *wire) {
+  union {
+    struct sockaddr any;
+    struct sockaddr_in four;
+    struct sockaddr_in6 six;
+  } own = {0};
+  socklen_t size = sizeof own;
+  if (!wire->port && getsockname(wire->fd, &own.any, &size) == 0)
+    wire->port = ntohs(own.any.sa_family == AF_INET6 ? own.six.sin6_port : own.four.sin_port);
+  return wire->port;
 }
 
 /* libcurl closes a socket, perhaps before it takes back its watch; libuv 1.44 aborts the process
@@ -116,6 +160,7 @@ static int socket_shut(void *arg, curl_socket_t fd) {
       break;
     }
   }
+  wire_cut(p, fd);
   return close(fd);
 }
 
@@ -160,6 +205,7 @@ int fetch_pool_of(struct io *io, struct fetch_pool **out) {
     }
     p->io = io;
     ring_init(&p->plugs);
+    ring_init(&p->wires);
     later_init(&p->at_once, pool_at_once);
     uv_timer_init(io->loop, &p->timer);
     p->timer.data = p;
@@ -205,13 +251,32 @@ int transfer_open(struct fetch_pool *p, struct transfer *t, void (*over)(struct 
   curl_easy_setopt(t->easy, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(t->easy, CURLOPT_TCP_KEEPALIVE, 1L);
   curl_easy_setopt(t->easy, CURLOPT_OPENSOCKETFUNCTION, socket_open);
+  curl_easy_setopt(t->easy, CURLOPT_OPENSOCKETDATA, p);
   curl_easy_setopt(t->easy, CURLOPT_CLOSESOCKETFUNCTION, socket_shut);
   curl_easy_setopt(t->easy, CURLOPT_CLOSESOCKETDATA, p);
   curl_easy_setopt(t->easy, CURLOPT_RESOLVER_START_FUNCTION, resolver_starts);
   return 0;
 }
 
-int transfer_start(struct fetch_pool *p, struct transfer *t) {
+/* What has come on a connection while nobody had asked for anything is no answer: libcurl would
+ * take it for this request's, and each answer after it for that of the next request. Over TLS it
+ * may be TLS's own, or HTTP/2's. */
+static int before_request(void *arg, char *to, char *from, int to_port, int from_port) {
+  struct transfer *t = arg;
+  char byte;
+  for (struct ring *l = t->pool->wires.next; from_port && l != &t->pool->wires; l = l->next) {
+    struct wire *wire = ring_item(l, struct wire, link);
+    if (wire_port(wire) == from_port)
+      t->spoiled |= recv(wire->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+  }
+  return t->spoiled ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
+int transfer_start(struct fetch_pool *p, struct transfer *t, bool plain) {
+  t->pool = p;
+  t->spoiled = false;
+  curl_easy_setopt(t->easy, CURLOPT_PREREQFUNCTION, plain ? before_request : NULL);
+  curl_easy_setopt(t->easy, CURLOPT_PREREQDATA, t);
   CURLMcode code = curl_multi_add_handle(p->multi, t->easy);
   t->running = code == CURLM_OK;
   return code == CURLM_OK ? 0 : code == CURLM_OUT_OF_MEMORY ? -ENOMEM : -EIO;

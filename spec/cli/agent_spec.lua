@@ -112,9 +112,9 @@ describe("with an agent", function()
     local r = agent:command("register", "--name", "x", "--port", "1", "--check", "http=ftp://x")
     assert.equal(1, r.code)
     assert.truthy(r.err:find("^perigee register: Invalid check: "))
-    r = agent:command("register", "--name", "x", "--port", "1", "--lease", "soon")
+    r = agent:command("register", "--name", "x", "--port", "1", "--owner", "2147483647")
     assert.equal(1, r.code)
-    assert.truthy(r.err:find("ease", 1, true))
+    assert.truthy(r.err:find("^perigee register: Invalid owner: "))
   end)
 
   it("ends a registration with its owner", function()
@@ -159,6 +159,33 @@ describe("with an agent", function()
       assert.equal(0, code)
       assert.is_nil(signal)
     end
+  end)
+
+  it("ends a watch that nobody reads any more", function()
+    local r = perigee.run({ "bash", "-c", "perigee watch six | head -1" },
+      { env = { PERIGEE_RUN_DIR = agent.run_dir, PATH = perigee.build .. ":" .. os.getenv("PATH") } })
+    assert.equal(0, r.code)
+    assert.equal("+ six-::1-9003 [::1]:9003 passing\n", r.out)
+  end)
+
+  it("tells another user that the agent is not his to ask", function()
+    if perigee.run({ "id", "-u" }).out ~= "0\n" then
+      return pending("only root can be somebody else")
+    end
+    local shared = perigee.run({ "mktemp", "-d", "-p", "/tmp" }).out:match("%S+") -- where all may look
+    finally(function()
+      os.execute("rm -rf " .. shared)
+    end)
+    local other = perigee.agent({ run_dir = shared .. "/run" })
+    os.execute(("cp %s/perigee %s && chmod 755 %s"):format(perigee.build, shared, shared))
+    local function as_another(...)
+      return perigee.run({ "setpriv", "--reuid=65534", "--clear-groups", shared .. "/perigee", ... },
+        { env = { PERIGEE_RUN_DIR = other.run_dir } })
+    end
+    local r = as_another("status")
+    assert.equal(1, r.code)
+    assert.truthy(r.err:find("is another user's", 1, true), r.err)
+    assert.equal(0, as_another("services").code)
   end)
 end)
 

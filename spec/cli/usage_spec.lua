@@ -47,6 +47,9 @@ describe("perigee", function()
       assert.equal(flag.out, help.out)
       assert.truthy(flag.out:find("Usage: perigee " .. name, 1, true))
       assert.truthy(flag.out:find("Exit codes: 0 done", 1, true))
+      for line in flag.out:gmatch("[^\n]+") do
+        assert.truthy(#line <= 80, line)
+      end
     end
   end)
 
@@ -67,6 +70,12 @@ describe("perigee", function()
 
   it("refuses wrong options and arguments with a sentence", function()
     fails(2, "an argument is missing: SERVICE", "pick")
+    fails(2, "an argument is missing: SERVICE ID\n", "override")
+    fails(2, "an argument is missing: ID\n", "override", "a")
+    fails(2, '--for: "10" has no unit', "override", "a", "b", "--weight", "1", "--for", "10")
+    fails(2, '--for: "x" is not a duration', "freeze", "a", "--for", "x")
+    fails(2, '--ttl: "1" has no unit', "register", "--name", "a", "--port", "1", "--ttl", "1")
+    fails(2, '--lease: "-3s" is not a duration', "register", "--name", "a", "--port", "1", "--lease", "-3s")
     fails(2, 'one argument too many: "b"', "pick", "a", "b")
     fails(2, "--log-level loud: expected debug, info, warn or error", "run", "--log-level", "loud")
     fails(2, "there is no option --jsn; did you mean --json?", "pick", "--jsn", "a")
@@ -99,6 +108,7 @@ describe("perigee", function()
     fails(1, "no agent runs in", "status")
     fails(1, "no agent runs in", "deregister", "x")
     fails(1, "no agent runs in", "register", "--name", "a", "--port", "1")
+    fails(1, "no agent runs in", "repl")
   end)
 
   it("says that its output cannot be written, and is quiet when nobody reads it", function()

@@ -243,6 +243,18 @@ static void reuses_connections_unless_fresh(void **state) {
   assert_int_equal(atol(o.text), before + 2);
 }
 
+/* The page `again` writes a second answer to where `twice` has answered before. */
+static void takes_no_answer_that_was_there_before_its_question(void **state) {
+  struct outcome o;
+  GET(*state, &o, .url = here("/twice"));
+  assert_string_equal(o.text, "first");
+  GET(*state, &o, .url = here("/again"), .fresh = true);
+  assert_string_equal(o.text, "said");
+  GET(*state, &o, .url = here("/hello"));
+  assert_int_equal(o.error, 0);
+  assert_string_equal(o.text, "hello");
+}
+
 static void goes_by_unix_socket_and_ipv6(void **state) {
   struct outcome o;
   char path[128];
@@ -522,6 +534,7 @@ int main(void) {
       FIXTURE_TEST(bodies_share_a_budget),
       FIXTURE_TEST(tells_what_went_wrong),
       FIXTURE_TEST(reuses_connections_unless_fresh),
+      FIXTURE_TEST(takes_no_answer_that_was_there_before_its_question),
       FIXTURE_TEST(goes_by_unix_socket_and_ipv6),
       FIXTURE_TEST(verifies_tls),
       FIXTURE_TEST(streams_piece_by_piece),

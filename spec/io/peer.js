@@ -3,7 +3,7 @@
 'use strict';
 const http = require('http'), https = require('https'), dgram = require('dgram'), fs = require('fs');
 const directory = process.argv[2];
-let sent = 0, connections = 0, open = 0;
+let twice, sent = 0, connections = 0, open = 0;
 
 function answer(request, response) {
   const url = new URL(request.url, 'http://peer');
@@ -59,6 +59,8 @@ function answer(request, response) {
     sent() { response.end(String(sent)); },
     connections() { response.end(String(connections)); },
     open() { response.end(String(open)); },
+    twice() { twice = request.socket; response.end('first'); },
+    again() { twice.write('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother', () => response.end('said')); },
     headers() { for (let i = 0; i < 3000; i++) response.setHeader('H' + i, 'x'.repeat(200)); response.end(); },
   };
   (pages[what] || (() => { response.statusCode = 404; response.end('no such page'); }))();
