@@ -239,9 +239,10 @@ static inline __attribute__((always_inline)) int pick(struct perigee_service *s,
   return pick_anew(s, options, e, id, size);
 }
 
+/* What is usual where nobody walks. */
 static __attribute__((noinline)) int pick_plain(struct perigee_service *s,
-                                                struct perigee_endpoint *e, char *id, size_t size) {
-  return pick(s, NULL, e, id, size);
+                                                struct perigee_endpoint *e) {
+  return pick(s, NULL, e, NULL, 0);
 }
 
 /* A row that was chosen already. */
@@ -295,7 +296,7 @@ int perigee_pick(struct perigee_service *s, const struct perigee_pick_options *o
     return pick_with(s, options, endpoint, NULL, 0);
   if (__builtin_expect(s->walks, 1))
     return pick_walking(s, endpoint, NULL, 0);
-  return s->by_load ? pick_by_load(s, endpoint, NULL, 0) : pick_plain(s, endpoint, NULL, 0);
+  return s->by_load ? pick_by_load(s, endpoint, NULL, 0) : pick_plain(s, endpoint);
 }
 
 int perigee_pick_id(struct perigee_service *s, const struct perigee_pick_options *options,
@@ -306,5 +307,5 @@ int perigee_pick_id(struct perigee_service *s, const struct perigee_pick_options
   }
   if (__builtin_expect(s->walks, 1))
     return pick_walking(s, endpoint, id, size);
-  return s->by_load ? pick_by_load(s, endpoint, id, size) : pick_plain(s, endpoint, id, size);
+  return s->by_load ? pick_by_load(s, endpoint, id, size) : pick(s, NULL, endpoint, id, size);
 }

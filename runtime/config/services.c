@@ -273,7 +273,6 @@ static void read_one(struct reading *r) {
                                                                 .instance = in,
                                                                 .checks = checks,
                                                                 .check_count = (uint32_t)count,
-                                                                .weight_passing = 1,
                                                                 .weight_warning = 1})
                       : NULL);
     instance_unref(in);

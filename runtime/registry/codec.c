@@ -119,7 +119,7 @@ int registration_encode(const struct registration *r, struct buf *out) {
   write_bytes(&w, (uint64_t)r->lease_ms, 8);
   write_bytes(&w, (uint32_t)r->owner_pid, 4);
   write_bytes(&w, r->owner_start, 8);
-  write_bytes(&w, (uint32_t)r->weight_passing, 4);
+  write_bytes(&w, 0, 4); /* the place of what is the instance's weight */
   write_bytes(&w, (uint32_t)r->weight_warning, 4);
   write_bytes(&w, r->tag_override, 1);
   write_bytes(&w, r->check_count, 4);
@@ -312,7 +312,7 @@ static void read_registration(struct reader *rd, struct registration *r) {
   r->lease_ms = (int64_t)read_bytes(rd, 8);
   r->owner_pid = (int)read_limited(rd, 4, INT32_MAX);
   r->owner_start = read_bytes(rd, 8);
-  r->weight_passing = (int)(uint32_t)read_bytes(rd, 4);
+  read_bytes(rd, 4);
   r->weight_warning = (int)(uint32_t)read_bytes(rd, 4);
   r->tag_override = read_limited(rd, 1, 1);
   r->check_count = (uint32_t)read_limited(rd, 4, REGISTRATION_CHECKS_MAX);

@@ -75,8 +75,8 @@ bool registration_equal(const struct registration *a, const struct registration 
     return true;
   if (a->origin != b->origin || a->check_count != b->check_count || a->lease_ms != b->lease_ms ||
       a->owner_pid != b->owner_pid || a->owner_start != b->owner_start ||
-      a->weight_passing != b->weight_passing || a->weight_warning != b->weight_warning ||
-      a->tag_override != b->tag_override || !instance_equal(a->instance, b->instance))
+      a->weight_warning != b->weight_warning || a->tag_override != b->tag_override ||
+      !instance_equal(a->instance, b->instance))
     return false;
   for (uint32_t i = 0; i < a->check_count; i++)
     if (!check_definition_equal(&a->checks[i], &b->checks[i]))

@@ -34,8 +34,8 @@ struct registration {
   int64_t lease_ms;     /* 0: held until deregistered; else gone when not renewed for this long */
   int owner_pid;        /* 0: none; else the registration lives while this process does */
   uint64_t owner_start; /* its start time, clock ticks since boot (/proc/PID/stat field 22) */
-  int weight_passing, weight_warning; /* Consul's Weights, echoed */
-  bool tag_override;                  /* Consul's EnableTagOverride, echoed */
+  int weight_warning;   /* of Consul's Weights, echoed; the other one is the instance's weight */
+  bool tag_override;    /* Consul's EnableTagOverride, echoed */
 };
 
 /* Copies the draft (deeply, references taken); NULL: out of memory. */

@@ -27,8 +27,8 @@ struct candidate {
   uint32_t active; /* or SELECT_EJECTED, which is more than any */
 };
 
-static inline struct candidate look_at(const struct select_state *state,
-                                       const struct catalog_view *v, uint32_t row) {
+static inline __attribute__((always_inline)) struct candidate
+look_at(const struct select_state *state, const struct catalog_view *v, uint32_t row) {
   struct select_place place = select_row_find(state, v, row);
   return (struct candidate){row, select_row_active(v, row, &place, state->now_ns)};
 }
@@ -71,8 +71,8 @@ static uint32_t pick(struct select_state *state, const struct catalog_view *v,
   memcpy(&bias, &v->options[1], sizeof bias);
   bool uniform = (v->flags & CATALOG_UNIFORM) && bias > 0;
   struct select_group g = select_group_whole(v);
-  uint32_t row = uniform ? select_group_draw(v, &g, select_random_next(state))
-                         : select_round_robin.pick(state, v, ask);
+  uint32_t row =
+      uniform ? select_group_draw(v, &g, select_random_next(state)) : select_walk(state, v);
   if (row >= v->count) /* a damaged table: the caller finds out */
     return SELECT_NOTHING;
   if (v->top)

@@ -40,15 +40,15 @@ struct select_flight select_tally_flight(const struct select_tally *tally, uint6
   return flight_of(&sum);
 }
 
-uint32_t select_process_active(const struct select_place *place, uint32_t generation,
+uint32_t select_process_active(const struct select_load *load, uint32_t slot, uint32_t generation,
                                uint64_t now_ns) {
   uint32_t epoch = feedback_epoch((int64_t)now_ns);
   struct sum sum = {0};
-  for (uint32_t left = lanes_of(place->alone->tally); left; left &= left - 1) {
-    const struct feedback_lane *lane = &place->alone->page->lanes[__builtin_ctz(left)];
-    const struct feedback_cell *c = &lane->cells[place->slot];
+  for (uint32_t left = lanes_of(load->tally); left; left &= left - 1) {
+    const struct feedback_lane *lane = &load->page->lanes[__builtin_ctz(left)];
+    const struct feedback_cell *c = &lane->cells[slot];
     /* What was never written is not there, and looking would make it. */
-    if (catalog_load32(&lane->changes[place->slot / FEEDBACK_RUN]) &&
+    if (catalog_load32(&lane->changes[slot / FEEDBACK_RUN]) &&
         catalog_load32(&c->generation) == generation)
       sum_add(&sum, c, epoch);
   }
@@ -95,7 +95,7 @@ struct select_sample select_load_of(const struct select_place *place, uint32_t g
     reported = select_time_of(catalog_load32(&own->reported_ms), now_ns);
   }
   if (place->alone)
-    s.in_flight = select_process_active(place, generation, now_ns);
+    s.in_flight = select_process_active(place->alone, place->slot, generation, now_ns);
   if (!live || catalog_load32(&live->generation) != generation)
     return s;
   uint32_t sum = catalog_load32(&live->in_flight);

@@ -73,8 +73,9 @@ static inline void select_load_ask(const struct select_place *place) {
   __builtin_prefetch(place->live);
 }
 
-/* What all handles of this process have in flight there, where place->alone is not NULL. */
-uint32_t select_process_active(const struct select_place *place, uint32_t generation,
+/* What all handles of this process have in flight on a slot: where there are no sums, and so out of
+ * line. `load` has a page and a tally. */
+uint32_t select_process_active(const struct select_load *load, uint32_t slot, uint32_t generation,
                                uint64_t now_ns);
 
 /* What is in flight alone, for those who ask no more: SELECT_EJECTED when it is ejected. */
@@ -88,7 +89,7 @@ static inline uint32_t select_active_of(const struct select_place *place, uint32
                        : 0; /* a shared lane's may be < 0 */
   active = active > 0 ? active : 0;
   if (__builtin_expect(place->alone != NULL, 0))
-    return select_process_active(place, generation, now_ns);
+    return select_process_active(place->alone, place->slot, generation, now_ns);
   if (!live || catalog_load32(&live->generation) != generation)
     return (uint32_t)active;
   if (catalog_load64(&live->ejected_until_ns) > now_ns)

@@ -2,18 +2,18 @@
 local cjson = require("cjson")
 local perigee = require("spec.support.perigee")
 
--- An agent with these policies beside its configuration: { NAME = the body of decide, ... }.
-local function agent_with(policies, config)
+-- An agent with these policies beside its configuration: { NAME = the body of decide, ... }, asked so often.
+local function agent_with(policies, config, every)
   local home = perigee.scratch()
   assert.equal(0, os.execute("mkdir -p " .. home .. "/plugins/policy"))
   for name, body in pairs(policies) do
     perigee.write(string.format("%s/plugins/policy/%s.lua", home, name), ([[return {
-      kind = "policy", summary = "of the spec", every = "50ms",
+      kind = "policy", summary = "of the spec", every = "%s",
       options = { file = "string", word = { "string", optional = true } },
       decide = function(instance, options, ctx)
         %s
       end,
-    }]]):format(body))
+    }]]):format(every or "50ms", body))
   end
   config = config:gsub("HOME", home)
   perigee.write(home .. "/perigee.lua", config)
@@ -95,6 +95,7 @@ describe("a policy", function()
     expect_picked(agent, "web", true)
     local row = agent:get("/v1/services/web").json().endpoints[1]
     assert.same({ { "green" }, 7, { by = "told" }, "z9" }, { row.tags, row.weight, row.meta, row.zone })
+    assert.equal(7, agent:get("/v1/health/service/web").json()[1].Service.Weights.Passing)
     -- What is registered stays on "hold", as it is, and over a restart too.
     perigee.write(agent.says, "hold thinking\n")
     for _ = 1, 2 do
@@ -163,6 +164,11 @@ describe("a policy", function()
     answer = agent:put("/v1/agent/service/register", '{"Name":"web","ID":"h1","Port":81}')
     assert.equal(403, answer.status)
     assert.equal(80, agent:get("/v1/agent/service/h1").json().Port)
+    perigee.write(agent.says, "hold a\tminute\27[1m\nor two\n")
+    perigee.wait_for("a reason in one line", function()
+      local out = agent:command("policies").out
+      return out:find("\tyes\ttold\ta minute [1m or two\n", 1, true), out
+    end)
     perigee.write(agent.says, "hold a minute\n")
     local r = agent:command("register", "--name", "web", "--id", "h2", "--port", "2")
     assert.same({ 0, "h2: held: a minute\n" }, { r.code, r.out })
@@ -172,6 +178,27 @@ describe("a policy", function()
     assert.equal(200, agent:put("/v1/agent/service/register", '{"Name":"api","Port":1}').status)
     assert.equal(200, agent:put("/v1/agent/service/deregister/h1").status)
     assert.same({}, decision(agent, "h1"))
+    agent:stop()
+  end)
+
+  it("is asked again although its time came while the disk was at work", function()
+    -- So often that some of them are due before they are on the disk.
+    local agent = agent_with({ told = TOLD }, told([[web = { policy = { "told", file = "HOME/says" } }]]), "10ms")
+    perigee.write(agent.says, "hold in a moment\n")
+    local argv, url = { "curl", "-sS", "-Z", "--parallel-max", "40" }, agent.url .. "/v1/agent/service/register"
+    for i = 1, 120 do
+      local body = ('{"Name":"web","ID":"h%d","Port":%d}'):format(i, i)
+      for _, word in ipairs({ i > 1 and "--next" or "-sS", "-X", "PUT", "-d", body, url }) do
+        argv[#argv + 1] = word
+      end
+    end
+    assert.equal(0, perigee.run(argv).code)
+    perigee.write(agent.says, "register\n")
+    perigee.wait_for("all of them to be registered", function()
+      local answer = agent:get("/v1/services/web")
+      local count = answer.status == 200 and #answer.json().endpoints
+      return count == 120, count
+    end, 60)
     agent:stop()
   end)
 

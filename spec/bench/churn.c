@@ -91,6 +91,7 @@ static void report(FILE *json, const struct measured *m) {
     snprintf(name, sizeof name, "pick of 100, %s, 1,000 publishes a second", balancers[i]->name);
     printf("%-56s %8.2f ns   quiet %.2f, ratio %.2f\n", name, busy, quiet, busy / quiet);
     figure(json, name, busy, "ns", "the same, quiet (limit 2)", quiet);
+    verdict(busy / quiet, 2, "times", "%s", name);
   }
 }
 

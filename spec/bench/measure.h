@@ -12,9 +12,11 @@
 #pragma once
 
 #include <errno.h>
+#include <math.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -300,6 +302,34 @@ static inline void measured_print_machine(const struct measured *m, int cases) {
          "memory of their own %.2f to %.2f\n",
          least[MEASURE_CORE], most[MEASURE_CORE], least[MEASURE_OWN_MEMORY],
          most[MEASURE_OWN_MEMORY]);
+}
+
+/* Whether a figure is what it is to be: at most `limit`. NAN: it could not be measured. */
+static inline void verdict(double value, double limit, const char *unit, const char *what, ...) {
+  char text[128];
+  va_list args;
+  va_start(args, what);
+  vsnprintf(text, sizeof text, what, args);
+  va_end(args);
+  if (isnan(value))
+    printf("not measured  %s\n", text);
+  else
+    printf("%-12s  %-66s %10.2f of at most %.2f%s%s\n", value <= limit ? "holds" : "DOES NOT HOLD",
+           text, value, limit, *unit ? " " : "", unit);
+}
+
+/* Of two processes at once each is to take no more than a tenth longer than one alone. Where two
+ * that share nothing lose as much to each other in the same rounds, it is not known. */
+static inline void verdict_at_once(const struct measured *m, const char *what) {
+  const double most = 1.1;
+  double ratio = measured_slower(m) > 0 ? measured_slower(m) / m->alone_ns : NAN;
+  double core = measured_machine(m, MEASURE_CORE), memory = measured_machine(m, MEASURE_OWN_MEMORY);
+  double machine = core > memory ? core : memory;
+  if (ratio > most && machine > most)
+    printf("not measured  %s, two at once: %.2f, and two that share nothing %.2f\n", what, ratio,
+           machine);
+  else
+    verdict(ratio, most, "of one alone", "%s, two at once", what);
 }
 
 /* One figure of the table, and of the file: with a peer when `peer` is not NULL. */

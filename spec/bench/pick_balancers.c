@@ -63,16 +63,24 @@ static const struct peer {
   double ns;
 } peers[] = {
     {&select_round_robin, "grpc-go round robin, elsewhere", 14},
+    {&select_round_robin, "go-kit round robin, elsewhere", 15},
+    {&select_round_robin, "go-kit by its endpointer, elsewhere", 34},
+    {&select_round_robin, "lua-resty round robin, elsewhere", 66},
     {&select_weighted, "grpc-go weighted, elsewhere", 63},
     {&select_weighted_round_robin, "grpc-go weighted, elsewhere", 63},
     {&select_least_request, "grpc-go least request, elsewhere", 124},
+    {&select_least_request, "APISIX least_conn, elsewhere", 197},
     {&select_p2c_ewma, "go-zero p2c, elsewhere", 380},
+    {&select_p2c_ewma, "APISIX EWMA, elsewhere", 1650},
     {&select_ring, "grpc-go ring hash, elsewhere", 109},
+    {&select_ring, "lua-resty chash, elsewhere", 83},
     {&select_maglev, "lua-resty chash, elsewhere", 83},
+    {&select_rendezvous, "lua-resty chash, elsewhere", 83},
 };
+enum { PEERS = sizeof peers / sizeof peers[0] };
 
 static const struct peer *peer_of(const struct one_case *c) {
-  for (size_t i = 0; i < sizeof peers / sizeof peers[0]; i++)
+  for (size_t i = 0; i < PEERS; i++)
     if (peers[i].balancer == c->balancer && c->size == sizes[0])
       return &peers[i];
   return NULL;
@@ -118,7 +126,46 @@ static void report_cases(FILE *json, const struct measured *m) {
     report_case(json, &cases[i], &m[i]);
 }
 
-static void time_tables(FILE *json, const char *balancer, uint32_t count) {
+/* What is asked of each balancer. Of many endpoints: */
+static const struct limit {
+  const struct select_balancer *balancer;
+  double ns;
+} limits[] = {{&select_random, 100}, {&select_weighted, 150}, {&select_p2c_ewma, 300}};
+
+static void judge_sizes(const struct select_balancer *b, const struct measured m[SIZES]) {
+  char name[64];
+  uint64_t allocated = 0;
+  verdict(m[1].alone_ns / m[0].alone_ns, 1.25, "times", "%s, %d endpoints against %d", b->name,
+          sizes[1], sizes[0]);
+  for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++)
+    if (limits[i].balancer == b)
+      verdict(m[2].alone_ns, limits[i].ns, "ns", "%s, %d endpoints", b->name, sizes[2]);
+  for (int i = 0; i < SIZES; i++) {
+    snprintf(name, sizeof name, "%s, %d endpoints", b->name, sizes[i]);
+    verdict_at_once(&m[i], name);
+    allocated += m[i].allocations;
+  }
+  verdict((double)allocated, 0, "", "%s, allocations", b->name);
+}
+
+/* Half of what a peer takes, or a third where that is over 50 ns. */
+static void judge_peers(const struct select_balancer *b, const struct measured *few) {
+  for (size_t i = 0; i < PEERS; i++)
+    if (peers[i].balancer == b)
+      verdict(few->alone_ns, peers[i].ns / (peers[i].ns > 50 ? 3 : 2), "ns", "%s, %s %.0f ns",
+              b->name, peers[i].name, peers[i].ns);
+}
+
+static void judge(const struct measured *m) {
+  printf("\n");
+  for (int i = 0; cases[i].balancer; i += SIZES) {
+    judge_sizes(cases[i].balancer, &m[i]);
+    judge_peers(cases[i].balancer, &m[i]);
+  }
+}
+
+/* `most_ms` 0: nothing is asked of them. */
+static void time_tables(FILE *json, const char *balancer, uint32_t count, double most_ms) {
   double *weights = malloc(count * sizeof *weights), least = 0;
   const char **ids = malloc(count * sizeof *ids);
   char(*texts)[16] = malloc(count * sizeof *texts), name[96];
@@ -147,7 +194,10 @@ static void time_tables(FILE *json, const char *balancer, uint32_t count) {
     catalog_tables_end(&t);
   }
   snprintf(name, sizeof name, "tables, %s, of %u endpoints", balancer, count);
-  printf("%-48s %9.2f ms\n", name, least);
+  if (most_ms > 0)
+    verdict(least, most_ms, "ms", "%s", name);
+  else
+    printf("%-80s %10.2f ms\n", name, least);
   figure(json, name, least, "ms", NULL, 0);
   free(weights);
   free(ids);
@@ -172,15 +222,16 @@ int main(int argc, char **argv) {
   for (int i = 0; i < SIZES; i++)
     publish(w, sizes[i]);
   struct bench b = {dir, w};
-  report_cases(
-      json, measure(&(struct measure){
-                .open = open_services, .run = run, .meanwhile = beat, .arg = &b, .cases = count}));
-  time_tables(json, "weighted", 10000); /* the alias table, which every block has */
-  time_tables(json, "weighted_round_robin", 1000);
-  time_tables(json, "maglev", 655); /* 65537 cells */
-  time_tables(json, "ring", 655);
-  time_tables(json, "rendezvous", 10);
-  time_tables(json, "rendezvous", 655);
+  const struct measured *m = measure(&(struct measure){
+      .open = open_services, .run = run, .meanwhile = beat, .arg = &b, .cases = count});
+  report_cases(json, m);
+  judge(m);
+  time_tables(json, "weighted", 10000, 1); /* the alias table, which every block has */
+  time_tables(json, "maglev", 655, 3);     /* 65537 cells */
+  time_tables(json, "weighted_round_robin", 1000, 0);
+  time_tables(json, "ring", 655, 0);
+  time_tables(json, "rendezvous", 10, 0);
+  time_tables(json, "rendezvous", 655, 0);
   catalog_writer_close(w);
   remove_dir(dir);
   if (json)

@@ -120,6 +120,22 @@ static void print(FILE *json, const struct measured *m) {
   measured_print_machine(m, CASES);
 }
 
+/* What is asked of them; go-kit's Retry took 1,800 ns on another machine. */
+static void judge(const struct measured *m) {
+  char name[64];
+  printf("\n");
+  verdict(m[1].alone_ns / m[0].alone_ns, 1.25, "times", "p2c with its report, %d against %d",
+          sizes[1], sizes[0]);
+  verdict(m[2].alone_ns, 300, "ns", "p2c with its report, %d endpoints", sizes[2]);
+  verdict(m[CALL].alone_ns, 1800.0 / 3, "ns", "perigee_call, go-kit's Retry, elsewhere 1800 ns");
+  for (int i = 0; i < CASES; i++) {
+    snprintf(name, sizeof name, "%s, %d endpoints", i == CALL ? "perigee_call" : "p2c",
+             sizes[i % SIZES]);
+    verdict_at_once(&m[i], name);
+    verdict((double)m[i].allocations, 0, "", "%s, allocations", name);
+  }
+}
+
 int main(int argc, char **argv) {
   FILE *json = argc == 3 && strcmp(argv[1], "--json") == 0 ? fopen(argv[2], "ae") : NULL;
   char dir[] = "/dev/shm/perigee-bench-XXXXXX";
@@ -143,9 +159,10 @@ int main(int argc, char **argv) {
   uv_timer_start(&second, on_second, 500, 500);
   for (int i = 0; i < SIZES; i++)
     publish(sets, sizes[i]);
-  print(json,
-        measure(&(struct measure){
-            .open = open_services, .run = run, .meanwhile = turn, .arg = &b, .cases = CASES}));
+  const struct measured *m = measure(&(struct measure){
+      .open = open_services, .run = run, .meanwhile = turn, .arg = &b, .cases = CASES});
+  print(json, m);
+  judge(m);
   feedback_free(feedback);
   live_free(live);
   uv_close((uv_handle_t *)&second, NULL);

@@ -90,7 +90,6 @@ static struct registration *random_registration(void) {
                                               .lease_ms = (int64_t)rnd(100000),
                                               .owner_pid = (int)rnd(40000),
                                               .owner_start = rnd(UINT64_MAX),
-                                              .weight_passing = (int)rnd(100) - 1,
                                               .weight_warning = (int)rnd(100) - 1,
                                               .tag_override = rnd(2)});
   for (uint32_t i = 0; i < count; i++)

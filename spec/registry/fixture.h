@@ -124,7 +124,6 @@ static inline struct registration *make(const char *service, const char *id, int
                                                                    .checks = checks,
                                                                    .check_count = count,
                                                                    .lease_ms = lease_ms,
-                                                                   .weight_passing = 1,
                                                                    .weight_warning = 1});
   instance_unref(in);
   assert_non_null(r);

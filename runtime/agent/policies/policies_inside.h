@@ -40,7 +40,7 @@ struct subject {
   char *trouble;
   struct instance *about; /* the facts that were last asked about, and this status: */
   enum status about_status;
-  bool stale; /* they have changed while it was asked */
+  bool stale; /* they have changed while it was asked; or it was due while nothing was registered */
   bool fresh; /* what is wanted, or the changes to it, are not what is shown */
   bool floored;
   bool floor_kept; /* the store has that it is */

@@ -401,7 +401,7 @@ void subject_want(struct subject *s, const struct registration_state *state) {
   s->fresh = true;
   subject_settle(s);
   const struct instance *in = state->registration->instance;
-  if (!s->about || s->about_status != state->status || !instance_equal(s->about, in))
+  if (s->stale || !s->about || s->about_status != state->status || !instance_equal(s->about, in))
     subject_ask(s);
 }
 

@@ -54,14 +54,12 @@ static void add_tagged_addresses(struct buf *out, const struct instance *in) {
   buf_char(out, '}');
 }
 
+/* Consul's are whole numbers from 1 on. */
 static void add_weights(struct buf *out, const struct registration_state *s,
                         const struct instance *in) {
-  if (s)
-    buf_format(out, "{\"Passing\":%d,\"Warning\":%d}", s->registration->weight_passing,
-               s->registration->weight_warning);
-  else
-    buf_format(out, "{\"Passing\":%d,\"Warning\":1}",
-               in->weight >= 1 && in->weight < 65536 ? (int)in->weight : 1);
+  int passing = in->weight < 1 ? 1 : in->weight < 65535 ? (int)(in->weight + 0.5) : 65535;
+  buf_format(out, "{\"Passing\":%d,\"Warning\":%d}", passing,
+             s ? s->registration->weight_warning : 1);
 }
 
 static void add_override(struct buf *out, const struct registration_state *s) {

@@ -192,7 +192,6 @@ static int read_weights(struct decoding *d) {
         !field_whole(&at, "Warning", 0, 65535, &warning))
       return 400;
   }
-  d->draft.weight_passing = (int)passing;
   d->draft.weight_warning = (int)warning;
   d->instance.weight = (double)passing;
   return 0;
