@@ -227,6 +227,10 @@ static void a_thousand_threads(void **state) {
 
 /* Forks in the middle of that: the child begins with nothing in flight. */
 static void a_fork_among_threads(void **state) {
+  if (CATALOG_TSAN) {
+    print_message("# TSan takes the parent's threads for leaked ones of the child\n");
+    skip();
+  }
   pthread_t threads[AT_ONCE];
   struct perigee_service *s = service("crowd", "least_request", 8);
   struct perigee_service *t = service("other crowd", "p2c", 8);
@@ -241,7 +245,7 @@ static void a_fork_among_threads(void **state) {
       CHILD_MUST(flight_of(s).calls == 1);
       CHILD_MUST(perigee_done(s, &own, PERIGEE_SUCCESS, 1000) == 0);
       CHILD_MUST(flight_of(s).calls == 0);
-      call_all((void *)1); /* starts no thread, which TSan would not have here */
+      call_all(NULL);
       perigee_service_close(s);
       perigee_service_close(t);
       _exit(0);
