@@ -35,8 +35,8 @@ local function book_of(factory, service)
   return book
 end
 
--- Takes out what is kept of endpoints that have left.
-local function take_left(book, service, left)
+-- What is kept of endpoints that have left.
+local function close_left(book, service)
   local version = version_of(service)
   local here = book.version ~= version and next(book.lines) and ids_of(service)
   if not here then
@@ -47,25 +47,19 @@ local function take_left(book, service, left)
     if not here[id] then
       book.lines[id] = nil
       for _, line in pairs(lines) do
-        left[#left + 1] = line
+        close(line)
       end
     end
   end
 end
 
--- Takes out what was lent to tries that were ended together with their caller.
-local function take_lost(factory, lost)
+-- What was lent to tries that were ended together with their caller.
+local function close_lost(factory)
   for line in pairs(factory.lent) do
     if line.try.task:status() ~= "running" then
       factory.lent[line] = nil
-      lost[#lost + 1] = line
+      close(line)
     end
-  end
-end
-
-local function close_all(lines)
-  for _, line in pairs(lines) do
-    close(line)
   end
 end
 
@@ -73,12 +67,10 @@ end
 local function look_after(factory)
   while factory.count > 0 do
     sleep(LOOK)
-    local gone = {}
-    take_lost(factory, gone)
+    close_lost(factory)
     for service, book in pairs(factory.books) do
-      take_left(book, service, gone)
+      close_left(book, service)
     end
-    close_all(gone)
   end
 end
 
@@ -101,9 +93,8 @@ host.factory = {}
 -- Lends a connection to the try's endpoint to it, as try.lent, until `give`; or nil, message, code. `seconds`: how
 -- long the try has.
 function host.factory.take(factory, service, try, seconds)
-  local endpoint, left = try.endpoint, {}
-  take_left(book_of(factory, service), service, left)
-  close_all(left)
+  local endpoint = try.endpoint
+  close_left(book_of(factory, service), service)
   local line = take_kept(factory, service, endpoint)
   if not line then
     local connection, message, code = factory.open(endpoint, seconds)

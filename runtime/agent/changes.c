@@ -5,6 +5,7 @@
 #include "base/value.h"
 #include "config/config.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 struct rows {
@@ -46,38 +47,92 @@ static void name_differences(const struct value *a, const struct value *b, struc
 
 /* ---- services ---- */
 
-/* How a configured instance was written: what its registration does not say is in there too. */
+/* The instances of a configuration, for looking them up. */
+struct listed {
+  const struct instance *instance;
+  size_t at; /* in the configuration */
+};
+
+struct listing {
+  const struct config *config;
+  struct listed *by_id, *by_service;
+  /* How each was written: what its registration does not say is in there too. */
+  const struct value **written;
+};
+
+static int compare_ids(const void *a, const void *b) {
+  return strcmp(((const struct listed *)a)->instance->id, ((const struct listed *)b)->instance->id);
+}
+
+static int compare_services(const void *a, const void *b) {
+  const struct listed *x = a, *y = b;
+  int order = strcmp(x->instance->service, y->instance->service);
+  return order ? order : (x->at > y->at) - (x->at < y->at);
+}
+
+static void listing_free(struct listing *l) {
+  free(l->by_id);
+  free(l->by_service);
+  free(l->written);
+}
+
 static const struct value *written(const struct config *c, const char *service, size_t nth) {
   const struct value *all = value_get(value_get(c->root, "services"), service);
   return value_length(all) ? value_at(all, nth) : all;
 }
 
-static size_t nth_of(const struct config *c, size_t i) {
-  size_t nth = 0;
-  for (size_t k = 0; k < i; k++)
-    nth += strcmp(c->services[k]->instance->service, c->services[i]->instance->service) == 0;
-  return nth;
+/* Whether there was memory for it; to be freed in any case. */
+static bool listing_make(struct listing *l, const struct config *c) {
+  size_t count = c->service_count, nth = 0;
+  *l = (struct listing){.config = c,
+                        .by_id = calloc(count + 1, sizeof *l->by_id),
+                        .by_service = calloc(count + 1, sizeof *l->by_service),
+                        .written = calloc(count + 1, sizeof(struct value *))};
+  if (!l->by_id || !l->by_service || !l->written)
+    return false;
+  for (size_t i = 0; i < count; i++)
+    l->by_id[i] = l->by_service[i] = (struct listed){c->services[i]->instance, i};
+  qsort(l->by_id, count, sizeof *l->by_id, compare_ids);
+  qsort(l->by_service, count, sizeof *l->by_service, compare_services);
+  for (size_t i = 0; i < count; i++) {
+    const char *service = l->by_service[i].instance->service;
+    bool next = i > 0 && strcmp(l->by_service[i - 1].instance->service, service) == 0;
+    nth = next ? nth + 1 : 0;
+    l->written[l->by_service[i].at] = written(c, service, nth);
+  }
+  return true;
 }
 
-static const struct value *written_at(const struct config *c, size_t i) {
-  return written(c, c->services[i]->instance->service, nth_of(c, i));
+static int find_listed_id(const void *id, const void *item) {
+  return strcmp(id, ((const struct listed *)item)->instance->id);
 }
 
-static size_t find_id(const struct config *c, const char *id) {
-  size_t i = 0;
-  while (i < c->service_count && strcmp(c->services[i]->instance->id, id) != 0)
-    i++;
-  return i;
+static int find_listed_service(const void *service, const void *item) {
+  return strcmp(service, ((const struct listed *)item)->instance->service);
 }
 
-static void write_services(const struct config *old, const struct config *new, struct rows *rows) {
+/* Where in the configuration it is; its count: nowhere. */
+static size_t find_id(const struct listing *l, const char *id) {
+  const struct listed *found =
+      bsearch(id, l->by_id, l->config->service_count, sizeof *l->by_id, find_listed_id);
+  return found ? found->at : l->config->service_count;
+}
+
+static bool has_instances(const struct listing *l, const char *service) {
+  return bsearch(service, l->by_service, l->config->service_count, sizeof *l->by_service,
+                 find_listed_service) != NULL;
+}
+
+static void write_services(const struct listing *before, const struct listing *after,
+                           struct rows *rows) {
+  const struct config *old = before->config, *new = after->config;
   for (size_t i = 0; i < old->service_count; i++) {
     const struct instance *in = old->services[i]->instance;
-    size_t k = find_id(new, in->id);
+    size_t k = find_id(after, in->id);
     struct buf detail = {0};
     struct row row = {.what = "service", .name = in->service, .id = in->id, .change = "removed"};
     if (k < new->service_count) {
-      const struct value *a = written_at(old, i), *b = written_at(new, k);
+      const struct value *a = before->written[i], *b = after->written[k];
       row.change = registration_equal(old->services[i], new->services[k]) && value_equal(a, b)
                        ? NULL
                        : "changed";
@@ -92,16 +147,9 @@ static void write_services(const struct config *old, const struct config *new, s
   }
   for (size_t i = 0; i < new->service_count; i++) {
     const struct instance *in = new->services[i]->instance;
-    if (find_id(old, in->id) == old->service_count)
+    if (find_id(before, in->id) == old->service_count)
       write_row(rows, &(struct row){"service", in->service, in->id, "added", NULL});
   }
-}
-
-static bool has_instances(const struct config *c, const char *service) {
-  for (size_t i = 0; i < c->service_count; i++)
-    if (strcmp(c->services[i]->instance->service, service) == 0)
-      return true;
-  return false;
 }
 
 /* ---- everything else ---- */
@@ -135,16 +183,16 @@ static void write_names(const char *what, const struct value *a, const struct va
 }
 
 /* What is said of services whose instances register themselves; the others' rows are instances. */
-static void write_rules(const struct config *old, const struct config *new, struct rows *rows) {
-  const struct value *before = value_get(old->root, "services");
-  const struct value *after = value_get(new->root, "services");
+static void write_rules(const struct listing *before, const struct listing *after,
+                        struct rows *rows) {
+  const struct config *old = before->config, *new = after->config;
   for (int side = 0; side < 2; side++) {
-    const struct value *from = side ? after : before;
+    const struct value *from = value_get((side ? new : old)->root, "services");
     for (size_t i = 0; i < value_fields(from); i++) {
       const char *name;
       value_field(from, i, &name);
       const struct value *a = written(old, name, 0), *b = written(new, name, 0);
-      if (!has_instances(old, name) && !has_instances(new, name) && !(side && a))
+      if (!has_instances(before, name) && !has_instances(after, name) && !(side && a))
         write_name("service", name, a, b, rows);
     }
   }
@@ -186,8 +234,15 @@ size_t changes_write(const struct config *old, const struct config *new,
                      const struct plugins *plugins, const struct plugins *draft, struct buf *out) {
   struct rows rows = {out, 0};
   if (new) {
-    write_services(old, new, &rows);
-    write_rules(old, new, &rows);
+    struct listing before, after = {0};
+    if (listing_make(&before, old) && listing_make(&after, new)) {
+      write_services(&before, &after, &rows);
+      write_rules(&before, &after, &rows);
+    } else {
+      out->failed = true;
+    }
+    listing_free(&before);
+    listing_free(&after);
     write_settings(old->root, new->root, &rows);
   }
   plugins_differences(plugins, draft, write_plugin, &rows);

@@ -164,6 +164,11 @@ describe("a policy", function()
     answer = agent:put("/v1/agent/service/register", '{"Name":"web","ID":"h1","Port":81}')
     assert.equal(403, answer.status)
     assert.equal(80, agent:get("/v1/agent/service/h1").json().Port)
+    perigee.write(agent.says, "hold a\tminute\27[1m\nor two\n")
+    perigee.wait_for("a reason in one line", function()
+      local out = agent:command("policies").out
+      return out:find("\tyes\ttold\ta minute [1m or two\n", 1, true), out
+    end)
     perigee.write(agent.says, "hold a minute\n")
     local r = agent:command("register", "--name", "web", "--id", "h2", "--port", "2")
     assert.same({ 0, "h2: held: a minute\n" }, { r.code, r.out })

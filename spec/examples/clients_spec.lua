@@ -207,6 +207,46 @@ describe("reports are heard, by one agent and the next", function()
   end)
 end)
 
+-- What perigee_run_dir of the library says, where nobody says PERIGEE_RUN_DIR: in a /tmp of the client's own.
+describe("the agent's run directory is found", function()
+  local PRIVATE = [[exec 3<"$CATALOG" && mount -t tmpfs none /tmp && mkdir -p "/tmp/$PLACE" && cat <&3 >"/tmp/$PLACE/catalog" &&
+    exec 3<&- && exec "$@" web 50]]
+  local places = {
+    { "below XDG_RUNTIME_DIR", "session/perigee" },
+    { "in /tmp, where XDG_RUNTIME_DIR has none", "perigee-" .. perigee.run({ "id", "-u" }).out:gsub("%s+$", "") },
+  }
+  local port
+
+  setup(function()
+    port = perigee.free_port()
+    perigee.spawn({ perigee.build .. "/examples/hello/backend", "web-1", tostring(port) })
+    agent = perigee.agent({ config = ("return { services = { web = { port = %d } } }"):format(port) })
+    agent:kill()
+  end)
+
+  for _, place in ipairs(places) do
+    it(place[1], function()
+      if perigee.run({ "unshare", "--mount", "sh", "-c", "mount -t tmpfs none /tmp" }).code ~= 0 then
+        pending("needs root, for a /tmp of its own")
+      end
+      for _, program in ipairs(programs) do
+        if not clients.missing(program) and not program.service then
+          local env = clients.environment(agent, program)
+          env.PERIGEE_RUN_DIR, env.XDG_RUNTIME_DIR = false, "/tmp/session"
+          env.PLACE, env.CATALOG = place[2], agent.run_dir .. "/catalog"
+          local p = perigee.spawn({ "unshare", "--mount", "sh", "-c", PRIVATE, "sh", unpack(program.argv) }, { env = env })
+          perigee.wait_for(program.name .. " to call", function()
+            p:poll()
+            assert(not p.done, program.name .. ": " .. p:stderr())
+            return p:stdout():find("ok 127.0.0.1:" .. port, 1, true), p:stdout() .. p:stderr()
+          end)
+          p:kill()
+        end
+      end
+    end)
+  end
+end)
+
 -- What Python and Node have of perigee.h is written by hand; the FFI's is perigee.h.
 local STRUCTURES = {
   Lua = { argv = { "luajit", "-e", [[

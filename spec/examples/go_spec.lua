@@ -137,6 +137,31 @@ end)
 describe("Go's package", function()
   after_each(perigee.cleanup)
 
+  -- One of three is slow. By its weight it would get 160 of 200 calls; by its latency it gets one a second.
+  with_go("goes by load, on what the whole host knows", function()
+    local slow = perigee.spawn({ "node", "-e", [[
+      const server = require("http").createServer((_, to) => setTimeout(() => to.end("slow"), 100));
+      server.listen(0, "127.0.0.1", () => console.log(server.address().port));]] })
+    local port = perigee.wait_for("the slow one", function()
+      return slow:stdout():match("%d+"), slow:stderr()
+    end)
+    local instances = { ("{ id = 'slow', port = %s, weight = 8 }"):format(port) }
+    for i = 1, 2 do
+      local fast = perigee.free_port()
+      perigee.spawn({ perigee.build .. "/examples/hello/backend", "fast" .. i, tostring(fast) })
+      table.insert(instances, ("{ id = 'fast%d', port = %d }"):format(i, fast))
+    end
+    local agent = perigee.agent({ config = "return { services = { web = { " .. table.concat(instances, ", ") .. " } } }" })
+    local client = perigee.spawn({ clients.go .. "call", "web", "50" }, { env = clients.environment(agent) })
+    local function calls_to(id)
+      return select(2, client:stdout():gsub("ok %S+ " .. id, ""))
+    end
+    perigee.wait_for("200 calls", function()
+      return calls_to("fast") + calls_to("slow") >= 200, client:stdout():sub(-200) .. client:stderr()
+    end, 60)
+    assert.is_true(calls_to("slow") > 0 and calls_to("slow") < 100, calls_to("slow") .. " calls to the slow one")
+  end)
+
   local CONFIG = [[return {
     services = { web = {
       { id = "a", port = 7001, ports = { admin = 1 } },

@@ -1,3 +1,4 @@
+-- spec: timeout 240
 -- examples/clients/README.md tells the truth: each of its blocks is run, against an agent that has what it speaks of.
 local clients = require("spec.examples.clients")
 local perigee = require("spec.support.perigee")

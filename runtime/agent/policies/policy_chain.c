@@ -7,6 +7,7 @@
 #include "base/value.h"
 #include "config/use.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -157,6 +158,15 @@ static int read_said(const struct call_result *result, struct policy_chain *c, s
   return 0;
 }
 
+/* One line, for those who list it. */
+static char *copy_reason(const char *reason) {
+  char *copy = strndup(reason, REASON_MAX);
+  for (char *p = copy; p && *p; p++)
+    if (iscntrl((unsigned char)*p))
+      *p = ' ';
+  return copy;
+}
+
 static void ask_next(struct policy_chain *c);
 
 /* The first that does not say "register" has decided. */
@@ -171,7 +181,7 @@ static void heed(struct policy_chain *c, struct said *said) {
   d->verdict = said->verdict;
   if (said->reason) {
     free(d->reason);
-    d->reason = strndup(said->reason, REASON_MAX);
+    d->reason = copy_reason(said->reason);
   }
   if (said->verdict != VERDICT_REGISTER) {
     d->policy = strdup(plugin_name(asked_plugin(c)));

@@ -3,9 +3,9 @@ package perigee
 import "math/rand"
 
 const (
-	// The balancers whose picks are a walk over order[], and those that go by a key. All others, and
-	// the latter without a key, are picked by the alias table, which every block has for those who do
-	// not know its balancer.
+	// The balancers whose picks are a walk over order[], and those that go by a key; load.go has those
+	// that go by load. All others, and these where they cannot, are picked by the alias table, which
+	// every block has for those who do not know its balancer.
 	roundRobin         = 1
 	weightedRoundRobin = 4
 	maglev             = 7
@@ -25,6 +25,7 @@ type ask struct {
 	hash  uint64
 	port  string
 	avoid []Endpoint
+	own   *page
 }
 
 // Key: where the service's balancer goes by a key, the endpoint is that which every process of the
@@ -44,7 +45,7 @@ func Avoid(tried ...Endpoint) Option {
 	return func(a *ask) { a.avoid = tried }
 }
 
-// pick chooses as the C library does (runtime/client/pick.c), for a key the very same.
+// pick chooses as the C library does (runtime/client/pick.c), for a key the very same row.
 // pickable > 0.
 func (s *snapshot) pick(a *ask) (Endpoint, error) {
 	row := s.choose(a, 0)
@@ -64,7 +65,14 @@ func (s *snapshot) choose(a *ask, attempt uint32) uint64 {
 		return s.word32(s.order + uint64(a.turn+attempt)%s.cycle*4)
 	case a.keyed && s.kind >= maglev && s.kind <= maglevBounded:
 		return s.chooseByKey(keyBits(a.hash, attempt))
+	case (s.kind == leastRequest || s.kind == p2cEWMA) && s.top == 0: // levels and zones keep their shares
+		return s.chooseByLoad(a.own)
 	}
+	return s.draw()
+}
+
+// draw gives a row by weight.
+func (s *snapshot) draw() uint64 {
 	cell := below(rand.Uint64(), s.pickable)
 	value := s.word64(s.alias + cell*8)
 	if rand.Uint32() < uint32(value) {

@@ -37,7 +37,7 @@ func TestTogether(t *testing.T) {
 			all.Add(1)
 			go func(work func()) {
 				defer all.Done()
-				for time.Now().Before(end) {
+				for time.Now().Before(end) && !t.Failed() {
 					work()
 				}
 			}(work)

@@ -222,7 +222,7 @@ func (s *Service) mayRetry() bool {
 	if retries < partOf(calls) {
 		return true // nobody else, whatever it says, uses up what is this process's own part
 	}
-	if v := s.snapshot.Load(); v != nil && clock()-int64(v.file.load64(headerHeartbeat)) < int64(late) {
+	if v := s.snapshot.Load(); v != nil && v.file.agentLives() {
 		calls = most(calls, v.file.load32(v.entry+entryInFlight))
 		retries = most(retries, v.file.load32(v.entry+entryRetries))
 	}
@@ -274,7 +274,7 @@ func (c *Call) Done(outcome Outcome) {
 	if c.epoch == 0 {
 		return
 	}
-	p, epoch := s.catalog.page, epochAt(clock())
+	p, epoch := s.catalog.page.Load(), epochAt(clock())
 	if at := p.cell(c.slot, c.term, epoch); at != 0 {
 		switch epoch {
 		case c.epoch:

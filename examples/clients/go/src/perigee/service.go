@@ -37,13 +37,13 @@ type Catalog struct {
 	lock sync.Mutex
 	file *file
 	once sync.Once
-	page *page // nil: nothing is counted
+	page atomic.Pointer[page] // nil: nothing is counted (yet)
 }
 
 // countsOn is the page of this process, made when the first call is to be reported.
 func (c *Catalog) countsOn() *page {
-	c.once.Do(func() { c.page = makePage() })
-	return c.page
+	c.once.Do(func() { c.page.Store(makePage()) })
+	return c.page.Load()
 }
 
 // Open maps the catalog in a run directory; "" is where the C library would look.
@@ -138,7 +138,7 @@ func (s *Service) latest() (*snapshot, error) {
 
 // Pick chooses the next endpoint: no lock and no system call, but once after the agent was replaced.
 func (s *Service) Pick(options ...Option) (Endpoint, error) {
-	a := ask{turn: atomic.AddUint32(&s.turn, 1)}
+	a := ask{turn: atomic.AddUint32(&s.turn, 1), own: s.catalog.page.Load()}
 	for _, option := range options {
 		option(&a)
 	}
