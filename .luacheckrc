@@ -14,6 +14,7 @@ files["lua/perigee/fuel.lua"] = { globals = { "pcall", "xpcall", "coroutine", "m
 files["lua/perigee/view.lua"] = { self = false } -- one view for all picks
 files["lua/perigee/depth.lua"] = { globals = { "coroutine", "xpcall" } }
 files["lua/perigee/sort.lua"] = { globals = { "table" } }
+files["lua/perigee/text.lua"] = { globals = { "string", "table" } }
 files["examples/**/perigee.lua"] = { read_globals = { "env", "file", "host" } }
 files["examples/**/plugins"] = { read_globals = { "perigee" } }
 files["examples/clients/openresty"] = { globals = { "ngx" } } -- nginx's own

@@ -9,7 +9,7 @@ local urls = require("perigee.members").urls
 local tls = {
   ca = { "certificate", optional = true, about = "whom to believe who the servers are; else the system's authorities" },
   cert = { "certificate", optional = true, about = "the agent's own, for servers that ask for one" },
-  key = { "key", optional = true, about = "of `cert`" },
+  key = { "key", of = "cert", optional = true, about = "of `cert`, where it is not in the same file" },
   server_name = { "string", optional = true, about = "the name in the servers' certificate, where that is another" },
   verify = { "boolean", true, about = "false: whoever answers is believed" },
 }

@@ -1,5 +1,6 @@
 -- What bounds compiled code from the inside: who has used up its steps raises once more wherever an
--- error would be caught, so that no pcall goes on. `fuel` is the counter (runtime/vm/isolate/fuel.h).
+-- error would be caught, so that no pcall goes on. As each of these takes some 30 us, few are within
+-- each other. `fuel` is the counter (runtime/vm/isolate/fuel.h).
 local _, host = ...
 
 local ffi = host.ffi
@@ -9,22 +10,37 @@ local call, call_with, resume = pcall, xpcall, coroutine.resume
 
 host.counter = fuel
 
+local DEPTH_MOST = 32
+
 local function go_on(...)
+  if fuel.depth > 0 then -- not that of a coroutine that an earlier pick left in the midst of one
+    fuel.depth = fuel.depth - 1
+  end
   if fuel.left < fuel.floor then
     error("out of steps", 0)
   end
   return ...
 end
 
+local function deeper()
+  if fuel.depth >= DEPTH_MOST then
+    error("more than " .. DEPTH_MOST .. " of pcall, xpcall and coroutine.resume within each other", 3)
+  end
+  fuel.depth = fuel.depth + 1
+end
+
 function pcall(...)
+  deeper()
   return go_on(call(...))
 end
 
 function xpcall(...)
+  deeper()
   return go_on(call_with(...))
 end
 
 function coroutine.resume(...)
+  deeper()
   return go_on(resume(...))
 end
 

@@ -18,22 +18,26 @@ local function follow(set, ask)
   end
 end
 
--- Addresses of a host: A and AAAA together. One of the two may be missing.
-local function addresses(host, timeout)
-  local found, ttl, message, code = {}, math.huge, nil, nil
+-- Addresses of a host: A and AAAA together. One of the two may be missing. One that a server fails to say counts as it
+-- was said last (`known`, a table of the caller's for this host) while the other is answered.
+local function addresses(host, timeout, known)
+  local found, ttl, answered, message, code = {}, math.huge, false, nil, nil
   for _, kind in ipairs({ "A", "AAAA" }) do
     local records, why, failed = perigee.dns.resolve(host, { type = kind, timeout = timeout })
-    if not records and failed ~= "ENOENT" then
-      return nil, why, failed -- a server that fails is no answer about half of them
+    if records or failed == "ENOENT" then
+      known[kind] = records
     end
-    message, code = why, failed
-    for _, record in ipairs(records or {}) do
+    if not code or failed ~= "ENOENT" then -- that one fails says more than that one is missing
+      message, code = why or message, failed or code
+    end
+    answered = answered or records ~= nil
+    for _, record in ipairs(known[kind] or {}) do
       found[#found + 1] = record.address
       ttl = math.min(ttl, record.ttl)
     end
   end
-  if #found == 0 then
-    return nil, message or host .. ": no address", code or "ENOENT"
+  if not answered then
+    return nil, message, code
   end
   return found, ttl
 end

@@ -76,7 +76,7 @@ return {
     max_stale = { "duration", "10s", about = "how long the server that answers may not have heard of its leader" },
     wait = { "duration", "5m", min = "1s", max = "10m", about = "how long Consul may hold a query" },
     hold = { "integer", 128, min = 1,
-      about = "queries that Consul holds at once; other services are asked for every 10 s, 20 of them a second at most" },
+      about = "queries that Consul holds at once; other services are asked for every 10 s, 15 of them a second at most" },
     timeout = { "duration", "5s", min = "100ms", about = "for one request, beside what Consul may hold it" },
     tagged_address = { "string", optional = true, about = 'which of the tagged addresses is picked, as "wan"' },
     zone = { "string", "zone", about = "the meta key, of a service or else of its node, that says its zone" },

@@ -13,8 +13,9 @@ return {
 
   watch = function(_, target, set, options)
     local host, port = target.name:match("^%[?(.-)%]?:(%d+)$")
+    local known = {}
     return names.follow(set, function()
-      local addresses, ttl, failed = names.addresses(host, options.timeout)
+      local addresses, ttl, failed = names.addresses(host, options.timeout, known)
       if not addresses then
         return nil, ttl, failed
       end

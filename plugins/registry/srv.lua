@@ -7,9 +7,10 @@ local function by_priority(a, b)
 end
 
 -- The instances, and the shortest ttl. A target that is no name any more is left out; where one cannot be
--- asked for, nothing is known: nil, message, code.
-local function instances_of(records, timeout)
-  local instances, seen, ttl, best, why = {}, {}, math.huge, nil, nil
+-- asked for, nothing is known: nil, message, code. before: what the targets' addresses were known to be; the last
+-- result is what they are known to be now.
+local function instances_of(records, timeout, before)
+  local instances, seen, known, ttl, best, why = {}, {}, {}, math.huge, nil, nil
   table.sort(records, by_priority)
   for _, record in ipairs(records) do
     if best and record.priority > best then
@@ -18,7 +19,9 @@ local function instances_of(records, timeout)
     ttl = math.min(ttl, record.ttl)
     local addresses, own, code = {}, record.ttl, nil
     if record.target ~= "" and record.port > 0 then -- the root is no host: "there is no such service here"
-      addresses, own, code = names.addresses(record.target, timeout)
+      local host = known[record.target] or before[record.target] or {}
+      known[record.target] = host
+      addresses, own, code = names.addresses(record.target, timeout, host)
     end
     if not addresses and code ~= "ENOENT" then
       return nil, own, code
@@ -39,7 +42,7 @@ local function instances_of(records, timeout)
   if why and #instances == 0 then
     return nil, why, "ENOENT"
   end
-  return instances, ttl
+  return instances, ttl, known
 end
 
 return {
@@ -53,12 +56,15 @@ return {
   end,
 
   watch = function(_, target, set, options)
+    local known = {}
     return names.follow(set, function()
       local records, message, code = perigee.dns.resolve(target.name, { type = "SRV", timeout = options.timeout })
       if not records then
         return nil, message, code
       end
-      return instances_of(records, options.timeout)
+      local instances, ttl, last = instances_of(records, options.timeout, known)
+      known = instances and last or known
+      return instances, ttl, last
     end)
   end,
 }

@@ -117,16 +117,25 @@ static void add_held_back(void *arg, const struct policy_view *view) {
   buf_char(&held->list, '}');
 }
 
+static void add_drained(void *list, const struct instance *in) {
+  buf_json_next(list);
+  buf_json_text(list, in->id);
+}
+
 int explain_service(struct agent *a, const char *service, struct buf *out, struct fault *f) {
   struct plan_look *look = NULL;
   struct held_back held = {.a = a, .service = service};
+  struct buf drained = {0};
   int r = plans_look(a->plans, service, &look);
   if (r != 0 && r != -ENOENT)
     return fault_set(f, r, "%s", strerror(-r));
   buf_char(&held.list, '[');
   policies_each_held_back(a->policies, add_held_back, &held);
-  if (!look && held.list.length == 1) {
+  buf_char(&drained, '[');
+  policies_each_drained(a->policies, service, add_drained, &drained);
+  if (!look && held.list.length == 1 && drained.length == 1) {
     buf_free(&held.list);
+    buf_free(&drained);
     return fault_set(f, r, "No service \"%.255s\" is known here: GET /v1/services lists what is.",
                      service);
   }
@@ -141,8 +150,11 @@ int explain_service(struct agent *a, const char *service, struct buf *out, struc
   buf_char(out, ']');
   buf_member(out, "held_back");
   buf_add(out, held.list.data, held.list.length);
+  buf_text(out, "],\"drained\":");
+  buf_add(out, drained.data, drained.length);
   buf_text(out, "]}");
   buf_free(&held.list);
+  buf_free(&drained);
   plan_look_end(look);
   return 0;
 }

@@ -35,6 +35,10 @@ static void uuid_of(const char *name, char out[37]) {
            d[15]);
 }
 
+static bool resolves(const struct config *c) {
+  return value_get(c->root, "resolve") != NULL;
+}
+
 void node_describe(const struct config *c, struct view_node *out) {
   snprintf(out->name, sizeof out->name, "%s", c->node);
   snprintf(out->datacenter, sizeof out->datacenter, "%s", c->datacenter);
@@ -42,6 +46,7 @@ void node_describe(const struct config *c, struct view_node *out) {
   /* What is registered without an address is on this host, and so are all who can ask. */
   snprintf(out->address, sizeof out->address, "127.0.0.1");
   uuid_of(out->name, out->id);
+  out->resolves = resolves(c);
 }
 
 struct value *node_facts(const struct config *c) {
@@ -130,7 +135,8 @@ void node_configure(struct agent *a, const struct config *old) {
   const struct balancer_host place = plans_host(new, a->plugins);
   struct view_node node = {0};
   bool moves = strcmp(old->zone, new->zone) != 0;
-  if (!moves && strcmp(old->node, new->node) == 0 && strcmp(old->datacenter, new->datacenter) == 0)
+  if (!moves && strcmp(old->node, new->node) == 0 &&
+      strcmp(old->datacenter, new->datacenter) == 0 && resolves(old) == resolves(new))
     return;
   struct value *facts = node_facts(new);
   node_describe(new, &node);

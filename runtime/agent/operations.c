@@ -18,6 +18,8 @@ static const struct operation operations[] = {
     {"override", operate_override},
     {"freeze", operate_freeze},
     {"promote", operate_promote},
+    {"drain", operate_drain},
+    {"drained", operate_drained},
     {"rollback", operate_rollback},
     {0},
 };

@@ -20,6 +20,10 @@ void operate_freeze(struct agent *a, const char *body, server_reply reply, void 
 void operate_promote(struct agent *a, const char *body, server_reply reply, void *to);
 void operate_plan_rollback(struct agent *a, const char *body, server_reply reply, void *to);
 
+/* operate_drain.c */
+void operate_drain(struct agent *a, const char *body, server_reply reply, void *to);
+void operate_drained(struct agent *a, const char *body, server_reply reply, void *to);
+
 /* operate_reload.c */
 void operate_reload(struct agent *a, const char *body, server_reply reply, void *to);
 void operate_diff(struct agent *a, const char *body, server_reply reply, void *to);

@@ -128,6 +128,10 @@ static int read_bound(const struct value *form, const char *name, struct rule *r
 
 static int read_of(const struct value *form, struct rule *r, const struct spot *at) {
   const struct value *of = value_get(form, "of");
+  if (r->type == RULE_KEY && of) {
+    r->whose = value_as_text(of, NULL);
+    return r->whose ? 0 : refuse(at, "`of` names the certificate whose key it is");
+  }
   bool wants = r->type == RULE_CHOICE || r->type == RULE_LIST || r->type == RULE_MAP ||
                r->type == RULE_TABLE;
   if (wants != (of != NULL))

@@ -12,6 +12,7 @@
  *     "address"                                 "127.0.0.1:80", "[::1]:80", ":80"
  *     "server"                                  "h1", "h1:2379", "https://h1:2379"
  *     "certificate", "key"                      a file of PEM → its path from the root
+ *     { "key", of = "cert" }                    neither without the other, which may be in one file
  *     "secret"                                  text, { file = "..." } or { env = "..." } → text
  *     { "choice", "GET", of = { "GET", "PUT" } }
  *     { "list", of = FORM, single = true }      `single`: a lone value stands for a list of one

@@ -242,6 +242,18 @@ static struct value *with_names(struct checking *c, const struct value *v, const
   return whole;
 }
 
+/* A key is somebody's, and a certificate of one's own is nothing without: they may be in one file.
+ */
+static void check_pair(struct checking *c, const char *name, const char *whose,
+                       const struct value *out, const struct spot *at) {
+  const struct value *key = value_get(out, name), *cert = value_get(out, whose);
+  if (key && !cert)
+    mistake(c, key, &(struct spot){at, name, 0}, "a key without `%s`, whose it is", whose);
+  if (cert && !key && !pem_has_key(value_as_text(cert, "")))
+    mistake(c, cert, &(struct spot){at, whose, 0},
+            "without `%s`, and there is no private key in the file", name);
+}
+
 static struct value *check_table(struct checking *c, const struct rule *r, const struct value *v,
                                  const struct spot *at) {
   const char *main_name = NULL;
@@ -257,9 +269,13 @@ static struct value *check_table(struct checking *c, const struct rule *r, const
     v = whole = with_names(c, v, main_name, value_at(v, 0));
   }
   struct value *out = placed(c, value_table(), v);
+  size_t found = c->all->count;
   refuse_unknown(c, r, v, at);
   for (size_t i = 0; i < r->count; i++)
     check_field(c, &r->of[i], r->names[i], v, out, at);
+  for (size_t i = 0; i < r->count && c->all->count == found; i++)
+    if (r->of[i].whose)
+      check_pair(c, r->names[i], r->of[i].whose, out, at);
   value_unref(whole);
   return out;
 }

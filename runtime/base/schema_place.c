@@ -45,6 +45,8 @@ struct value *secret_read(const char *path, struct fault *f) {
   return secret;
 }
 
+static const char key_label[] = "PRIVATE KEY-----";
+
 static bool has_pem(const char *text, const char *label) {
   const char *begin = strstr(text, "-----BEGIN ");
   return begin && strstr(begin, label);
@@ -63,8 +65,12 @@ static int read_pem(const char *path, const char *label, struct fault *f) {
   return code;
 }
 
+bool pem_has_key(const char *path) {
+  return read_pem(path, key_label, NULL) == 0;
+}
+
 static struct value *pem_place(const struct rule *r, const struct value *v, struct fault *f) {
-  const char *label = r->type == RULE_KEY ? "PRIVATE KEY-----" : "CERTIFICATE-----";
+  const char *label = r->type == RULE_KEY ? key_label : "CERTIFICATE-----";
   const char *name = value_as_text(v, "");
   char file[4096];
   const char *path = beside(v, name, file, sizeof file);

@@ -30,6 +30,7 @@ struct rule {
   double min, max;        /* durations in seconds; lengths for text and lists */
   struct value *fallback; /* the default as declared; NULL = none */
   struct value *choices;  /* RULE_CHOICE: a list of text */
+  const char *whose;      /* RULE_KEY: the certificate beside it whose key it is; NULL = not said */
   struct rule *of;        /* RULE_LIST, RULE_MAP: of each item; RULE_TABLE: of each field */
   const char **names;     /* RULE_TABLE: its fields; the same order as `of` */
   size_t count;           /* RULE_TABLE: how many fields */
@@ -47,6 +48,8 @@ const struct rule *rule_main(const struct rule *table, const char **name);
  * relative file is beside the one that says so. NULL with a fault, or without for want of memory.
  */
 struct value *rule_place(const struct rule *r, const struct value *v, struct fault *f);
+/* Whether a file of PEM, as rule_place gave it, has a private key in it. */
+bool pem_has_key(const char *path);
 /* The same of a secret's file: its text, without the newline at its end. */
 struct value *secret_read(const char *path, struct fault *f);
 

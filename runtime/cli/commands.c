@@ -3,12 +3,31 @@
 #include <string.h>
 
 const struct command *const commands[] = {
-    &command_run,      &command_pick,       &command_services, &command_watch,
-    &command_register, &command_deregister, &command_status,   &command_plugins,
-    &command_policies, &command_explain,    &command_override, &command_freeze,
-    &command_promote,  &command_reload,     &command_diff,     &command_rollback,
-    &command_check,    &command_new,        &command_test,     &command_eval,
-    &command_repl,     &command_completion, &command_help,     NULL,
+    &command_run,
+    &command_pick,
+    &command_services,
+    &command_watch,
+    &command_register,
+    &command_deregister,
+    &command_status,
+    &command_plugins,
+    &command_policies,
+    &command_explain,
+    &command_override,
+    &command_freeze,
+    &command_drain,
+    &command_promote,
+    &command_reload,
+    &command_diff,
+    &command_rollback,
+    &command_check,
+    &command_new,
+    &command_test,
+    &command_eval,
+    &command_repl,
+    &command_completion,
+    &command_help,
+    NULL,
 };
 
 const struct option common_options[] = {

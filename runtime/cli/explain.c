@@ -54,6 +54,14 @@ static void write_taken(struct buf *out, const json_t *taken) {
       reply_text(one, "registry"), output_color("off"), reply_text(one, "reason"));
 }
 
+static void write_drained(struct buf *out, const json_t *o) {
+  const json_t *drained = json_object_get(o, "drained"), *id;
+  size_t i;
+  json_array_foreach(drained, i, id) buf_format(
+      out, "  %s%s is drained%s: `perigee drain %s --off` lets it back\n", output_color("yellow"),
+      json_string_value(id), output_color("off"), reply_text(o, "service"));
+}
+
 static void write_service(struct buf *out, const json_t *o) {
   const json_t *stages = json_object_get(o, "stages"), *one;
   size_t i;
@@ -61,6 +69,7 @@ static void write_service(struct buf *out, const json_t *o) {
   if (!json_object_get(o, "version")) {
     buf_format(out, "%s%s%s  has no endpoint\n", output_color("bold"), reply_text(o, "service"),
                output_color("off"));
+    write_drained(out, o);
     return;
   }
   buf_format(out, "%s%s%s  version %.0f, %s%s%s%s", output_color("bold"), reply_text(o, "service"),
@@ -80,6 +89,7 @@ static void write_service(struct buf *out, const json_t *o) {
   }
   write_merge(out, json_object_get(o, "merge"));
   write_taken(out, json_object_get(o, "taken"));
+  write_drained(out, o);
   json_array_foreach(stages, i, one) write_stage(out, one);
   if (json_object_get(o, "shadow_moves"))
     buf_format(out, "  the shadow would move %.3g %% of the picks\n",

@@ -74,6 +74,11 @@ static void check_second(const struct value *w, const char *service, struct find
   if (!can_switch(w) && strcmp(value_as_text(value_get(w, "on_empty"), ""), "fallback") == 0)
     findings_add(findings, w, path, "missing: on_empty = \"fallback\" needs %s",
                  also ? "merge = \"prefer\"" : "it");
+  const char *on_empty = value_as_text(value_get(w, "on_empty"), "fallback");
+  if (can_switch(w) && strcmp(on_empty, "fallback") != 0)
+    findings_add(findings, also ? also : fallback, path,
+                 "with on_empty = \"%s\" it would never be used: leave out one of the two",
+                 on_empty);
   if (!also && value_get(w, "merge"))
     findings_add(findings, w, path, "missing: `merge` needs `also`, a second target");
   if (!fallback && !also)

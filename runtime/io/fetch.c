@@ -126,7 +126,12 @@ static void fetch_fail_curl(struct fetch *f, CURLcode code) {
     fetch_fail(f, -ENOBUFS, "all bodies together are over their limit");
     return;
   case -EMSGSIZE:
-    snprintf(text, sizeof text, "the response is over its limit of %zu bytes", f->request.limit);
+    if (f->response.head)
+      snprintf(text, sizeof text, "the response is over its limit of %zu bytes", f->request.limit);
+    else
+      snprintf(text, sizeof text,
+               "what is before the response's body is over its limit of %d bytes",
+               FETCH_HEADERS_LIMIT);
     fetch_fail(f, -EMSGSIZE, text);
     return;
   default:

@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-static const double audit_s = 60, audit_failed_s = 15;
+static const double audit_s = AUDIT_LONGEST_S / 2.0, audit_failed_s = 15; /* at least, or twice */
 
 static void audit_again(struct reconciler *r, double base_s) {
   alarm_set(&r->alarms, &r->audit,
@@ -27,6 +27,7 @@ void on_audit(struct alarm *a) {
     struct desired_entry *e = r->desired.table.items[i];
     e->listed = e->busy != OPERATION_NONE || !e->lease;
   }
+  r->listed_ns = clock_now_ns();
   int rc = r->how->list ? r->how->list(r->arg) : -ENOSYS;
   r->listing = rc == 0;
   r->cannot_list = rc == -ENOSYS;
@@ -45,6 +46,19 @@ static bool lease_agrees(const struct value *ours, const struct value *listed) {
   return true;
 }
 
+/* What was deregistered here and is there again was registered by somebody who has our owner's
+ * name: an agent with a copy of this one's data directory. None of what is not known here is swept
+ * then, as it may be that one's. */
+static bool is_disputed(struct reconciler *r, const char *service, const char *id) {
+  if (!r->disputed && withdrawn_before(&r->swept, service, id, r->listed_ns)) {
+    r->disputed = true;
+    log_error("another agent registers under this one's owner: was the data directory copied? Give "
+              "one of the two an empty one. Until then nothing is swept here",
+              LOG_S("registry", r->desired.registry), LOG_S("service", service), LOG_S("id", id));
+  }
+  return r->disputed;
+}
+
 /* One that the registry has as ours. */
 static void audit_one(struct reconciler *r, const struct value *item) {
   const char *service = value_as_text(value_get(item, "service"), NULL),
@@ -52,7 +66,10 @@ static void audit_one(struct reconciler *r, const struct value *item) {
   const struct value *lease = value_get(item, "lease");
   if (!service || !id || value_kind(lease) != VALUE_TABLE)
     return;
-  struct desired_entry *e = desired_get(&r->desired, service, id);
+  struct desired_entry *e = desired_find(&r->desired, service, id);
+  if (!e && is_disputed(r, service, id))
+    return;
+  e = desired_get(&r->desired, service, id);
   if (!e || !entry_adopt(r, e))
     return;
   e->listed |= !e->lease || e->busy || lease_agrees(e->lease, lease);

@@ -30,9 +30,10 @@ struct desired_entry {
   bool refused;       /* once since the last success */
   char *taken;        /* who has it in its place, in the registry's words; NULL: nobody else */
   int64_t doubted_ns; /* clock_now_ns; somebody may have changed it there */
-  struct alarm due;   /* the next look at it */
+  struct alarm due;   /* the next look at it; while it is busy: it hangs from then on */
   struct desired_entry *next_ready;
   bool ready;    /* in the queue of those that are due */
+  bool hangs;    /* its operation has run for long */
   bool listed;   /* by the audit that runs, or not its to judge */
   bool attended; /* somebody watches whether it is changed there */
   char key[];    /* desired_key */

@@ -9,8 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double wake_s = 3;     /* after an outage all look again within this time */
-static const double least_s = 0.25; /* between two renewals */
+static const double wake_s = 3;                /* after an outage all look again within this time */
+static const double least_s = 0.25;            /* between two renewals */
+static const int64_t together_ns = SECOND / 4; /* renewals that are due within this time */
+static const double hangs_s = 1;               /* an operation that has run for longer */
 
 /* ---- when ---- */
 
@@ -48,6 +50,11 @@ static void on_due(struct alarm *a) {
   struct desired_entry *e =
       (struct desired_entry *)((char *)a - offsetof(struct desired_entry, due));
   struct reconciler *r = e->owner;
+  if (e->busy) {
+    e->hangs = true;
+    r->hanging++;
+    return;
+  }
   e->ready = true;
   e->next_ready = NULL;
   *r->ready_last = e;
@@ -144,17 +151,24 @@ static void operate(struct desired_entry *e) {
   e->asked = e->digest;
   r->running++;
   int rc = r->how->operate(r->arg, e, op, fresh ? NULL : e->lease, ttl);
-  if (rc == 0)
+  if (rc == 0) {
+    entry_look(e, hangs_s);
     return;
+  }
   r->running--;
   e->busy = OPERATION_NONE;
   if (rc != -ENOSYS || op != OPERATION_RENEW) /* what needs no renewal is seen to by the audits */
     failed(e, rc, NULL);
 }
 
-/* While it fails two at once: one that hangs must not keep the others from being tried. */
+/* Those that hang take nobody's place: they are as many as began in the time that a call may take.
+ */
+static bool has_room(const struct reconciler *r) {
+  return r->running - r->hanging < (r->failing ? 1u : OPERATIONS_AT_ONCE);
+}
+
 void reconciler_pump(struct reconciler *r) {
-  while (r->ready && !r->draining && r->running < (r->failing ? 2u : OPERATIONS_AT_ONCE)) {
+  while (r->ready && !r->draining && has_room(r)) {
     struct desired_entry *e = r->ready;
     r->ready = e->next_ready;
     if (!r->ready)
@@ -190,11 +204,18 @@ static void attend(struct desired_entry *e) {
     r->how->attend(r->arg);
 }
 
-/* A third of the lease's time, a little sooner or later than the others; what a registry says of it
- * may be anything. */
+/* A third of the lease's time, a little sooner or later than others, but together with those that
+ * come next to it: an adapter may renew them at once. What a registry says of the time may be
+ * anything. */
 static void keep(struct desired_entry *e, double ttl) {
-  if (ttl > 0)
-    entry_look(e, (ttl / 3 > least_s ? ttl / 3 : least_s) * (0.9 + 0.2 * clock_random_unit()));
+  struct reconciler *r = e->owner;
+  if (ttl <= 0)
+    return;
+  double seconds = (ttl / 3 > least_s ? ttl / 3 : least_s) * (0.9 + 0.2 * clock_random_unit());
+  int64_t due = clock_now_ns() + (int64_t)(seconds * (double)SECOND);
+  if (seconds > 4 * (double)together_ns / (double)SECOND)
+    due -= (due + r->phase_ns) % together_ns;
+  alarm_set(&r->alarms, &e->due, due);
 }
 
 static void registered(struct desired_entry *e, struct value *lease, double ttl) {
@@ -250,6 +271,7 @@ static void deregistered(struct desired_entry *e) {
   r->stats.deregistered++;
   log_info("deregistered", LOG_S("registry", r->desired.registry), LOG_S("instance", e->key));
   if (!e->wanted) {
+    withdrawn_add(&r->swept, e->key);
     if (r->how->gone)
       r->how->gone(r->arg, e);
     entry_end(e);
@@ -266,6 +288,9 @@ void reconciler_done(struct reconciler *r, struct desired_entry *e, int status, 
   enum operation op = e->busy;
   e->busy = OPERATION_NONE;
   r->running--;
+  r->hanging -= e->hangs;
+  e->hangs = false;
+  alarm_clear(&r->alarms, &e->due);
   if (status == -ENOENT && op == OPERATION_RENEW)
     status = 0, ttl = 0;
   if (status == -EEXIST && op == OPERATION_REGISTER) {
@@ -387,6 +412,11 @@ bool reconciler_withdrew(const struct reconciler *r, const char *service, const 
   return e && !e->wanted;
 }
 
+bool reconciler_holds(const struct reconciler *r, const char *service, const char *id) {
+  const struct desired_entry *e = desired_find(&r->desired, service, id);
+  return e && (e->lease || e->busy != OPERATION_NONE);
+}
+
 /* ---- it, itself ---- */
 
 struct reconciler *reconciler_new(uv_loop_t *loop, const char *registry, double ttl,
@@ -403,6 +433,8 @@ struct reconciler *reconciler_new(uv_loop_t *loop, const char *registry, double 
                            .handles = 2};
   r->ready_last = &r->ready;
   r->audit.fire = on_audit;
+  r->phase_ns = (int64_t)(clock_random_unit() * (double)together_ns);
+  withdrawn_init(&r->swept, 2 * AUDIT_LONGEST_S);
   if (desired_init(&r->desired, registry, store) != 0 || alarms_join(&r->alarms, 1) != 0) {
     free(r->desired.registry);
     alarms_free(&r->alarms);
@@ -451,6 +483,7 @@ void reconciler_free(struct reconciler *r) {
     return;
   alarms_free(&r->alarms);
   desired_clear(&r->desired);
+  withdrawn_end(&r->swept);
   uv_close((uv_handle_t *)&r->timer, handle_closed);
   uv_close((uv_handle_t *)&r->patience, handle_closed);
 }

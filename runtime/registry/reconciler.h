@@ -12,7 +12,8 @@
  * again as often as a failure, until the other has left.
  *
  * Failures back off each by itself (base/backoff.h); while the registry
- * fails only one operation runs at a time, then at most OPERATIONS_AT_ONCE. Control thread only. */
+ * fails only one operation runs at a time, then at most OPERATIONS_AT_ONCE. One that has run for a
+ * second hangs, and keeps nobody else waiting. Control thread only. */
 #pragma once
 
 #include "registry/desired.h"
@@ -104,4 +105,6 @@ void reconciler_tick(struct reconciler *r);
 
 /* Whether this instance was withdrawn by us lately: that it vanishes is no loss. */
 bool reconciler_withdrew(const struct reconciler *r, const char *service, const char *id);
+/* Whether the registry has it, or may have. */
+bool reconciler_holds(const struct reconciler *r, const char *service, const char *id);
 void reconciler_stats(const struct reconciler *r, struct reconciler_stats *out);

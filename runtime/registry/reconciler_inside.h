@@ -3,8 +3,10 @@
 #pragma once
 
 #include "registry/reconciler.h"
+#include "registry/withdrawn.h"
 
 #define SECOND INT64_C(1000000000)
+enum { AUDIT_LONGEST_S = 120 }; /* between two audits */
 
 struct reconciler {
   uv_timer_t timer;
@@ -15,8 +17,9 @@ struct reconciler {
   const struct reconciler_registry *how;
   void *arg;
   double ttl, retry_s;
-  unsigned running;
-  bool failing; /* the last answer was none; at first: not known to work */
+  int64_t phase_ns;          /* of what is renewed together */
+  unsigned running, hanging; /* operations; of these, who hang */
+  bool failing;              /* the last answer was none; at first: not known to work */
   bool listing, cannot_list;
   bool draining; /* nothing begins until nothing runs, and then all is looked at */
   bool stopping, leaving;
@@ -24,7 +27,10 @@ struct reconciler {
   void (*stopped)(void *arg);
   void *stopped_arg;
   uv_timer_t patience;
-  unsigned handles; /* that are still open */
+  unsigned handles;       /* that are still open */
+  struct withdrawn swept; /* what is deregistered and nobody wants: it should stay away */
+  int64_t listed_ns;      /* when the audit that runs began; clock_now_ns */
+  bool disputed;          /* somebody else registers as us: nothing unknown is swept any more */
   struct reconciler_stats stats;
 };
 

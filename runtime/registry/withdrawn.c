@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const int64_t remembered_ns = 60 * INT64_C(1000000000);
-
 struct withdrawn_one {
   struct withdrawn_one *next;
   int64_t until_ns;
@@ -18,8 +16,8 @@ static const char *key_of(const void *item) {
   return ((const struct withdrawn_one *)item)->key;
 }
 
-void withdrawn_init(struct withdrawn *w) {
-  *w = (struct withdrawn){.table = {.key = key_of}};
+void withdrawn_init(struct withdrawn *w, double seconds) {
+  *w = (struct withdrawn){.table = {.key = key_of}, .remembered_ns = (int64_t)(seconds * 1e9)};
   w->last = &w->first;
 }
 
@@ -45,12 +43,12 @@ void withdrawn_add(struct withdrawn *w, const char *key) {
     drop_first(w);
   struct withdrawn_one *one = table_find(&w->table, key);
   if (one) {
-    one->until_ns = now + remembered_ns;
+    one->until_ns = now + w->remembered_ns;
     return;
   }
   if (!(one = malloc(sizeof *one + length)))
     return;
-  *one = (struct withdrawn_one){.until_ns = now + remembered_ns};
+  *one = (struct withdrawn_one){.until_ns = now + w->remembered_ns};
   memcpy(one->key, key, length);
   if (table_add(&w->table, one) != 0) {
     free(one);
@@ -64,4 +62,11 @@ bool withdrawn_has(const struct withdrawn *w, const char *service, const char *i
   char key[DESIRED_KEY_MAX];
   const struct withdrawn_one *one = table_find(&w->table, desired_key(key, service, id));
   return one && clock_now_ns() < one->until_ns;
+}
+
+bool withdrawn_before(const struct withdrawn *w, const char *service, const char *id,
+                      int64_t time_ns) {
+  char key[DESIRED_KEY_MAX];
+  const struct withdrawn_one *one = table_find(&w->table, desired_key(key, service, id));
+  return one && clock_now_ns() < one->until_ns && one->until_ns - w->remembered_ns < time_ns;
 }

@@ -33,6 +33,8 @@ static const struct luaL_Reg waiting_namespaces[] = {
     {NULL, NULL},
 };
 
+/* As long as there is to sort, say, that counts as the plugin's own. */
+static const char *const own_chunks[] = {"sort", "text", NULL};
 static const char *const waiting_chunks[] = {"task", "instance",  "registry", "factory",
                                              "call", "endpoints", NULL};
 
@@ -153,8 +155,10 @@ void namespaces_open(lua_State *L) {
     open_compiled(L, perigee, host);
   else
     open_waiting(L, perigee, host);
-  library_push(L, "sort", true); /* as long as there is to sort, it counts as the plugin's own */
-  lua_call(L, 0, 0);
+  for (const char *const *name = own_chunks; *name; name++) {
+    library_push(L, *name, true);
+    lua_call(L, 0, 0);
+  }
   if (granted_ffi(L)) {
     library_push_ffi(L);
     lua_setglobal(L, "ffi");

@@ -89,6 +89,25 @@ describe("examples/clients/README.md", function()
     end,
   }
 
+  -- What is typed means this build, a run directory of the spec's own, and ports that are free.
+  local first
+  local function typed(text)
+    first = first or perigee.free_ports(3)
+    local run_agent = "HELLO_PORT=%d %s/perigee run --http 127.0.0.1:%d"
+    local words = {
+      ["/tmp/hello"] = home .. "/hello",
+      ["8081"] = first,
+      ["8082"] = first + 1,
+      ["build/examples"] = perigee.build .. "/examples",
+      ["LD_LIBRARY_PATH=build"] = "LD_LIBRARY_PATH=" .. perigee.build,
+      ["build/perigee run"] = run_agent:format(first, perigee.build, perigee.free_port()),
+    }
+    for word, meant in pairs(words) do
+      text = text:gsub(word:gsub("%p", "%%%0"), (tostring(meant):gsub("%%", "%%%%")))
+    end
+    return text
+  end
+
   for _, block in ipairs(blocks_of("examples/clients/README.md")) do
     if block.kind == "sh" then
       it("can be typed: " .. block.text:match("([^\n]*)\n$"), function()
@@ -96,24 +115,29 @@ describe("examples/clients/README.md", function()
         if is_go and clients.missing({ go = true }) then
           pending(clients.missing({ go = true }))
         end
-        -- Its lines but the programs, which go on for ever: each of those says "ok" within a moment.
+        -- Its lines but the programs that call, which go on for ever: each of those says "ok" within a moment.
         local before, programs = "", {}
-        local text = block.text:gsub("build/examples", perigee.build .. "/examples"):gsub("=build ", "=" .. perigee.build .. " ")
-        for line in text:gmatch("[^\n]+") do
+        for line in typed(block.text):gmatch("[^\n]+") do
           if line:find(" web 10", 1, true) then
             table.insert(programs, line)
           else
             before = before .. line .. "\n"
           end
         end
-        assert.is_true(#programs > 0)
+        if #programs == 0 then
+          local p = perigee.spawn({ "sh", "-c", before .. "wait" })
+          perigee.wait_for("the agent", function()
+            local services = perigee.run({ perigee.build .. "/perigee", "services", "--run-dir", home .. "/hello" })
+            return services.out:find("web\t3\t2", 1, true), services.out .. services.err .. p:stderr()
+          end, 30)
+        end
         for _, program in ipairs(programs) do
           local p = perigee.spawn({ "sh", "-c", "set -e\n" .. before .. "exec " .. program },
-            { env = clients.environment(agent, { ffi = not is_go and not program:find("^build") }) })
+            { env = clients.environment(agent, { ffi = not is_go and program:find("^%w+ ") ~= nil }) })
           perigee.wait_for("a call by " .. program, function()
             p:poll()
             assert(not p.done, p:stderr())
-            return p:stdout():find("ok 127.0.0.1:" .. ports[1], 1, true), p:stdout() .. p:stderr()
+            return p:stdout():find("ok 127.0.0.1:" .. first, 1, true), p:stdout() .. p:stderr()
           end, 200)
           p:kill()
         end

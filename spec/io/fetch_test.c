@@ -191,6 +191,7 @@ static void limits_the_response(void **state) {
   assert_int_equal(o.error, -EMSGSIZE);
   GET(*state, &o, .url = here("/headers"));
   assert_int_equal(o.error, -EMSGSIZE);
+  assert_non_null(strstr(o.fault, "limit of 262144 bytes"));
 }
 
 static void bodies_share_a_budget(void **state) {

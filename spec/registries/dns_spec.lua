@@ -28,6 +28,11 @@ describe("names as a registry", function()
     ["_few._tcp.test SRV"] = srv(
       { target = "spare.test", port = 8080, priority = 1, weight = 1 },
       { target = "gone.test", port = 8080, priority = 1, weight = 1 }),
+    ["both.test A"] = address("10.0.5.1"), ["both.test AAAA"] = address("fd00:0:0:0:0:0:0:5"),
+    ["half.test A"] = address("10.0.6.1"), ["fail half.test AAAA"] = true,
+    ["_owner._tcp.test SRV"] = srv({ target = "spare.test", port = 80, priority = 1, weight = 1 }),
+    ["_stray._tcp.test SRV"] = srv({ target = "spare.test", port = 80, priority = 1, weight = 1 }),
+    ["stray _stray._tcp.test SRV"] = "other.test",
     ["alias.test CNAME"] = { ttl = 1, data = { "other.test" } },
     ["other.test CNAME"] = { ttl = 600, data = { "end.test" } },
     ["end.test A"] = { ttl = 600, data = { "10.0.4.1" } },
@@ -73,6 +78,8 @@ describe("names as a registry", function()
       registries = { dns = { timeout = "2s" }, srv = { timeout = "2s" } },
       watches = { web = "dns:///web.test:80", srv = "srv:///_http._tcp.test", nobody = "dns:///nobody.test:80",
         fast = "dns:///fast.test:80", alias = "dns:///alias.test:80", late = "srv:///late.test",
+        both = "dns:///both.test:80", half = "dns:///half.test:80", owner = "srv:///_owner._tcp.test",
+        stray = "srv:///_stray._tcp.test",
         six = "dns:///[fd00::7]:80", many = "dns:///many.test:80", few = "srv:///_few._tcp.test" },
     }, { before = before })
   end)
@@ -149,13 +156,32 @@ describe("names as a registry", function()
     host.logged(agent, "gone.test: no such name or record")
   end)
 
+  spec("goes by one kind of address while the server fails for the other, whose last answer stays", function()
+    host.expect(agent, "both", "10.0.5.1:80 [fd00::5]:80")
+    host.expect(agent, "half", "10.0.6.1:80") -- it has failed for the other ever since
+    tell({ ["fail both.test AAAA"] = true, ["both.test AAAA"] = false, ["both.test A"] = address("10.0.5.2") })
+    host.expect(agent, "both", "10.0.5.2:80 [fd00::5]:80")
+    assert.is_false(agent:get("/v1/services/both").json().stale)
+    tell({ ["fail both.test AAAA"] = false })
+    host.expect(agent, "both", "10.0.5.2:80")
+  end)
+
+  spec("takes no record that is another name's", function()
+    host.expect(agent, "owner", "10.0.9.9:80")
+    host.logged(agent, "_stray._tcp.test: no such name or record")
+    assert.equal("", host.endpoints(agent, "stray"))
+    tell({ ["stray _stray._tcp.test SRV"] = false })
+    host.expect(agent, "stray", "10.0.9.9:80")
+  end)
+
   local all = "10.0.1.1:80 10.0.1.2:80 10.0.1.3:80 10.0.1.4:80 10.0.1.5:80"
   local addresses = { "10.0.1.1", "10.0.1.2", "10.0.1.3", "10.0.1.4", "10.0.1.5" }
   for _, trouble in ipairs({
     { "the name is gone", { ["web.test A"] = false }, "web.test: no such name or record" },
     { "there is nothing under it", { ["web.test A"] = false, ["web.test SRV"] = srv() }, "no such name or record" },
     { "the server fails", { fail = true }, "web.test: the name servers fail" },
-    { "it fails for one of the two kinds of address", { ["fail web.test AAAA"] = true }, "web.test: the name servers fail" },
+    { "it fails for one of the two kinds of address, and has none of the other",
+      { ["web.test A"] = false, ["fail web.test AAAA"] = true }, "web.test: the name servers fail" },
     { "nobody answers", { silent = true }, "web.test: no answer in time" },
   }) do
     spec("keeps the list, marked stale, when " .. trouble[1], function()

@@ -63,6 +63,20 @@ describe("a file as a registry", function()
     host.expect(linked, "web", "10.1.0.2:80 10.1.0.3:80")
   end)
 
+  it("is none where it is a directory, and is read when it has become one", function()
+    assert.equal(0, os.execute("mkdir " .. home .. "/lists"))
+    local wrong = host.agent({
+      registries = { file = {} },
+      watches = { web = "file://" .. home .. "/lists/", api = "file://" .. home .. "/lists" },
+    })
+    host.logged(wrong, home .. "/lists/ is a directory: a file is expected")
+    host.logged(wrong, home .. "/lists: illegal operation on a directory")
+    assert.equal(0, os.execute("rmdir " .. home .. "/lists"))
+    place(home .. "/lists", '["10.0.0.1:80"]')
+    host.expect(wrong, "api", "10.0.0.1:80", 40)
+    wrong:stop()
+  end)
+
   it("leaves the last good list while it is wrong, or not there", function()
     for _, wrong in ipairs({ '["10.0.0.5:80"', '{"a":1}', '[{"address":"10.0.0.6","port":"x"}]', '["nowhere"]' }) do
       place(home .. "/web.json", wrong)

@@ -22,7 +22,7 @@ end
 -- An agent with `config`, a table; what fails is tried again after a second at most where it says nothing else, as
 -- how long one waits is not what most specs are about. options: plugins, names of spec/registries/plugins/NAME.lua that it has as
 -- registries; desired, the name of a shipped adapter that it has, driven by drive.lua, as "desired"; before,
--- words before the command.
+-- words before the command; data_dir, one that is there.
 function host.agent(config, options)
   options = options or {}
   local home = perigee.scratch()
@@ -42,7 +42,7 @@ function host.agent(config, options)
     registry.retry = registry.retry or "1s"
   end
   perigee.write(home .. "/perigee.lua", "return " .. literal(config) .. "\n")
-  local agent = perigee.agent({ config_file = home .. "/perigee.lua", before = options.before })
+  local agent = perigee.agent({ config_file = home .. "/perigee.lua", before = options.before, data_dir = options.data_dir })
   agent.directory = home
   return agent
 end

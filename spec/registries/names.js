@@ -1,7 +1,7 @@
 // A name server for the specs, on 127.0.0.77:53 (resolv.conf knows no ports). It answers from the JSON file it
 // is given, read for each question: { "NAME TYPE": { "ttl": 1, "data": [...] } }, aliases included; `true` in
-// "fail" or "fail NAME TYPE" for SERVFAIL, "silent" for no answer at all. More than four records do not fit in its
-// UDP answers. Prints "ready", then a line for each question: its transport, name and type.
+// "fail" or "fail NAME TYPE" for SERVFAIL, "silent" for no answer at all; in "stray NAME TYPE" the name that its own
+// records are said to be of. More than four records do not fit in its UDP answers. Prints "ready", then a line for each question: its transport, name and type.
 'use strict';
 const dgram = require('dgram'), fs = require('fs'), net = require('net');
 const file = process.argv[2], address = '127.0.0.77', types = { 1: 'A', 5: 'CNAME', 28: 'AAAA', 33: 'SRV' };
@@ -24,8 +24,8 @@ function find(all, name, type) {
     found.push([name, 'CNAME', alias.ttl, alias.data[0]]);
     name = alias.data[0];
   }
-  const known = all[`${name} ${type}`], exists = Object.keys(all).some(key => key.startsWith(name + ' '));
-  for (const value of known ? known.data : []) found.push([name, type, known.ttl, value]);
+  const owner = all[`stray ${name} ${type}`] || name, known = all[`${name} ${type}`], exists = Object.keys(all).some(key => key.startsWith(name + ' '));
+  for (const value of known ? known.data : []) found.push([owner, type, known.ttl, value]);
   return { found, code: exists ? 0 : 3 };
 }
 

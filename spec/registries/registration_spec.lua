@@ -114,7 +114,7 @@ describe("a service that is registered in etcd", function()
     end
     expect_key(cluster, "perigee/web/w1", true)
     perigee.wait_for("both losses to be counted", function()
-      return metric(agent, "perigee_registry_lost_total") == 2
+      return metric(agent, "perigee_registry_lost_total") == 2, agent:log()
     end)
     agent:stop()
   end)
@@ -197,6 +197,34 @@ describe("a service that is registered in etcd", function()
     assert.is_true(asked(cluster, "Range") - before < 130)
     assert.equal(130, metric(agent, "perigee_registry_held"))
     assert.equal(0, metric(agent, "perigee_registry_lost_total"))
+    agent:stop()
+  end)
+
+  it("is renewed with others in one request, each with a lease of its own", function()
+    local services = {}
+    for i = 1, 48 do
+      services[i] = { port = i, address = "127.0.0.1", id = "m" .. i, registry = "etcd" }
+    end
+    local agent = host.agent(config_of(cluster, {
+      registries = { etcd = { endpoints = cluster:urls(), timeout = "1s", ttl = "6s" } }, services = { many = services },
+    }))
+    perigee.wait_for("all to be held", function()
+      return metric(agent, "perigee_registry_held") == 48
+    end, 30)
+    local requests, renewals = asked(cluster, "LeaseKeepAlive"), metric(agent, "perigee_registry_renewals_total")
+    perigee.wait_for("some renewals", function()
+      return metric(agent, "perigee_registry_renewals_total") >= renewals + 144
+    end, 60)
+    assert.is_true(asked(cluster, "LeaseKeepAlive") - requests < 144 / 2)
+    assert.equal(0, metric(agent, "perigee_registry_lost_total"))
+    local leases = select(2, cluster:ctl("lease", "list"):gsub("\n%x+", ""))
+    assert.equal(48, leases)
+    local registered = metric(agent, "perigee_registry_registers_total")
+    cluster:ctl("lease", "revoke", cluster:ctl("lease", "list"):match("\n(%x+)")) -- one of them, and it alone
+    perigee.wait_for("that one to be registered again", function()
+      return metric(agent, "perigee_registry_registers_total") == registered + 1
+        and metric(agent, "perigee_registry_held") == 48
+    end, 30)
     agent:stop()
   end)
 

@@ -274,6 +274,8 @@ describe("perigee check", function()
       a = { target = "etcd:///a", merge = "prefer" },
       b = { target = "etcd:///b", also = "consul:///b", on_empty = "fallback" },
       c = { target = "etcd:///c", also = "consul:///c", fallback = "static:///h:1" },
+      d = { target = "etcd:///d", fallback = "static:///h:1", on_empty = "keep" },
+      e = { target = "etcd:///e", also = "consul:///e", merge = "prefer", on_empty = "empty" },
     } }]])
     local r = perigee.run({ perigee.build .. "/perigee", "check", file })
     assert.equal(1, r.code)
@@ -281,6 +283,8 @@ describe("perigee check", function()
       [2] = "`merge` needs `also`, a second target",
       [3] = 'on_empty = "fallback" needs merge = "prefer"',
       [4] = "both `also` and `fallback`: a watch has two targets",
+      [5] = 'watches.d.fallback: with on_empty = "keep" it would never be used',
+      [6] = 'watches.e.also: with on_empty = "empty" it would never be used',
     }) do
       local found = r.err:match("perigee%.lua:" .. line .. ": ([^\n]+)") or ""
       assert.truthy(found:find(words, 1, true), line .. ": " .. r.err)

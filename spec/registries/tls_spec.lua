@@ -231,10 +231,15 @@ describe("the files of certificates", function()
     local good = check('{ "h1", "h2:2379", "https://[::1]:2379/", "http://h3" }',
       'ca = "ca.pem", cert = "client.pem", key = "client.key"')
     assert.equal(0, good.code, good.err)
+    perigee.write(home .. "/both.pem", perigee.read(home .. "/client.pem") .. perigee.read(home .. "/client.key"))
+    local both = check('{ "h1" }', 'cert = "both.pem"')
+    assert.equal(0, both.code, both.err)
     for field, words in pairs({
       ['ca = "none.pem"'] = "perigee.lua:3: registries.etcd.tls.ca: cannot read " .. home .. "/none.pem: No such file",
       ['cert = "empty.pem"'] = "tls.cert: " .. home .. '/empty.pem: "-----BEGIN ...CERTIFICATE-----" is not in it',
       ['key = "client.pem"'] = "tls.key: " .. home .. '/client.pem: "-----BEGIN ...PRIVATE KEY-----" is not in it',
+      ['cert = "client.pem"'] = "perigee.lua:3: registries.etcd.tls.cert: without `key`, and there is no private key in the file",
+      ['key = "client.key"'] = "perigee.lua:3: registries.etcd.tls.key: a key without `cert`, whose it is",
       ["ca = 7"] = "registries.etcd.tls.ca: expected a file of certificates, found the number 7",
     }) do
       local r = check("{ 'h1' }", field)

@@ -20,7 +20,7 @@ static void it_is_remembered_for_a_minute(void **state) {
   struct withdrawn w;
   char key[DESIRED_KEY_MAX];
   clock_use(&fixture_clock);
-  withdrawn_init(&w);
+  withdrawn_init(&w, 60);
   withdrawn_add(&w, desired_key(key, "web", "a"));
   advance(30 * second);
   withdrawn_add(&w, desired_key(key, "web", "b"));

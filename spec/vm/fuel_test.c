@@ -254,10 +254,52 @@ static void each_turn_begins_with_all_steps(void **state) {
     if (i % 2)
       assert_string_equal(a.text, "200000");
     else
-      assert_non_null(strstr(a.text, "killed: took more than 250000 steps or 10 ms, at "));
+      assert_non_null(strstr(a.text, "killed: took more than 250000 steps or 100 ms, at "));
   }
   attachment_free(use);
   plugin_free(p);
+}
+
+/* With steps for seconds, it is the time that ends it: the count is what it came to, not how long
+ * that took. */
+static void a_compiled_loop_sees_that_its_time_is_over(void **state) {
+  struct fixture *fx = *state;
+  struct plugin *p = NULL;
+  struct attachment *use = NULL;
+  struct findings findings = {0};
+  struct fault f = {0};
+  struct answer a = {0};
+  const struct isolate_limits limits = {
+      .compiled = true, .steps = INT32_MAX, .turn_ns = 10 * 1000 * 1000};
+  const char *source = "local n = 0 return { kind = 'check', summary = '', run = function()\n"
+                       "if n > 0 then return n end while true do n = n + 1 end end }";
+  assert_int_equal(load(fx, "check", source, &limits, &p, &f), 0);
+  assert_int_equal(plugin_attach(p, NULL, "test", &use, &findings), 0);
+  assert_int_equal(attachment_call(use, "run", NULL, answer_take, &a, 0, NULL), 0);
+  run_until(fx, &a.over);
+  assert_non_null(strstr(a.text, "!ETIME killed: took more than"));
+  a = (struct answer){0};
+  assert_int_equal(attachment_call(use, "run", NULL, answer_take, &a, 0, NULL), 0);
+  run_until(fx, &a.over);
+  assert_in_range(strtol(a.text, NULL, 10), 1, INT32_MAX / 2);
+  attachment_free(use);
+  plugin_free(p);
+}
+
+/* As much as there is to unwind when the steps are over. */
+static void what_catches_errors_is_not_deep(void **state) {
+  struct fixture *fx = *state;
+  static const char *const catching[] = {
+      "local n = 0 local function f() n = n + 1 pcall(f) end f() return n",
+      "local n = 0 local function f() n = n + 1 xpcall(f, error) end f() return n",
+      "local n = 0 local function f() n = n + 1 coroutine.resume(coroutine.create(f)) end f() "
+      "return n",
+  };
+  for (size_t i = 0; i < sizeof catching / sizeof *catching; i++)
+    assert_string_equal(ask_compiled(fx, catching[i]), "33");
+  assert_string_equal(ask_compiled(fx, "local n = 0 for i = 1, 1000 do pcall(function() n = n + 1 "
+                                       "end) end return n"),
+                      "1000");
 }
 
 int main(void) {
@@ -270,6 +312,8 @@ int main(void) {
       FIXTURE_TEST(whatever_nests_for_ever_ends),
       FIXTURE_TEST(the_counter_is_out_of_reach),
       FIXTURE_TEST(each_turn_begins_with_all_steps),
+      FIXTURE_TEST(a_compiled_loop_sees_that_its_time_is_over),
+      FIXTURE_TEST(what_catches_errors_is_not_deep),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,7 +30,7 @@ static void bytecode_is_refused(void **state) {
 
 static void loading_text_has_a_most(void **state) {
   assert_string_equal(
-      ask(*state, "local f, why, code = load((' '):rep(2 ^ 20 + 1)) return f, code"), "nil|E2BIG");
+      ask(*state, "local f, why, code = load((' '):rep(2 ^ 17 + 1)) return f, code"), "nil|E2BIG");
   assert_string_equal(
       ask(*state, "return load('local a = ... return a + x', 'c', 't', {x = 2})(1)"), "3");
 }

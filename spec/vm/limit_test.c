@@ -53,6 +53,71 @@ static void a_kill_ends_one_task_not_its_isolate(void **state) {
       "ETIME|1000");
 }
 
+/* A check that runs `body`: begun, and not waited for. */
+struct started {
+  struct plugin *plugin;
+  struct attachment *use;
+  struct answer answer;
+};
+
+static void start(struct fixture *fx, const char *body, const struct isolate_limits *limits,
+                  struct started *out) {
+  struct buf source = {0};
+  struct findings findings = {0};
+  struct fault f;
+  *out = (struct started){0};
+  buf_format(&source, "return { kind = 'check', summary = 'a test', run = function()\n%s\nend }",
+             body);
+  assert_int_equal(load(fx, "check", source.data, limits, &out->plugin, &f), 0);
+  buf_free(&source);
+  assert_int_equal(plugin_attach(out->plugin, NULL, "test", &out->use, &findings), 0);
+  assert_int_equal(attachment_call(out->use, "run", NULL, answer_take, &out->answer, 0, NULL), 0);
+}
+
+static void started_end(struct started *s) {
+  attachment_free(s->use);
+  plugin_free(s->plugin);
+}
+
+/* However many levels would catch it: nobody comes back to them. */
+static void a_killed_task_is_not_unwound(void **state) {
+  assert_string_equal(
+      ask_within(*state,
+                 "local unwound = 0\n"
+                 "local function deep(n)\n"
+                 "  if n == 0 then while true do end end\n"
+                 "  pcall(deep, n - 1) unwound = unwound + 1\n"
+                 "end\n"
+                 "local function within() coroutine.wrap(deep)(100) unwound = unwound + 1 end\n"
+                 "local a, b = perigee.task.spawn(deep, 2000), perigee.task.spawn(within)\n"
+                 "local _, _, code = a:join() local _, _, other = b:join()\n"
+                 "return code, other, unwound",
+                 &tight),
+      "ETIME|ETIME|0");
+}
+
+/* Turns that were slow in one pass of the loop: where several begin at once, one. */
+static void one_slow_turn_is_a_pass(void **state) {
+  struct fixture *fx = *state;
+  struct started busy[4];
+  struct vm_stats before, after;
+  static const struct isolate_limits endless = {.turn_ns = 3600 * 1000000000LL};
+  for (size_t i = 0; i < 4; i++)
+    start(fx, "while true do end", &endless, &busy[i]);
+  vm_stats(fx->vm, &before);
+  uv_run(&fx->loop, UV_RUN_NOWAIT);
+  vm_stats(fx->vm, &after);
+  assert_int_equal(after.turns - before.turns, 1);
+  for (size_t i = 0; i < 4; i++)
+    started_end(&busy[i]);
+}
+
+static void what_calls_back_may_wait(void **state) {
+  assert_string_equal(ask(*state, "return ('a-b'):gsub('%a', function(c)\n"
+                                  "  perigee.sleep(0.001) return c .. c end)"),
+                      "aa-bb|2");
+}
+
 static void a_runaway_file_is_killed_while_it_loads(void **state) {
   struct plugin *p;
   struct fault f;
@@ -78,7 +143,7 @@ static void what_ran_before_a_turn_is_not_its_own(void **state) {
   struct fault f = {0};
   sigset_t ticks;
   sigemptyset(&ticks);
-  sigaddset(&ticks, SIGURG);
+  sigaddset(&ticks, SIGPROF);
   assert_int_equal(isolate_new(fx->vm, "one", &tight, &iso, &f), 0);
   pthread_sigmask(SIG_BLOCK, &ticks, NULL);
   for (int64_t until = clock_thread_ns() + 3 * tight.turn_ns; clock_thread_ns() < until;)
@@ -86,32 +151,6 @@ static void what_ran_before_a_turn_is_not_its_own(void **state) {
   if (isolate_enter(iso, run_with_ticks, &ticks, &f) != 0)
     fail_msg("%s", f.text);
   isolate_free(iso);
-}
-
-/* A check that runs `body`: begun, and not waited for. */
-struct started {
-  struct plugin *plugin;
-  struct attachment *use;
-  struct answer answer;
-};
-
-static void start(struct fixture *fx, const char *body, const struct isolate_limits *limits,
-                  struct started *out) {
-  struct buf source = {0};
-  struct findings findings = {0};
-  struct fault f;
-  *out = (struct started){0};
-  buf_format(&source, "return { kind = 'check', summary = 'a test', run = function()\n%s\nend }",
-             body);
-  assert_int_equal(load(fx, "check", source.data, limits, &out->plugin, &f), 0);
-  buf_free(&source);
-  assert_int_equal(plugin_attach(out->plugin, NULL, "test", &out->use, &findings), 0);
-  assert_int_equal(attachment_call(out->use, "run", NULL, answer_take, &out->answer, 0, NULL), 0);
-}
-
-static void started_end(struct started *s) {
-  attachment_free(s->use);
-  plugin_free(s->plugin);
 }
 
 static const struct isolate_limits patient = {.turn_ns = 3600 * 1000000000LL};
@@ -295,7 +334,8 @@ static void memory_has_a_hard_limit(void **state) {
       "local t = {} while true do t[#t + 1] = ('x'):rep(1000) .. #t end",
       "local function f(...) return f(1, ...) end f()",
       "local t = {} for i = 1, 1e9 do t[i] = perigee.base64.encode(('x'):rep(1e5) .. i) end",
-      "return table.concat({('x'):rep(2e6), ('y'):rep(2e6)})",
+      "return table.concat({('x'):rep(6e5), ('y'):rep(6e5)})",
+      "return #('x'):rep(2 ^ 20 + 1)",
   };
   for (size_t i = 0; i < sizeof hungry / sizeof *hungry; i++) {
     const char *text =
@@ -382,6 +422,9 @@ int main(void) {
       FIXTURE_TEST(a_runaway_is_killed_wherever_it_is),
       FIXTURE_TEST(the_kill_names_the_place),
       FIXTURE_TEST(a_kill_ends_one_task_not_its_isolate),
+      FIXTURE_TEST(a_killed_task_is_not_unwound),
+      FIXTURE_TEST(one_slow_turn_is_a_pass),
+      FIXTURE_TEST(what_calls_back_may_wait),
       FIXTURE_TEST(a_runaway_file_is_killed_while_it_loads),
       FIXTURE_TEST(waiting_is_no_running),
       FIXTURE_TEST(what_ran_before_a_turn_is_not_its_own),

@@ -250,8 +250,10 @@ static void plain_data_crosses_and_nothing_else(void **state) {
   value_unref(r.value);
   assert_int_equal(read_from(*state, "{ f = function() end }").code, -EINVAL);
   assert_int_equal(read_from(*state, "{ [1.5] = 1 }").code, -EINVAL);
-  assert_int_equal(read_from(*state, "(function() local t = {} t.t = t return t end)()").code,
-                   -EINVAL);
+  r = read_from(*state, "{ inner = (function() local t = {} t.t = t return t end)() }");
+  assert_int_equal(r.code, -EINVAL);
+  assert_ptr_equal(strstr(r.fault.text, "inner.t.t."), r.fault.text);
+  assert_null(strstr(r.fault.text, "null"));
 }
 
 /* Each check is a use of its plugin, and all are in one isolate with the default limits. */

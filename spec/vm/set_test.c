@@ -155,6 +155,7 @@ static void what_is_wrong_is_said_and_changes_nothing(void **state) {
       {"set:put{ id = 'a', address = 'x', port = '80' }", "port: a number from 0 to 65535"},
       {"set:put{ id = 'a', adress = 'x', port = 80 }", "did you mean address?"},
       {"set:put{ id = 'a', address = 7, port = 80 }", "address: a text"},
+      {"set:put{ id = 'a\\0b', address = 'x', port = 80 }", "id: a text without a NUL"},
       {"set:put{ id = 'a', address = 'x', port = 80, weight = -1 }", "weight"},
       {"set:put{ id = 'a', address = 'x', port = 80, weight = 'much' }", "weight"},
       {"set:put{ id = 'a', address = 'x', port = 80, status = 'fine' }", "status: passing"},

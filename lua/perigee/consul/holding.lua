@@ -5,7 +5,7 @@ local over = setmetatable({}, { __mode = "k" }) -- by watch: when its query is o
 local others = setmetatable({}, { __mode = "k" }) -- the watches that are not held
 
 local EVERY = 10 -- seconds
-local RATE = 20 -- a second
+local RATE = 15 -- a second
 
 local counted = { at = 0, number = 0 }
 

@@ -137,7 +137,7 @@ local function follow(conn, target, set)
     running = watch.new(target.authority ~= "" and other(conn, target) or conn.etcd, first,
       last or gateway.range_end(first), function(key, value)
         return layout.decode(key, value, target.name, prefix)
-      end, conn.options)
+      end, conn.options, layout.shared)
     conn.watches[target] = running
   end
   return running:run(set)
@@ -152,8 +152,9 @@ local function plugin(own, default)
     own.options[name] = own.options[name] or form
   end
   local layout = own.decode
-    and { encode = own.encode, decode = own.decode, prefix = own.prefix, range = own.range, statuses = own.statuses }
-  own.prefix, own.range, own.statuses = nil, nil, nil
+    and { encode = own.encode, decode = own.decode, prefix = own.prefix, range = own.range, statuses = own.statuses,
+      shared = own.shared }
+  own.prefix, own.range, own.statuses, own.shared = nil, nil, nil, nil
   if not layout then
     own.options.layout = { "choice", default or "perigee", of = { "perigee", "json", "go-zero", "grpc" },
       about = "what keys and values look like" }

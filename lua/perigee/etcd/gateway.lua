@@ -48,10 +48,37 @@ local function new(options)
   }, Gateway)
 end
 
--- One request to one member, as it is.
+-- A list of requests as one body, for what etcd has as a stream.
+local function lines_of(requests)
+  local lines = {}
+  for i, request in ipairs(requests) do
+    lines[i] = perigee.json.encode(request)
+  end
+  return table.concat(lines, "\n")
+end
+
+-- Its answers, one a line, in the order of the requests.
+local function replies_of(body, count)
+  local replies = {}
+  for line in body:gmatch("[^\n]+") do
+    local reply = perigee.json.decode(line)
+    if type(reply) ~= "table" or not reply.result then
+      return failure(type(reply) == "table" and reply or {}, 200)
+    end
+    replies[#replies + 1] = reply.result
+  end
+  if #replies < count then
+    return nil, "etcd has answered to a part of the requests", "EPROTO"
+  end
+  return replies
+end
+
+-- One request to one member, as it is; or a list of them, for their replies.
 function Gateway:ask(url, path, request, stream)
+  local many = #request > 0
   local response, message, code = perigee.http.post(url .. path, {
-    json = request, any_status = true, stream = stream, fresh = stream, redirects = false, tls = self.tls,
+    json = not many and request or nil, body = many and lines_of(request) or nil,
+    any_status = true, stream = stream, fresh = stream, redirects = false, tls = self.tls,
     timeout = self.timeout, connect_timeout = self.timeout,
     headers = self.token and { Authorization = self.token },
   })
@@ -64,6 +91,9 @@ function Gateway:ask(url, path, request, stream)
   local body = stream and response:read(self.timeout) or response.body
   if stream then
     response:close()
+  end
+  if many and response.status == 200 then
+    return replies_of(body, #request)
   end
   local reply, why = perigee.json.decode(body or "")
   if type(reply) ~= "table" then

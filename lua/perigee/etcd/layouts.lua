@@ -3,6 +3,7 @@
 --   prefix                               before every key, unless the configuration says another
 --   range(prefix, service)               the keys of a service: a prefix, or a key and an end
 --   encode(prefix, instance, owner)      the key and the value of an instance
+--   shared                               several keys may say one id, and mean the same instance
 --   statuses                             the value says whether it is critical: such an instance may stay
 --   decode(key, value, service, prefix)  the instance, and whose it is; nil when the key is none, and why where it
 --                                        should be one
@@ -128,6 +129,7 @@ end
 -- keys have it.
 local go_zero = {
   prefix = "",
+  shared = true,
   range = below,
 
   encode = function(prefix, instance)

@@ -1,6 +1,8 @@
 -- lease: a registration in etcd is a key that lives as long as its lease. Each instance has a lease of its
--- own, so that services fail apart, and a key that never changes, so that nothing is left behind.
+-- own, so that one of them is revoked, lost, taken up or asked for longer without the others, and a key that never
+-- changes, so that nothing is left behind. They are renewed together all the same (renewals.lua).
 local former = require("perigee.former")
+local renewals = require("perigee.etcd.renewals")
 
 local encode = perigee.base64.encode
 
@@ -168,24 +170,7 @@ function Lease.renew(etcd, lease, place)
   elseif lease.withdrawn then
     return lease.ttl
   end
-  local reply, message, code = etcd:call("/v3/lease/keepalive", { ID = lease.id })
-  if not reply then
-    return nil, message, code
-  end
-  local ttl = tonumber(reply.TTL or 0)
-  if ttl <= 0 then
-    return 0
-  end
-  local holds, why, failed = etcd:call("/v3/lease/timetolive", { ID = lease.id, keys = true })
-  if not holds then
-    return nil, why, failed
-  end
-  for _, key in ipairs(holds.keys or {}) do
-    if key == encode(lease.key) then
-      return ttl
-    end
-  end
-  return 0
+  return renewals.renew(etcd, lease)
 end
 
 -- Gone when it returns true: what etcd still has under the key is not ours. What ends with a lease is what was put

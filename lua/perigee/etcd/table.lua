@@ -28,7 +28,8 @@ local function release(self, key, id)
 end
 
 -- What the key says, entered: the instance, unless the key is none or a newer one holds its id; the id that went with
--- what the key said before; true, when one has to look again, as above; why it is no instance.
+-- what the key said before; true, when one has to look again, as above; why it is no instance; another key that says
+-- the same id, when this one did not say it before.
 function Table:enter(kv)
   local key, revision = perigee.base64.decode(kv.key), tonumber(kv.mod_revision)
   local known = self.keys[key]
@@ -49,11 +50,12 @@ function Table:enter(kv)
     self.sayers[id] = (self.sayers[id] or 0) + 1
   end
   local holder = self.holders[id]
+  local rival = before ~= id and holder ~= key and holder or nil
   if holder and holder ~= key and self.keys[holder].revision > revision then
-    return nil, left, again
+    return nil, left, again, nil, rival
   end
   self.holders[id] = key
-  return instance, left, again
+  return instance, left, again, nil, rival
 end
 
 -- The key is gone: the id that went with it; true as a second value: look again.

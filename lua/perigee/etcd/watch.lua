@@ -20,11 +20,12 @@ local SHORT = 1 -- a stream that lived less long is not opened again at once
 local Watch = {}
 Watch.__index = Watch
 
--- decode(key, value) → an instance, or nil and why where the key should be one.
-local function new(etcd, first, last, decode, options)
+-- decode(key, value) → an instance, or nil and why where the key should be one. shared: that several keys say one id is
+-- how it should be.
+local function new(etcd, first, last, decode, options, shared)
   return setmetatable({
     etcd = etcd, key = encode(first), range_end = encode(last), decode = decode, page = options.page,
-    audit = options.audit, told = {}, told_count = 0,
+    audit = options.audit, shared = shared, told = {}, told_count = 0,
   }, Watch)
 end
 
@@ -50,21 +51,21 @@ function Watch:pages(visit, keys_only)
 end
 
 -- One entry that is wrong must not hide the others. Told once of each key, and of so many keys at most.
-function Watch:leave_out(set, key, why)
+function Watch:complain(set, message, key, why)
   if self.told[key] or self.told_count > TOLD then
     return
   end
   self.told[key], self.told_count = true, self.told_count + 1
   if self.told_count <= TOLD then
-    perigee.log.warn("left out what is no instance", { service = set:service(), key = key, reason = why })
+    perigee.log.warn(message, { service = set:service(), key = key, reason = why })
   else
-    perigee.log.warn("more is left out that is no instance; no more keys are told", { service = set:service() })
+    perigee.log.warn("more keys are wrong; no more are told", { service = set:service() })
   end
 end
 
 -- What the key says goes into the set, or into a batch for it. True: one has to look again.
 function Watch:enter(known, kv, set, into)
-  local instance, left, again, why = known:enter(kv)
+  local instance, left, again, why, rival = known:enter(kv)
   if left then
     into:remove(left)
   end
@@ -76,7 +77,10 @@ function Watch:enter(known, kv, set, into)
     set:remove(tostring(instance.id))
   end
   if why and (not ok or not instance) then
-    self:leave_out(set, perigee.base64.decode(kv.key), why)
+    self:complain(set, "left out what is no instance", perigee.base64.decode(kv.key), why)
+  elseif rival and not self.shared then
+    local key = perigee.base64.decode(kv.key)
+    self:complain(set, "two keys say one id: the one that was written last counts", key, "so does " .. rival)
   end
   return again
 end

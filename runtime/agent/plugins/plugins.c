@@ -71,9 +71,9 @@ bool plugins_ship(const struct plugins *all, const char *path) {
          strncmp(path + length, below, sizeof below - 1) == 0;
 }
 
-/* A registry that ships has one isolate for all services that are watched there: some 20 KiB and a
- * stream for each, and they may be thousands. */
-enum { MANY_BYTES = 64 << 20, MANY_HANDLES = 10000 };
+/* A registry that ships has one isolate for all services that are watched there: some 20 KiB, a
+ * stream and three tasks for each, and they may be thousands. */
+enum { MANY_BYTES = 64 << 20, MANY_HANDLES = 20000, MANY_TASKS = 2 * MANY_HANDLES };
 
 /* What ships does only what its options say, which the configuration's author wrote: it may do all
  * but ffi (NULL). All others may do what is granted. */
@@ -98,6 +98,7 @@ int plugins_load(const struct plugins *all, const char *kind, const char *name,
   struct isolate_limits limits = {
       .memory_hard = (size_t)value_as_number(value_get(settings, "memory"), many ? MANY_BYTES : 0),
       .max_handles = many ? MANY_HANDLES : 0,
+      .max_tasks = many ? MANY_TASKS : 0,
       .turn_ns = (int64_t)(value_as_number(value_get(settings, "turn"), 0) * 1e9),
       .grant = grant,
       .elsewhere = strcmp(kind, "registry") == 0,

@@ -46,7 +46,8 @@ struct policies *policies_new(const struct policies_with *with, struct embedded 
     return NULL;
   *all = (struct policies){.with = *with, .embedded = embedded, .subjects = {.key = subject_key}};
   if (store_each(with->store, POLICY_BUCKET, recall, all) == 0 &&
-      store_each(with->store, FLOOR_BUCKET, recall_holder, all) == 0)
+      store_each(with->store, FLOOR_BUCKET, recall_holder, all) == 0 &&
+      drained_recall(&all->drained, with->store) == 0)
     return all;
   policies_free(all);
   return NULL;
@@ -58,6 +59,7 @@ void policies_free(struct policies *all) {
   for (uint32_t i = 0; i < all->subjects.count; i++)
     subject_free(all->subjects.items[i]);
   table_free(&all->subjects);
+  drained_free(&all->drained);
   free(all);
 }
 
@@ -75,6 +77,11 @@ size_t policies_verify(struct plugins *plugins, const struct config *config,
 }
 
 /* ---- what is registered ---- */
+
+void policies_tell(const struct policies *all, const struct registration_state *state, bool gone) {
+  bool drained = drained_has(&all->drained, state->registration->instance->id);
+  all->with.shown(all->with.arg, state, gone || drained);
+}
 
 /* A policy that cannot be used decides nothing, and holds back what is not registered yet. */
 static void put_under(struct policies *all, const struct config_policy *rule,
@@ -98,7 +105,9 @@ void policies_local(struct policies *all, const struct registration_state *state
   else if (rule && !gone)
     put_under(all, rule, state);
   else
-    all->with.shown(all->with.arg, state, gone);
+    policies_tell(all, state, gone);
+  if (gone && drained_has(&all->drained, in->id))
+    drained_set(&all->drained, in->id, false, NULL, NULL);
 }
 
 struct showing {
@@ -107,11 +116,16 @@ struct showing {
   void *arg;
 };
 
+const struct registration_state *policies_shown(const struct policies *all,
+                                                const struct registration_state *state) {
+  const struct subject *s = subject_find(all, state->registration->instance->id);
+  return s && s->wanted ? s->shown : state;
+}
+
 static void show_one(void *arg, const struct registration_state *state) {
   const struct showing *to = arg;
-  const struct subject *s = subject_find(to->all, state->registration->instance->id);
-  const struct registration_state *shown = s && s->wanted ? s->shown : state;
-  if (shown)
+  const struct registration_state *shown = policies_shown(to->all, state);
+  if (shown && !drained_has(&to->all->drained, state->registration->instance->id))
     to->each(to->arg, shown);
 }
 
@@ -159,7 +173,7 @@ static void release(struct subject *s) {
   struct policies *all = s->all;
   struct registration_state *state = registration_state_ref(s->wanted);
   subject_end(s);
-  all->with.shown(all->with.arg, state, false);
+  policies_tell(all, state, false);
   registration_state_unref(state);
 }
 
@@ -197,4 +211,7 @@ void policies_settle(struct policies *all) {
   for (uint32_t i = 0; i < all->subjects.count; i++)
     if (((struct subject *)all->subjects.items[i])->wanted)
       subject_settle(all->subjects.items[i]); /* who held the floor may have ended */
+  for (uint32_t i = all->drained.table.count; i-- > 0;)
+    if (!embedded_find(all->embedded, all->drained.table.items[i]))
+      drained_set(&all->drained, all->drained.table.items[i], false, NULL, NULL);
 }

@@ -63,6 +63,19 @@ void policies_each_shown(const struct policies *all,
                          void (*each)(void *arg, const struct registration_state *state),
                          void *arg);
 
+/* An operator takes instances that are registered out of what is shown, whatever is decided of
+ * them, for as long as they are registered; or lets them back. */
+struct drain_order {
+  const char *service, *id; /* NULL: all of the service */
+  bool off;
+  void (*done)(void *arg, int status); /* once, later: it is on the disk, or not */
+  void *arg;
+};
+/* 0; -ENOENT: there is none, or another negative errno: then `done` is not called. */
+int policies_drain(struct policies *all, const struct drain_order *order, struct fault *f);
+void policies_each_drained(const struct policies *all, const char *service,
+                           void (*each)(void *arg, const struct instance *in), void *arg);
+
 /* What was decided about an instance that a policy decides about. */
 struct policy_view {
   const char *service, *id;

@@ -3,9 +3,11 @@
  *   policies.c        which instances have a policy, and what is told of them
  *   policy_subject.c  one such instance: asking, deciding, what followers see
  *   policy_chain.c    its policies, asked in their order
+ *   policies_drain.c  an operator's hand on what is shown
  *   policies_show.c   what one may ask of it */
 #pragma once
 
+#include "agent/policies/drained.h"
 #include "agent/policies/policies.h"
 #include "agent/policies/policy_chain.h"
 #include "watch/table.h"
@@ -54,6 +56,7 @@ struct policies {
   struct embedded *embedded;
   const struct config *config; /* NULL: not configured yet */
   struct table subjects;
+  struct drained drained;
   uint64_t questions, unanswered; /* that were asked; that left the last decision */
   uint64_t floored;               /* withdrawals that a floor did not let through */
 };
@@ -62,6 +65,12 @@ struct policies {
  * after a restart it keeps the same ones. */
 #define POLICY_BUCKET "policy"
 #define FLOOR_BUCKET "floor"
+
+/* What followers see from now on; nothing of it while it is drained. */
+void policies_tell(const struct policies *all, const struct registration_state *state, bool gone);
+/* What would be shown of this registration if nobody drained it. NULL: nothing. */
+const struct registration_state *policies_shown(const struct policies *all,
+                                                const struct registration_state *state);
 
 struct subject *subject_find(const struct policies *all, const char *id);
 struct subject *subject_new(struct policies *all, const char *id); /* NULL: out of memory */

@@ -123,6 +123,8 @@ void policies_metrics(const struct policies *all, struct buf *out) {
   for (int i = VERDICT_NONE; i <= VERDICT_REFUSE; i++)
     metric_sample(out, "perigee_policy_instances", "decision", verdict_name((enum verdict)i),
                   (double)sums.by_verdict[i]);
+  metric_gauge(out, "perigee_drained", "Instances that an operator has drained.",
+               (double)all->drained.table.count);
   metric_gauge(out, "perigee_policy_floored",
                "Instances that min_registered keeps registered, or brought back.",
                (double)sums.floored);

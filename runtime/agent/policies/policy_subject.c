@@ -132,9 +132,9 @@ static void show(struct subject *s, bool registered) {
     s->shown = changes_show(s->wanted, s->decision.changes);
     if (!s->shown)
       s->shown = registration_state_ref(s->wanted);
-    all->with.shown(all->with.arg, s->shown, false);
+    policies_tell(all, s->shown, false);
   } else if (before) {
-    all->with.shown(all->with.arg, before, true);
+    policies_tell(all, before, true);
   }
   registration_state_unref(before);
 }

@@ -1,17 +1,16 @@
 #include "agent/registries/registrars.h"
 
 #include "agent/policies/policies.h"
+#include "agent/registries/ownership.h"
 #include "agent/registries/placements.h"
 #include "agent/registries/registrar.h"
 #include "base/buf.h"
-#include "base/clock.h"
 #include "base/fault.h"
 #include "base/findings.h"
 #include "base/log.h"
 #include "base/metric.h"
 #include "base/value.h"
 #include "config/config.h"
-#include "registry/store.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -30,23 +29,12 @@ struct leaving {
   bool done;
 };
 
-/* What marks our entries in every registry, as MADE_AS/NUMBER: a number, so that two agents of one
- * name do not sweep each other's, and for those who read it the node's name when it was made. Kept
- * in the data directory: a node that is renamed by a reload is still the owner of what it has
- * registered; one that begins under another name has been given somebody's data directory. */
-struct identity {
-  uint64_t number;
-  char made_as[256], node[256];
-  bool known;
-};
-
 struct registrars {
   uv_loop_t *loop;
   struct plugins *plugins;
   struct store *store;
   const struct policies *shown;
-  struct identity identity;
-  char *owner;
+  struct ownership ownership;
   struct registrar **items;
   size_t count;
   struct leaving *leaving;
@@ -55,60 +43,10 @@ struct registrars {
   size_t running; /* while stopping: that have not told yet */
   size_t left;    /* registrations that were to be taken back and were not, of who is gone */
   bool stopping, recalled;
-  bool copied;      /* the data directory, and the leases in it are not forgotten yet */
   uv_timer_t later; /* frees who has left, and tells `stopped` when there is nobody to wait for */
   void (*stopped)(void *arg);
   void *stopped_arg;
 };
-
-static int read_identity(void *arg, const char *key, const void *value, size_t length) {
-  struct identity *i = arg;
-  if (strcmp(key, "owner") == 0 && length >= sizeof i->number &&
-      length <= sizeof i->number + sizeof i->made_as + sizeof i->node) {
-    const char *names = (const char *)value + sizeof i->number;
-    size_t rest = length - sizeof i->number, made_as = strnlen(names, rest);
-    memcpy(&i->number, value, sizeof i->number);
-    snprintf(i->made_as, sizeof i->made_as, "%.*s", (int)made_as, names);
-    if (made_as < rest)
-      snprintf(i->node, sizeof i->node, "%.*s", (int)(rest - made_as - 1), names + made_as + 1);
-    i->known = true;
-  }
-  return 0;
-}
-
-/* NUMBER MADE_AS \0 NODE */
-static void keep_identity(struct registrars *all, const char *node) {
-  struct identity *own = &all->identity;
-  char record[sizeof own->number + sizeof own->made_as + sizeof own->node];
-  size_t length = sizeof own->number;
-  if (strcmp(own->node, node) == 0)
-    return;
-  snprintf(own->node, sizeof own->node, "%s", node);
-  memcpy(record, &own->number, length);
-  length += (size_t)snprintf(record + length, sizeof own->made_as, "%s", own->made_as) + 1;
-  length += (size_t)snprintf(record + length, sizeof own->node, "%s", own->node);
-  store_put(all->store, "meta", "owner", record, length, NULL, NULL);
-}
-
-/* The leases in a data directory that was copied from another node are that one's. */
-static char *owner_make(struct registrars *all, const char *node) {
-  struct identity *own = &all->identity;
-  char *owner;
-  store_each(all->store, "meta", read_identity, own);
-  if (own->node[0] && strcmp(own->node, node) != 0) {
-    log_warn("the data directory was another node's: what that one has registered is left to it",
-             LOG_S("node", node), LOG_S("other", own->node));
-    all->copied = true;
-    *own = (struct identity){0};
-  }
-  if (!own->known)
-    own->number = clock_random();
-  if (!own->made_as[0])
-    snprintf(own->made_as, sizeof own->made_as, "%s", node);
-  keep_identity(all, node);
-  return asprintf(&owner, "%s/%016llx", own->made_as, (unsigned long long)own->number) < 0 ? NULL
-                                                                                           : owner;
-}
 
 static struct registrar *find(const struct registrars *all, const char *name) {
   for (size_t i = 0; i < all->count; i++)
@@ -131,12 +69,9 @@ struct registrars *registrars_new(uv_loop_t *loop, struct plugins *plugins, stru
   all->store = store;
   all->shown = shown;
   all->later.data = all;
-  withdrawn_init(&all->withdrawn);
-  all->owner = owner_make(all, node);
-  if (all->owner)
-    return all;
-  registrars_free(all);
-  return NULL;
+  withdrawn_init(&all->withdrawn, 60);
+  ownership_recall(&all->ownership, store, node);
+  return all;
 }
 
 static void later_closed(uv_handle_t *timer) {
@@ -157,7 +92,6 @@ void registrars_free(struct registrars *all) {
   placements_free(&all->placements);
   withdrawn_end(&all->withdrawn);
   free(all->items);
-  free(all->owner);
   uv_close((uv_handle_t *)&all->later, later_closed);
 }
 
@@ -245,10 +179,11 @@ static int want_registry(struct registrars *all, const struct config *config, co
     registrar_configure(r, &use);
   } else if ((items = realloc(all->items, (all->count + 1) * sizeof(struct registrar *)))) {
     all->items = items;
-    r = registrar_new(all->loop, name, &use, all->owner, use.ttl_s, all->store, &all->withdrawn);
+    r = registrar_new(all->loop, name, &use, all->ownership.owner, use.ttl_s, all->store,
+                      &all->withdrawn);
     if (r)
       all->items[all->count++] = r;
-    if (r && all->copied)
+    if (r && all->ownership.copied && !all->recalled)
       reconciler_disown(registrar_reconciler(r));
   }
   value_unref(use.options);
@@ -359,9 +294,8 @@ static bool forget_one(void *arg, const char *registry) {
 static void recall_left(struct registrars *all, const struct config *config) {
   struct recalling r = {.all = all, .config = config};
   if (!all->recalled)
-    desired_recall_registries(all->store, all->copied ? forget_one : recall_one, &r);
+    desired_recall_registries(all->store, all->ownership.copied ? forget_one : recall_one, &r);
   all->recalled = true;
-  all->copied = false;
 }
 
 static void show_again(void *arg, const struct registration_state *state) {
@@ -374,7 +308,7 @@ int registrars_configure(struct registrars *all, const struct config *config, st
   if (rc != 0)
     return rc;
   all->placements = after;
-  keep_identity(all, config->node);
+  ownership_rename(&all->ownership, config->node);
   for (size_t i = 0; rc == 0 && i < config->service_count; i++) {
     const struct value *names = config->service_registries[i];
     for (size_t k = 0; rc == 0 && k < value_length(names); k++)
@@ -438,6 +372,21 @@ void registrars_show_taken(const struct registrars *all, const char *service, st
   }
   if (s.begun)
     buf_char(out, ']');
+}
+
+static void show_held(struct registrar *r, const struct instance *in, struct buf *out) {
+  if (!reconciler_holds(registrar_reconciler(r), in->service, in->id))
+    return;
+  buf_json_next(out);
+  buf_json_text(out, registrar_name(r));
+}
+
+void registrars_show_held(const struct registrars *all, const struct instance *in,
+                          struct buf *out) {
+  for (size_t i = 0; i < all->count; i++)
+    show_held(all->items[i], in, out);
+  for (const struct leaving *l = all->leaving; l; l = l->next)
+    show_held(l->registrar, in, out);
 }
 
 static const struct {

@@ -45,4 +45,7 @@ size_t registrars_taken(const struct registrars *all); /* see reconciler.h */
 /* Of the service's instances here those that somebody else has in a registry, and who: a member
  * `taken` for explain; nothing where there are none. */
 void registrars_show_taken(const struct registrars *all, const char *service, struct buf *out);
+/* Texts in JSON: the registries that have it, or may have. */
+struct instance;
+void registrars_show_held(const struct registrars *all, const struct instance *in, struct buf *out);
 void registrars_metrics(const struct registrars *all, struct buf *out);

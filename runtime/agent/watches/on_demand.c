@@ -99,8 +99,8 @@ struct watch *watch_on_demand(struct watches *all, const char *service) {
   return w;
 }
 
-static bool can_answer(const struct waiter *one, const struct watch *w) {
-  return !w || !w->feed || feed_ready(w->feed) || one->until_ns <= clock_now_ns();
+static bool is_loaded(const struct watch *w) {
+  return !w || !w->feed || feed_ready(w->feed);
 }
 
 static int wait_for(struct watches *all, const char *service,
@@ -133,12 +133,13 @@ void watches_answer(struct watches *all) {
   for (struct waiter **link = &all->waiters; *link;) {
     struct waiter *one = *link;
     const struct watch *w = watch_find(all, one->service);
-    if (!can_answer(one, w)) {
+    bool loaded = is_loaded(w);
+    if (!loaded && one->until_ns > clock_now_ns()) {
       link = &one->next;
       continue;
     }
     *link = one->next;
-    one->answer(one->arg, 0, NULL);
+    one->answer(one->arg, loaded ? 0 : -EAGAIN, NULL);
     free(one);
   }
 }

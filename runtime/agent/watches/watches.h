@@ -55,8 +55,8 @@ int watches_configure(struct watches *all, const struct config *config, struct f
 
 /* A service is asked for. One that nobody configured is watched through `resolve`, until nobody has
  * asked for ten minutes, or as long as it says. `answer` is called once, with 0 when what there is
- * can be picked from, -ENOENT: nobody knows it, or -EAGAIN: there are too many. Waits for the first
- * load, 5 s at most.
+ * can be picked from, -ENOENT: nobody knows it, or -EAGAIN: there are too many, or its registry has
+ * not answered. Waits for the first load, 5 s at most.
  */
 void watches_ask(struct watches *all, const char *service,
                  void (*answer)(void *arg, int status, const char *text), void *arg);

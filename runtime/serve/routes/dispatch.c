@@ -1,6 +1,7 @@
 #include "serve/routes/dispatch.h"
 
 #include "base/clock.h"
+#include "base/text.h"
 #include "serve/exchange/answer.h"
 #include "serve/exchange/consul_query.h"
 #include "serve/routes/router.h"
@@ -107,12 +108,36 @@ static bool exchange_read(struct exchange *x) {
   return true;
 }
 
-static void exchange_handle(struct exchange *x) {
-  if (!exchange_read(x))
-    return;
+static void exchange_answer(struct exchange *x) {
   if ((x->route->flags & ROUTE_READ) && !consul_query_check(x))
     return;
   x->route->handle(x);
+}
+
+/* Whether the agent may watch it for this one: it is not known here, or somebody goes on waiting
+ * for its news. */
+static bool wants_resolved(const struct exchange *x) {
+  return (x->route->flags & ROUTE_SERVICE) && view_node(x->site->view)->resolves && !x->until_ns &&
+         name_valid(x->name, x->name_length) &&
+         (exchange_param(x, "index") || !view_service(x->root, x->name));
+}
+
+/* To a client of Consul's an empty list is word of nobody: it is not said for want of an answer. */
+static void answer_resolved(struct exchange *x, const struct errand *e) {
+  if (e->result == -EAGAIN && !view_service(x->root, x->name))
+    answer_text(x, 500, "The registry in which \"%.255s\" is looked for has not answered yet",
+                x->name);
+  else
+    exchange_answer(x);
+}
+
+static void exchange_handle(struct exchange *x) {
+  if (!exchange_read(x))
+    return;
+  if (wants_resolved(x))
+    exchange_ask(x, errand_new(ERRAND_RESOLVE, x->name, NULL, answer_resolved));
+  else
+    exchange_answer(x);
 }
 
 static void exchange_count(struct exchange *x) {

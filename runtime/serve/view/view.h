@@ -36,6 +36,7 @@ struct view_service {
 
 struct view_node { /* this agent's facts */
   char name[256], id[37], address[64], datacenter[64], zone[64];
+  bool resolves; /* a service that nobody knows here may be watched when it is asked for */
 };
 
 /* `workers` is how many worker numbers there are, 1 to 64. 0 or negative errno. */

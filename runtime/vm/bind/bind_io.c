@@ -128,6 +128,6 @@ void keep_while_waiting(lua_State *L, int index) {
 void wait_check(lua_State *L) {
   if (!task_can_wait(L))
     luaL_error(L,
-               "cannot wait here: not in a task (a plan is none), or inside string.gsub or another "
-               "function in C");
+               "cannot wait here: not in a task (a plan is none), or inside a function in C that "
+               "calls back, as string.format does");
 }

@@ -12,13 +12,20 @@
 static const char *const known[] = {"id",   "address", "port",   "ports",  "tags",
                                     "meta", "zone",    "weight", "status", "service"};
 
+/* NULL: it is no text, or one that C would cut short. */
+static const char *whole_text(const struct value *v) {
+  const char *text = value_as_text(v, NULL);
+  return text && strlen(text) == value_text_length(v) ? text : NULL;
+}
+
 static int read_text(const struct value *v, const char *name, const char **out, struct fault *f) {
   const struct value *field = value_get(v, name);
   if (value_kind(field) == VALUE_NIL)
     return 0;
-  if (value_kind(field) != VALUE_TEXT)
-    return fault_set(f, -EINVAL, "%s: a text is expected", name);
-  *out = value_as_text(field, "");
+  const char *text = whole_text(field);
+  if (!text)
+    return fault_set(f, -EINVAL, "%s: a text without a NUL in it is expected", name);
+  *out = text;
   return 0;
 }
 
@@ -59,13 +66,13 @@ static int read_arrays(const struct value *v, struct instance_draft *d, struct a
       return code;
   }
   for (size_t i = 0; i < tag_count; i++) {
-    a->tags[i] = value_as_text(value_at(tags, i), NULL);
+    a->tags[i] = whole_text(value_at(tags, i));
     if (!a->tags[i])
       return fault_set(f, -EINVAL, "tags: a list of texts is expected");
   }
   for (size_t i = 0; i < meta_count; i++) {
     const struct value *text = value_field(meta, i, &a->meta[i].key);
-    a->meta[i].value = value_as_text(text, NULL);
+    a->meta[i].value = whole_text(text);
     if (!a->meta[i].value)
       return fault_set(f, -EINVAL, "meta.%s: a text is expected", a->meta[i].key);
   }

@@ -69,7 +69,7 @@ static void name_refused(struct reading *r, const char *key) {
 }
 
 static struct value *read_table(lua_State *L, int index, int depth, struct reading *r) {
-  int count = (int)lua_objlen(L, index);
+  int count = (int)lua_objlen(L, index), top = lua_gettop(L);
   struct value *table = value_table();
   if (table && lua_getmetatable(L, index)) {
     if (lua_rawequal(L, -1, LIST_TYPE))
@@ -98,6 +98,7 @@ static struct value *read_table(lua_State *L, int index, int depth, struct readi
     }
     lua_settop(L, key);
   }
+  lua_settop(L, top); /* what is refused leaves the key that it was at */
   if (r->code == 0)
     return table;
   value_unref(table);

@@ -12,8 +12,9 @@ struct buf;
 struct fuel {
   int32_t left;
   volatile int32_t floor; /* 0; the turn's tick lifts it over `left` when the time is over */
+  int32_t depth;          /* of calls that catch errors: lua/perigee/fuel.lua's */
 };
-#define FUEL_CDEF "struct { int32_t left; volatile int32_t floor; } *"
+#define FUEL_CDEF "struct { int32_t left; volatile int32_t floor; int32_t depth; } *"
 
 /* Adds to `out` a chunk that, called with the counter as cdata, returns the function that `source`
  * is the body of. Lines stay what they are. `name` is what the checks call the counter: a name

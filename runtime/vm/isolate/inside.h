@@ -23,10 +23,11 @@ struct turn {
   volatile sig_atomic_t allowed;         /* of TURN_TICK_NS of this thread's CPU time */
   volatile sig_atomic_t patience, stuck; /* so many for what cannot give way; they are over */
   volatile sig_atomic_t hooked, over;    /* a hook is installed; it is the one that kills */
-  volatile sig_atomic_t due;             /* the tick of its slice has come */
+  volatile sig_atomic_t due;             /* it has had its time, or its slice is over */
   struct fuel *fuel;                     /* NULL: not a compiled isolate */
   volatile int64_t first_ns;             /* CPU time when its clock was started; 0: it was not */
   bool sliceable, sliced;                /* may give way; did */
+  int passed;                            /* so often it was seen on its way up to the task */
 };
 /* turn_share: what one task has of the CPU between two waits, in slices. */
 struct turn_share {
@@ -34,13 +35,12 @@ struct turn_share {
   bool sliced;
 };
 enum { TURN_TICK_NS = 1000 * 1000 };
-int turn_watch_start(struct fault *f); /* counts this thread's CPU time; one user a thread */
+int turn_watch_start(uv_loop_t *loop, struct fault *f); /* this thread's; one user a thread */
 void turn_watch_stop(void);
-/* Between them a tick comes TURN_TICK_NS after the first, by the wall clock, whatever the kernel
- * looks at the CPU time for: while those go on that were slow. */
+/* Between them those go on that were slow: for TURN_TICK_NS together, by the wall clock. */
 void turn_slices_begin(void);
 void turn_slices_end(void);
-bool turn_slices_over(void); /* that tick has come */
+bool turn_slices_over(void); /* that is over */
 /* `share`: of the task that is resumed, the same for both; NULL: not a task, it cannot give way. */
 void turn_begin(struct turn *turn, struct isolate *iso, const struct turn_share *share);
 /* True when the turn was killed. */
@@ -49,9 +49,9 @@ bool turn_end(struct turn *turn, struct isolate *iso, struct turn_share *share);
  * that it is in. */
 void turn_aside(struct turn *aside, lua_State *L);
 void turn_resume(const struct turn *aside);
-bool turn_is_over(void); /* for what is in C just now */
-bool turn_is_due(void);  /* it should give way: a C function that can, does (task_give_way) */
-void turn_slice(void);   /* it does */
+bool turn_is_over(void);       /* for what is in C just now */
+bool turn_is_due(void);        /* it should give way: a C function that can, does (task_give_way) */
+void turn_slice(lua_State *L); /* it does */
 int64_t turn_patience_ns(const struct isolate *iso); /* with what cannot give way */
 /* Raises where the turn is over: for loops in C that may take long. `steps` is what that took since
  * the last time, as a compiled isolate counts. */
@@ -66,9 +66,10 @@ struct task_watch {
   void (*ended)(struct task_watch *w, struct task *t);
 };
 
-/* Tasks in the order in which they will run. */
-struct task_line {
-  struct task *first, **last;
+/* Isolates that have tasks to run, in the order in which they will. */
+struct isolate_line {
+  struct isolate *first, **last;
+  size_t count;
 };
 
 struct vm {
@@ -90,9 +91,9 @@ struct vm {
   struct answered *answered, *answered_last; /* script.c: calls that have their results */
   struct spec_bench *bench;                  /* of the test that runs: spec/bind_spec.c */
   uint64_t pass;                             /* of the lines, counted */
-  uint64_t hit;                  /* the pass in which a turn was slow; 0: nobody rests for it yet */
-  int hit_ms;                    /* how slow */
-  struct task_line ready, later; /* who begins a turn; who has had a slice, or waits behind one */
+  uint64_t hit; /* the pass in which a turn was slow; 0: nobody rests for it yet */
+  int hit_ms;   /* how slow */
+  struct isolate_line ready, later; /* later: those that were slow, or have had many turns */
   size_t isolates, memory;
   struct vm_stats ended; /* counters of isolates that are gone; sums only */
   struct isolate *first;
@@ -124,12 +125,15 @@ struct isolate {
   bool killed, dead, ending, closing;
   bool stuck;        /* it was, as it could not give way */
   struct fuel fuel;  /* of a compiled one, this turn's */
+  int64_t turn_ns;   /* that its turns may take just now: limits.turn_ns, but in isolate_run */
   char where[200];   /* where the killed code was */
   char refused[200]; /* grant.c: what was asked for last without being granted */
   unsigned depth;    /* host frames that still use the isolate; freed at 0 when `ending` */
   jmp_buf *fence;
   struct task *tasks, *ended, *running;
-  size_t queued;       /* of its tasks in the vm's lines: what is woken goes behind them */
+  struct task *tasks_ready, **tasks_ready_last; /* in the order in which they will run */
+  struct isolate_line *in_line;                 /* of the vm's; NULL: none of its tasks is ready */
+  struct isolate *line_next, **line_link;
   struct task *sliced; /* gave way in its turn: until it goes on, no other task does */
   bool slow;           /* its last task was: the next begins among those that gave way */
   bool gave_way;       /* a coroutine of the running task, and who resumed it does not know yet */
@@ -175,6 +179,7 @@ int due_start(struct vm *vm, struct alarm *a, int64_t ns); /* from now; 0 or -EN
 void due_stop(struct vm *vm, struct alarm *a);
 
 /* memory.c */
+size_t memory_most_at_once(const struct isolate *iso); /* for one piece, to the plugin */
 void *memory_account(void *isolate, void *p, size_t old_size, size_t new_size);
 void memory_settle(struct isolate *iso); /* after a turn: collects over the soft limit */
 int memory_step(lua_State *L); /* a lua_CFunction: a step of that; whether it was the last */
@@ -190,9 +195,9 @@ int isolate_resume(struct isolate *iso, lua_State *L, int arguments, struct turn
 /* isolate_enter in a task's turn. */
 int isolate_enter_slice(struct isolate *iso, int (*body)(lua_State *L, void *arg), void *arg,
                         struct turn_share *share, struct fault *f);
-/* Calls the function of this reference as a turn: 0, with its one result on top of the stack, or as
- * isolate_enter. What a pick costs begins here. */
-int isolate_run(struct isolate *iso, int reference, struct fault *f);
+/* Calls the function of this reference as a turn of `turn_ns`: 0, with its one result on top of the
+ * stack, or as isolate_enter. What a pick costs begins here. */
+int isolate_run(struct isolate *iso, int reference, int64_t turn_ns, struct fault *f);
 /* lua_call of plugin code from host code that is protected: the plugin's memory limit holds. */
 void isolate_call(lua_State *L, int arguments, int results);
 

@@ -140,19 +140,22 @@ static int run_function(struct isolate *iso, void *arg) {
   return status;
 }
 
-int isolate_run(struct isolate *iso, int reference, struct fault *f) {
+int isolate_run(struct isolate *iso, int reference, int64_t turn_ns, struct fault *f) {
   if (iso->dead || iso->ending)
     return fault_set(f, -ECANCELED, "%s: its isolate has ended", iso->name);
   bool killed;
   int code = 0;
   isolate_hold(iso);
   int top = lua_gettop(iso->L);
+  int64_t outer_ns = iso->turn_ns;
+  iso->turn_ns = turn_ns;
   int status = fence(iso, run_function, &reference, NULL, &killed);
   if (status != 0 || killed) {
     code = isolate_explain(iso, iso->L, status, killed, f);
     if (!iso->dead)
       lua_settop(iso->L, top);
   }
+  iso->turn_ns = outer_ns;
   isolate_release(iso);
   return code;
 }
@@ -187,7 +190,7 @@ int isolate_explain(struct isolate *iso, lua_State *L, int status, bool killed, 
                      iso->memory);
   if (killed && iso->limits.compiled)
     return fault_set(f, -ETIME, "killed: took more than %d steps or %d ms, at %s",
-                     (int)iso->limits.steps, (int)(iso->limits.turn_ns / 1000000),
+                     (int)iso->limits.steps, (int)(iso->turn_ns / 1000000),
                      iso->where[0] ? iso->where : "?");
   if (killed)
     return fault_set(f, -ETIME, "killed: ran for more than %d ms %s, at %s",
@@ -195,8 +198,9 @@ int isolate_explain(struct isolate *iso, lua_State *L, int status, bool killed, 
                      iso->stuck ? "where it cannot give way to others" : "without waiting",
                      iso->where[0] ? iso->where : "?");
   if (status == LUA_ERRMEM)
-    return fault_set(f, -ENOMEM, "out of memory: %zu of %zu bytes in use", iso->memory,
-                     iso->limits.memory_hard);
+    return fault_set(f, -ENOMEM,
+                     "out of memory: %zu of %zu bytes in use, at most %zu of them at once",
+                     iso->memory, iso->limits.memory_hard, memory_most_at_once(iso));
   const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
   if (!text)
     return fault_set(f, -EFAULT, "raised a %s%s", luaL_typename(L, -1), iso->callers);
@@ -230,7 +234,7 @@ static void limits_default(struct isolate_limits *l) {
   if (!l->steps)
     l->steps = 250 * 1000;
   if (!l->turn_ns)
-    l->turn_ns = (l->compiled ? 10 : 100) * 1000 * 1000;
+    l->turn_ns = 100 * 1000 * 1000;
   if (!l->log_lines_per_s)
     l->log_lines_per_s = 100;
   if (!l->max_tasks)
@@ -252,6 +256,8 @@ int isolate_new(struct vm *vm, const char *name, const struct isolate_limits *li
   limits_default(&iso->limits);
   iso->limits.grant = iso->limits.grant ? value_ref(iso->limits.grant) : NULL;
   iso->collect_at = iso->limits.memory_soft;
+  iso->turn_ns = iso->limits.turn_ns;
+  iso->tasks_ready_last = &iso->tasks_ready;
   iso->log_tokens = iso->limits.log_lines_per_s;
   iso->L = lua_newstate(memory_account, iso);
   if (!iso->L) {

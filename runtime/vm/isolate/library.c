@@ -16,9 +16,9 @@ struct library_chunk {
   size_t length;
 };
 
-static const char *const library_names[] = {"depth",    "coroutine", "collect", "sort", "task",
-                                            "instance", "registry",  "factory", "call", "endpoints",
-                                            "fuel",     "view",      "test",    NULL};
+static const char *const library_names[] = {"depth",     "coroutine", "collect",  "sort",    "text",
+                                            "task",      "instance",  "registry", "factory", "call",
+                                            "endpoints", "fuel",      "view",     "test",    NULL};
 
 static int library_read(const char *directory, const char *name, struct library_chunk *chunk,
                         struct fault *f) {

@@ -4,6 +4,7 @@
  *       free      collected     refused to     refused to the host too: the fence of isolate.c
  *                 after a turn  the plugin     ends the isolate
  *
+ * One piece that the plugin asks for may have a quarter of it.
  * LuaJIT makes no emergency collection when an allocation fails, so the collector is kept close
  * behind (isolate.c sets its pause), and what a turn leaves over the soft limit is collected before
  * the plugin's next one. */
@@ -16,8 +17,13 @@
 
 enum { RESERVE = 256 * 1024 };
 
-static bool memory_allows(const struct isolate *iso, size_t more) {
-  if (iso->refuse)
+/* What is done with a piece (copied, cleared, hashed anew), nothing interrupts. */
+size_t memory_most_at_once(const struct isolate *iso) {
+  return iso->limits.memory_hard / 4;
+}
+
+static bool memory_allows(const struct isolate *iso, size_t size, size_t more) {
+  if (iso->refuse || (iso->in_lua && size > memory_most_at_once(iso)))
     return false;
   if (iso->closing || !iso->fence)
     return true; /* the state opens or closes: what it needs then, it gets */
@@ -55,7 +61,7 @@ void *memory_account(void *isolate, void *p, size_t old_size, size_t new_size) {
     iso->vm->memory -= old_size;
     return NULL;
   }
-  if (new_size > old_size && !memory_allows(iso, new_size - old_size))
+  if (new_size > old_size && !memory_allows(iso, new_size, new_size - old_size))
     return NULL;
   void *moved = move(iso, p, old_size, new_size);
   if (!moved && new_size > old_size)

@@ -11,7 +11,7 @@
 #include <lualib.h>
 #include <string.h>
 
-enum { LOAD_MAX = 1 << 20 }; /* bytes of source: about 10 ms of parsing, which no hook interrupts */
+enum { LOAD_MAX = 128 << 10 }; /* bytes of source: some ms of parsing, which no hook interrupts */
 
 static const char *const base_kept[] = {
     "assert",    "error",    "getmetatable", "ipairs", "next",   "pairs",

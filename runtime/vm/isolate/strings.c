@@ -11,9 +11,10 @@
 struct search {
   struct pattern_match m;
   const char *at, *pattern;
-  bool anchored, find;
-  lua_Integer count, most; /* gsub: matches so far, at most */
-  size_t *next;            /* gmatch: where the next match is looked for */
+  bool anchored;
+  enum { FIND, MATCH, EACH, EACH_FIRST } what; /* the last two: where, and the captures or all */
+  lua_Integer count, most;                     /* gsub: matches so far, at most */
+  size_t *next;                                /* gmatch: where the next match is looked for */
 };
 
 /* A pattern ends with its first NUL, as in Lua 5.1: "%z" stands for one. */
@@ -66,17 +67,40 @@ static size_t offset_check(lua_State *L, int index, size_t length) {
   return (size_t)init - 1 > length ? length : (size_t)init - 1;
 }
 
-/* memmem is linear, where a naive search of a long needle takes for ever as well. */
-static int find_plain(lua_State *L, const char *text, size_t length, size_t from,
-                      const char *needle, size_t needle_length) {
-  const char *at = memmem(text + from, length - from, needle, needle_length);
-  if (!at) {
-    lua_pushnil(L);
-    return 1;
+enum { PLAIN_AT_ONCE = 128 << 10 };
+
+static int find_plain_on(lua_State *L);
+
+/* By memmem, which is linear, where a naive search of a long needle takes for ever as well; a part
+ * of the text at once, as long as the needle at least. On the stack: the text, the needle. */
+static int find_plain(lua_State *L, size_t from) {
+  size_t length, needle_length;
+  const char *text = lua_tolstring(L, 1, &length), *needle = lua_tolstring(L, 2, &needle_length);
+  size_t step = PLAIN_AT_ONCE + needle_length;
+  for (;;) {
+    size_t left = length - from, piece = left < step + needle_length ? left : step + needle_length;
+    const char *at = memmem(text + from, piece, needle, needle_length);
+    if (at) {
+      lua_pushinteger(L, at - text + 1);
+      lua_pushinteger(L, at - text + (ptrdiff_t)needle_length);
+      return 2;
+    }
+    if (piece == left) {
+      lua_pushnil(L);
+      return 1;
+    }
+    from += step;
+    turn_poll(L, (int32_t)(piece / 64));
+    if (task_should_give_way(L)) {
+      lua_settop(L, 2);
+      lua_pushinteger(L, (lua_Integer)from);
+      return task_give_way(L, find_plain_on);
+    }
   }
-  lua_pushinteger(L, at - text + 1);
-  lua_pushinteger(L, at - text + (ptrdiff_t)needle_length);
-  return 2;
+}
+
+static int find_plain_on(lua_State *L) {
+  return find_plain(L, (size_t)lua_tointeger(L, 3));
 }
 
 static bool is_plain(const char *pattern, size_t length) {
@@ -98,26 +122,27 @@ static int find_run(lua_State *L, struct search *s) {
   case PATTERN_HERE:
     break;
   }
-  if (!s->find)
+  if (s->what == MATCH)
     return pattern_push_all(&s->m, s->at, s->m.s);
   lua_pushinteger(L, s->at - s->m.text + 1);
   lua_pushinteger(L, s->m.s - s->m.text);
-  return 2 + pattern_push_all(&s->m, NULL, NULL);
+  if (s->what != EACH_FIRST)
+    return 2 + pattern_push_all(&s->m, s->what == EACH ? s->at : NULL, s->m.s);
+  pattern_push(&s->m, 0, s->at, s->m.s);
+  return 3;
 }
 
 static int find_on(lua_State *L) {
   return find_run(L, search_again(L));
 }
 
-static int find_or_match(lua_State *L, bool find) {
-  size_t length, pattern_length;
+static int find_as(lua_State *L, int what) {
+  size_t length;
   const char *text = luaL_checklstring(L, 1, &length);
-  const char *pattern = luaL_checklstring(L, 2, &pattern_length);
+  const char *pattern = luaL_checkstring(L, 2);
   size_t from = offset_check(L, 3, length);
-  if (find && (lua_toboolean(L, 4) || is_plain(pattern, pattern_length)))
-    return find_plain(L, text, length, from, pattern, pattern_length);
   struct search s;
-  s.find = find;
+  s.what = what;
   search_begin(&s, L, text, length, pattern);
   search_at(&s, text + from);
   lua_settop(L, 2);
@@ -125,11 +150,23 @@ static int find_or_match(lua_State *L, bool find) {
 }
 
 static int find_call(lua_State *L) {
-  return find_or_match(L, true);
+  size_t length, pattern_length;
+  luaL_checklstring(L, 1, &length);
+  const char *pattern = luaL_checklstring(L, 2, &pattern_length);
+  size_t from = offset_check(L, 3, length);
+  if (lua_toboolean(L, 4) || is_plain(pattern, pattern_length))
+    return find_plain(L, from);
+  return find_as(L, FIND);
+}
+
+/* For gsub that calls, in lua/perigee/text.lua, which hides it: find_each(text, pattern, from,
+ * whether only the first capture is wanted). */
+static int find_each_call(lua_State *L) {
+  return find_as(L, lua_toboolean(L, 4) ? EACH_FIRST : EACH);
 }
 
 static int match_call(lua_State *L) {
-  return find_or_match(L, false);
+  return find_as(L, MATCH);
 }
 
 static int gmatch_on(lua_State *L);
@@ -195,32 +232,6 @@ static void add_text(struct pattern_match *m, luaL_Buffer *b, const char *at, co
   }
 }
 
-/* Adds what replaces the match: by text, by function or by table. */
-static void add_replacement(struct pattern_match *m, luaL_Buffer *b, const char *at,
-                            const char *end) {
-  lua_State *L = m->L;
-  switch (lua_type(L, 3)) {
-  case LUA_TFUNCTION:
-    lua_pushvalue(L, 3);
-    lua_call(L, pattern_push_all(m, at, end), 1);
-    break;
-  case LUA_TTABLE:
-    pattern_push(m, 0, at, end);
-    lua_gettable(L, 3);
-    break;
-  default:
-    add_text(m, b, at, end);
-    return;
-  }
-  if (!lua_toboolean(L, -1)) {
-    lua_pop(L, 1);
-    lua_pushlstring(L, at, (size_t)(end - at));
-  } else if (!lua_isstring(L, -1)) {
-    luaL_error(L, "invalid replacement value (a %s)", luaL_typename(L, -1));
-  }
-  luaL_addvalue(b);
-}
-
 enum { DONE = 4 };
 
 static void push_done(lua_State *L, luaL_Buffer *b) {
@@ -241,16 +252,14 @@ static int gsub_run(lua_State *L, struct search *s) {
   luaL_buffinit(L, &b);
   while (s->count < s->most) {
     enum pattern_end end = pattern_run(m);
-    if (end == PATTERN_LATER && !lua_isfunction(L, 3) && !lua_istable(L, 3)) {
+    if (end == PATTERN_LATER) {
       push_done(L, &b);
       lua_replace(L, DONE);
       return search_later(L, s, DONE, gsub_on);
     }
-    if (end == PATTERN_LATER)
-      continue;
     if (end == PATTERN_HERE) {
       s->count++;
-      add_replacement(m, &b, s->at, m->s);
+      add_text(m, &b, s->at, m->s);
     }
     if (end == PATTERN_HERE && m->s > s->at)
       s->at = m->s;
@@ -277,13 +286,9 @@ static int gsub_call(lua_State *L) {
   size_t length;
   const char *text = luaL_checklstring(L, 1, &length);
   const char *pattern = luaL_checkstring(L, 2);
-  int type = lua_type(L, 3);
-  if (type != LUA_TNUMBER && type != LUA_TSTRING && type != LUA_TFUNCTION && type != LUA_TTABLE)
-    luaL_typerror(L, 3, "string/function/table");
+  luaL_checkstring(L, 3); /* what calls for each match is in lua/perigee/text.lua */
   s.most = luaL_optinteger(L, 4, (lua_Integer)length + 1);
   s.count = 0;
-  if (turn_is_deep())
-    return luaL_error(L, "stack overflow");
   search_begin(&s, L, text, length, pattern);
   search_at(&s, text);
   lua_settop(L, 3);
@@ -292,11 +297,9 @@ static int gsub_call(lua_State *L) {
 }
 
 void string_bound(lua_State *L) {
-  static const struct luaL_Reg functions[] = {{"find", find_call},
-                                              {"match", match_call},
-                                              {"gmatch", gmatch_call},
-                                              {"gsub", gsub_call},
-                                              {NULL, NULL}};
+  static const struct luaL_Reg functions[] = {{"find", find_call},   {"find_each", find_each_call},
+                                              {"match", match_call}, {"gmatch", gmatch_call},
+                                              {"gsub", gsub_call},   {NULL, NULL}};
   luaL_register(L, LUA_STRLIBNAME, functions);
   lua_pushnil(L);
   lua_setfield(L, -2, "gfind"); /* gmatch's name in Lua 5.0: LuaJIT's own */

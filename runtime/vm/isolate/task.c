@@ -36,7 +36,7 @@ bool task_can_slice(lua_State *L) {
 
 void task_slice(lua_State *L) {
   struct isolate *iso = isolate_of(L);
-  turn_slice();
+  turn_slice(L);
   iso->gave_way = L != iso->running->L;
 }
 
@@ -161,7 +161,7 @@ int task_work_on(lua_State *L, void *arg) {
   int count = lua_gettop(work);
   t->isolate->running = t;
   t->at_work = true;
-  turn_slice();
+  turn_slice(L);
   luaL_checkstack(L, count + LUA_MINSTACK, "work");
   lua_xmove(work, L, count);
   isolate_call(L, count - 1, LUA_MULTRET);
@@ -268,6 +268,7 @@ void task_finish(struct task *t) {
   struct task_watch *w;
   wait_cancel(t);
   work_end(t);
+  task_unqueue(t);
   t->state = TASK_ENDED;
   task_unlist(t);
   task_list(t, &t->isolate->ended);
@@ -366,10 +367,11 @@ int task_wait(lua_State *L, void *operation, task_cancel_fn cancel, struct task_
   struct task *t = task_running(L);
   if (!task_can_wait(L)) {
     cancel(operation);
-    return luaL_error(L, task_may_wait(L)
-                             ? "cannot wait inside string.gsub or another function in C"
-                             : "cannot wait here: only a task can, and neither a plan nor a "
-                               "file that is loading is one");
+    return luaL_error(
+        L, task_may_wait(L)
+               ? "cannot wait inside a function in C that calls back, as string.format does"
+               : "cannot wait here: only a task can, and neither a plan nor a "
+                 "file that is loading is one");
   }
   wait_cancel(t); /* of a coroutine that failed to yield through its maker, and was caught */
   t->wait.operation = operation;
@@ -411,7 +413,7 @@ void task_wake(struct task_wait *w, task_push_fn push, void *arg) {
   }
   t->arguments = d.count;
   /* Woken by another of the isolate: after it, not on its stack. */
-  if (iso->running || iso->settling || iso->queued || iso->slow || task_must_queue(t))
+  if (iso->running || iso->settling || isolate_must_queue(iso))
     task_queue_new(t);
   else
     task_run(t);

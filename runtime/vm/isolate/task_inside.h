@@ -23,7 +23,7 @@ struct task {
   lua_State *L;
   int ref; /* keeps L */
   unsigned references;
-  enum { TASK_READY, TASK_RUNNING, TASK_WAITING, TASK_ENDED } state;
+  enum { TASK_WAITING, TASK_RUNNING, TASK_ENDED } state; /* waiting, too, for its turn */
   enum task_pace pace;
   bool ending;   /* to end when it comes back: `status` and `text` are set */
   int arguments; /* on L's top, for its next resumption */
@@ -36,7 +36,7 @@ struct task {
   struct task *children, *sibling, **sibling_link;
   struct task_watch *watches;
   struct deadline *deadline;
-  struct task *ready_next;
+  struct task *ready_next, **ready_link; /* in the line of its isolate; NULL: it is not */
   int status;
   char *text;
 };
@@ -46,10 +46,11 @@ void task_finish(struct task *t); /* the one end of a task, whatever it was */
 /* For isolate_enter_slice: what it is to go on with in C. */
 int task_work_on(lua_State *L, void *task);
 
-/* task_line.c. Into a line; who was slow the last time is not among the first. */
+/* task_line.c. Behind those of its isolate that are to run already. */
 void task_queue_new(struct task *t);
-/* An isolate that was slow in this pass, or had many turns, has had its share of it; and while one
+void task_unqueue(struct task *t); /* if it is in the line */
+/* An isolate that was slow, or had many turns in this pass, is not among the first; and while one
  * task is sliced the others wait, so that nothing of a plugin happens between two lines of it that
  * do not wait. */
-bool task_must_queue(const struct task *t);
+bool isolate_must_queue(const struct isolate *iso);
 void task_run(struct task *t); /* a turn of it, now */

@@ -1,4 +1,12 @@
-/* Whose turn it is: the two lines of a vm's tasks, and the slices of the one that runs. */
+/* Whose turn it is: a line of tasks in each isolate, two lines of isolates in the vm, and the
+ * slices of the task that runs.
+ *
+ *     ready ──► isolate ──► isolate          later ──► isolate ──► isolate
+ *                 │           │                          │
+ *                task        task                      task, which gave way
+ *                task                                  task
+ *
+ * So that ten thousand tasks of one plugin are as long a line for the others as one is. */
 #include "base/clock.h"
 #include "vm/isolate/task_inside.h"
 
@@ -7,13 +15,9 @@
 
 enum { PASS_TURNS = 16 }; /* of an isolate in one pass, whoever wakes them */
 
-static void task_queue(struct task *t, struct task_line *line) {
-  t->state = TASK_READY;
-  t->isolate->queued++;
-  t->ready_next = NULL;
-  *line->last = task_ref(t);
-  line->last = &t->ready_next;
-  vm_wake(t->isolate->vm);
+/* One turn was slow in this pass: whoever else would begin one waits for the next. */
+static bool is_hit(const struct vm *vm) {
+  return vm->hit == vm->pass;
 }
 
 static bool is_tired(const struct isolate *iso) {
@@ -22,9 +26,66 @@ static bool is_tired(const struct isolate *iso) {
          (iso->turns_pass == pass && iso->turns - iso->turns_before > PASS_TURNS);
 }
 
-void task_queue_new(struct task *t) {
+static bool is_late(const struct isolate *iso) {
+  return iso->slow || is_tired(iso);
+}
+
+static void isolate_line_leave(struct isolate *iso) {
+  if (!iso->in_line)
+    return;
+  *iso->line_link = iso->line_next;
+  if (iso->line_next)
+    iso->line_next->line_link = iso->line_link;
+  else
+    iso->in_line->last = iso->line_link;
+  iso->in_line->count--;
+  iso->in_line = NULL;
+}
+
+/* Where it has something to run. */
+static void isolate_line_up(struct isolate *iso) {
+  struct isolate_line *line = is_late(iso) ? &iso->vm->later : &iso->vm->ready;
+  if (iso->in_line || !iso->tasks_ready)
+    return;
+  iso->in_line = line;
+  iso->line_next = NULL;
+  iso->line_link = line->last;
+  *line->last = iso;
+  line->last = &iso->line_next;
+  line->count++;
+  vm_wake(iso->vm);
+}
+
+/* In front of the tasks of its isolate, where `first`. */
+static void task_queue(struct task *t, bool first) {
   struct isolate *iso = t->isolate;
-  task_queue(t, iso->slow || is_tired(iso) ? &iso->vm->later : &iso->vm->ready);
+  struct task **at = first ? &iso->tasks_ready : iso->tasks_ready_last;
+  t->ready_next = *at;
+  t->ready_link = at;
+  *at = t;
+  if (t->ready_next)
+    t->ready_next->ready_link = &t->ready_next;
+  else
+    iso->tasks_ready_last = &t->ready_next;
+  isolate_line_up(iso);
+}
+
+void task_queue_new(struct task *t) {
+  task_queue(t, false);
+}
+
+void task_unqueue(struct task *t) {
+  struct isolate *iso = t->isolate;
+  if (!t->ready_link)
+    return;
+  *t->ready_link = t->ready_next;
+  if (t->ready_next)
+    t->ready_next->ready_link = t->ready_link;
+  else
+    iso->tasks_ready_last = t->ready_link;
+  t->ready_link = NULL;
+  if (!iso->tasks_ready)
+    isolate_line_leave(iso);
 }
 
 /* The slices of a task: LUA_YIELD when it waits or has given way, 0 when it is through, or a
@@ -78,45 +139,41 @@ void task_run(struct task *t) {
   else if (code != LUA_YIELD)
     task_end(t, code, code == 0 ? NULL : fault.text);
   else if (t->share.sliced)
-    task_queue(t, &iso->vm->later);
+    task_queue(t, true);
   task_unref(t);
   isolate_release(iso);
 }
 
-bool task_must_queue(const struct task *t) {
-  const struct isolate *iso = t->isolate;
-  return is_tired(iso) || (iso->sliced && iso->sliced != t);
+bool isolate_must_queue(const struct isolate *iso) {
+  return is_hit(iso->vm) || is_late(iso) || iso->tasks_ready;
 }
 
-/* Takes the first of a line, whose reference is the caller's then. */
-static struct task *line_take(struct task_line *line) {
-  struct task *t = line->first;
-  line->first = t->ready_next;
-  if (!line->first)
-    line->last = &line->first;
-  if (t->isolate)
-    t->isolate->queued--;
-  return t;
+static bool is_over(const struct vm *vm) {
+  return is_hit(vm) || turn_slices_over();
 }
 
-static void task_go_on(struct task *t) {
-  bool ready = t->isolate && t->state == TASK_READY;
-  if (ready && task_must_queue(t))
-    task_queue(t, &t->isolate->vm->later);
-  else if (ready)
+/* Those that it has now or gets meanwhile, until it has had its share of the pass. */
+static void isolate_go_on(struct isolate *iso) {
+  isolate_hold(iso);
+  while (iso->tasks_ready && !is_tired(iso) && !is_over(iso->vm)) {
+    struct task *t = iso->tasks_ready;
+    task_unqueue(t);
     task_run(t);
-  task_unref(t);
+    memory_settle(iso); /* before the next, as where each turn is one by itself */
+  }
+  isolate_line_up(iso);
+  isolate_release(iso);
 }
 
-/* Up to the one that is the last now, as what is queued meanwhile is for the next pass; or until a
- * one is slow. */
-static void line_run(struct vm *vm, struct task_line *line) {
-  for (struct task **end = line->last; line->first && vm->hit != vm->pass && !turn_slices_over();) {
-    struct task *t = line->first;
-    bool last = &t->ready_next == end;
-    task_go_on(line_take(line));
-    if (last)
-      break;
+/* Each that is in it now; or until one is slow. */
+static void line_run(struct vm *vm, struct isolate_line *line) {
+  for (size_t left = line->count; left > 0 && line->first && !is_over(vm); left--) {
+    struct isolate *iso = line->first;
+    isolate_line_leave(iso);
+    if (line == &vm->ready && is_late(iso))
+      isolate_line_up(iso);
+    else
+      isolate_go_on(iso);
   }
 }
 
@@ -137,12 +194,12 @@ static void later_run(struct vm *vm) {
 }
 
 void tasks_run(struct vm *vm) {
-  bool hit = vm->hit == vm->pass; /* who was woken, or a plan, outside of the lines */
+  bool hit = is_hit(vm); /* who was woken, or a plan, outside of the lines */
   vm->pass++;
   line_run(vm, &vm->ready);
   if (!hit && !resting(vm) && vm->later.first)
     later_run(vm);
-  hit = hit || vm->hit == vm->pass;
+  hit = hit || is_hit(vm);
   vm->hit = 0; /* no pass: it is seen to */
   if (hit && !resting(vm) && vm->later.first && !vm->scripted)
     vm_rest(vm, vm->hit_ms);
@@ -154,10 +211,11 @@ bool tasks_ready(const struct vm *vm) {
 
 void task_begin(struct task *t) {
   struct isolate *iso = t->isolate;
-  if (t->pace == TASK_CARES || (t->pace == TASK_PROMPT && iso->slow)) {
-    iso->sliced = t; /* gives way before its first line */
-    task_queue(t, &iso->vm->later);
-  } else {
+  iso->slow = iso->slow || t->pace == TASK_CARES;
+  if (t->pace == TASK_WHOLE || !(iso->slow || is_hit(iso->vm))) {
     task_run(t);
+    return;
   }
+  iso->sliced = t; /* gives way before its first line */
+  task_queue(t, true);
 }

@@ -53,7 +53,7 @@ int vm_new(const struct vm_config *config, struct vm **out, struct fault *f) {
   bool whole = vm->directory && (vm->run_dir || !config->run_dir);
   int code = whole ? library_load(vm, config->library, f) : fault_set(f, -ENOMEM, "out of memory");
   if (code == 0)
-    code = turn_watch_start(f);
+    code = turn_watch_start(vm->loop, f);
   if (code != 0) {
     texts_free(vm);
     free(vm);
@@ -80,8 +80,6 @@ void vm_free(struct vm *vm) {
     return;
   turn_watch_stop();
   uv_timer_stop(&vm->rest);
-  vm->hit = 0;
-  tasks_run(vm); /* all have ended; the lines let go of them */
   texts_free(vm);
   perigee_close(vm->catalog);
   value_unref(vm->host);

@@ -223,6 +223,12 @@ static int check_answer(lua_State *L, uint32_t of, uint32_t *answer, struct faul
   return 0;
 }
 
+/* A hundredth of its turn: a millisecond, as others wait for their answers meanwhile; and what it
+ * takes to look at each endpoint before that is compiled. */
+static int64_t pick_ns(const struct isolate *iso, uint32_t endpoints) {
+  return isolate_limits(iso)->turn_ns / 100 + (int64_t)endpoints * 1000;
+}
+
 /* The number that the plugin chose of the group's rows, from 1; 0: the standin is to choose. */
 static uint32_t picker_ask(struct pickers *all, struct picker *p, const struct pick_asked *asked) {
   struct isolate *iso = plugin_isolate(p->plugin);
@@ -230,7 +236,7 @@ static uint32_t picker_ask(struct pickers *all, struct picker *p, const struct p
   struct fault f = {0};
   uint32_t answer = 0;
   pick_view_begin(&p->view, asked);
-  int r = isolate_run(iso, p->ref_run, &f);
+  int r = isolate_run(iso, p->ref_run, pick_ns(iso, asked->count), &f);
   if (r == 0) {
     r = check_answer(iso->L, asked->count, &answer, &f);
     lua_pop(iso->L, 1);
