@@ -5,6 +5,7 @@
 --     local rows, problem = connection:query("select 1, null")   -- { { "1", false } }
 --     connection:close()
 --
+-- `tls`, as of perigee.tcp.connect, asks for TLS first; a server that has none is refused then.
 -- What the server refuses has its SQLSTATE for a code: nil, "FATAL 28P01: password authentication failed", "28P01".
 local scram = require("perigee.scram")
 
@@ -140,6 +141,18 @@ function Connection:close()
   self.socket:close()
 end
 
+-- It is asked for TLS before anything else, and says so with one letter. An old one sends an error.
+local function encrypt(socket, tls)
+  socket:write(perigee.pack("I4 I4", 8, 80877103))
+  local answer, message, code = socket:read(1)
+  if answer == "S" then
+    return socket:starttls(tls)
+  elseif answer then
+    return nil, "it has no TLS", "EPROTO"
+  end
+  return nil, message or "it hung up", code or "ECONNRESET"
+end
+
 -- Logs in with `user`, `password` and `database`. Without a password a server that asks for one is
 -- nil, message, "ENOKEY".
 local function connect(address, port, options)
@@ -147,10 +160,17 @@ local function connect(address, port, options)
   if not socket then
     return nil, message, code
   end
+  local ok
+  if options.tls then
+    ok, message, code = encrypt(socket, options.tls)
+    if not ok then
+      socket:close()
+      return nil, message, code
+    end
+  end
   local user, password = options.user or "postgres", options.password
   local self = setmetatable({ socket = socket, user = user, password = password }, Connection)
   self:send("", perigee.pack("I4 z z z z z", 3 * 2 ^ 16, "user", user, "database", options.database or user, ""))
-  local ok
   ok, message, code = self:login()
   if ok then
     ok, message, code = self:answer() -- its settings

@@ -57,6 +57,20 @@ it("is critical when it is no PostgreSQL", function(t)
   assert.same({ "critical", "this is no PostgreSQL" }, said(t, {}, torn))
 end)
 
+describe("TLS", function()
+  local REQUEST = perigee.pack("I4 I4", 8, 80877103)
+
+  it("is asked for before anything else", function(t)
+    local dialogue = { { REQUEST, "S" }, { STARTUP, WELCOME .. READY }, { asks(""), READY }, { END } }
+    assert.same({ "passing", "ready" }, said(t, { tls = true }, dialogue))
+  end)
+
+  it("is what the server must have then", function(t)
+    assert.same({ "critical", "it has no TLS" }, said(t, { tls = true }, { { REQUEST, "N" } }))
+    assert.same({ "critical", "it hung up" }, said(t, { tls = true }, { { REQUEST } }))
+  end)
+end)
+
 describe("a password", function()
   local options = { password = "pencil" }
 

@@ -117,7 +117,7 @@ static void want(struct reload_watch *w, const char *directory) {
   p->wanted = true;
   p->device = st.st_dev;
   p->inode = st.st_ino;
-  if (file_watch_open(w->io, directory, &p->watch, &f) != 0) {
+  if (file_watch_open(w->io, directory, 0, &p->watch, &f) != 0) {
     log_warn("changes in a directory are not noticed", LOG_S("error", f.text));
     free(p);
     return;

@@ -24,7 +24,7 @@ enum { MODIFIERS = sizeof modifiers / sizeof *modifiers };
 /* Where a fault in the declaration is. */
 struct spot {
   const struct value *declaration;
-  const char *option;
+  const char *option; /* NULL: all of them */
   struct fault *f;
 };
 
@@ -37,10 +37,13 @@ static int refuse(const struct spot *at, const char *format, ...) {
   vsnprintf(text, sizeof text, format, ap);
   va_end(ap);
   const char *file = value_file(at->declaration);
+  char option[100] = "options";
+  if (at->option)
+    snprintf(option, sizeof option, "option \"%.80s\"", at->option);
   if (*file)
-    return fault_set(at->f, -EINVAL, "%s:%d: option \"%s\": %s", file, value_line(at->declaration),
-                     at->option, text);
-  return fault_set(at->f, -EINVAL, "option \"%s\": %s", at->option, text);
+    return fault_set(at->f, -EINVAL, "%s:%d: %s: %s", file, value_line(at->declaration), option,
+                     text);
+  return fault_set(at->f, -EINVAL, "%s: %s", option, text);
 }
 
 static void rule_clear(struct rule *r) {
@@ -209,7 +212,7 @@ static int read_rule(const struct value *form, struct rule *r, const struct spot
   }
   if (value_kind(form) != VALUE_TABLE)
     return refuse(at, "%s", expected);
-  if (value_length(form) == 0)
+  if (value_length(form) == 0 && value_fields(form) > 0)
     return read_fields(form, r, at->f);
   if (value_kind(value_at(form, 0)) != VALUE_TEXT)
     return refuse(at, "%s", expected);
@@ -225,8 +228,10 @@ int schema_new(const struct value *declaration, struct schema **out, struct faul
   *out = NULL;
   if (value_kind(declaration) != VALUE_TABLE && value_kind(declaration) != VALUE_NIL)
     return fault_set(f, -EINVAL, "options: expected a table of options");
-  if (value_length(declaration))
-    return fault_set(f, -EINVAL, "options: each option has a name: { name = \"string\" }");
+  if (value_length(declaration)) {
+    struct spot at = {declaration, NULL, f};
+    return refuse(&at, "each option has a name: { name = \"string\" }");
+  }
   struct schema *s = calloc(1, sizeof *s);
   if (!s)
     return fault_set(f, -ENOMEM, "out of memory");

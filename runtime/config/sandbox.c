@@ -6,8 +6,8 @@
 #include "base/findings.h"
 #include "base/text.h"
 #include "base/value.h"
-#include "config/places.h"
-#include "config/reader.h"
+#include "base/places.h"
+#include "vm/plugin/reader.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -209,7 +209,7 @@ static int body(lua_State *L) {
   lua_sethook(L, on_count, LUA_MASKCOUNT, HOOK_EVERY);
   lua_call(L, 0, 1);
   lua_sethook(L, NULL, 0, 0);
-  struct place root = places_root(s->places);
+  struct place_cursor root = places_root(s->places);
   if (!lua_istable(L, -1)) {
     char text[120];
     snprintf(text, sizeof text, "the file returns %s: end it with return { ... }",

@@ -297,6 +297,7 @@ int fetch_start(struct io *io, const struct fetch_options *options, fetch_fn don
   f->done = done;
   f->arg = arg;
   f->budget = options->budget;
+  f->request.socket.fd = -1;
   later_init(&f->deliver, fetch_deliver);
   int rc = fetch_pool_of(io, &f->pool);
   if (rc < 0) {

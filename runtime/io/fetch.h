@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "io/tls.h"
+
 struct fault;
 struct fetch;
 struct io;
@@ -29,13 +31,6 @@ struct fetch_budget {
   size_t held, limit; /* bytes */
 };
 
-struct fetch_tls {
-  const char *ca; /* files in PEM; NULL: the system's authorities */
-  const char *cert, *key;
-  const char *server_name; /* asked for and verified instead of the URL's host */
-  bool insecure;           /* the peer is not verified */
-};
-
 struct fetch_options {        /* all copied */
   const char *method, *url;   /* http:// or https:// */
   const char *const *headers; /* "Name: value", ends with NULL; or NULL */
@@ -52,7 +47,8 @@ struct fetch_options {        /* all copied */
   size_t limit;        /* 0 = FETCH_LIMIT; not for streams */
   struct fetch_budget *budget; /* NULL: none. Over it is -ENOBUFS */
   const char *unix_path;       /* connect there, whatever the URL's host */
-  struct fetch_tls tls;
+  size_t unix_root;            /* so much of it is a directory that no link leads out of; or 0 */
+  struct tls_options tls;
 };
 
 /* The host, without an IPv6 address's brackets, and the port that a request to `url` goes to. 0, or

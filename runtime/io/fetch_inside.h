@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/fault.h"
+#include "io/beneath.h"
 #include "io/fetch.h"
 #include "io/fetch_pool.h"
 #include "io/resolve.h"
@@ -19,7 +20,8 @@ struct request {
   char *url; /* of this hop */
   struct origin origin;
   char *server_name, *unix_path;
-  bool certified; /* it has a client's certificate to show */
+  struct beneath socket; /* what the path leads to, where that matters */
+  bool certified;        /* it has a client's certificate to show */
   struct curl_slist *headers, *resolve, *connect_to;
   bool send, stream;
   bool stay;

@@ -156,7 +156,7 @@ static int headers_strip(struct request *r, bool leaves, bool body) {
 
 /* ---- the easy handle ---- */
 
-static void set_tls(CURL *easy, const struct fetch_tls *tls) {
+static void set_tls(CURL *easy, const struct tls_options *tls) {
   curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, (long)CA_CACHE_S);
   if (tls->ca)
     curl_easy_setopt(easy, CURLOPT_CAINFO, tls->ca);
@@ -250,6 +250,10 @@ int request_open(struct fetch *f, const struct fetch_options *options, struct fa
   r->url = copy_of(options->url, &rc);
   r->server_name = copy_of(options->tls.server_name, &rc);
   r->unix_path = copy_of(options->unix_path, &rc);
+  if (rc == 0 && r->unix_path &&
+      (rc = beneath_target(r->unix_path, options->unix_root, &r->socket)))
+    fault_set(fault, rc, "%s: %s", r->unix_path,
+              rc == -EXDEV ? "a link leads out of its directory" : strerror(-rc));
   if (rc == 0)
     rc = headers_open(r, options, fault);
   if (rc == 0)
@@ -262,8 +266,10 @@ int request_open(struct fetch *f, const struct fetch_options *options, struct fa
       options->connect_timeout_ms ? options->connect_timeout_ms : FETCH_CONNECT_TIMEOUT_MS;
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect);
   if (r->unix_path)
-    curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, r->unix_path);
-  if (options->fresh) {
+    curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH,
+                     r->socket.fd < 0 ? r->unix_path : r->socket.path);
+  /* libcurl knows a connection by its path, and a held one's is a number that is used again. */
+  if (options->fresh || r->socket.fd >= 0) {
     curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
     curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
   }
@@ -279,6 +285,7 @@ void request_close(struct request *r) {
   free(r->url);
   free(r->server_name);
   free(r->unix_path);
+  beneath_release(&r->socket);
   origin_free(&r->origin);
   curl_slist_free_all(r->headers);
   curl_slist_free_all(r->resolve);

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/fault.h"
+#include "io/beneath.h"
 #include "io/file.h"
 #include "io/inside.h"
 
@@ -30,6 +31,7 @@ struct file_watch {
   uint64_t directory_inode;      /* 0: it is not watched */
   bool replaced;                 /* perhaps: something happened to the directory itself */
   char *path, *directory, *name; /* `name` in `directory`; directory == path when whole */
+  size_t root;                   /* so much of `path` is the directory that nothing leads out of */
   char *names[FILE_WATCH_NAMES];
   size_t count;
   bool overflow;
@@ -122,18 +124,47 @@ static void watch_late(uv_timer_t *timer) {
 static void watch_look(struct file_watch *w);
 static void watch_event(uv_fs_event_t *event, const char *name, int events, int status);
 
+/* What `path`, which is below the root or the root itself, leads to: 0 or negative errno. */
+static int stat_beneath(const char *path, size_t root, struct stat *st) {
+  struct beneath at;
+  if (strlen(path) < root)
+    return -ENOENT;
+  int rc = beneath_target(path, root, &at);
+  if (rc == 0 && (root ? fstat(at.fd, st) : stat(path, st)) < 0)
+    rc = -errno;
+  beneath_release(&at);
+  return rc;
+}
+
+/* inotify on what the directory's name leads to now. "/." at the end: so libuv names events of the
+ * directory itself ".", and no file can be called that. */
+static int watch_begin(struct file_watch *w, uint64_t inode) {
+  struct beneath at;
+  char *path = NULL;
+  int rc = beneath_target(w->directory, w->root, &at);
+  if (rc == 0 && asprintf(&path, "%s/.", w->root ? at.path : w->directory) < 0)
+    rc = -ENOMEM;
+  if (rc == 0)
+    rc = uv_fs_event_start(&w->event, watch_event, path, 0);
+  if (rc == 0)
+    w->directory_inode = inode;
+  free(path);
+  beneath_release(&at);
+  return rc;
+}
+
 /* The directory was replaced, or is back: inotify watches an inode, not a path. An inode's number
  * is soon used again, so an event of the directory itself counts too. */
 static void watch_rearm(struct file_watch *w) {
   struct stat st;
-  uint64_t inode = stat(w->directory, &st) == 0 ? (uint64_t)st.st_ino : 0;
+  uint64_t inode = stat_beneath(w->directory, w->root, &st) == 0 ? (uint64_t)st.st_ino : 0;
   if (inode == w->directory_inode && !w->replaced)
     return;
   uv_fs_event_stop(&w->event);
   w->replaced = false;
   w->directory_inode = 0;
-  if (inode && uv_fs_event_start(&w->event, watch_event, w->directory, 0) == 0)
-    w->directory_inode = inode;
+  if (inode)
+    watch_begin(w, inode); /* where it fails, the next look tries again */
 }
 
 static void watch_looked(void *arg, const struct file_result *r) {
@@ -161,7 +192,7 @@ static void watch_look(struct file_watch *w) {
   watch_rearm(w); /* before the look, so that nothing falls between */
   if (w->job)
     w->look_again = true;
-  else if (file_stat(w->io, w->path, 0, watch_looked, w, &w->job) < 0)
+  else if (file_stat(w->io, w->path, w->root, watch_looked, w, &w->job) < 0)
     w->job = NULL; /* the next look finds it */
 }
 
@@ -171,9 +202,7 @@ static void watch_quiet(uv_timer_t *timer) {
 
 static void watch_event(uv_fs_event_t *event, const char *name, int events, int status) {
   struct file_watch *w = event->data;
-  const char *slash = strrchr(w->directory, '/');
-  bool self =
-      !name || strcmp(name, slash ? slash + 1 : w->directory) == 0; /* libuv's name for it */
+  bool self = !name || strcmp(name, ".") == 0;
   w->replaced = w->replaced || self;
   if (w->whole) {
     if (status == 0 && !self)
@@ -203,14 +232,19 @@ static int watch_paths(struct file_watch *w, const char *path, bool whole) {
   return w->path && w->directory && w->name ? 0 : -ENOMEM;
 }
 
-int file_watch_open(struct io *io, const char *path, struct file_watch **out, struct fault *f) {
+int file_watch_open(struct io *io, const char *path, size_t root, struct file_watch **out,
+                    struct fault *f) {
   struct stat st = {0};
-  bool whole = stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+  int there = stat_beneath(path, root, &st);
+  bool whole = there == 0 && S_ISDIR(st.st_mode);
+  if (there == -EXDEV)
+    return fault_set(f, -EXDEV, "cannot watch %s: a link leads out of its directory", path);
   struct file_watch *w = calloc(1, sizeof *w);
   if (!w)
     return fault_set(f, -ENOMEM, "cannot watch %s: out of memory", path);
   w->io = io;
   w->whole = whole;
+  w->root = root;
   later_init(&w->later, watch_later);
   uv_fs_event_init(io->loop, &w->event);
   uv_timer_init(io->loop, &w->quiet);
@@ -220,16 +254,15 @@ int file_watch_open(struct io *io, const char *path, struct file_watch **out, st
   w->handles = 4;
   io_hold(io);
   int rc = watch_paths(w, path, whole);
-  if (rc == 0 && stat(w->directory, &st) < 0)
-    rc = -errno;
   if (rc == 0)
-    rc = uv_fs_event_start(&w->event, watch_event, w->directory, 0);
+    rc = stat_beneath(w->directory, root, &st);
+  if (rc == 0)
+    rc = watch_begin(w, (uint64_t)st.st_ino);
   if (rc < 0) {
     file_watch_close(w);
     return fault_set(f, rc, "cannot watch %s: %s", path, uv_strerror(rc));
   }
-  w->directory_inode = (uint64_t)st.st_ino;
-  if (stat(path, &st) == 0) /* after inotify has begun: nothing falls between */
+  if (stat_beneath(path, root, &st) == 0) /* after inotify has begun: nothing falls between */
     w->last = (struct look){(uint64_t)st.st_ino, whole ? 0 : (uint64_t)st.st_size,
                             (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec};
   uv_timer_start(&w->again, watch_again, FILE_WATCH_LOOK_MS, FILE_WATCH_LOOK_MS);

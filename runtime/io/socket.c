@@ -7,41 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
-#include "io/stream.h"
+#include "io/socket_inside.h"
+#include "io/tls.h"
 
 enum { CHUNK = 64 * 1024 };
-
-struct socket {
-  union stream stream;
-  uv_timer_t read_deadline, write_deadline;
-  unsigned handles; /* of the three above, still open */
-  struct io *io;
-  struct later later; /* a read whose outcome is there already */
-
-  struct buf in; /* arrived and not yet read */
-  size_t looked; /* bytes of `in` that hold no "\n" */
-  int ended;     /* UV_EOF or the error that ended the reading side */
-  enum socket_read_kind kind;
-  size_t wanted;
-  socket_read_fn read_done; /* NULL: nobody reads */
-  void *read_arg;
-
-  struct sending *sending; /* on its way, or NULL */
-  int torn;                /* why writing is over */
-  socket_done_fn write_done;
-  void *write_arg;
-};
-
-/* A write or shutdown outlives its socket until libuv reports on it. */
-struct sending {
-  union {
-    uv_write_t write;
-    uv_shutdown_t shutdown;
-  };
-  struct socket *socket; /* NULL once nobody waits */
-  char data[];
-};
 
 union stream *socket_stream(struct socket *s) {
   return &s->stream;
@@ -79,11 +48,14 @@ static void socket_gone(uv_handle_t *handle) {
     return;
   struct io *io = s->io;
   buf_free(&s->in);
+  buf_free(&s->sealed);
+  free(s->path);
   free(s);
   io_drop(io);
 }
 
 void socket_close(struct socket *s) {
+  socket_tls_close(s);
   s->read_done = NULL;
   if (s->sending)
     s->sending->socket = NULL;
@@ -143,6 +115,8 @@ static ssize_t read_outcome(struct socket *s) {
     if (s->ended == UV_EOF)
       return (ssize_t)have;
     break;
+  case SOCKET_SHAKE:
+    return s->ended == UV_EOF ? -ECONNRESET : s->ended ? s->ended : tls_is_up(s->tls) ? 0 : -EAGAIN;
   case SOCKET_LINE: {
     const char *end =
         have > s->looked ? memchr(s->in.data + s->looked, '\n', have - s->looked) : NULL;
@@ -169,25 +143,37 @@ static void read_settle(struct socket *s) {
 
 static void read_room(uv_handle_t *handle, size_t suggested, uv_buf_t *room) {
   struct socket *s = handle->data;
+  struct buf *to = s->tls ? &s->sealed : &s->in;
   size_t want = CHUNK;
   if (s->kind == SOCKET_EXACTLY && s->wanted - s->in.length > want)
     want = s->wanted - s->in.length;
-  if (buf_reserve(&s->in, want) == 0)
-    *room = uv_buf_init(s->in.data + s->in.length, (unsigned)want);
+  if (buf_reserve(to, want) == 0)
+    *room = uv_buf_init(to->data + to->length, (unsigned)want);
   else
     *room = uv_buf_init(NULL, 0); /* libuv reports UV_ENOBUFS */
 }
 
 static void read_arrived(uv_stream_t *stream, ssize_t n, const uv_buf_t *room) {
   struct socket *s = stream->data;
-  if (n > 0)
+  if (n > 0 && s->tls)
+    socket_tls_take(s, room->base, (size_t)n);
+  else if (n > 0)
     s->in.length += (size_t)n;
+  else if (n == UV_EOF && s->tls)
+    s->ended = -ECONNRESET; /* cut off: under TLS an end is said */
   else if (n < 0)
     s->ended = n == UV_ENOBUFS ? -ENOMEM : (int)n;
   read_settle(s);
 }
 
+/* A handshake that is given up leaves nothing that could be gone on with. */
+static void shake_give_up(struct socket *s, int why) {
+  if (s->read_done && s->kind == SOCKET_SHAKE)
+    s->ended = s->torn = why;
+}
+
 static void read_late(uv_timer_t *timer) {
+  shake_give_up(timer->data, -ETIMEDOUT);
   read_end(timer->data, -ETIMEDOUT);
 }
 
@@ -215,6 +201,7 @@ int socket_read(struct socket *s, enum socket_read_kind kind, size_t n, uint64_t
 }
 
 void socket_read_cancel(struct socket *s) {
+  shake_give_up(s, -ECANCELED);
   s->read_done = NULL;
   later_stop(&s->later);
   uv_timer_stop(&s->read_deadline);
@@ -256,13 +243,23 @@ int socket_write(struct socket *s, const void *data, size_t length, uint64_t tim
     return -EBUSY;
   if (s->torn)
     return s->torn;
+  if (s->tls && !tls_is_up(s->tls))
+    return -EBUSY;
   if (length > SOCKET_READ_MAX)
     return -EMSGSIZE;
+  if (s->tls) {
+    int sealed = tls_write(s->tls, data, length);
+    if (sealed < 0)
+      return s->torn = sealed;
+    data = tls_out(s->tls, &length);
+  }
   struct sending *sending = malloc(sizeof *sending + length);
   if (!sending)
     return -ENOMEM;
   sending->socket = s;
   memcpy(sending->data, data, length);
+  if (s->tls)
+    tls_sent(s->tls);
   uv_buf_t bytes = uv_buf_init(sending->data, (unsigned)length);
   int rc = uv_write(&sending->write, &s->stream.stream, &bytes, 1, write_over);
   if (rc < 0) {
@@ -282,6 +279,10 @@ int socket_shutdown(struct socket *s, socket_done_fn done, void *arg) {
     return -EBUSY;
   if (s->torn)
     return s->torn;
+  if (s->tls) {
+    tls_end(s->tls);
+    socket_tls_flush(s);
+  }
   struct sending *sending = malloc(sizeof *sending);
   if (!sending)
     return -ENOMEM;
@@ -334,7 +335,16 @@ int stream_name(const union stream *s, bool peer, char *name) {
   return 0;
 }
 
+int socket_call(struct socket *s, const char *path) {
+  s->path = strdup(path);
+  return s->path ? 0 : -ENOMEM;
+}
+
 int socket_local_name(const struct socket *s, char *name) {
+  if (s->path) {
+    snprintf(name, SOCKET_NAME_SIZE, "unix:%s", s->path);
+    return 0;
+  }
   return stream_name(&s->stream, false, name);
 }
 

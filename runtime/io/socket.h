@@ -13,6 +13,7 @@ struct fault;
 struct io;
 struct socket;
 struct socket_server;
+struct tls;
 
 enum {
   SOCKET_LINE_MAX = 64 * 1024,        /* longer lines are -EMSGSIZE */
@@ -30,17 +31,34 @@ typedef void (*socket_done_fn)(void *arg, int status);
 struct socket_connect;
 int socket_connect_tcp(struct io *io, const char *host, uint16_t port, uint64_t timeout_ms,
                        socket_open_fn done, void *arg, struct socket_connect **out);
-int socket_connect_unix(struct io *io, const char *path, uint64_t timeout_ms, socket_open_fn done,
-                        void *arg, struct socket_connect **out);
+/* Of a path in the next two, the first `root` bytes are a directory out of which no link may lead,
+ * as in io/beneath.h (-EXDEV); 0: it may lead anywhere. */
+int socket_connect_unix(struct io *io, const char *path, size_t root, uint64_t timeout_ms,
+                        socket_open_fn done, void *arg, struct socket_connect **out);
 void socket_connect_cancel(struct socket_connect *c);
 
 /* SOME: what there is, at most `n` (0 = 64 KiB). LINE: up to and with its "\n". EXACTLY: `n` bytes,
  * where an end before them is -EPIPE; ALL: to the end, at most `n`, else -EMSGSIZE. At the end of
  * the stream a last line without "\n" is given as it is. */
-enum socket_read_kind { SOCKET_SOME, SOCKET_LINE, SOCKET_EXACTLY, SOCKET_ALL };
+enum socket_read_kind {
+  SOCKET_SOME,
+  SOCKET_LINE,
+  SOCKET_EXACTLY,
+  SOCKET_ALL,
+  SOCKET_SHAKE /* what socket_start_tls waits for */
+};
 int socket_read(struct socket *s, enum socket_read_kind kind, size_t n, uint64_t timeout_ms,
                 socket_read_fn done, void *arg);
 void socket_read_cancel(struct socket *s); /* what had arrived stays for the next read */
+
+/* From here on the stream is TLS. It takes `tls` over, also when it fails: -EBUSY while something
+ * is pending, -EALREADY, -EPROTO where the peer has sent more in clear than was read, which anybody
+ * on the way could have put there. Then it counts as a read: `done` with 0, or negative errno,
+ * after which, as after a cancel, the stream is of no more use. */
+int socket_start_tls(struct socket *s, struct tls *tls, uint64_t timeout_ms, socket_read_fn done,
+                     void *arg);
+/* What TLS failed for, in words, where the last error of `s` is -EPROTO; else NULL. */
+const char *socket_problem(const struct socket *s);
 
 /* Copies `data`; done when the kernel has taken all of it. */
 int socket_write(struct socket *s, const void *data, size_t length, uint64_t timeout_ms,
@@ -60,7 +78,7 @@ int socket_peer_name(const struct socket *s, char *name);
  * on any more is taken over; one that is no socket is refused. */
 int socket_listen_tcp(struct io *io, const char *host, uint16_t port, struct socket_server **out,
                       struct fault *f);
-int socket_listen_unix(struct io *io, const char *path, struct socket_server **out,
+int socket_listen_unix(struct io *io, const char *path, size_t root, struct socket_server **out,
                        struct fault *f);
 /* One at a time, else -EBUSY. Connections that nobody accepts wait in the kernel. */
 int socket_accept(struct socket_server *v, uint64_t timeout_ms, socket_open_fn done, void *arg);

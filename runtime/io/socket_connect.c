@@ -5,6 +5,7 @@
 #include <sys/un.h>
 
 #include "base/clock.h"
+#include "io/beneath.h"
 #include "io/resolve.h"
 #include "io/stream.h"
 
@@ -207,19 +208,27 @@ int socket_connect_tcp(struct io *io, const char *host, uint16_t port, uint64_t 
   return 0;
 }
 
-int socket_connect_unix(struct io *io, const char *path, uint64_t timeout_ms, socket_open_fn done,
-                        void *arg, struct socket_connect **out) {
+int socket_connect_unix(struct io *io, const char *path, size_t root, uint64_t timeout_ms,
+                        socket_open_fn done, void *arg, struct socket_connect **out) {
   if (!*path || strlen(path) >= sizeof((struct sockaddr_un *)0)->sun_path)
     return -ENAMETOOLONG; /* libuv would cut it short */
+  struct beneath at;
+  int rc = beneath_target(path, root, &at);
+  if (rc < 0) {
+    beneath_release(&at);
+    return rc;
+  }
   struct socket_connect *c = connect_new(io, timeout_ms, done, arg);
-  if (!c)
-    return -ENOMEM;
-  struct attempt *a = attempt_new(c, false);
+  struct attempt *a = c ? attempt_new(c, false) : NULL;
+  if (a)
+    uv_pipe_connect(&a->request, &socket_stream(a->socket)->pipe, root ? at.path : path,
+                    attempt_over);
+  beneath_release(&at);
   if (!a) {
-    connect_end(c);
+    if (c)
+      connect_end(c);
     return -ENOMEM;
   }
-  uv_pipe_connect(&a->request, &socket_stream(a->socket)->pipe, path, attempt_over);
   connect_arm(c, 1);
   *out = c;
   return 0;

@@ -1,5 +1,6 @@
 /* socket_server: listening, TCP and unix. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -8,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/fault.h"
+#include "io/beneath.h"
 #include "io/stream.h"
 
 enum { BACKLOG = 511 };
@@ -19,6 +21,8 @@ struct socket_server {
   struct io *io;
   struct later later;
   bool tcp;
+  char *path;          /* of a unix socket, as it was asked for */
+  struct beneath at;   /* where that leads, held for as long as libuv is to unlink it there */
   int ready;           /* 1: libuv holds a connection, and takes no more before it is accepted */
   socket_open_fn done; /* NULL: nobody accepts */
   void *arg;
@@ -29,6 +33,8 @@ static void server_gone(uv_handle_t *handle) {
   if (--v->handles)
     return;
   struct io *io = v->io;
+  beneath_release(&v->at);
+  free(v->path);
   free(v);
   io_drop(io);
 }
@@ -52,6 +58,8 @@ static void server_settle(struct socket_server *v) {
   uv_timer_stop(&v->deadline);
   if (rc == 0)
     rc = uv_accept(&v->stream.stream, &socket_stream(s)->stream);
+  if (rc == 0 && v->path)
+    rc = socket_call(s, v->path);
   if (rc < 0 && s) {
     socket_close(s);
     s = NULL;
@@ -97,6 +105,10 @@ void socket_accept_cancel(struct socket_server *v) {
 }
 
 int socket_server_name(const struct socket_server *v, char *name) {
+  if (v->path) {
+    snprintf(name, SOCKET_NAME_SIZE, "unix:%s", v->path);
+    return 0;
+  }
   return stream_name(&v->stream, false, name);
 }
 
@@ -114,6 +126,7 @@ static int server_new(struct io *io, bool tcp, struct socket_server **out) {
   v->handles = 2;
   v->io = io;
   v->tcp = tcp;
+  v->at.fd = -1;
   later_init(&v->later, server_later);
   io_hold(io);
   *out = v;
@@ -159,25 +172,38 @@ static bool path_is_stale(const struct sockaddr_un *address) {
   return refused;
 }
 
-int socket_listen_unix(struct io *io, const char *path, struct socket_server **out,
-                       struct fault *f) {
+/* Takes the path's place, over from who is not there any more. */
+static int bind_path(struct socket_server *v, const char *path, size_t root) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
-  if (!*path || strlen(path) >= sizeof address.sun_path)
-    return fault_set(f, -ENAMETOOLONG, "cannot listen on %s: a path has 1 to %zu bytes", path,
-                     sizeof address.sun_path - 1);
-  memcpy(address.sun_path, path, strlen(path));
+  int rc = beneath_place(path, root, &v->at);
+  if (rc == 0 && snprintf(address.sun_path, sizeof address.sun_path, "%s",
+                          root ? v->at.path : path) >= (int)sizeof address.sun_path)
+    rc = -ENAMETOOLONG;
+  if (rc < 0)
+    return rc;
   if (path_is_stale(&address))
-    unlink(path);
+    unlink(address.sun_path);
+  return uv_pipe_bind(&v->stream.pipe, address.sun_path);
+}
+
+int socket_listen_unix(struct io *io, const char *path, size_t root, struct socket_server **out,
+                       struct fault *f) {
+  size_t most = sizeof((struct sockaddr_un *)0)->sun_path - 1;
+  if (!*path || strlen(path) > most)
+    return fault_set(f, -ENAMETOOLONG, "cannot listen on %s: a path has 1 to %zu bytes", path,
+                     most);
   struct socket_server *v;
   int rc = server_new(io, false, &v);
   if (rc < 0)
     return fault_set(f, rc, "cannot listen: %s", uv_strerror(rc));
-  rc = uv_pipe_bind(&v->stream.pipe, path);
+  v->path = strdup(path);
+  rc = v->path ? bind_path(v, path, root) : -ENOMEM;
   if (rc == 0)
     rc = uv_listen(&v->stream.stream, BACKLOG, server_connection);
   if (rc < 0) {
     socket_server_close(v);
-    return fault_set(f, rc, "cannot listen on %s: %s", path, uv_strerror(rc));
+    return fault_set(f, rc, "cannot listen on %s: %s", path,
+                     rc == -EXDEV ? "a link leads out of its directory" : uv_strerror(rc));
   }
   *out = v;
   return 0;

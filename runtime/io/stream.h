@@ -21,3 +21,5 @@ int stream_name(const union stream *s, bool peer, char *name);
 /* A socket whose handle is initialised but not yet connected; socket_close frees it. */
 int socket_new(struct io *io, bool tcp, struct socket **out);
 union stream *socket_stream(struct socket *s);
+/* Its own name, where the kernel's is not the one that was asked for. 0 or -ENOMEM. */
+int socket_call(struct socket *s, const char *path);

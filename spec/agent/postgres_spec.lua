@@ -71,22 +71,25 @@ describe("the check postgres", function()
     finally(function()
       os.execute("rm -rf " .. home)
     end)
+    assert.equal(0, perigee.run({ "sh", "spec/io/certificates.sh", home }).code)
     local root = perigee.run({ "id", "-u" }).out:match("%d+") == "0"
     local as = root and "runuser -u postgres -- " or ""
     if root then
-      assert.equal(0, os.execute("chown postgres " .. home))
+      assert.equal(0, os.execute("chown -R postgres " .. home))
     end
     local made = perigee.run({ "sh", "-c", ("%s%s/initdb -D %s/data -U postgres -A trust --no-sync"):format(as, bin, home) },
       { timeout = 120, dir = home })
     assert.equal(0, made.code, made.err)
     perigee.write(home .. "/data/pg_hba.conf", [[
+      hostnossl all sealed 127.0.0.1/32 reject
       host all clear 127.0.0.1/32 password
       host all hashed 127.0.0.1/32 md5
       host all proved 127.0.0.1/32 scram-sha-256
       host all all 127.0.0.1/32 trust
     ]])
     local argv = { bin .. "/postgres", "-D", home .. "/data", "-p", tostring(port), "-c", "listen_addresses=127.0.0.1", "-c",
-      "unix_socket_directories=" }
+      "unix_socket_directories=", "-c", "ssl=on", "-c", "ssl_cert_file=" .. home .. "/server.pem", "-c",
+      "ssl_key_file=" .. home .. "/server.key" }
     if root then
       argv = { "runuser", "-u", "postgres", "--", unpack(argv) }
     end
@@ -104,7 +107,7 @@ describe("the check postgres", function()
     said(agent, "critical: FATAL 3D000: database \"nowhere\" does not exist")
     agent:stop()
     local roles = perigee.run({ bin .. "/psql", "-h", "127.0.0.1", "-p", tostring(port), "-U", "postgres", "-c",
-      "create role proved login password 'pencil'; create role clear login password 'pencil';"
+      "create role proved login password 'pencil'; create role clear login password 'pencil'; create role sealed login;"
       .. "set password_encryption = md5; create role hashed login password 'pencil'" })
     assert.equal(0, roles.code, roles.err)
     for _, user in ipairs({ "clear", "hashed", "proved" }) do
@@ -117,6 +120,19 @@ describe("the check postgres", function()
       agent:stop()
       agent = agent_for(port, options)
       said(agent, "critical: it asks for a password")
+      agent:stop()
+    end
+    local sealed = [[user = "sealed", database = "postgres", query = "select ssl from pg_stat_ssl where pid = pg_backend_pid()"]]
+    local ours = sealed .. (', tls = true, ca = "%s/ca.pem"'):format(home)
+    for _, case in ipairs({
+      { ours .. ', server_name = "server.test"', "passing: t" },
+      { sealed .. ", tls = true, tls_verify = false", "passing: t" },
+      { ours, "critical: 127.0.0.1:" .. port .. ": its certificate is not for 127.0.0.1" },
+      { sealed .. ", tls = true", "critical: 127.0.0.1:" .. port .. ": its certificate is refused: " },
+      { sealed, "critical: FATAL 28000: " },
+    }) do
+      agent = agent_for(port, case[1])
+      said(agent, case[2])
       agent:stop()
     end
     server:kill()

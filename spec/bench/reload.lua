@@ -1,6 +1,6 @@
 -- reload: ten thousand reloads in a row, half of them broken on purpose, under the pick load of two
 -- processes (RELOADS=N: so many); and under --dev, from an edit of a plugin that plans until both
--- processes are given what it says.
+-- processes are given what it says. Each sentence of what is promised has a verdict.
 package.path = "./?.lua;" .. package.path
 local bench = require("spec.support.bench")
 local load = require("spec.agent.reload_load")
@@ -9,20 +9,31 @@ local process = require("spec.support.process")
 
 local EDITS = 40
 
+local MEMORY_MIB, HANDLES = 4, 2 -- more than there were after the first fifth, by chance
+
+-- What the issue wants of it, a sentence a line.
 local function in_a_row(figures)
   local count = tonumber(os.getenv("RELOADS") or "10000")
   local r = load.run(count)
-  assert(r.failed == 0, r.failed .. " picks failed")
-  assert(r.before.indexes == r.after.indexes and r.after.registered == 1 and r.after.lost == 0, "registered again")
-  assert(r.before.threads == r.after.threads and r.after.handles <= r.before.handles + 2, "threads or handles are left")
-  local function add(name, value, unit)
-    table.insert(figures, { name = count .. " reloads, half broken: " .. name, value = value, unit = unit })
+  local function add(name, value, unit, most)
+    table.insert(figures, {
+      name = count .. " reloads: " .. name, value = value, unit = unit,
+      verdict = most and ("%s %d"):format(value <= most and "within" or "not", most),
+    })
+  end
+  local function more(what)
+    return r.after[what] - r.before[what]
   end
   add("each", r.seconds / count * 1e3, "ms")
+  add("broken on purpose, and refused", r.refused, "")
   add("picks meanwhile", r.picks / 1e6, "million")
-  add("picks that failed", r.failed, "")
-  add("memory more than after the first fifth", r.after.resident - r.before.resident, "MiB")
-  add("handles more", r.after.handles - r.before.handles, "")
+  add("picks that failed", r.failed, "", 0)
+  add("leases lost", r.after.lost, "", 0)
+  add("registered again elsewhere", r.after.registered - 1, "", 0)
+  add("registered again here (their indexes moved)", r.before.indexes == r.after.indexes and 0 or 1, "", 0)
+  add("memory more than after the first fifth", more("resident"), "MiB", MEMORY_MIB)
+  add("handles more", more("handles"), "", HANDLES)
+  add("threads more", more("threads"), "", 0)
 end
 
 local function plan(port)

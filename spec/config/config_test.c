@@ -386,6 +386,8 @@ static void places_of_computed_tables(void **state) {
 static void what_is_no_data(void **state) {
   finds("return { node = function() end }",
         "perigee.lua:1: node: a function: expected data; call it, or leave it out\n");
+  finds("return {\n  services = { web = {\n    meta = { share = 0/0 } } } }",
+        "perigee.lua:3: services.web.meta.share: not a number, as 0/0 is\n");
   finds("local t = {} t.services = t return t",
         "perigee.lua:1: services: the table is inside itself\n");
   finds("return { services = { a = { port = 1, tags = { 'x', nil, 'y' } } } }",

@@ -2,7 +2,7 @@
  * durations, sizes and addresses. Lua itself is not run: it is not what is tested here. */
 #include "base/text.h"
 #include "base/lexer.h"
-#include "config/places.h"
+#include "base/places.h"
 #include "config/target.h"
 
 #include <stdint.h>
@@ -28,7 +28,7 @@ static void read_tokens(const char *source, size_t size) {
   }
 }
 
-static void walk(struct place at, int depth) {
+static void walk(struct place_cursor at, int depth) {
   static const char *const keys[] = {"services", "web", "check", "a", "x"};
   if (at.line < 0)
     abort();

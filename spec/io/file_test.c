@@ -192,7 +192,7 @@ static void note_change(void *arg, int status, const char *const *names, size_t 
 static struct file_watch *watch(struct fixture *fx, const char *path) {
   struct file_watch *w;
   struct fault f;
-  assert_int_equal(file_watch_open(fx->io, path, &w, &f), 0);
+  assert_int_equal(file_watch_open(fx->io, path, 0, &w, &f), 0);
   return w;
 }
 
@@ -290,7 +290,7 @@ static void watching_what_is_not_there(void **state) {
   struct fixture *fx = *state;
   struct file_watch *w;
   struct fault f;
-  assert_int_equal(file_watch_open(fx->io, path_of("nowhere/x"), &w, &f), -ENOENT);
+  assert_int_equal(file_watch_open(fx->io, path_of("nowhere/x"), 0, &w, &f), -ENOENT);
   assert_non_null(strstr(f.text, "nowhere/x"));
   w = watch(fx, path_of("not_yet"));
   put("not_yet", "1");

@@ -63,8 +63,8 @@ static struct pair pair_open(struct fixture *fx, const char *path) {
   struct socket_connect *c;
   struct opened near = {0}, far = {0};
   if (path) {
-    assert_int_equal(socket_listen_unix(fx->io, path, &p.server, &f), 0);
-    assert_int_equal(socket_connect_unix(fx->io, path, 0, note_open, &near, &c), 0);
+    assert_int_equal(socket_listen_unix(fx->io, path, 0, &p.server, &f), 0);
+    assert_int_equal(socket_connect_unix(fx->io, path, 0, 0, note_open, &near, &c), 0);
   } else {
     assert_int_equal(socket_listen_tcp(fx->io, "127.0.0.1", 0, &p.server, &f), 0);
     assert_int_equal(socket_connect_tcp(fx->io, "localhost", (uint16_t)port_of(p.server), 0,
@@ -245,13 +245,13 @@ static void connecting_fails_in_words(void **state) {
   run_until(fx, &o.done);
   assert_int_equal(o.status, -ECONNREFUSED);
   o.done = false;
-  assert_int_equal(socket_connect_unix(fx->io, "/nowhere/at.all", 0, note_open, &o, &c), 0);
+  assert_int_equal(socket_connect_unix(fx->io, "/nowhere/at.all", 0, 0, note_open, &o, &c), 0);
   run_until(fx, &o.done);
   assert_int_equal(o.status, -ENOENT);
   char path[200];
   memset(path, 'x', sizeof path);
   path[199] = '\0';
-  assert_int_equal(socket_connect_unix(fx->io, path, 0, note_open, &o, &c), -ENAMETOOLONG);
+  assert_int_equal(socket_connect_unix(fx->io, path, 0, 0, note_open, &o, &c), -ENAMETOOLONG);
 }
 
 /* A server whose backlog is full does not answer: connecting runs into its deadline. */
@@ -305,15 +305,15 @@ static void a_stale_path_is_taken_over_a_live_one_is_not(void **state) {
   int fd = socket(AF_UNIX, SOCK_STREAM, 0);
   assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
   assert_int_equal(listen(fd, 1), 0);
-  assert_int_equal(socket_listen_unix(fx->io, path, &v, &f), -EADDRINUSE);
+  assert_int_equal(socket_listen_unix(fx->io, path, 0, &v, &f), -EADDRINUSE);
   close(fd); /* as kill -9 would: the path stays */
-  assert_int_equal(socket_listen_unix(fx->io, path, &v, &f), 0);
-  assert_int_equal(socket_listen_unix(fx->io, path, &w, &f), -EADDRINUSE);
+  assert_int_equal(socket_listen_unix(fx->io, path, 0, &v, &f), 0);
+  assert_int_equal(socket_listen_unix(fx->io, path, 0, &w, &f), -EADDRINUSE);
   socket_server_close(v);
   uv_run(&fx->loop, UV_RUN_DEFAULT);
   FILE *plain = fopen(path, "w");
   fclose(plain);
-  assert_int_equal(socket_listen_unix(fx->io, path, &v, &f), -EADDRINUSE);
+  assert_int_equal(socket_listen_unix(fx->io, path, 0, &v, &f), -EADDRINUSE);
   unlink(path);
 }
 

@@ -97,6 +97,78 @@ static void what_leads_out_is_refused(void **state) {
                  "connect = { \"self:2\" }");
 }
 
+/* A directory with a link to a place beside it, for unix sockets and for what is watched. */
+static void no_link_leads_out_of_a_directory(void **state) {
+  char top[] = "/tmp/perigee-grant-XXXXXX", given[300], body[1500], leave[200];
+  assert_non_null(mkdtemp(top));
+  snprintf(given, sizeof given, "read=%s/in/ connect=unix:%s/in/ listen=unix:%s/*,unix:%s/in/", top,
+           top, top, top);
+  snprintf(body, sizeof body,
+           "mkdir %s/in %s/out && ln -s ../out %s/in/away && ln -s ../out/s "
+           "%s/in/link && ln -s inner %s/in/near && mkdir %s/in/inner",
+           top, top, top, top, top, top);
+  assert_int_equal(system(body), 0);
+  snprintf(
+      body, sizeof body,
+      "local top, said = '%s', {}\n"
+      "local outside = perigee.unix.listen(top .. '/out/s')\n"
+      "local function ask(fn, path, ...)\n"
+      "  local ok, _, code = fn(path, ...)\n"
+      "  said[#said + 1] = ok and 'ok' or code\n"
+      "  return ok\n"
+      "end\n"
+      "local in_there = top .. '/in/'\n"
+      "ask(perigee.unix.connect, in_there .. 'link')\n"
+      "ask(perigee.unix.connect, in_there .. 'away/s')\n"
+      "ask(perigee.http.get, 'http://x/', { unix = in_there .. 'link', timeout = '1s' })\n"
+      "ask(perigee.fs.watch, in_there .. 'away')\n"
+      "ask(perigee.fs.watch, in_there .. 'away/s')\n"
+      "ask(perigee.fs.watch, in_there .. 'link')\n"
+      "local server = ask(perigee.unix.listen, in_there .. 'near/s')\n"
+      "ask(perigee.unix.connect, in_there .. 'near/s')\n"
+      "said[#said + 1] = server:name() == 'unix:' .. in_there .. 'near/s' and 'named' or '?'\n"
+      "said[#said + 1] = server:accept():name() == server:name() and 'named' or '?'\n"
+      "ask(perigee.fs.watch, in_there .. 'near')\n"
+      "server:close() outside:close()\n"
+      "return table.concat(said, ' '), (select(3, perigee.unix.connect(in_there .. 'near/s')))",
+      top);
+  assert_string_equal(ask_granted(state, given, body),
+                      "EACCES EACCES EACCES EACCES EACCES EACCES ok ok named named ok|ENOENT");
+  /* Nothing is put where a link leads. */
+  snprintf(given, sizeof given, "listen=unix:%s/in/", top);
+  snprintf(body, sizeof body, "return (select(3, perigee.unix.listen('%s/in/away/new')))", top);
+  assert_string_equal(ask_granted(state, given, body), "EACCES");
+  snprintf(leave, sizeof leave, "rm -rf %s", top);
+  assert_int_equal(system(leave), 0);
+}
+
+/* What a link is put in the place of while it is watched, is seen no more. */
+static void what_is_watched_does_not_follow_a_link_out(void **state) {
+  char top[] = "/tmp/perigee-grant-XXXXXX", given[200], body[1200], leave[200];
+  assert_non_null(mkdtemp(top));
+  snprintf(given, sizeof given, "read=%s/in/ run=ln,mkdir,mv,touch", top);
+  snprintf(body, sizeof body,
+           "local top = '%s'\n"
+           "local run = function(...) assert(perigee.process.run{ ... }) end\n"
+           "run('mkdir', top .. '/in', top .. '/out', top .. '/in/d')\n"
+           "local w = assert(perigee.fs.watch(top .. '/in/d'))\n"
+           "run('touch', top .. '/in/d/a')\n"
+           "local first = table.concat(assert(w:next('30s')))\n"
+           "run('mv', top .. '/in/d', top .. '/in/gone')\n"
+           "run('ln', '-s', '../out', top .. '/in/d')\n"
+           "repeat local told = w:next('200ms') until not told\n"
+           "run('touch', top .. '/out/secret')\n"
+           "local names = ''\n"
+           "for told in function() return w:next('300ms') end do\n"
+           "  names = names .. table.concat(told)\n"
+           "end\n"
+           "return first, names:match('secret')",
+           top);
+  assert_string_equal(ask_granted(state, given, body), "a|nil");
+  snprintf(leave, sizeof leave, "rm -rf %s", top);
+  assert_int_equal(system(leave), 0);
+}
+
 static void what_is_named_works(void **state) {
   assert_allowed(state, "read=/etc/", "perigee.fs.read('/etc/hostname')");
   assert_allowed(state, "read=/proc/*/stat", "perigee.fs.stat('/proc/self/stat')");
@@ -213,6 +285,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       FIXTURE_TEST(what_is_not_named_is_refused),
       FIXTURE_TEST(what_leads_out_is_refused),
+      FIXTURE_TEST(no_link_leads_out_of_a_directory),
+      FIXTURE_TEST(what_is_watched_does_not_follow_a_link_out),
       FIXTURE_TEST(what_is_named_works),
       FIXTURE_TEST(a_command_runs_as_granted),
       FIXTURE_TEST(a_redirect_must_be_granted_too),

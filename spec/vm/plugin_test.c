@@ -65,6 +65,46 @@ static void mistakes_are_named_with_their_line(void **state) {
                  1, "numbered");
 }
 
+static void options_are_data_and_each_is_named_with_its_line(void **state) {
+  static const struct {
+    int line; /* the option's is 4; a cycle is where it is closed, a key has no place of its own */
+    const char *option, *text;
+  } wrong[] = {
+      {4, "a = tostring", "option \"a\": a function: expected data"},
+      {4, "a = print", "option \"a\": nil: leave it out"}, /* a global that plugins do not have */
+      {4, "a = { b = print }", "option \"b\": nil"},
+      {4, "a = { 'number', 1, min = print }", "option \"min\": nil"},
+      {4, "a = coroutine.create(function() end)", "option \"a\": a thread"},
+      {4, "a = perigee.json.null", "option \"a\": a userdata"},
+      {4, "a = { 'any', 0/0 }", "option \"a[2]\": not a number"},
+      {4, "a = { 'number', 1, max = 0/0 }", "option \"a.max\": not a number"},
+      {1, "a = cycle", "option \"a.t\": the table is inside itself"},
+      {4, "a = {}", "option \"a\": expected a type"},
+      {4, "a = { 'numbr' }", "did you mean \"number\"?"},
+      {3, "[print or pairs] = 'string'", "a key that is neither"},
+  };
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    char source[400];
+    snprintf(source, sizeof source,
+             "local cycle = {} cycle.t = cycle\n"
+             "return { kind = 'check', summary = 's', run = function() end,\n"
+             "  options = { ok = 'string',\n"
+             "    %s },\n}",
+             wrong[i].option);
+    assert_refused(*state, "check", source, wrong[i].line, wrong[i].text);
+  }
+  /* What only looks like a field of the options is none. */
+  struct plugin *p;
+  struct fault f = {0};
+  if (load(*state, "check",
+           "local options = { lost = nil }\n"
+           "return { kind = 'check', summary = 's', options = { ok = 'string' },\n"
+           "  run = function(_, options) options.more = nil local x = { y = nil } end }",
+           NULL, &p, &f) != 0)
+    fail_msg("%s", f.text);
+  plugin_free(p);
+}
+
 static void each_kind_has_its_functions(void **state) {
   static const struct {
     const char *kind, *rest, *function;
@@ -282,6 +322,7 @@ static void ten_thousand_uses_fit(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       FIXTURE_TEST(mistakes_are_named_with_their_line),
+      FIXTURE_TEST(options_are_data_and_each_is_named_with_its_line),
       FIXTURE_TEST(each_kind_has_its_functions),
       FIXTURE_TEST(a_plugin_is_found_or_the_nearest_is_named),
       FIXTURE_TEST(hiding_what_ships_must_be_meant),

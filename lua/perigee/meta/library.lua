@@ -32,7 +32,16 @@ perigee.http = {}
 ---@field stream? boolean the body comes by response:read
 ---@field outside? boolean the body stays outside Lua: response.body is a perigee.Body
 ---@field unix? string connect to this socket, whatever the URL's host
----@field tls? { ca?: string, cert?: string, key?: string, server_name?: string, verify?: boolean }
+---@field tls? perigee.Tls|true
+
+---Files of PEM; whose certificate is expected, where that is not the host's; verify = false: whoever answers is
+---believed. Without `ca` the system's authorities are asked.
+---@class perigee.Tls
+---@field ca? string
+---@field cert? string of the client, with its `key`
+---@field key? string
+---@field server_name? string
+---@field verify? boolean
 
 ---@class perigee.Response
 ---@field status integer
@@ -141,7 +150,7 @@ perigee.unix = {}
 
 ---@param host string a name or an address
 ---@param port integer
----@param options? { timeout?: perigee.Duration } 10 s
+---@param options? { timeout?: perigee.Duration, tls?: perigee.Tls|true } 10 s, handshake included
 ---@return perigee.Socket? socket
 ---@return string? message
 ---@return string? code
@@ -191,6 +200,14 @@ function Socket:write(...) end
 ---@return string? message
 ---@return string? code
 function Socket:shutdown() end
+
+---From here on the connection is TLS; the peer is who was connected to, unless `server_name` says another. Waits.
+---@param tls? perigee.Tls|true
+---@param timeout? perigee.Duration as of a read, or 10 s
+---@return true? ok
+---@return string? message
+---@return string? code "EPROTO": the handshake failed; the connection is of no more use
+function Socket:starttls(tls, timeout) end
 
 ---For each read and write from here on; nil: none.
 ---@param timeout? perigee.Duration

@@ -32,6 +32,14 @@ local reasons = {
   [500] = "Internal Server Error", [502] = "Bad Gateway", [503] = "Service Unavailable", [504] = "Gateway Timeout",
 }
 
+-- The replies that are only a status, or false.
+local plain = setmetatable({ [false] = { status = 404 } }, {
+  __index = function(self, status)
+    self[status] = { status = status }
+    return self[status]
+  end,
+})
+
 -- By which names an answer to a request may be given: of its path, with its query or without, and its URL.
 local function names_of(method, url)
   local path = url:match("^%a[%w+.-]*://[^/?#]*([^#]*)") or url
@@ -103,22 +111,22 @@ local function open(perigee, host, t)
       return unscripted(what, ('t.http["%s"] = { status = 200, body = "..." }'):format(bare or request.url))
     elseif type(reply) == "string" then
       return failed(what, reply)
-    elseif reply == false then
-      reply = { status = 404 }
-    elseif type(reply) == "number" then
-      reply = { status = reply }
+    elseif type(reply) ~= "table" then
+      reply = plain[reply]
     end
     if reply.delay then
       perigee.sleep(reply.delay)
     end
-    local headers, body = reply.headers or {}, reply.body
+    local body = reply.body
     if reply.json ~= nil then
       body = perigee.json.encode(reply.json)
     end
-    local response, message, code, with = host.response(request, {
-      status = reply.status, reason = reply.reason or reasons[reply.status or 200], headers = headers, body = body,
-    })
-    if response and request.stream then
+    local reason = reply.reason or reasons[reply.status or 200]
+    if not request.stream then
+      return host.response(request, reply, reason, body)
+    end
+    local response, message, code, with = host.response(request, reply, reason, body)
+    if response then
       stream(response, reply.pieces or { body })
     end
     return response, message, code, with

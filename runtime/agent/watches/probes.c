@@ -76,7 +76,7 @@ static int connect_to(struct probe *one) {
   const struct instance *in = one->instance;
   struct io *io = one->all->io;
   return in->address[0] == '/'
-             ? socket_connect_unix(io, in->address, PROBE_MS, on_connected, one, &one->connect)
+             ? socket_connect_unix(io, in->address, 0, PROBE_MS, on_connected, one, &one->connect)
              : socket_connect_tcp(io, in->address, in->port, PROBE_MS, on_connected, one,
                                   &one->connect);
 }

@@ -65,8 +65,7 @@ static int push_outcome(lua_State *L, void *arg) {
   if (status == 0)
     return job->push(L, job->result);
   if (status == -EXDEV && (job->root || job->to_root))
-    return push_error(L, -EACCES, "%s: a link leads out of the directory that is granted",
-                      job->path);
+    return push_outside(L, job->path);
   return push_error(L, status, "%s: %s", job->path,
                     status == -EINVAL ? "not a regular file" : uv_strerror(status));
 }
@@ -245,7 +244,9 @@ static int watch_call(lua_State *L) {
     script_tell(L, "watch", 1, 1);
     return 1;
   }
-  int rc = file_watch_open(io_of(L), path, &watch, &f);
+  int rc = file_watch_open(io_of(L), path, root, &watch, &f);
+  if (rc == -EXDEV)
+    return push_outside(L, path);
   if (rc < 0)
     return push_error(L, rc, "%s", f.text);
   struct lua_watch *w = calloc(1, sizeof *w);

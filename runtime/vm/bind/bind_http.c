@@ -243,14 +243,14 @@ static int origin_of(struct http *http, const char *url, struct fault *f) {
 }
 
 /* False with three values pushed where it may not. */
-static bool may_connect(lua_State *L, struct http *http, const char *url, const char *unix_path) {
+static bool may_connect(lua_State *L, struct http *http, struct fetch_options *to) {
   struct fault fault;
-  if (origin_of(http, url, &fault) < 0) {
+  if (origin_of(http, to->url, &fault) < 0) {
     push_error(L, fault.code, "%s", fault.text);
     return false;
   }
-  bool may = unix_path ? granted_unix(L, GRANT_CONNECT, unix_path)
-                       : granted_host(L, GRANT_CONNECT, http->host, http->port);
+  bool may = to->unix_path ? granted_unix(L, GRANT_CONNECT, to->unix_path, &to->unix_root)
+                           : granted_host(L, GRANT_CONNECT, http->host, http->port);
   if (!may)
     push_ungranted(L);
   return may;
@@ -264,7 +264,7 @@ static bool read_request(lua_State *L, const char *method, const char *url, int 
   struct http *http = http_of(L);
   out->fetch.budget = &http->budget;
   wait_check(L);
-  if (!may_connect(L, http, out->fetch.url, out->fetch.unix_path))
+  if (!may_connect(L, http, &out->fetch))
     return false;
   if (!tls_granted(L, &out->fetch.tls)) {
     push_ungranted(L);
@@ -289,7 +289,10 @@ static struct exchange *exchange_start(lua_State *L, const struct http_options *
   int rc = fetch_start(io_of(L), &options->fetch, on_response, x, &x->fetch, &fault);
   if (rc < 0) {
     free(x);
-    push_error(L, rc, "%s", fault.text);
+    if (rc == -EXDEV)
+      push_outside(L, options->fetch.unix_path);
+    else
+      push_error(L, rc, "%s", fault.text);
     return NULL;
   }
   return x;

@@ -8,15 +8,17 @@
 #include "base/schema.h"
 #include "base/text.h"
 #include "vm/bind/bindings.h"
+#include "vm/isolate/grant.h"
 
-void options_check(lua_State *L, int index, const char *const *known) {
+unsigned options_check(lua_State *L, int index, const char *const *known) {
   if (lua_isnoneornil(L, index)) {
     lua_settop(L, index - 1);
     lua_newtable(L);
-    return;
+    return 0;
   }
   luaL_checktype(L, index, LUA_TTABLE);
   size_t count = 0;
+  unsigned given = 0;
   while (known[count])
     count++;
   lua_pushnil(L);
@@ -28,12 +30,17 @@ void options_check(lua_State *L, int index, const char *const *known) {
     size_t i = 0;
     while (i < count && strcmp(known[i], name) != 0)
       i++;
+    given |= 1u << i;
     if (i < count)
       continue;
     near = nearest_word(name, known, count);
     luaL_error(L, near ? "unknown option \"%s\": did you mean \"%s\"?" : "unknown option \"%s\"",
                name, near);
   }
+  if (!lua_getmetatable(L, index))
+    return given;
+  lua_pop(L, 1);
+  return ~0u; /* what its __index has was not seen */
 }
 
 const char *option_text(lua_State *L, int index, const char *name) {
@@ -55,6 +62,36 @@ bool option_flag(lua_State *L, int index, const char *name) {
   bool flag = lua_toboolean(L, -1);
   lua_pop(L, 1);
   return flag;
+}
+
+bool option_tls(lua_State *L, int index, const char *name, struct tls_options *out) {
+  enum { CA, CERT, KEY, SERVER_NAME, VERIFY };
+  static const char *const known[] = {"ca", "cert", "key", "server_name", "verify", NULL};
+  const char **const texts[] = {&out->ca, &out->cert, &out->key, &out->server_name};
+  lua_getfield(L, index, name);
+  if (!lua_istable(L, -1)) {
+    bool flag = option_flag(L, index, name);
+    lua_pop(L, 1);
+    return flag;
+  }
+  int tls = lua_gettop(L);
+  unsigned given = options_check(L, tls, known);
+  for (int i = CA; i <= SERVER_NAME; i++)
+    if (given & 1u << i)
+      *texts[i] = option_text(L, tls, known[i]);
+  lua_getfield(L, tls, "verify");
+  out->insecure = !lua_isnil(L, -1) && !option_flag(L, tls, "verify");
+  lua_settop(L, tls - 1); /* the texts are the table's, which its own table keeps */
+  return true;
+}
+
+bool tls_granted(lua_State *L, const struct tls_options *tls) {
+  const char *const files[] = {tls->ca, tls->cert, tls->key};
+  size_t root;
+  for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+    if (files[i] && !granted_path(L, GRANT_READ, files[i], &root))
+      return false;
+  return true;
 }
 
 double option_integer(lua_State *L, int index, const char *name, double least, double most,

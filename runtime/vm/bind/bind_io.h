@@ -7,16 +7,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "io/tls.h"
 #include "vm/isolate/isolate.h"
 #include "vm/isolate/task.h"
 
 /* A table of options at `index`, or none (nil): raises for a name that is not in `known`, with the
- * nearest one that is. Leaves a table at `index`. */
-void options_check(lua_State *L, int index, const char *const *known);
+ * nearest one that is. Leaves a table at `index`. Which are given, a bit for each of `known` (32 at
+ * most): the rest need no look. */
+unsigned options_check(lua_State *L, int index, const char *const *known);
 
 /* Fields of the table at `index`. What is returned points into the table's own text. */
 const char *option_text(lua_State *L, int index, const char *name); /* NULL when absent */
 bool option_flag(lua_State *L, int index, const char *name);
+/* { ca, cert, key, server_name, verify }, or true: nothing of it. Whether it is given, and not
+ * false. */
+bool option_tls(lua_State *L, int index, const char *name, struct tls_options *out);
+/* Whether the files that it names are granted (`read`): the agent opens them, keys among them. */
+bool tls_granted(lua_State *L, const struct tls_options *tls);
 /* An integer from `least` to `most`, or `otherwise`. */
 double option_integer(lua_State *L, int index, const char *name, double least, double most,
                       double otherwise);

@@ -7,16 +7,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+#include "base/fault.h"
 #include "io/io.h"
+#include "io/tls.h"
 #include "vm/bind/bindings.h"
+#include "vm/isolate/grant.h"
 
-enum { ALL_MAX = 8 * 1024 * 1024 };
+enum { ALL_MAX = 8 * 1024 * 1024, TLS_TIMEOUT_MS = 10000 };
 
 struct lua_socket {
   struct handle handle;
   struct socket *socket;
   struct task_wait *reader, *writer; /* who waits, or NULL */
   uint64_t timeout_ms;               /* of each read and write; 0 = none */
+  char *host;                        /* that was connected to; NULL: unknown */
   bool line;                         /* the read under way is of a line */
 };
 
@@ -48,6 +53,7 @@ static void lua_socket_close(struct handle *h) {
   struct task_wait *reader = s->reader, *writer = s->writer;
   handle_gone(h);
   socket_close(s->socket);
+  free(s->host);
   free(s);
   wake_closed(reader);
   wake_closed(writer);
@@ -56,17 +62,22 @@ static void lua_socket_close(struct handle *h) {
 struct opened {
   int status;
   struct socket *socket;
-  const char *name;
+  const char *name, *host, *problem; /* the last two may be NULL */
 };
 
 /* Hands the socket to Lua, which takes it over, or to nobody. */
 static int push_opened(lua_State *L, void *arg) {
   struct opened *o = arg;
   if (o->status < 0)
-    return push_error(L, o->status, "%s: %s", o->name, uv_strerror(o->status));
+    return push_error(L, o->status, "%s: %s", o->name,
+                      o->problem ? o->problem : uv_strerror(o->status));
   struct lua_socket *s = calloc(1, sizeof *s);
-  if (!s)
+  if (s && o->host)
+    s->host = strdup(o->host);
+  if (!s || (o->host && !s->host)) {
+    free(s);
     return push_error(L, -ENOMEM, "out of memory");
+  }
   s->socket = o->socket;
   o->socket = NULL;
   handle_push(L, &s->handle, "socket", lua_socket_close);
@@ -87,13 +98,16 @@ struct arrived {
   ssize_t n;
   const char *data;
   bool line;
+  const char *problem; /* or NULL */
 };
 
 static int push_arrived(lua_State *L, void *arg) {
   const struct arrived *a = arg;
   if (a->n < 0)
     return push_error(L, (int)a->n, "%s",
-                      a->n == -EMSGSIZE ? "more than the read allows" : uv_strerror((int)a->n));
+                      a->n == -EPROTO && a->problem ? a->problem
+                      : a->n == -EMSGSIZE           ? "more than the read allows"
+                                                    : uv_strerror((int)a->n));
   if (a->n == 0) {
     lua_pushnil(L);
     return 1;
@@ -109,7 +123,7 @@ static void on_read(void *arg, ssize_t n, const char *data) {
   struct lua_socket *s = arg;
   struct task_wait *w = s->reader;
   s->reader = NULL;
-  task_wake(w, push_arrived, &(struct arrived){n, data, s->line});
+  task_wake(w, push_arrived, &(struct arrived){n, data, s->line, socket_problem(s->socket)});
 }
 
 static void read_cancel(void *operation) {
@@ -182,6 +196,57 @@ static int shutdown_call(lua_State *L) {
   return rc < 0 ? write_failed(L, rc) : task_wait(L, s, write_cancel, &s->writer);
 }
 
+/* ---- TLS ---- */
+
+static int push_shaken(lua_State *L, void *arg) {
+  const struct arrived *a = arg;
+  if (a->n == 0) {
+    lua_pushboolean(L, 1);
+    return 1;
+  }
+  return push_error(L, (int)a->n, "%s: %s", a->data,
+                    a->problem ? a->problem : uv_strerror((int)a->n));
+}
+
+static void on_shaken(void *arg, ssize_t n, const char *data) {
+  (void)data;
+  struct lua_socket *s = arg;
+  struct task_wait *w = s->reader;
+  char name[SOCKET_NAME_SIZE] = "";
+  s->reader = NULL;
+  socket_peer_name(s->socket, name);
+  task_wake(w, push_shaken,
+            &(struct arrived){.n = n, .data = name, .problem = socket_problem(s->socket)});
+}
+
+static int starttls_call(lua_State *L) {
+  struct lua_socket *s = check_socket(L);
+  struct tls_options options = {0};
+  struct tls *tls;
+  struct fault f;
+  lua_settop(L, 3);
+  lua_newtable(L); /* whose `tls` the options are, where there are any */
+  lua_pushvalue(L, 2);
+  lua_setfield(L, -2, "tls");
+  option_tls(L, 4, "tls", &options);
+  uint64_t timeout = argument_ms(L, 3, s->timeout_ms ? s->timeout_ms : TLS_TIMEOUT_MS);
+  wait_check(L);
+  if (!tls_granted(L, &options))
+    return push_ungranted(L);
+  keep_while_waiting(L, 1);
+  int rc = tls_new(&options, s->host, &tls, &f);
+  if (rc < 0)
+    return push_error(L, rc, "%s", f.text);
+  rc = socket_start_tls(s->socket, tls, timeout, on_shaken, s);
+  if (rc < 0)
+    return push_error(L, rc, "%s",
+                      rc == -EBUSY      ? "another task reads from this socket, or writes to it"
+                      : rc == -EALREADY ? "it is TLS already"
+                      : rc == -EPROTO   ? "the peer has sent more in clear than was read"
+                                        : uv_strerror(rc));
+  return task_wait(L, s, read_cancel, &s->reader);
+}
+
 static int timeout_call(lua_State *L) {
   struct lua_socket *s = check_socket(L);
   s->timeout_ms = argument_ms(L, 2, 0);
@@ -209,10 +274,12 @@ static int name_call(lua_State *L) {
 
 /* ---- connecting ---- */
 
-struct connecting *connecting_new(const char *format, ...) {
+struct connecting *connecting_new(uint64_t timeout_ms, const char *format, ...) {
   struct connecting *c = calloc(1, sizeof *c);
   if (!c)
     return NULL;
+  if (timeout_ms)
+    c->deadline_ns = clock_now_ns() + (int64_t)timeout_ms * 1000000;
   va_list ap;
   va_start(ap, format);
   vsnprintf(c->name, sizeof c->name, format, ap);
@@ -220,23 +287,56 @@ struct connecting *connecting_new(const char *format, ...) {
   return c;
 }
 
+void connecting_free(struct connecting *c) {
+  tls_free(c->tls);
+  free(c);
+}
+
+static void connecting_tell(struct connecting *c, int status, struct socket *socket) {
+  struct opened o = {.status = status, .socket = socket, .name = c->name};
+  o.host = *c->host ? c->host : NULL;
+  o.problem = socket && status < 0 ? socket_problem(socket) : NULL;
+  opened_tell(c->wait, &o);
+  connecting_free(c);
+}
+
+static void on_greeted(void *arg, ssize_t n, const char *data) {
+  (void)data;
+  struct connecting *c = arg;
+  connecting_tell(c, (int)n, c->socket);
+}
+
 void on_connected(void *arg, int status, struct socket *socket) {
   struct connecting *c = arg;
-  opened_tell(c->wait, &(struct opened){status, socket, c->name});
-  free(c);
+  int64_t left_ms = c->deadline_ns ? (c->deadline_ns - clock_now_ns()) / 1000000 : 0;
+  struct tls *tls = c->tls;
+  if (status < 0 || !tls) {
+    connecting_tell(c, status, socket);
+    return;
+  }
+  c->connect = NULL;
+  c->socket = socket;
+  c->tls = NULL;
+  status = socket_start_tls(socket, tls, c->deadline_ns && left_ms < 1 ? 1 : (uint64_t)left_ms,
+                            on_greeted, c);
+  if (status < 0)
+    connecting_tell(c, status, socket);
 }
 
 static void connecting_cancel(void *operation) {
   struct connecting *c = operation;
-  socket_connect_cancel(c->connect);
-  free(c);
+  if (c->socket)
+    socket_close(c->socket);
+  else
+    socket_connect_cancel(c->connect);
+  connecting_free(c);
 }
 
 int connecting_wait(lua_State *L, struct connecting *c, int rc) {
   if (rc == 0)
     return task_wait(L, c, connecting_cancel, &c->wait);
   int pushed = push_error(L, rc, "%s: %s", c->name, uv_strerror(rc));
-  free(c);
+  connecting_free(c);
   return pushed;
 }
 
@@ -259,7 +359,7 @@ static void on_accepted(void *arg, int status, struct socket *socket) {
   struct lua_server *v = arg;
   struct task_wait *w = v->accepter;
   v->accepter = NULL;
-  opened_tell(w, &(struct opened){status, socket, "accept"});
+  opened_tell(w, &(struct opened){.status = status, .socket = socket, .name = "accept"});
 }
 
 static void accept_cancel(void *operation) {
@@ -306,13 +406,10 @@ int push_server(lua_State *L, struct socket_server *server) {
 }
 
 void socket_types(lua_State *L) {
-  static const struct luaL_Reg socket[] = {{"read", read_call},
-                                           {"write", write_call},
-                                           {"shutdown", shutdown_call},
-                                           {"timeout", timeout_call},
-                                           {"peer", peer_call},
-                                           {"name", name_call},
-                                           {NULL, NULL}};
+  static const struct luaL_Reg socket[] = {{"read", read_call},         {"write", write_call},
+                                           {"shutdown", shutdown_call}, {"starttls", starttls_call},
+                                           {"timeout", timeout_call},   {"peer", peer_call},
+                                           {"name", name_call},         {NULL, NULL}};
   static const struct luaL_Reg server[] = {{"accept", accept_call},
                                            {"name", server_name_call},
                                            {"port", server_port_call},

@@ -17,29 +17,36 @@ static int connect_call(lua_State *L) {
   options_check(L, 2, known);
   uint64_t timeout = option_ms(L, 2, "timeout", TIMEOUT_MS);
   wait_check(L);
-  if (!granted_unix(L, GRANT_CONNECT, path))
+  size_t root;
+  if (!granted_unix(L, GRANT_CONNECT, path, &root))
     return push_ungranted(L);
   if (scripted(L)) {
     lua_pushfstring(L, "%s: connection timed out", path);
     lua_pushfstring(L, "unix:%s", path);
     return script_ask(L, "connect", 1, timeout, lua_tostring(L, -2));
   }
-  struct connecting *c = connecting_new("%s", path);
+  struct connecting *c = connecting_new(timeout, "%s", path);
   if (!c)
     return push_error(L, -ENOMEM, "out of memory");
-  return connecting_wait(
-      L, c, socket_connect_unix(io_of(L), path, timeout, on_connected, c, &c->connect));
+  int rc = socket_connect_unix(io_of(L), path, root, timeout, on_connected, c, &c->connect);
+  if (rc != -EXDEV)
+    return connecting_wait(L, c, rc);
+  connecting_free(c);
+  return push_outside(L, path);
 }
 
 static int listen_call(lua_State *L) {
   struct fault f;
   struct socket_server *server;
   const char *path = luaL_checkstring(L, 1);
-  if (!granted_unix(L, GRANT_LISTEN, path))
+  size_t root;
+  if (!granted_unix(L, GRANT_LISTEN, path, &root))
     return push_ungranted(L);
   if (scripted(L))
     return luaL_error(L, "perigee.unix.listen: a test has nobody who would connect");
-  int rc = socket_listen_unix(io_of(L), path, &server, &f);
+  int rc = socket_listen_unix(io_of(L), path, root, &server, &f);
+  if (rc == -EXDEV)
+    return push_outside(L, path);
   return rc < 0 ? push_error(L, rc, "%s", f.text) : push_server(L, server);
 }
 

@@ -7,7 +7,6 @@
 #include "base/buf.h"
 #include "vm/bind/bind_io.h"
 #include "vm/bind/bindings.h"
-#include "vm/isolate/grant.h"
 
 enum { TIMEOUT_MS = 30000, LIMIT_MAX = 256 * 1024 * 1024, HEADERS_MAX = 200 };
 
@@ -117,32 +116,6 @@ static bool read_body(lua_State *L, int index, bool send, struct fetch_options *
   return json;
 }
 
-bool tls_granted(lua_State *L, const struct fetch_tls *tls) {
-  const char *const files[] = {tls->ca, tls->cert, tls->key};
-  size_t root;
-  for (size_t i = 0; i < sizeof files / sizeof *files; i++)
-    if (files[i] && !granted_path(L, GRANT_READ, files[i], &root))
-      return false;
-  return true;
-}
-
-static void read_tls(lua_State *L, int index, struct fetch_tls *out) {
-  static const char *const known[] = {"ca", "cert", "key", "server_name", "verify", NULL};
-  lua_getfield(L, index, "tls");
-  if (lua_isnil(L, -1))
-    return;
-  int tls = lua_gettop(L);
-  options_check(L, tls, known);
-  out->ca = option_text(L, tls, "ca");
-  out->cert = option_text(L, tls, "cert");
-  out->key = option_text(L, tls, "key");
-  out->server_name = option_text(L, tls, "server_name");
-  lua_getfield(L, tls, "verify");
-  bool said = !lua_isnil(L, -1);
-  lua_pop(L, 1);
-  out->insecure = said && !option_flag(L, tls, "verify");
-}
-
 static void read_redirects(lua_State *L, int index, struct fetch_options *out) {
   lua_getfield(L, index, "redirects");
   bool never = lua_isboolean(L, -1) && !lua_toboolean(L, -1);
@@ -152,12 +125,71 @@ static void read_redirects(lua_State *L, int index, struct fetch_options *out) {
   out->redirects = (unsigned)n;
 }
 
+enum {
+  QUERY,
+  HEADERS,
+  BEARER,
+  ETAG,
+  JSON,
+  BODY,
+  TIMEOUT,
+  CONNECT_TIMEOUT,
+  LIMIT,
+  REDIRECTS,
+  ANY_STATUS,
+  FRESH,
+  STREAM,
+  OUTSIDE,
+  UNIX,
+  TLS,
+  OPTIONS
+};
+static const char *const known[OPTIONS + 1] = {[QUERY] = "query",
+                                               [HEADERS] = "headers",
+                                               [BEARER] = "bearer",
+                                               [ETAG] = "etag",
+                                               [JSON] = "json",
+                                               [BODY] = "body",
+                                               [TIMEOUT] = "timeout",
+                                               [CONNECT_TIMEOUT] = "connect_timeout",
+                                               [LIMIT] = "limit",
+                                               [REDIRECTS] = "redirects",
+                                               [ANY_STATUS] = "any_status",
+                                               [FRESH] = "fresh",
+                                               [STREAM] = "stream",
+                                               [OUTSIDE] = "outside",
+                                               [UNIX] = "unix",
+                                               [TLS] = "tls"};
+
+/* Most requests have few of the options: only those are looked up. */
+static void read_given(lua_State *L, int index, unsigned given, struct http_options *out) {
+  struct fetch_options *f = &out->fetch;
+  struct {
+    int option;
+    bool *flag;
+  } flags[] = {{ANY_STATUS, &out->any_status},
+               {OUTSIDE, &out->outside},
+               {STREAM, &f->stream},
+               {FRESH, &f->fresh}};
+  for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
+    if (given & 1u << flags[i].option)
+      *flags[i].flag = option_flag(L, index, known[flags[i].option]);
+  if (given & 1u << TIMEOUT)
+    f->timeout_ms = option_ms(L, index, "timeout", f->timeout_ms);
+  if (given & 1u << CONNECT_TIMEOUT)
+    f->connect_timeout_ms = option_ms(L, index, "connect_timeout", f->connect_timeout_ms);
+  if (given & 1u << LIMIT)
+    f->limit = (size_t)option_integer(L, index, "limit", 1, LIMIT_MAX, FETCH_LIMIT);
+  if (given & 1u << UNIX)
+    f->unix_path = option_text(L, index, "unix");
+  if (given & 1u << REDIRECTS)
+    read_redirects(L, index, f);
+  if (given & 1u << TLS)
+    option_tls(L, index, "tls", &f->tls);
+}
+
 void http_options_read(lua_State *L, int index, const char *method, const char *url, bool send,
                        struct http_options *out) {
-  static const char *const known[] = {
-      "query",   "headers",         "bearer", "etag",      "json",       "body",
-      "timeout", "connect_timeout", "limit",  "redirects", "any_status", "fresh",
-      "stream",  "outside",         "unix",   "tls",       NULL};
   struct fetch_options *f = &out->fetch;
   *out = (struct http_options){.fetch = {.method = method,
                                          .url = url,
@@ -168,21 +200,14 @@ void http_options_read(lua_State *L, int index, const char *method, const char *
                                          .redirects = FETCH_REDIRECTS}};
   if (lua_isnoneornil(L, index))
     return;
-  options_check(L, index, known);
+  unsigned given = options_check(L, index, known);
   luaL_checkstack(L, 20, "options");
-  out->any_status = option_flag(L, index, "any_status");
-  out->outside = option_flag(L, index, "outside");
-  f->stream = option_flag(L, index, "stream");
-  f->fresh = option_flag(L, index, "fresh");
-  f->timeout_ms = option_ms(L, index, "timeout", f->timeout_ms);
-  f->connect_timeout_ms = option_ms(L, index, "connect_timeout", f->connect_timeout_ms);
-  f->limit = (size_t)option_integer(L, index, "limit", 1, LIMIT_MAX, FETCH_LIMIT);
-  f->unix_path = option_text(L, index, "unix");
+  read_given(L, index, given, out);
   if (out->outside && (send || f->stream))
     luaL_error(L, "outside: not of a stream, nor of a request that is written");
-  read_redirects(L, index, f);
-  read_tls(L, index, &f->tls);
-  bool json = read_body(L, index, send, f);
-  f->headers = read_headers(L, index, json);
-  f->url = read_url(L, index, url);
+  bool json = given & (1u << JSON | 1u << BODY) && read_body(L, index, send, f);
+  if (json || given & (1u << HEADERS | 1u << BEARER | 1u << ETAG))
+    f->headers = read_headers(L, index, json);
+  if (given & 1u << QUERY)
+    f->url = read_url(L, index, url);
 }

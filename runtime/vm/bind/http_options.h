@@ -22,6 +22,3 @@ struct http_options {
  * cannot be. `send`: the body comes later, so that none may be given. */
 void http_options_read(lua_State *L, int index, const char *method, const char *url, bool send,
                        struct http_options *out);
-
-/* Whether the files that it names are granted (`read`): the agent opens them, keys among them. */
-bool tls_granted(lua_State *L, const struct fetch_tls *tls);

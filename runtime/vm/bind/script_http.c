@@ -46,6 +46,7 @@ static void set_headers(lua_State *L, const char *const *lines) {
 int script_http(lua_State *L, const char *verb, const struct http_options *options) {
   const struct fetch_options *o = &options->fetch;
   char late[300];
+  int waits;
   lua_createtable(L, 0, 8);
   set_text(L, "method", o->method, strlen(o->method));
   set_text(L, "url", o->url, strlen(o->url));
@@ -55,8 +56,10 @@ int script_http(lua_State *L, const char *verb, const struct http_options *optio
   set_flag(L, "any_status", options->any_status);
   set_flag(L, "outside", options->outside);
   set_headers(L, o->headers);
+  if ((waits = script_ask_at_once(L, verb, 1)) != 0)
+    return waits;
   snprintf(late, sizeof late, "%s %s: no response in time", o->method, o->url);
-  return script_ask(L, verb, 1, o->timeout_ms, late);
+  return script_ask_task(L, verb, 1, o->timeout_ms, late);
 }
 
 /* A script's exchange: it has its response itself. */
@@ -66,7 +69,12 @@ struct scripted_exchange {
   char body[];
 };
 
-static int push_scripted(lua_State *L, const struct exchange *asked, struct fetch_response *r) {
+/* A body that stays outside needs an exchange that lasts; else Lua has a copy of all of it. */
+static int push_scripted(lua_State *L, struct exchange *asked, struct fetch_response *r) {
+  if (!asked->outside) {
+    asked->response = r;
+    return exchange_push_outcome(L, &(struct telling){asked, false});
+  }
   struct scripted_exchange *s = calloc(1, sizeof *s + r->body_length + FETCH_PADDING);
   if (!s)
     return luaL_error(L, "out of memory");
@@ -82,23 +90,24 @@ static int push_scripted(lua_State *L, const struct exchange *asked, struct fetc
   return pushed;
 }
 
-/* What a call returns for response_call(request, { status, reason, body, headers = { ... } }). */
+/* What a call returns for response_call(request, { status, headers = { ... } }, reason, body): each
+ * may be left out. */
 static int response_call(lua_State *L) {
   struct fetch_header headers[100];
   struct fetch_response r = {.headers = headers};
   struct exchange asked = {0};
   lua_getfield(L, 1, "method");
-  snprintf(asked.method, sizeof asked.method, "%s", luaL_checkstring(L, -1));
+  strncpy(asked.method, luaL_checkstring(L, -1), sizeof asked.method - 1);
   lua_getfield(L, 1, "url");
   r.url = luaL_checkstring(L, -1);
   asked.any_status = option_flag(L, 1, "any_status");
   asked.outside = option_flag(L, 1, "outside");
   r.status = (int)option_integer(L, 2, "status", 100, 599, 200);
-  lua_getfield(L, 2, "reason");
-  r.reason = luaL_optstring(L, -1, "");
-  lua_getfield(L, 2, "body");
-  r.body = luaL_optlstring(L, -1, "", &r.body_length);
+  r.reason = luaL_optstring(L, 3, "");
+  r.body = luaL_optlstring(L, 4, "", &r.body_length);
   lua_getfield(L, 2, "headers");
+  if (lua_isnil(L, -1))
+    return push_scripted(L, &asked, &r);
   luaL_checktype(L, -1, LUA_TTABLE);
   int from = lua_gettop(L);
   lua_pushnil(L);

@@ -108,20 +108,33 @@ bool granted(lua_State *L, enum grant what, const char *name) {
   return refuse(L, what, name);
 }
 
-/* Of several directories the one that has most in it. */
-bool granted_path(lua_State *L, enum grant what, const char *path, size_t *root) {
+/* The patterns for such a path begin with `prefix`. *root is of several directories the one that
+ * has most in it. */
+static bool path_granted(lua_State *L, enum grant what, const char *prefix, const char *path,
+                         size_t *root) {
   const struct value *all = grants_of(L), *list = value_get(all, names[what]);
+  size_t skip = strlen(prefix);
   bool found = !all;
   *root = 0;
   for (size_t i = 0; i < value_length(list) && is_plain_path(path); i++) {
     const char *pattern = value_as_text(value_at(list, i), "");
-    if (!path_matches(pattern, path))
+    if (strncmp(pattern, prefix, skip) != 0 || !path_matches(pattern + skip, path))
       continue;
-    size_t this = root_of(pattern);
+    size_t this = root_of(pattern + skip);
     *root = !found || this < *root ? this : *root;
     found = true;
   }
-  return found || refuse(L, what, path);
+  return found;
+}
+
+bool granted_path(lua_State *L, enum grant what, const char *path, size_t *root) {
+  return path_granted(L, what, "", path, root) || refuse(L, what, path);
+}
+
+bool granted_unix(lua_State *L, enum grant what, const char *path, size_t *root) {
+  char name[300];
+  snprintf(name, sizeof name, "unix:%.200s", path);
+  return path_granted(L, what, "unix:", path, root) || refuse(L, what, name);
 }
 
 /* "HOST", "HOST:PORT", "[V6]", "[V6]:PORT", or an IPv6 address as it is. */
@@ -171,20 +184,6 @@ bool granted_host(lua_State *L, enum grant what, const char *host, unsigned port
   return refuse(L, what, name);
 }
 
-bool granted_unix(lua_State *L, enum grant what, const char *path) {
-  char name[300];
-  if (!grants_of(L))
-    return true;
-  snprintf(name, sizeof name, "unix:%.200s", path);
-  const struct value *list = value_get(grants_of(L), names[what]);
-  for (size_t i = 0; i < value_length(list) && is_plain_path(path); i++) {
-    const char *pattern = value_as_text(value_at(list, i), "");
-    if (strncmp(pattern, "unix:", 5) == 0 && path_matches(pattern, name)) /* "*": all hosts */
-      return true;
-  }
-  return refuse(L, what, name);
-}
-
 bool granted_ffi(lua_State *L) {
   return value_as_boolean(value_get(grants_of(L), "ffi"), false);
 }
@@ -205,4 +204,8 @@ int push_ungranted(lua_State *L) {
   const struct isolate *iso = isolate_of(L);
   return push_error(L, -EACCES, "not granted: plugins = { %s = { grant = { %s } } } allows it",
                     iso->name, iso->refused);
+}
+
+int push_outside(lua_State *L, const char *path) {
+  return push_error(L, -EACCES, "%s: a link leads out of the directory that is granted", path);
 }

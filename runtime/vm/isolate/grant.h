@@ -8,9 +8,9 @@
  *
  * A host may be followed by a port; without one it is all ports. "*" in it stands for anything; a
  * path that ends with "/" for all below it, out of which no link leads. A unix socket is granted by
- * what begins with "unix:" alone. "self" is the address of the instance that the running call is
- * about, but for the agent's own port. Control thread only; an isolate without a list (limits.grant
- * NULL) may do all. */
+ * what begins with "unix:" alone, such a directory too. "self" is the address of the instance that
+ * the running call is about, but for the agent's own port. Control thread only; an isolate without
+ * a list (limits.grant NULL) may do all. */
 #pragma once
 
 #include <lua.h>
@@ -39,10 +39,10 @@ bool granted(lua_State *L, enum grant what, const char *name);
 /* For a path. *root: so many bytes of it are the directory that was granted with all below it, out
  * of which no link may lead; 0: it was granted itself, or all is. */
 bool granted_path(lua_State *L, enum grant what, const char *path, size_t *root);
-/* For a host, whose `port` 0 is none in particular (a name to resolve), and a unix socket's path.
- */
+/* For a unix socket's, whose grant begins with "unix:". */
+bool granted_unix(lua_State *L, enum grant what, const char *path, size_t *root);
+/* For a host, whose `port` 0 is none in particular (a name to resolve). */
 bool granted_host(lua_State *L, enum grant what, const char *host, unsigned port);
-bool granted_unix(lua_State *L, enum grant what, const char *path);
 bool granted_ffi(lua_State *L);
 bool granted_everything(lua_State *L); /* there is no list */
 /* Whether all hosts are granted, so that redirects need no look. */
@@ -50,3 +50,5 @@ bool granted_everywhere(lua_State *L);
 
 /* nil, a message that names the grant to add, "EACCES": for what one of the above refused last. */
 int push_ungranted(lua_State *L);
+/* nil, a message, "EACCES": a link leads out of the path's root. */
+int push_outside(lua_State *L, const char *path);

@@ -94,8 +94,7 @@ static int answered_wait(lua_State *L, int results) {
   return task_wait(L, a, answered_cancel, &a->wait);
 }
 
-/* What script.at_once[verb] returns for the `arguments` on top, which stay: pushes so many. */
-static int ask_at_once(lua_State *L, const char *verb, int arguments) {
+int script_ask_at_once(lua_State *L, const char *verb, int arguments) {
   int top = lua_gettop(L);
   lua_getfield(L, LUA_REGISTRYINDEX, "script");
   lua_getfield(L, -1, "at_once");
@@ -109,7 +108,8 @@ static int ask_at_once(lua_State *L, const char *verb, int arguments) {
   for (int i = 1; i <= arguments; i++)
     lua_pushvalue(L, top - arguments + i);
   lua_call(L, arguments, LUA_MULTRET);
-  return lua_gettop(L) - top;
+  int results = lua_gettop(L) - top;
+  return results > 0 ? answered_wait(L, results) : 0;
 }
 
 /* asking: a plugin's task waits for the script's. */
@@ -145,11 +145,8 @@ static void on_ended(struct task_watch *w, struct task *t) {
   free(a);
 }
 
-int script_ask(lua_State *L, const char *verb, int arguments, uint64_t timeout_ms,
-               const char *late) {
-  int results = ask_at_once(L, verb, arguments);
-  if (results > 0)
-    return answered_wait(L, results);
+int script_ask_task(lua_State *L, const char *verb, int arguments, uint64_t timeout_ms,
+                    const char *late) {
   struct task_start start = {.deadline_ns = (int64_t)timeout_ms * 1000000};
   push_verb(L, verb, arguments);
   struct asking *a = calloc(1, sizeof *a);
@@ -163,6 +160,12 @@ int script_ask(lua_State *L, const char *verb, int arguments, uint64_t timeout_m
   a->watch.ended = on_ended;
   task_watch(t, &a->watch);
   return task_wait(L, a, asking_cancel, &a->wait);
+}
+
+int script_ask(lua_State *L, const char *verb, int arguments, uint64_t timeout_ms,
+               const char *late) {
+  int waits = script_ask_at_once(L, verb, arguments);
+  return waits ? waits : script_ask_task(L, verb, arguments, timeout_ms, late);
 }
 
 /* ---- signals ---- */

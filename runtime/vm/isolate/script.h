@@ -20,6 +20,11 @@ bool scripted(lua_State *L);
  * "ETIMEDOUT". */
 int script_ask(lua_State *L, const char *verb, int arguments, uint64_t timeout_ms,
                const char *late);
+/* Its two halves, for who would make `late` only where it may be needed. The first is 0, with the
+ * arguments still on top, where the script has to wait for what it answers. */
+int script_ask_at_once(lua_State *L, const char *verb, int arguments);
+int script_ask_task(lua_State *L, const char *verb, int arguments, uint64_t timeout_ms,
+                    const char *late);
 /* Calls it at once, where nothing is waited for; replaces the arguments by `results` values. */
 void script_tell(lua_State *L, const char *verb, int arguments, int results);
 

@@ -1,13 +1,16 @@
 /* declaration: what a plugin's file may return. Every mistake is named with its file and, as Lua
- * keeps no lines for tables, the line of the source on which the field is first assigned. */
+ * keeps no lines for tables, the line of the source where its field is written (base/places.h). */
+#include "base/buf.h"
+#include "base/findings.h"
+#include "base/places.h"
 #include "base/schema.h"
 #include "base/value.h"
 #include "vm/plugin/plugin_inside.h"
+#include "vm/plugin/reader.h"
 #include "vm/plugin/target_form.h"
 #include "watch/balancer.h"
 #include "watch/stage.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <lauxlib.h>
 #include <stdlib.h>
@@ -92,54 +95,43 @@ static bool listed(const char *word, const char *const *words) {
   return false;
 }
 
-/* The first line of `source` that has `name =` on it, or 1. */
-static int line_of(const char *source, const char *name) {
-  size_t length = strlen(name);
-  int line = 1;
-  for (const char *c = source; *c; c++) {
-    if (*c == '\n')
-      line++;
-    bool starts = c == source || !(isalnum((unsigned char)c[-1]) || c[-1] == '_');
-    if (!starts || strncmp(c, name, length) != 0)
-      continue;
-    const char *after = c + length;
-    after += strspn(after, " \t\"']");
-    if (*after == '=' && after[1] != '=')
-      return line;
-  }
-  return 1;
-}
-
-struct reader {
+struct declared {
   lua_State *L;
   int table;
   const struct kind *kind;
   struct edition *plugin;
-  const char *source;
+  struct place_cursor at; /* the table */
+  struct declaration *reading;
   struct fault *fault;
 };
 
-static int mistake(const struct reader *r, const char *field, const char *format, ...)
+static int mistake(const struct declared *r, const char *field, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-static int mistake(const struct reader *r, const char *field, const char *format, ...) {
+/* `field` "a.b" for one in a table; NULL: of the whole. */
+static int mistake(const struct declared *r, const char *field, const char *format, ...) {
   char text[400];
   va_list ap;
   va_start(ap, format);
   vsnprintf(text, sizeof text, format, ap);
   va_end(ap);
-  return fault_set(r->fault, -EINVAL, "%s:%d: %s", r->plugin->path,
-                   field ? line_of(r->source, field) : 1, text);
+  struct place_cursor at = r->at;
+  char name[100];
+  for (const char *part = field; part; part = strchr(part, '.') ? strchr(part, '.') + 1 : NULL) {
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(part, "."), part);
+    at = place_field(at, name);
+  }
+  return fault_set(r->fault, -EINVAL, "%s:%d: %s", r->plugin->path, at.line, text);
 }
 
-static int refuse_word(const struct reader *r, const char *field, const char *what,
+static int refuse_word(const struct declared *r, const char *field, const char *what,
                        const char *word, const char *const *known, size_t count) {
   const char *near = nearest_word(word, known, count);
   return mistake(r, field, "%s \"%.100s\" is not known%s%s%s", what, word,
                  near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
 
-static int read_kind(struct reader *r) {
+static int read_kind(struct declared *r) {
   const char *names[KINDS];
   lua_getfield(r->L, r->table, "kind");
   const char *word = lua_tostring(r->L, -1);
@@ -157,16 +149,18 @@ static int read_kind(struct reader *r) {
   return 0;
 }
 
-static int read_events(const struct reader *r, int on) {
+static int read_events(const struct declared *r, int on) {
   lua_State *L = r->L;
+  char field[100];
   lua_pushnil(L);
   while (lua_next(L, on)) {
     if (lua_type(L, -2) != LUA_TSTRING)
       return mistake(r, "on", "on: events are named");
+    snprintf(field, sizeof field, "on.%.90s", lua_tostring(L, -2));
     if (!listed(lua_tostring(L, -2), events))
-      return refuse_word(r, lua_tostring(L, -2), "event", lua_tostring(L, -2), events, 5);
+      return refuse_word(r, field, "event", lua_tostring(L, -2), events, 5);
     if (!lua_isfunction(L, -1))
-      return mistake(r, lua_tostring(L, -2), "on.%s must be a function", lua_tostring(L, -2));
+      return mistake(r, field, "%s must be a function", field);
     lua_pop(L, 1);
   }
   return 0;
@@ -175,7 +169,7 @@ static int read_events(const struct reader *r, int on) {
 static const char *const changes[] = {"weight", "tier", "drop", NULL};
 
 /* What a plan sets, one or a list: `sets = "tier"`. */
-static int read_sets(const struct reader *r, int value) {
+static int read_sets(const struct declared *r, int value) {
   lua_State *L = r->L;
   unsigned all = 0;
   for (int i = 1;; i++) {
@@ -201,7 +195,7 @@ static int read_sets(const struct reader *r, int value) {
 }
 
 /* Why a plan may not stand before an algorithm that goes by key. */
-static int read_moves_keys(const struct reader *r, int value) {
+static int read_moves_keys(const struct declared *r, int value) {
   const char *why = lua_type(r->L, value) == LUA_TSTRING ? lua_tostring(r->L, value) : "";
   if (!has(r->L, r->table, "plan") || !*why)
     return mistake(r, "moves_keys",
@@ -211,7 +205,7 @@ static int read_moves_keys(const struct reader *r, int value) {
 }
 
 /* Who picks where a `pick` cannot: a stage, as in the configuration. */
-static int read_standin(const struct reader *r, int value) {
+static int read_standin(const struct declared *r, int value) {
   struct fault why;
   if (!has(r->L, r->table, "pick"))
     return mistake(r, "standin", "standin is for plugins that pick");
@@ -220,7 +214,7 @@ static int read_standin(const struct reader *r, int value) {
   return 0;
 }
 
-static int read_target(const struct reader *r, int value) {
+static int read_target(const struct declared *r, int value) {
   struct value *declared = NULL;
   struct fault why;
   int code = read_value(r->L, value, &declared, &why);
@@ -230,24 +224,24 @@ static int read_target(const struct reader *r, int value) {
 }
 
 /* What a stage says besides the plugin's own options. */
-static int check_reserved(const struct reader *r, const struct value *options) {
+static int check_reserved(const struct declared *r, const struct value *options) {
   static const char *const reserved[] = {"standin", "shadow"};
   for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
     if (strcmp(r->kind->name, "balancer") == 0 && value_get(options, reserved[i]))
-      return mistake(r, reserved[i], "options: `%s` is the host's own word in a balancer's stage",
+      return mistake(r, "options", "options: `%s` is the host's own word in a balancer's stage",
                      reserved[i]);
   return 0;
 }
 
 /* A file of that name could never be meant. */
-static int check_name(const struct reader *r) {
+static int check_name(const struct declared *r) {
   if (strcmp(r->kind->name, "balancer") == 0 && stage_find(r->plugin->name))
     return mistake(r, NULL, "%s is a balancer of perigee's own: give the file another name",
                    r->plugin->name);
   return 0;
 }
 
-static int check_field(const struct reader *r, const char *name, int value) {
+static int check_field(const struct declared *r, const char *name, int value) {
   lua_State *L = r->L;
   const char *known[20];
   size_t count = 0;
@@ -276,7 +270,7 @@ static int check_field(const struct reader *r, const char *name, int value) {
   return lua_isboolean(L, value) ? 0 : mistake(r, name, "%s must be true or false", name);
 }
 
-static int check_fields(const struct reader *r) {
+static int check_fields(const struct declared *r) {
   lua_State *L = r->L;
   int code = 0;
   lua_pushnil(L);
@@ -293,7 +287,7 @@ static int check_fields(const struct reader *r) {
 
 static const double every_least_s = 0.01, every_most_s = 365 * 86400.0;
 
-static int read_plain(struct reader *r) {
+static int read_plain(struct declared *r) {
   lua_State *L = r->L;
   struct fault why;
   int64_t ns;
@@ -321,26 +315,74 @@ static int read_plain(struct reader *r) {
   return 0;
 }
 
-static int read_options(struct reader *r) {
-  struct value *options = NULL;
-  struct fault why;
+/* Of the options: reading one that Lua has no memory for may raise. */
+struct options_reading {
+  struct reader reader;
+  struct value *into;
+  struct place_cursor at;
+};
+
+static int call_reader(lua_State *L) {
+  struct options_reading *o = lua_touserdata(L, 2);
+  lua_settop(L, 1);
+  reader_table(&o->reader, L, o->into, o->at);
+  return 0;
+}
+
+/* An option that was given nil, as a global is that there is not, would be missed by nobody. */
+static int check_written(const struct declared *r, const struct value *options,
+                         struct place_cursor at) {
+  const char *lost = place_without_value(at, options), *key;
+  if (lost)
+    return fault_set(r->fault, -EINVAL,
+                     "%s:%d: option \"%.100s\": nil: leave it out, or give it a "
+                     "type (is that a global that plugins do not have?)",
+                     r->plugin->path, place_field(at, lost).line, lost);
+  int code = 0;
+  for (size_t i = 0; code == 0 && i < value_fields(options); i++) {
+    const struct value *v = value_field(options, i, &key);
+    if (value_kind(v) == VALUE_TABLE)
+      code = check_written(r, v, place_field(at, key));
+  }
+  return code;
+}
+
+static int read_table(const struct declared *r, struct value *options) {
+  lua_State *L = r->L;
+  struct findings findings = {0};
+  struct options_reading o = {.reader = {.file = r->plugin->path, .findings = &findings},
+                              .into = options,
+                              .at = place_field(r->at, "options")};
+  lua_pushcfunction(L, call_reader);
+  lua_pushvalue(L, -2);
+  lua_pushlightuserdata(L, &o);
+  int code = 0;
+  if (lua_pcall(L, 2, 0, 0) != 0 || findings.failed)
+    code = fault_set(r->fault, -ENOMEM, "%s: out of memory", r->plugin->path);
+  findings_sort(&findings);
+  if (code == 0 && findings.count)
+    code = fault_set(r->fault, -EINVAL, "%s:%d: option \"%.100s\": %.200s", r->plugin->path,
+                     findings.items[0].line, findings.items[0].path, findings.items[0].text);
+  findings_free(&findings);
+  return code == 0 ? check_written(r, options, o.at) : code;
+}
+
+static int read_options(struct declared *r) {
   lua_getfield(r->L, r->table, "options");
   if (lua_isnil(r->L, -1))
     return schema_new(NULL, &r->plugin->schema, r->fault);
   if (!lua_istable(r->L, -1))
     return mistake(r, "options", "options must be a table");
-  int code = read_value(r->L, -1, &options, &why);
-  if (code != 0)
-    return mistake(r, "options", "options: %.300s", why.text);
-  code = check_reserved(r, options);
-  if (code == 0 && (code = schema_new(options, &r->plugin->schema, &why)) != 0)
-    code = mistake(r, "options", "options: %.300s", why.text);
-  value_unref(options);
-  return code;
+  struct value *options = r->reading->options = value_table();
+  if (!options)
+    return fault_set(r->fault, -ENOMEM, "%s: out of memory", r->plugin->path);
+  int code = read_table(r, options);
+  code = code ? code : check_reserved(r, options);
+  return code ? code : schema_new(options, &r->plugin->schema, r->fault);
 }
 
 /* A file of the same kind and name in the library is what ships; to hide it must be meant. */
-static int check_override(const struct reader *r) {
+static int check_override(const struct declared *r) {
   const struct vm *vm = isolate_vm(r->plugin->isolate);
   char *own = realpath(r->plugin->path, NULL), *shipped = NULL;
   char path[4096];
@@ -356,21 +398,36 @@ static int check_override(const struct reader *r) {
   return 0;
 }
 
-int declaration_read(lua_State *L, struct edition *e, const char *source, struct fault *f) {
-  struct reader r = {L, lua_gettop(L), NULL, e, source, f};
-  e->changes = PLAN_ALL;
+static int read_declared(struct declared *r) {
+  if (!lua_istable(r->L, r->table))
+    return mistake(r, NULL, "a plugin's file returns a table, this one a %s",
+                   luaL_typename(r->L, r->table));
+  int code = read_kind(r);
+  code = code ? code : check_name(r);
+  code = code ? code : check_fields(r);
+  code = code ? code : read_plain(r);
+  code = code ? code : read_options(r);
+  return code ? code : check_override(r);
+}
+
+int declaration_read(lua_State *L, struct edition *e, struct declaration *d, struct fault *f) {
   luaL_checkstack(L, 20, "declaration");
-  if (!lua_istable(L, r.table))
-    return mistake(&r, NULL, "a plugin's file returns a table, this one a %s",
-                   luaL_typename(L, r.table));
-  int code = read_kind(&r);
-  if (!r.kind)
-    return code;
-  code = code ? code : check_name(&r);
-  code = code ? code : check_fields(&r);
-  code = code ? code : read_plain(&r);
-  code = code ? code : read_options(&r);
-  code = code ? code : check_override(&r);
+  d->places = places_read(e->source, e->source_length);
+  if (!d->places)
+    return fault_set(f, -ENOMEM, "%s: out of memory", e->path);
+  struct declared r = {.L = L,
+                       .table = lua_gettop(L),
+                       .plugin = e,
+                       .at = places_root(d->places),
+                       .reading = d,
+                       .fault = f};
+  e->changes = PLAN_ALL;
+  int code = read_declared(&r);
   lua_settop(L, r.table);
   return code;
+}
+
+void declaration_clear(struct declaration *d) {
+  places_free(d->places);
+  value_unref(d->options);
 }

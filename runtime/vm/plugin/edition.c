@@ -13,6 +13,7 @@
 
 struct loading {
   struct edition *edition;
+  struct declaration declaration;
   struct fault *fault;
 };
 
@@ -73,7 +74,7 @@ static int load_body(lua_State *L, void *arg) {
   if (chunk_load(L, e->source, e->source_length, lua_tostring(L, -1)) != 0)
     return lua_error(L);
   isolate_call(L, 0, 1);
-  int code = declaration_read(L, e, e->source, l->fault);
+  int code = declaration_read(L, e, &l->declaration, l->fault);
   if (code == 0)
     e->ref = luaL_ref(L, LUA_REGISTRYINDEX);
   return code;
@@ -102,7 +103,7 @@ static int load(struct vm *vm, struct plugin *p, const char *path, const struct 
   e->kind = p->kind;
   e->name = p->name;
   e->ref = LUA_NOREF;
-  struct loading l = {e, f};
+  struct loading l = {.edition = e, .fault = f};
   int code = take_source(e, parts, f);
   if (code == 0) {
     source_hash(e->source, e->source_length, e->hash);
@@ -114,6 +115,7 @@ static int load(struct vm *vm, struct plugin *p, const char *path, const struct 
     e->isolate->parts = value_ref(value_get(parts, "library"));
   if (code == 0)
     code = isolate_enter(e->isolate, load_body, &l, f);
+  declaration_clear(&l.declaration);
   if (code == 0) {
     version_of(e);
     *out = e;

@@ -99,5 +99,11 @@ int handover_plugin(struct plugin *p, struct fault *f); /* export() and import()
 void handover_state(struct attachment *a);              /* ctx.state */
 
 /* declaration.c: checks the table on top of L, which a plugin's file returned, and fills e. Runs
- * protected. 0, or negative errno and `f` names file and line. */
-int declaration_read(lua_State *L, struct edition *e, const char *source, struct fault *f);
+ * protected: 0, or negative errno and `f` names file and line; it may raise. What it takes for that
+ * is in `d`, zero-initialised, which the caller clears in any case. */
+struct declaration {
+  struct places *places;
+  struct value *options;
+};
+int declaration_read(lua_State *L, struct edition *e, struct declaration *d, struct fault *f);
+void declaration_clear(struct declaration *d);

@@ -64,7 +64,7 @@ static void push_runner(lua_State *L, const char *name) {
 
 static int declare_body(lua_State *L, void *arg) {
   struct spec *s = arg;
-  lua_gc(L, LUA_GCSETPAUSE, 1000); /* what is marked each time is mostly the library around it */
+  lua_gc(L, LUA_GCSETPAUSE, 300); /* what is marked is mostly the library; more leaves the cache */
   push_runner(L, "declare");
   if (luaL_loadfilex(L, s->options->spec, "t") != 0)
     return lua_error(L);

@@ -1,6 +1,7 @@
-#include "config/places.h"
+#include "base/places.h"
 
 #include "base/lexer.h"
+#include "base/value.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -12,13 +13,15 @@ enum { DEPTH_MAX = 100 };
 /* A part of a table, or a variable: known by what it is part of, and its key or its index. Nodes
  * live as long as the places. */
 struct place_node {
-  struct place_node *chain;         /* of the same bucket */
-  struct place_node *older;         /* of all nodes, to free them */
-  const struct place_node *part_of; /* NULL: the file's variables */
-  const struct place_node *same_as; /* its value is that variable's */
-  unsigned assigned;                /* how often: parts are of one assignment only */
-  unsigned of_assigned;             /* part_of's, when this was made */
-  size_t index;                     /* 1-based in a list; 0: named */
+  struct place_node *chain; /* of the same bucket */
+  struct place_node *older; /* of all nodes, to free them */
+  struct place_node *parts; /* the newest of them; the next older one is `beside` it */
+  struct place_node *beside;
+  struct place_node *part_of; /* NULL: the file's variables */
+  struct place_node *same_as; /* its value is that variable's */
+  unsigned assigned;          /* how often: parts are of one assignment only */
+  unsigned of_assigned;       /* part_of's, when this was made */
+  size_t index;               /* 1-based in a list; 0: named */
   int line;
   char key[];
 };
@@ -40,7 +43,7 @@ struct parser {
 
 /* What a node is found by. */
 struct name {
-  const struct place_node *part_of;
+  struct place_node *part_of;
   const char *key;
   size_t length, index;
 };
@@ -101,7 +104,11 @@ static struct place_node *node_new(struct places *p, const struct name *name) {
     memcpy(n->key, name->key, name->length);
   /* A key with a NUL byte is cut here, and found by nobody. */
   n->part_of = name->part_of;
-  n->of_assigned = n->part_of ? n->part_of->assigned : 0;
+  if (name->part_of) {
+    n->of_assigned = name->part_of->assigned;
+    n->beside = name->part_of->parts;
+    name->part_of->parts = n;
+  }
   n->index = name->index;
   struct name stored = {n->part_of, n->key, strlen(n->key), n->index};
   struct place_node **bucket = &p->buckets[hash_name(&stored) & (p->bucket_count - 1)];
@@ -113,14 +120,14 @@ static struct place_node *node_new(struct places *p, const struct name *name) {
 }
 
 /* `of` NULL in the next two: what is above is unknown, and so is this. */
-static struct place_node *field_of(struct places *p, const struct place_node *of,
+static struct place_node *field_of(struct places *p, struct place_node *of,
                                    const struct token *key) {
   struct name name = {of, key->start, key->length, 0};
   struct place_node *n = of ? find_node(p, &name) : NULL;
   return n || !of ? n : node_new(p, &name);
 }
 
-static struct place_node *item_of(struct places *p, const struct place_node *of, size_t index) {
+static struct place_node *item_of(struct places *p, struct place_node *of, size_t index) {
   struct name name = {of, NULL, 0, index};
   return of && index ? node_new(p, &name) : NULL;
 }
@@ -265,7 +272,7 @@ static struct place_node *read_variable(struct parser *ps) {
   while (at(ps, ".") || at(ps, "[")) {
     /* What is set in one variable is seen in those that are the same. */
     if (n && n->same_as)
-      n = (struct place_node *)n->same_as;
+      n = n->same_as;
     if (at(ps, "[")) {
       struct token key = look_ahead(ps);
       bool literal = key.kind == TOKEN_TEXT;
@@ -358,26 +365,36 @@ void places_free(struct places *p) {
 }
 
 /* Variables may be the same as each other in a circle (a = b; b = a): a few steps are enough. */
-static const struct place_node *resolve(const struct place_node *n) {
+static struct place_node *resolve(struct place_node *n) {
   for (int i = 0; n && n->same_as && i < 16; i++)
     n = n->same_as;
   return n;
 }
 
-static struct place below(const struct places *p, const struct place_node *child, int line) {
-  return (struct place){p, resolve(child), child ? child->line : line};
+static struct place_cursor below(struct place_cursor at, struct place_node *child) {
+  bool literal = at.literal && child && !child->same_as;
+  return (struct place_cursor){at.places, resolve(child), child ? child->line : at.line, literal};
 }
 
-struct place places_root(const struct places *p) {
-  return below(p, p->root, 1);
+struct place_cursor places_root(const struct places *p) {
+  return below((struct place_cursor){.places = p, .line = 1, .literal = true}, p->root);
 }
 
-struct place place_field(struct place at, const char *key) {
+struct place_cursor place_field(struct place_cursor at, const char *key) {
   struct name name = {at.node, key, strlen(key), 0};
-  return below(at.places, at.node ? find_node(at.places, &name) : NULL, at.line);
+  return below(at, at.node ? find_node(at.places, &name) : NULL);
 }
 
-struct place place_item(struct place at, size_t i) {
+struct place_cursor place_item(struct place_cursor at, size_t i) {
   struct name name = {at.node, NULL, 0, i};
-  return below(at.places, at.node ? find_node(at.places, &name) : NULL, at.line);
+  return below(at, at.node ? find_node(at.places, &name) : NULL);
+}
+
+const char *place_without_value(struct place_cursor at, const struct value *table) {
+  const char *first = NULL;
+  for (const struct place_node *n = at.literal ? at.node->parts : NULL; n; n = n->beside)
+    if (n->of_assigned == at.node->assigned && *n->key && !strchr(n->key, '\\') &&
+        !value_get(table, n->key))
+      first = n->key;
+  return first;
 }

@@ -1,4 +1,4 @@
-#include "config/reader.h"
+#include "vm/plugin/reader.h"
 
 #include "base/buf.h"
 #include "base/findings.h"
@@ -41,7 +41,7 @@ static void find(struct reader *r, const struct level *at, int line, const char 
   buf_free(&path);
 }
 
-static void read_table(struct reader *r, lua_State *L, struct value *into, struct place at,
+static void read_table(struct reader *r, lua_State *L, struct value *into, struct place_cursor at,
                        const struct level *here);
 
 /* Whether the table at the top may be read: not inside itself, not too deep. */
@@ -61,11 +61,12 @@ static bool may_enter(struct reader *r, lua_State *L, const struct level *here, 
 
 /* The value at the top, as a child of `into`. It is attached before it is filled, so that nothing
  * is lost when Lua raises. */
-static void read_item(struct reader *r, lua_State *L, struct value *into, struct place at,
+static void read_item(struct reader *r, lua_State *L, struct value *into, struct place_cursor at,
                       struct level *here) {
   struct value *v = NULL;
   size_t length;
   const char *text;
+  char what[40];
   if (r->count++ == VALUES_MAX)
     find(r, here, at.line, "more than two million values");
   if (r->count > VALUES_MAX)
@@ -75,6 +76,10 @@ static void read_item(struct reader *r, lua_State *L, struct value *into, struct
     v = value_boolean(lua_toboolean(L, -1));
     break;
   case LUA_TNUMBER:
+    if (isnan(lua_tonumber(L, -1))) {
+      find(r, here, at.line, "not a number, as 0/0 is");
+      return;
+    }
     v = value_number(lua_tonumber(L, -1));
     break;
   case LUA_TSTRING:
@@ -86,8 +91,12 @@ static void read_item(struct reader *r, lua_State *L, struct value *into, struct
       return;
     v = value_table();
     break;
-  default:
+  case LUA_TFUNCTION:
     find(r, here, at.line, "a function: expected data; call it, or leave it out");
+    return;
+  default:
+    snprintf(what, sizeof what, "a %s: expected data", luaL_typename(L, -1));
+    find(r, here, at.line, what);
     return;
   }
   value_place(v, r->file, at.line);
@@ -140,7 +149,7 @@ static const char **sorted_names(struct reader *r, lua_State *L, const struct le
   return names;
 }
 
-static void read_table(struct reader *r, lua_State *L, struct value *into, struct place at,
+static void read_table(struct reader *r, lua_State *L, struct value *into, struct place_cursor at,
                        const struct level *way) {
   struct level here = *way;
   here.table = lua_topointer(L, -1);
@@ -166,7 +175,7 @@ static void read_table(struct reader *r, lua_State *L, struct value *into, struc
   lua_pop(L, 1);
 }
 
-void reader_table(struct reader *r, lua_State *L, struct value *into, struct place at) {
+void reader_table(struct reader *r, lua_State *L, struct value *into, struct place_cursor at) {
   struct level root = {.depth = 1};
   value_place(into, r->file, at.line);
   read_table(r, L, into, at, &root);
