@@ -58,7 +58,7 @@ struct balancer_plugin {
 struct balancer_host {
   const char *node, *zone;
   /* 0 and what the plugin does. -ENOENT: there is none of that name; else what is wrong with it.
-   * NULL: there are no plugins. */
+   * The fault says it. NULL: there are no plugins. */
   int (*plugin)(void *arg, const char *name, struct balancer_plugin *out, struct fault *f);
   void *arg;
 };

@@ -3,7 +3,7 @@ local perigee = require("spec.support.perigee")
 
 local config = [[
 local crowd = {}
-for i = 1, 700 do crowd[i] = { id = "c" .. i, port = 10000 + i } end
+for i = 1, 1010 do crowd[i] = { id = "c" .. i, port = 10000 + i } end
 return { zone = "z1",
   services = { crowd = crowd, web = {
     { port = 9001, tags = { "v1" }, weight = 3 }, { port = 9002, tags = { "v2" } },
@@ -14,6 +14,7 @@ return { zone = "z1",
     zoned = { target = "embedded:///web", balancer = { { "priority" }, { "zone", min = 2 }, "weighted_round_robin" } },
     keyed = { target = "embedded:///web", balancer = { "maglev", 10007 } },
     many = { target = "embedded:///crowd", balancer = "maglev" },
+    outgrown = { target = "embedded:///crowd", balancer = { "maglev", 1009 } },
     usual = "embedded:///web",
   } }
 ]]
@@ -58,6 +59,18 @@ describe("a watch's balancer", function()
       different[port] = true
     end
     assert.truthy(next(different, next(different)))
+  end)
+
+  it("tells of a table that is too small for its endpoints, which go by the usual one", function()
+    for key = 1, 20 do
+      assert.same(picks("many", "--key", tostring(key)), picks("outgrown", "--key", tostring(key)))
+    end
+    local told = {}
+    for line in agent:log():gmatch("[^\n]*more endpoints than the cells asked for[^\n]*") do
+      table.insert(told, line)
+    end
+    assert.equal(1, #told, agent:log())
+    assert.truthy(told[1]:find("outgrown", 1, true), told[1])
   end)
 
   it("has large tables made beside the loop, and picks from them as soon as it is ready", function()

@@ -125,6 +125,33 @@ static void ones_own_part(void **state) {
   perigee_service_close(s);
 }
 
+static void *pick_ten(void *arg) {
+  for (int i = 0; i < 10; i++)
+    must_pick(arg, PERIGEE_TRACK);
+  return NULL;
+}
+
+/* The thread that had the handle has ended: another one reports a call of it, and closes it. */
+static void closed_by_another_thread(void **state) {
+  struct perigee_service *s = service("left", "round_robin", 1), *t = open_service("left");
+  struct perigee_endpoint e;
+  for (int reported = 0; reported < 2; reported++) {
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, pick_ten, s), 0);
+    pthread_join(thread, NULL);
+    assert_int_equal(flight_of(t).calls, 10);
+    e = must_pick(t, PERIGEE_TRACK);
+    assert_int_equal(perigee_done(reported ? s : t, &e, PERIGEE_SUCCESS, 1000), 0);
+    assert_int_equal(flight_of(t).calls, 10);
+    perigee_service_close(s);
+    /* What it shared with those who reported for it is not told from theirs. */
+    assert_int_equal(flight_of(t).calls, reported ? 10 : 0);
+    s = open_service("left");
+  }
+  perigee_service_close(s);
+  perigee_service_close(t);
+}
+
 /* Of a thousand threads each opens a handle, calls, retries, has another thread report now and
  * then, and closes it. */
 enum { THREADS = 1000, AT_ONCE = 50, CALLS = 20 };
@@ -200,6 +227,10 @@ static void a_thousand_threads(void **state) {
 
 /* Forks in the middle of that: the child begins with nothing in flight. */
 static void a_fork_among_threads(void **state) {
+  if (CATALOG_TSAN) {
+    print_message("# TSan takes the parent's threads for leaked ones of the child\n");
+    skip();
+  }
   pthread_t threads[AT_ONCE];
   struct perigee_service *s = service("crowd", "least_request", 8);
   struct perigee_service *t = service("other crowd", "p2c", 8);
@@ -214,7 +245,7 @@ static void a_fork_among_threads(void **state) {
       CHILD_MUST(flight_of(s).calls == 1);
       CHILD_MUST(perigee_done(s, &own, PERIGEE_SUCCESS, 1000) == 0);
       CHILD_MUST(flight_of(s).calls == 0);
-      call_all((void *)1); /* starts no thread, which TSan would not have here */
+      call_all(NULL);
       perigee_service_close(s);
       perigee_service_close(t);
       _exit(0);
@@ -229,9 +260,10 @@ static void a_fork_among_threads(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(one_knows_of_the_other), cmocka_unit_test(one_bound_for_all),
-      cmocka_unit_test(one_budget_for_all),     cmocka_unit_test(ones_own_part),
-      cmocka_unit_test(a_thousand_threads),     cmocka_unit_test(a_fork_among_threads),
+      cmocka_unit_test(one_knows_of_the_other),   cmocka_unit_test(one_bound_for_all),
+      cmocka_unit_test(one_budget_for_all),       cmocka_unit_test(ones_own_part),
+      cmocka_unit_test(closed_by_another_thread), cmocka_unit_test(a_thousand_threads),
+      cmocka_unit_test(a_fork_among_threads),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -28,7 +28,7 @@ static int plugin_of(void *arg, const char *name, struct balancer_plugin *out, s
   if (strcmp(name, "broken") == 0)
     return fault_set(f, -EFAULT, "broken.lua:3: no");
   bool known = strcmp(name, "canary") == 0 || strcmp(name, "first") == 0 || out->moves_keys;
-  return out->picks || known ? 0 : -ENOENT;
+  return out->picks || known ? 0 : fault_set(f, -ENOENT, "there is no balancer %s", name);
 }
 
 static const struct balancer_host host = {"host-17", "eu-1a", plugin_of, NULL};
