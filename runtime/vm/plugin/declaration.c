@@ -403,6 +403,8 @@ static int read_declared(struct declared *r) {
     return mistake(r, NULL, "a plugin's file returns a table, this one a %s",
                    luaL_typename(r->L, r->table));
   int code = read_kind(r);
+  if (!r->kind)
+    return code;
   code = code ? code : check_name(r);
   code = code ? code : check_fields(r);
   code = code ? code : read_plain(r);
