@@ -260,10 +260,15 @@ int transfer_open(struct fetch_pool *p, struct transfer *t, void (*over)(struct 
 
 /* What has come on a connection while nobody had asked for anything is no answer: libcurl would
  * take it for this request's, and each answer after it for that of the next request. Over TLS it
- * may be TLS's own, or HTTP/2's. */
+ * may be TLS's own, or HTTP/2's. On a connection that is new somebody speaks first who speaks no
+ * HTTP, and would again on the next: libcurl says so. */
 static int before_request(void *arg, char *to, char *from, int to_port, int from_port) {
   struct transfer *t = arg;
+  long made = 0;
   char byte;
+  curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &made);
+  if (made > 0)
+    return CURL_PREREQFUNC_OK;
   for (struct ring *l = t->pool->wires.next; from_port && l != &t->pool->wires; l = l->next) {
     struct wire *wire = ring_item(l, struct wire, link);
     if (wire_port(wire) == from_port)

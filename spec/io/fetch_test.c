@@ -5,7 +5,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/fault.h"
 #include "io/fetch.h"
@@ -254,6 +256,42 @@ static void takes_no_answer_that_was_there_before_its_question(void **state) {
   GET(*state, &o, .url = here("/hello"));
   assert_int_equal(o.error, 0);
   assert_string_equal(o.text, "hello");
+}
+
+/* Says hello as SSH does, and hangs up when its peer does. Returns how many came. */
+static void *greet(void *listener) {
+  char rest[512];
+  intptr_t came = 0;
+  for (int fd; (fd = accept(*(int *)listener, NULL, NULL)) >= 0; came++) {
+    assert_int_equal(write(fd, "SSH-2.0\r\n", 9), 9);
+    while (read(fd, rest, sizeof rest) > 0)
+      ;
+    close(fd);
+  }
+  return (void *)came;
+}
+
+/* Who speaks first does so on each connection: another one is no better. */
+static void asks_once_who_speaks_first(void **state) {
+  enum { TIMES = 50 };
+  struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+  socklen_t size = sizeof at;
+  int listener = socket(AF_INET, SOCK_STREAM, 0);
+  pthread_t thread;
+  struct outcome o;
+  void *came;
+  assert_int_equal(bind(listener, (struct sockaddr *)&at, size), 0);
+  assert_int_equal(listen(listener, TIMES), 0);
+  assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &size), 0);
+  assert_int_equal(pthread_create(&thread, NULL, greet, &listener), 0);
+  for (int i = 0; i < TIMES; i++) {
+    GET(*state, &o, .url = url_of(ntohs(at.sin_port), "127.0.0.1", "/"));
+    assert_int_equal(o.error, -EPROTO);
+  }
+  shutdown(listener, SHUT_RDWR);
+  pthread_join(thread, &came);
+  close(listener);
+  assert_int_equal((intptr_t)came, TIMES);
 }
 
 static void goes_by_unix_socket_and_ipv6(void **state) {
@@ -536,6 +574,7 @@ int main(void) {
       FIXTURE_TEST(tells_what_went_wrong),
       FIXTURE_TEST(reuses_connections_unless_fresh),
       FIXTURE_TEST(takes_no_answer_that_was_there_before_its_question),
+      FIXTURE_TEST(asks_once_who_speaks_first),
       FIXTURE_TEST(goes_by_unix_socket_and_ipv6),
       FIXTURE_TEST(verifies_tls),
       FIXTURE_TEST(streams_piece_by_piece),

@@ -18,10 +18,9 @@
  * Giving way: a count hook yields the task as it stands, and the loop goes on with all others
  * before it resumes it. A coroutine that the plugin made gives way to who resumed it, and so on up
  * to the task (lua/perigee/coroutine.lua). What is in C just now looks at turn_is_due, and goes on
- * in the next slice (task_give_way). It cannot be done through C that has called Lua
- * (string.format's
- * __tostring). What cannot, holds up all others: it is killed after a quarter of the time. The time
- * of all slices is counted until the task waits.
+ * in the next slice (task_give_way). It cannot be done through C that has called Lua (__tostring
+ * below string.format). What cannot, holds up all others: it is killed after a quarter of the time.
+ * The time of all slices is counted until the task waits.
  *
  * The kill: when all of it is more than turn_ns, what gives way is not resumed any more: no pcall
  * sees that, and nothing needs to be unwound. What is no task, or cannot give way, is raised out of
