@@ -76,7 +76,7 @@ describe("an operator's hand", function()
   end
 
   local function restart()
-    agent:kill()
+    agent:kill_kept()
     agent:start()
   end
 
@@ -127,7 +127,7 @@ describe("an operator's hand", function()
     fails(1, 'plain has no endpoint "x"', "plain", "x", "--weight", "1")
     fails(1, 'no service "none" is known here', "none", "x", "--weight", "1")
     fails(1, "no weight of \"p\" in plain is overridden", "plain", "p", "--off")
-    fails(1, "duration", "plain", "p", "--weight", "1", "--for", "soon")
+    fails(2, "duration", "plain", "p", "--weight", "1", "--for", "soon")
     fails(2, "a number from 0", "plain", "p", "--weight", "-1")
     fails(2, "a number from 0", "plain", "p", "--weight", "nan")
     fails(2, "--weight says", "plain", "p")

@@ -103,7 +103,7 @@ describe("a policy", function()
       assert.truthy(picked(agent, "web"))
       row = agent:get("/v1/services/web").json().endpoints[1]
       assert.same({ { "green" }, 7, { by = "told" }, "z9" }, { row.tags, row.weight, row.meta, row.zone })
-      agent:kill()
+      agent:kill_kept()
       agent:start()
     end
     perigee.write(agent.says, "withdraw too hot\n")
@@ -131,7 +131,7 @@ describe("a policy", function()
       return tostring(now.trouble):find("quarantine", 1, true), agent:log()
     end)
     assert.truthy(picked(agent, "web"))
-    agent:kill()
+    agent:kill_kept()
     perigee.write(agent.says, "regster\n")
     agent:start()
     assert.truthy(picked(agent, "web"))
@@ -320,7 +320,7 @@ describe("the floor", function()
       expect(agent, "w" .. i, { decision = "withdraw", registered = true, floored = true })
     end
     for _ = 1, 2 do
-      agent:kill()
+      agent:kill_kept()
       agent:start()
       expect(agent, "w1", { decision = "withdraw", registered = false })
       for i = 2, 3 do

@@ -209,7 +209,9 @@ end)
 
 -- What perigee_run_dir of the library says, where nobody says PERIGEE_RUN_DIR: in a /tmp of the client's own.
 describe("the agent's run directory is found", function()
-  local PRIVATE = [[exec 3<"$CATALOG" && mount -t tmpfs none /tmp && mkdir -p "/tmp/$PLACE" && cat <&3 >"/tmp/$PLACE/catalog" &&
+  -- The tree itself may be below /tmp.
+  local PRIVATE = [[exec 3<"$CATALOG" && tree=$PWD && mount --bind "$tree" /mnt && mount -t tmpfs none /tmp &&
+    mkdir -p "$tree" && mount --bind /mnt "$tree" && cd "$tree" && mkdir -p "/tmp/$PLACE" && cat <&3 >"/tmp/$PLACE/catalog" &&
     exec 3<&- && exec "$@" web 50]]
   local places = {
     { "below XDG_RUNTIME_DIR", "session/perigee" },
