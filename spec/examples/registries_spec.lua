@@ -72,9 +72,12 @@ describe("Go kit's instancer, endpointer, balancer and retry", function()
   it("go on while one instance of three is gone, and say so when all are", function()
     local consul, servers = perigee.agent(), {}
     for i = 1, 3 do
-      local port = perigee.free_port()
-      servers[i] = perigee.spawn({ "node", "-e",
-        ("require('http').createServer((q, s) => s.end('7')).listen(%d, '127.0.0.1')"):format(port) })
+      servers[i] = perigee.spawn({ "node", "-e", [[
+        const server = require('http').createServer((q, s) => s.end('7'));
+        server.listen(0, '127.0.0.1', () => console.log(server.address().port));]] })
+      local port = perigee.wait_for("its port", function()
+        return tonumber(servers[i]:stdout())
+      end)
       consul:put("/v1/agent/service/register",
         cjson.encode({ ID = "s" .. i, Name = "stringsvc", Address = "127.0.0.1", Port = port }))
     end

@@ -18,7 +18,7 @@ struct value;
 struct isolate_limits {
   size_t memory_soft, memory_hard; /* bytes; defaults 8 and 16 MiB. Soft: collect; hard: ERRMEM */
   int64_t turn_ns; /* CPU time of one run without waiting, then killed; default 100 ms. A pick may
-                      take a hundredth of it */
+                      take a fiftieth of it */
   uint32_t log_lines_per_s;  /* default 100 */
   uint32_t max_tasks;        /* default 10,000 */
   uint32_t max_handles;      /* sockets, servers, watchers, streams; default 1,000 */

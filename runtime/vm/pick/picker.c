@@ -223,10 +223,11 @@ static int check_answer(lua_State *L, uint32_t of, uint32_t *answer, struct faul
   return 0;
 }
 
-/* A hundredth of its turn: a millisecond, as others wait for their answers meanwhile; and what it
- * takes to look at each endpoint before that is compiled. */
+/* A fiftieth of its turn: two milliseconds, as others wait for their answers meanwhile, and a tick
+ * that comes early may be half of one; and what it takes to look at each endpoint before that is
+ * compiled. */
 static int64_t pick_ns(const struct isolate *iso, uint32_t endpoints) {
-  return isolate_limits(iso)->turn_ns / 100 + (int64_t)endpoints * 1000;
+  return isolate_limits(iso)->turn_ns / 50 + (int64_t)endpoints * 1000;
 }
 
 /* The number that the plugin chose of the group's rows, from 1; 0: the standin is to choose. */
