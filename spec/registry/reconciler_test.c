@@ -137,7 +137,7 @@ static void what_is_taken_is_not_taken_back(void **state) {
 }
 
 static void what_hangs_keeps_nobody_waiting(void **state) {
-  char id[8];
+  char id[16];
   t.hangs = "slow/";
   t.status = -EIO; /* of others, so that only one runs at a time */
   t.only = "web/bad";
