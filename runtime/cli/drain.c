@@ -1,6 +1,5 @@
 /* drain: asks the agent to take instances out of the world, and waits until that has happened. */
 #include "base/clock.h"
-#include "base/text.h"
 #include "cli/api.h"
 #include "cli/output.h"
 #include "cli/reply.h"
@@ -11,14 +10,6 @@
 
 #define SECOND INT64_C(1000000000)
 static const int64_t look_ns = SECOND / 10;
-
-/* 0, or EXIT_USAGE after a sentence. */
-static int read_span(const struct arguments *a, const char *name, int64_t *ns) {
-  const char *text = arguments_option(a, name);
-  if (text && (duration_parse(text, ns, NULL) != 0 || *ns < 0))
-    return complain(a, EXIT_USAGE, "--%s %s: a duration is expected, as in 5s", name, text);
-  return 0;
-}
 
 static void rest(int64_t ns) {
   struct timespec left = {ns / SECOND, ns % SECOND};
@@ -78,16 +69,27 @@ static void write_body(const struct arguments *a, struct buf *body) {
   buf_text(body, arguments_flag(a, "off") ? ",\"off\":true}" : "}");
 }
 
+static int begin(const struct arguments *a, const struct buf *body) {
+  struct buf answer = {0};
+  int status = api_call(a, "POST", "/v1/operate/drain", body, &answer);
+  json_t *json = json_loadb(answer.data ? answer.data : "", answer.length, 0, NULL);
+  if (!status)
+    reply_mention_unkept(a, json);
+  json_decref(json);
+  buf_free(&answer);
+  return status;
+}
+
 static int run(const struct arguments *a) {
   int64_t wait = 5 * SECOND, within = 30 * SECOND;
   bool off = arguments_flag(a, "off");
   if (off && (arguments_option(a, "wait") || arguments_option(a, "within")))
     return complain(a, EXIT_USAGE, "--off lets it back: no --wait or --within with it");
-  if (read_span(a, "wait", &wait) || read_span(a, "within", &within))
+  if (arguments_duration(a, "wait", &wait) || arguments_duration(a, "within", &within))
     return EXIT_USAGE;
-  struct buf body = {0}, answer = {0}, out = {0};
+  struct buf body = {0}, out = {0};
   write_body(a, &body);
-  int status = api_call(a, "POST", "/v1/operate/drain", &body, &answer);
+  int status = begin(a, &body);
   if (!status && !off)
     status = wait_until_gone(a, &body, within);
   if (!status && !off)
@@ -96,7 +98,6 @@ static int run(const struct arguments *a) {
     buf_format(&out, off ? "%s takes part again\n" : "%s is drained\n", a->items[0]);
   output_write(&out);
   buf_free(&body);
-  buf_free(&answer);
   buf_free(&out);
   return status;
 }

@@ -15,6 +15,7 @@ static int show(const struct arguments *a, const struct buf *answer, reply_write
   }
   json_t *json = json_loadb(text, answer->length, 0, NULL);
   bool expected = write(arg, json, out);
+  reply_mention_unkept(a, json);
   json_decref(json);
   return expected ? EXIT_DONE
                   : complain(a, EXIT_FAILED, "the agent's answer is not what was expected");
@@ -41,6 +42,13 @@ int reply_operate(const struct arguments *a, const char *verb, const struct buf 
   char path[100];
   snprintf(path, sizeof path, "/v1/operate/%s", verb);
   return ask(a, "POST", path, body, write, arg);
+}
+
+void reply_mention_unkept(const struct arguments *a, const json_t *answer) {
+  if (json_is_false(json_object_get(answer, "kept")))
+    complain(a, EXIT_DONE,
+             "it is in force, but could not be put on the disk: the agent forgets it when it "
+             "ends. Its log says why");
 }
 
 const char *reply_text(const json_t *o, const char *key) {

@@ -17,6 +17,9 @@ int reply_show(const struct arguments *a, const char *path, reply_write write, c
 int reply_operate(const struct arguments *a, const char *verb, const struct buf *body,
                   reply_write write, const void *arg);
 
+/* Says so where an answer has "kept": false: it is done, and could not be put on the disk. */
+void reply_mention_unkept(const struct arguments *a, const json_t *answer);
+
 /* Fields of an answer, or of a part of it; "" and 0 where there is none. */
 const char *reply_text(const json_t *o, const char *key);
 double reply_number(const json_t *o, const char *key);

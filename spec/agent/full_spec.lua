@@ -42,10 +42,10 @@ local function agent_in(m, options)
   return perigee.agent(options)
 end
 
--- An instance of `service`, with as much text as a registration may have, so that few fill a disk.
-local function register(agent, i, service)
+-- An instance of `service`, with `words` of 500 bytes: as many as a registration may have, so that few fill a disk.
+local function register(agent, i, service, words)
   local meta = {}
-  for k = 1, 64 do
+  for k = 1, words or 64 do
     meta["k" .. k] = string.format("%d %d ", i, k) .. ("v"):rep(490)
   end
   return agent:put("/v1/agent/service/register",
@@ -53,9 +53,9 @@ local function register(agent, i, service)
 end
 
 -- Registers until one is refused: how many were held before, and the refusal.
-local function register_until_refused(agent, from)
+local function register_until_refused(agent, from, words)
   for i = from, from + 5000 do
-    local r = register(agent, i)
+    local r = register(agent, i, nil, words)
     if r.status ~= 200 then
       return i - from, r
     end
@@ -85,6 +85,14 @@ describe("a full disk under the data directory", function()
     assert.truthy(refusal.body:find("not durable, so it was not made: No space left on device", 1, true), refusal.body)
     assert.equal(1 + more, held(agent))
     assert.equal(200, agent:get("/v1/pick/web").status)
+    -- What an operator orders holds all the same. Its record is small: first the room for such is filled.
+    local small = register_until_refused(agent, 2 + more, 0)
+    for _, command in ipairs({ { "freeze", "web" }, { "drain", "web", "--wait", "0s" } }) do
+      local r = agent:command(unpack(command))
+      assert.equal(0, r.code, r.err)
+      assert.truthy(r.err:find("it is in force, but could not be put on the disk", 1, true), r.out .. r.err)
+    end
+    more = more + small
     assert.truthy(tonumber(agent:get("/metrics").body:match("\nperigee_store_failures_total (%d+)")) >= 1)
     agent:kill()
     agent:start()

@@ -168,7 +168,7 @@ function Watch:turn(set)
     self.client:elsewhere()
   end
   if ok and not held then
-    perigee.sleep(holding.pause())
+    perigee.sleep(holding.pause(self))
   end
   return ok, why, failed
 end
