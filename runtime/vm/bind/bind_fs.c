@@ -225,7 +225,7 @@ static int next_call(lua_State *L) {
   struct lua_watch *w = (struct lua_watch *)handle_check(L, 1, "watcher");
   uint64_t timeout = argument_ms(L, 2, 0);
   wait_check(L);
-  keep_while_waiting(L, 1);
+  task_keep(L, 1);
   int rc = file_watch_next(w->watch, timeout, on_change, w);
   if (rc < 0)
     return push_error(L, rc, "another task waits on this watcher");

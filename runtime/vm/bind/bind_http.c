@@ -354,7 +354,7 @@ static int request_response(lua_State *L) {
     return exchange_push_outcome(L, &(struct telling){x, true});
   }
   wait_check(L);
-  keep_while_waiting(L, 1);
+  task_keep(L, 1);
   fetch_finish(x->fetch);
   return task_wait(L, x, ask_cancel, &x->asker);
 }

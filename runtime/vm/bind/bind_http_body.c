@@ -78,7 +78,7 @@ int http_stream_read(lua_State *L) {
   struct exchange *x = check_exchange(L, 3);
   uint64_t timeout = argument_ms(L, 2, 0);
   wait_check(L);
-  keep_while_waiting(L, 3);
+  task_keep(L, 3);
   int rc = fetch_read(x->fetch, timeout, on_piece, x);
   if (rc < 0)
     return push_error(L, rc, "%s",
@@ -121,7 +121,7 @@ int http_request_write(lua_State *L) {
   size_t length;
   const char *text = luaL_checklstring(L, 2, &length);
   wait_check(L);
-  keep_while_waiting(L, 1);
+  task_keep(L, 1);
   int rc = fetch_write(x->fetch, text, length, on_written, x);
   if (rc == -EPIPE)
     return push_written(L, &rc);

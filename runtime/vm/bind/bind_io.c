@@ -147,21 +147,6 @@ uint16_t port_check(lua_State *L, int index, int least) {
   return (uint16_t)port;
 }
 
-/* One table for all tasks, from coroutine to what it waits on; an entry goes with its coroutine. */
-void keep_while_waiting(lua_State *L, int index) {
-  lua_pushvalue(L, index);
-  if (luaL_newmetatable(L, "kept while waiting")) {
-    lua_pushliteral(L, "k");
-    lua_setfield(L, -2, "__mode");
-    lua_pushvalue(L, -1);
-    lua_setmetatable(L, -2); /* its own: the table that keeps is the metatable itself */
-  }
-  lua_pushthread(L);
-  lua_pushvalue(L, -3);
-  lua_rawset(L, -3);
-  lua_pop(L, 2);
-}
-
 void wait_check(lua_State *L) {
   if (!task_can_wait(L))
     luaL_error(L,

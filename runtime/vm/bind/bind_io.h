@@ -1,5 +1,5 @@
-/* bind_io: what the bindings to io/ share: options, durations, and keeping a handle that is waited
- * on. Control thread only; everything here may raise. */
+/* bind_io: what the bindings to io/ share: options, durations, and where one may wait. Control
+ * thread only; everything here may raise. */
 #pragma once
 
 #include <lua.h>
@@ -34,10 +34,6 @@ uint64_t argument_ms(lua_State *L, int index, uint64_t otherwise);
 
 /* A port at `index`, as a number from 1 (or `least`) to 65535. */
 uint16_t port_check(lua_State *L, int index, int least);
-
-/* Keeps the value at `index` while this task waits: what is on a waiting task's stack is not kept,
- * and a handle that is collected closes. Call it before the operation starts. */
-void keep_while_waiting(lua_State *L, int index);
 
 /* Raises before an operation with effects starts, where task_wait would raise after. */
 void wait_check(lua_State *L);

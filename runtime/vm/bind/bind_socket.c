@@ -148,7 +148,7 @@ static int read_call(lua_State *L) {
   }
   uint64_t timeout = argument_ms(L, 3, s->timeout_ms);
   wait_check(L);
-  keep_while_waiting(L, 1);
+  task_keep(L, 1);
   int rc = socket_read(s->socket, kind, n, timeout, on_read, s);
   if (rc < 0)
     return push_error(L, rc, rc == -EBUSY ? "another task reads from this socket" : "%s",
@@ -181,7 +181,7 @@ static int write_call(lua_State *L) {
   for (int i = 2; i <= lua_gettop(L); i++)
     luaL_checkstring(L, i);
   wait_check(L);
-  keep_while_waiting(L, 1);
+  task_keep(L, 1);
   lua_concat(L, lua_gettop(L) - 1);
   const char *data = lua_tolstring(L, -1, &length);
   int rc = socket_write(s->socket, data, length, s->timeout_ms, on_written, s);
@@ -191,7 +191,7 @@ static int write_call(lua_State *L) {
 static int shutdown_call(lua_State *L) {
   struct lua_socket *s = check_socket(L);
   wait_check(L);
-  keep_while_waiting(L, 1);
+  task_keep(L, 1);
   int rc = socket_shutdown(s->socket, on_written, s);
   return rc < 0 ? write_failed(L, rc) : task_wait(L, s, write_cancel, &s->writer);
 }
@@ -233,7 +233,7 @@ static int starttls_call(lua_State *L) {
   wait_check(L);
   if (!tls_granted(L, &options))
     return push_ungranted(L);
-  keep_while_waiting(L, 1);
+  task_keep(L, 1);
   int rc = tls_new(&options, s->host, &tls, &f);
   if (rc < 0)
     return push_error(L, rc, "%s", f.text);
@@ -372,7 +372,7 @@ static int accept_call(lua_State *L) {
   struct lua_server *v = check_server(L);
   uint64_t timeout = argument_ms(L, 2, 0);
   wait_check(L);
-  keep_while_waiting(L, 1);
+  task_keep(L, 1);
   int rc = socket_accept(v->server, timeout, on_accepted, v);
   if (rc < 0)
     return push_error(L, rc, "another task accepts on this server");

@@ -109,7 +109,7 @@ static int next_call(lua_State *L) {
   if (w->wait)
     return luaL_error(L, "watch: another task waits for it");
   wait_check(L);
-  keep_while_waiting(L, 1);
+  task_keep(L, 1);
   int yields = task_wait(L, w, forget, &w->wait);
   wake_soon(w);
   return yields;

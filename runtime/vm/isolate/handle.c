@@ -59,6 +59,9 @@ void handle_push(lua_State *L, struct handle *h, const char *type,
   h->isolate = iso;
   h->udata = NULL;
   h->closing = false;
+  h->opener = task_call(L);
+  if (h->opener)
+    task_opened(h->opener, 1);
   h->next = iso->handles;
   h->link = &iso->handles;
   if (h->next)
@@ -90,6 +93,8 @@ struct handle *handle_check(lua_State *L, int index, const char *type) {
 static void handle_unlink(struct handle *h) {
   if (!h->isolate)
     return;
+  if (h->opener)
+    task_opened(h->opener, -1);
   *h->link = h->next;
   if (h->next)
     h->next->link = h->link;
@@ -109,6 +114,17 @@ void handle_close(struct handle *h) {
     return;
   h->closing = true;
   h->close(h);
+}
+
+/* What was opened last is in front. */
+void handles_left(struct isolate *iso, const struct task *call, unsigned count) {
+  for (struct handle *h = iso->handles; h && count > 0; h = h->next) {
+    if (h->opener != call)
+      continue;
+    h->opener = NULL;
+    count--;
+  }
+  memory_sweep(iso);
 }
 
 /* A handle that is still closing when its isolate ends goes on without it. */

@@ -97,6 +97,8 @@ struct vm {
   size_t isolates, memory;
   struct vm_stats ended; /* counters of isolates that are gone; sums only */
   struct isolate *first;
+  struct isolate *ending; /* those that have ended, and whose heaps are not freed yet */
+  struct alarm endings;   /* set while there are any */
 };
 
 /* A file that it has required, in the order in which they were. */
@@ -123,6 +125,7 @@ struct isolate {
   unsigned in_lua; /* plugin code is running: the hard limit holds */
   bool refuse;     /* a killed turn: every allocation fails, which no handler sees */
   bool killed, dead, ending, closing;
+  bool heap_ends;    /* its memory is nobody's account any more */
   bool stuck;        /* it was, as it could not give way */
   struct fuel fuel;  /* of a compiled one, this turn's */
   int64_t turn_ns;   /* that its turns may take just now: limits.turn_ns, but in isolate_run */
@@ -131,6 +134,7 @@ struct isolate {
   unsigned depth;    /* host frames that still use the isolate; freed at 0 when `ending` */
   jmp_buf *fence;
   struct task *tasks, *ended, *running;
+  struct task *woken; /* is given just now what it waited for */
   struct task *tasks_ready, **tasks_ready_last; /* in the order in which they will run */
   struct isolate_line *in_line;                 /* of the vm's; NULL: none of its tasks is ready */
   struct isolate *line_next, **line_link;
@@ -154,6 +158,9 @@ struct isolate {
   int ref_collector;
   struct task_watch collecting; /* its task */
   int cycles;                   /* that are behind it */
+  bool sweeping;                /* until all is collected that calls have left */
+  struct alarm sweep;           /* set: the next is due, a second after the last began at least */
+  int64_t swept_ns;
   int ref_fuel;                 /* `fuel` as the plugin's code sees it */
   char callers[250];            /* who called what raised last, for the fault */
 };
@@ -183,6 +190,13 @@ size_t memory_most_at_once(const struct isolate *iso); /* for one piece, to the 
 void *memory_account(void *isolate, void *p, size_t old_size, size_t new_size);
 void memory_settle(struct isolate *iso); /* after a turn: collects over the soft limit */
 int memory_step(lua_State *L); /* a lua_CFunction: a step of that; whether it was the last */
+/* A call has returned and left handles open: what of them nothing refers to is collected, soon. */
+void memory_sweep(struct isolate *iso);
+void memory_sweep_stop(struct isolate *iso);
+
+/* ending.c: all that is left of it is its heap, which is freed, soon. */
+void heap_end(struct isolate *iso);
+void heaps_end(struct vm *vm); /* of all that have ended, now */
 
 /* isolate.c */
 void isolate_hold(struct isolate *iso);
@@ -283,8 +297,13 @@ void task_unwatch(struct task_watch *w); /* idempotent */
 extern const char
     task_host_yield; /* its address is what a wait yields; see lua/perigee/coroutine.lua */
 
+struct task *task_call(lua_State *L); /* the host's that is under way; NULL: none */
+void task_opened(struct task *call, int more); /* handles */
+
 /* handle.c */
 void handles_end(struct isolate *iso);
+/* So many of them this call has not closed, and it has returned. */
+void handles_left(struct isolate *iso, const struct task *call, unsigned count);
 int handle_udata(lua_State *L); /* a lua_CFunction, for isolate.c to keep */
 
 int border_read(lua_State *L); /* border.c: a lua_CFunction, for isolate.c to keep */

@@ -290,11 +290,10 @@ static void isolate_end(struct isolate *iso) {
   struct vm *vm = iso->vm;
   iso->depth++; /* what ends below must not end it again */
   tasks_end(iso);
+  memory_sweep_stop(iso);
   iso->closing = true;
   handles_end(iso);
   log_budget_settle(iso);
-  lua_close(iso->L);
-  pool_free(&iso->pool);
   vm->ended.turns += iso->turns;
   vm->ended.killed += iso->kills;
   vm->ended.errors += iso->errors;
@@ -303,18 +302,7 @@ static void isolate_end(struct isolate *iso) {
   *iso->link = iso->next;
   if (iso->next)
     iso->next->link = iso->link;
-  while (iso->required) {
-    struct required *r = iso->required;
-    iso->required = r->next;
-    value_unref(r->text);
-    free(r->name);
-    free(r);
-  }
-  value_unref(iso->parts);
-  value_unref((struct value *)iso->limits.grant);
-  free(iso->own_library);
-  free(iso->name);
-  free(iso);
+  heap_end(iso);
 }
 
 void isolate_free(struct isolate *iso) {

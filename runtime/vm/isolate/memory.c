@@ -7,7 +7,9 @@
  * One piece that the plugin asks for may have a quarter of it.
  * LuaJIT makes no emergency collection when an allocation fails, so the collector is kept close
  * behind (isolate.c sets its pause), and what a turn leaves over the soft limit is collected before
- * the plugin's next one. */
+ * the plugin's next one. So is what a call has left open, once a second at most: as long as nothing
+ * asks for memory, LuaJIT would not find it. */
+#include "base/clock.h"
 #include "vm/isolate/inside.h"
 
 #include <lua.h>
@@ -16,6 +18,7 @@
 #include <string.h>
 
 enum { RESERVE = 256 * 1024 };
+#define SWEEP_REST_NS (1000 * 1000 * 1000LL)
 
 /* What is done with a piece (copied, cleared, hashed anew), nothing interrupts. */
 size_t memory_most_at_once(const struct isolate *iso) {
@@ -52,13 +55,19 @@ static void *move(struct isolate *iso, void *p, size_t old_size, size_t new_size
   return moved;
 }
 
+/* `more` wraps when it shrinks, and comes out right. */
+static void account(struct isolate *iso, size_t more) {
+  iso->memory += more;
+  if (!iso->heap_ends)
+    iso->vm->memory += more;
+}
+
 /* The state's allocator. Shrinking and freeing always succeed, as LuaJIT expects. */
 void *memory_account(void *isolate, void *p, size_t old_size, size_t new_size) {
   struct isolate *iso = isolate;
   if (new_size == 0) {
     give(iso, p, old_size);
-    iso->memory -= old_size;
-    iso->vm->memory -= old_size;
+    account(iso, 0 - old_size);
     return NULL;
   }
   if (new_size > old_size && !memory_allows(iso, new_size, new_size - old_size))
@@ -67,8 +76,7 @@ void *memory_account(void *isolate, void *p, size_t old_size, size_t new_size) {
   if (!moved && new_size > old_size)
     return NULL;
   moved = moved ? moved : p;
-  iso->memory += new_size - old_size; /* wraps when it shrinks, and comes out right */
-  iso->vm->memory += new_size - old_size;
+  account(iso, new_size - old_size);
   if (iso->memory > iso->memory_peak)
     iso->memory_peak = iso->memory;
   return moved;
@@ -87,6 +95,7 @@ static void collected(struct isolate *iso) {
   if (grown > hard)
     grown = iso->memory < hard ? iso->memory + (hard - iso->memory) / 2 : hard;
   iso->collect_at = grown > iso->limits.memory_soft ? grown : iso->limits.memory_soft;
+  iso->sweeping = false;
 }
 
 static void on_collected(struct task_watch *w, struct task *t) {
@@ -114,11 +123,12 @@ static bool collect_in_steps(struct isolate *iso) {
   return true;
 }
 
+/* The first cycle may have been under way, and past what is garbage since. What the results of a
+ * task refer to is garbage one cycle after the task is. */
 int memory_step(lua_State *L) {
   struct isolate *iso = isolate_of(L);
   iso->cycles += lua_gc(L, LUA_GCSTEP, 0);
-  /* The first may have been under way, and past what is garbage since. */
-  lua_pushboolean(L, iso->cycles > (iso->memory > iso->limits.memory_soft));
+  lua_pushboolean(L, iso->cycles > (iso->sweeping ? 2 : iso->memory > iso->limits.memory_soft));
   return 1;
 }
 
@@ -130,4 +140,31 @@ void memory_settle(struct isolate *iso) {
     return;
   isolate_enter(iso, collect, NULL, NULL);
   collected(iso);
+}
+
+/* What is under way goes on for as many cycles more; else it begins as if much was in use, at once
+ * or when a task that gave way is through. */
+static void on_sweep(struct alarm *a) {
+  struct isolate *iso = (struct isolate *)((char *)a - offsetof(struct isolate, sweep));
+  due_stop(iso->vm, a);
+  iso->swept_ns = clock_now_ns();
+  iso->sweeping = true;
+  iso->cycles = 0;
+  if (!iso->collecting.task)
+    iso->collect_at = 0;
+  isolate_hold(iso);
+  isolate_release(iso);
+}
+
+void memory_sweep(struct isolate *iso) {
+  int64_t rest = iso->swept_ns + SWEEP_REST_NS - clock_now_ns();
+  if (alarm_is_set(&iso->sweep) || iso->ending || iso->limits.compiled || iso->vm->scripted)
+    return;
+  iso->sweep.fire = on_sweep;
+  due_start(iso->vm, &iso->sweep, rest); /* for want of memory: when the next call returns */
+}
+
+void memory_sweep_stop(struct isolate *iso) {
+  if (alarm_is_set(&iso->sweep))
+    due_stop(iso->vm, &iso->sweep);
 }

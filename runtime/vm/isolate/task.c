@@ -69,6 +69,18 @@ lua_State *task_stack(const struct task *t) {
   return t->L;
 }
 
+/* A handle that is given to who waited for it is made on the isolate's own stack. A child may
+ * outlast its call by what is left of its turn. */
+struct task *task_call(lua_State *L) {
+  const struct isolate *iso = isolate_of(L);
+  const struct task *t = iso->running ? iso->running : iso->woken;
+  return t && !task_ended(t->call) ? t->call : NULL;
+}
+
+void task_opened(struct task *call, int more) {
+  call->opened += (unsigned)more;
+}
+
 struct isolate *isolate_of_task(const struct task *t) {
   return t->isolate;
 }
@@ -147,6 +159,19 @@ int task_give_way(lua_State *L, lua_CFunction go_on) {
   luaL_checkstack(t->L, LUA_MINSTACK, "results");
   task_slice(L);
   return lua_yield(L, 0);
+}
+
+void task_keep(lua_State *L, int index) {
+  struct task *t = task_running(L);
+  lua_pushvalue(L, index);
+  int kept = luaL_ref(L, LUA_REGISTRYINDEX);
+  luaL_unref(L, LUA_REGISTRYINDEX, t->kept);
+  t->kept = kept;
+}
+
+static void kept_drop(struct task *t) {
+  luaL_unref(t->isolate->L, LUA_REGISTRYINDEX, t->kept);
+  t->kept = LUA_NOREF;
 }
 
 static void work_end(struct task *t) {
@@ -267,6 +292,7 @@ static void task_settle(struct task *t, int status, const char *text) {
 void task_finish(struct task *t) {
   struct task_watch *w;
   wait_cancel(t);
+  kept_drop(t);
   work_end(t);
   task_unqueue(t);
   t->state = TASK_ENDED;
@@ -294,6 +320,10 @@ void task_finish(struct task *t) {
     t->references--; /* the watch's; that of the living task is still there */
   }
   t->isolate->settling--;
+  if (t->opened > 0)
+    handles_left(t->isolate, t, t->opened);
+  if (t->call != t)
+    task_unref(t->call);
   task_unref(t);
 }
 
@@ -340,6 +370,8 @@ struct task *task_spawn(lua_State *L, int arguments, const struct task_start *st
   }
   t->L = thread;
   t->ref = ref;
+  t->kept = LUA_NOREF;
+  t->call = start->parent ? task_ref(start->parent->call) : t;
   t->pace = start->pace;
   t->wait.task = t;
   t->arguments = arguments;
@@ -406,11 +438,14 @@ void task_wake(struct task_wait *w, task_push_fn push, void *arg) {
   struct delivery d = {.to = t->L, .push = push, .arg = arg};
   isolate_hold(iso);
   w->active = false;
+  iso->woken = t;
   if (push && isolate_enter(iso, deliver, &d, &fault) != 0) {
     d.fault = &fault;
     if (isolate_enter(iso, deliver, &d, NULL) != 0)
       d.count = 0;
   }
+  iso->woken = NULL;
+  kept_drop(t);
   t->arguments = d.count;
   /* Woken by another of the isolate: after it, not on its stack. */
   if (iso->running || iso->settling || isolate_must_queue(iso))

@@ -33,6 +33,10 @@ int task_wait(lua_State *L, void *operation, task_cancel_fn cancel, struct task_
 
 bool task_can_wait(lua_State *L);
 
+/* Keeps the value at `index` until this task's next wait is over: what is on a waiting task's stack
+ * is not kept, and a handle that is collected closes. Call it before the operation starts. */
+void task_keep(lua_State *L, int index);
+
 /* Ends the wait, from the loop (never from inside a binding): `push` runs protected, on the
  * isolate's own stack, and returns how many values the waiting call returns, at most
  * TASK_VALUES_MAX (may be NULL for none). Then the task runs on, before this returns; it may end
@@ -44,10 +48,13 @@ void task_wake(struct task_wait *w, task_push_fn push, void *arg);
 
 /* A handle that a plugin holds (socket, server, file watch). Lua sees a udata that points at it and
  * that it points back at: whichever goes first clears the other's pointer, so neither can be used
- * after it ended. Closed once: by the plugin, by the collector, or by the isolate's end. */
+ * after it ended. Closed once: by the plugin, by the collector, or by the isolate's end. What a
+ * call of the host's leaves open, the collector looks at when the call has returned: it stays if
+ * the plugin has kept it. */
 struct handle {
   struct handle *next, **link;     /* the isolate's list */
   struct isolate *isolate;         /* NULL once gone, or once the isolate has ended */
+  struct task *opener;             /* the host's call; NULL: of none that is under way */
   struct handle **udata;           /* the udata's word; NULL when it was collected */
   void (*close)(struct handle *h); /* must end in handle_gone, at once or from a close callback */
   bool closing;

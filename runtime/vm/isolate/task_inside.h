@@ -19,6 +19,8 @@ struct deadline {
 
 struct task {
   struct task *next, **link; /* the isolate's: of those that live, or of those that ended */
+  struct task *call;         /* the host's that it is a part of: itself, or a reference */
+  unsigned opened;           /* of that: handles that it has opened and not closed yet */
   struct isolate *isolate;   /* NULL once that has ended */
   lua_State *L;
   int ref; /* keeps L */
@@ -30,6 +32,7 @@ struct task {
   struct turn_share share;
   const char *subject;
   struct task_wait wait;
+  int kept; /* what it keeps while it waits */
   lua_State *work; /* what goes on in C, with its arguments; NULL: nothing */
   int work_ref;
   bool at_work; /* it does just now */

@@ -78,6 +78,7 @@ static void on_closed(uv_handle_t *handle) {
 void vm_free(struct vm *vm) {
   if (!vm)
     return;
+  heaps_end(vm);
   turn_watch_stop();
   uv_timer_stop(&vm->rest);
   texts_free(vm);
