@@ -25,16 +25,24 @@ struct first {
   } arms[];
 };
 
+struct lua_task {
+  struct owned owned;
+  struct task *task; /* a reference; NULL: none was made */
+};
+
 static struct task *task_check(lua_State *L, int index) {
-  struct task **udata = luaL_checkudata(L, index, TASK_TYPE);
-  return *udata;
+  struct lua_task *udata = luaL_checkudata(L, index, TASK_TYPE);
+  return udata->task;
+}
+
+static void task_give_back(struct owned *o) {
+  struct lua_task *udata = (struct lua_task *)o;
+  if (udata->task)
+    task_unref(udata->task);
 }
 
 static int task_gc(lua_State *L) {
-  struct task **udata = luaL_checkudata(L, 1, TASK_TYPE);
-  if (*udata)
-    task_unref(*udata);
-  *udata = NULL;
+  owned_end(lua_touserdata(L, 1));
   return 0;
 }
 
@@ -44,15 +52,16 @@ static int spawn(lua_State *L, int function, struct task_start start) {
     return luaL_error(L, "a task is started by a task, and neither a plan nor a file that is "
                          "loading is one");
   int arguments = lua_gettop(L) - function;
-  struct task **udata = lua_newuserdata(L, sizeof(struct task *));
-  *udata = NULL;
+  struct lua_task *udata = lua_newuserdata(L, sizeof *udata);
+  *udata = (struct lua_task){0};
   luaL_getmetatable(L, TASK_TYPE);
   lua_setmetatable(L, -2);
+  owned_begin(L, &udata->owned, task_give_back);
   lua_insert(L, function);
   struct task *t = task_spawn(L, arguments, &start);
   if (!t)
     return luaL_error(L, "too many tasks");
-  *udata = task_ref(t);
+  udata->task = task_ref(t);
   return 1;
 }
 

@@ -72,6 +72,26 @@ struct isolate_line {
   size_t count;
 };
 
+/* Isolates that have ended, and whose heaps a thread frees. */
+struct endings {
+  uv_mutex_t mutex; /* for the next two */
+  struct isolate *first;
+  bool runs;    /* the thread, and sees what is added */
+  bool started; /* it is to be joined */
+  uv_thread_t thread;
+};
+
+/* What a udata holds of the host's, embedded in it: given back once, when the udata is collected
+ * or when its isolate ends, on the isolate's thread. It begins when the udata has its metatable,
+ * whose __gc ends it. */
+struct owned {
+  struct owned *next, **link;
+  void (*give_back)(struct owned *o);
+};
+void owned_begin(lua_State *L, struct owned *o, void (*give_back)(struct owned *o));
+void owned_end(struct owned *o); /* idempotent, also where it is all zero */
+void owned_end_all(struct isolate *iso);
+
 struct vm {
   uv_loop_t *loop;
   struct io *io;
@@ -97,8 +117,7 @@ struct vm {
   size_t isolates, memory;
   struct vm_stats ended; /* counters of isolates that are gone; sums only */
   struct isolate *first;
-  struct isolate *ending; /* those that have ended, and whose heaps are not freed yet */
-  struct alarm endings;   /* set while there are any */
+  struct endings endings;
 };
 
 /* A file that it has required, in the order in which they were. */
@@ -125,7 +144,7 @@ struct isolate {
   unsigned in_lua; /* plugin code is running: the hard limit holds */
   bool refuse;     /* a killed turn: every allocation fails, which no handler sees */
   bool killed, dead, ending, closing;
-  bool heap_ends;    /* its memory is nobody's account any more */
+  bool heap_ends;    /* its memory is in nobody's account any more */
   bool stuck;        /* it was, as it could not give way */
   struct fuel fuel;  /* of a compiled one, this turn's */
   int64_t turn_ns;   /* that its turns may take just now: limits.turn_ns, but in isolate_run */
@@ -148,6 +167,7 @@ struct isolate {
   uint64_t turns_pass, turns_before; /* the pass of its last turn; its turns before that one */
   unsigned settling;                 /* ended tasks are being told of: who that wakes is queued */
   struct handle *handles;
+  struct owned *owned;
   size_t task_count, handle_count;
   uint64_t turns, kills, errors, log_suppressed;
   double log_tokens; /* bind_log.c's bucket */
@@ -196,7 +216,8 @@ void memory_sweep_stop(struct isolate *iso);
 
 /* ending.c: all that is left of it is its heap, which is freed, soon. */
 void heap_end(struct isolate *iso);
-void heaps_end(struct vm *vm); /* of all that have ended, now */
+int endings_open(struct endings *e);
+void endings_close(struct endings *e); /* waits until all are freed */
 
 /* isolate.c */
 void isolate_hold(struct isolate *iso);

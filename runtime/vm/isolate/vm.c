@@ -52,8 +52,10 @@ int vm_new(const struct vm_config *config, struct vm **out, struct fault *f) {
   vm->scripted = config->scripted;
   bool whole = vm->directory && (vm->run_dir || !config->run_dir);
   int code = whole ? library_load(vm, config->library, f) : fault_set(f, -ENOMEM, "out of memory");
-  if (code == 0)
-    code = turn_watch_start(vm->loop, f);
+  if (code == 0 && endings_open(&vm->endings) != 0)
+    code = fault_set(f, -ENOMEM, "out of memory");
+  else if (code == 0 && (code = turn_watch_start(vm->loop, f)) != 0)
+    endings_close(&vm->endings);
   if (code != 0) {
     texts_free(vm);
     free(vm);
@@ -78,7 +80,7 @@ static void on_closed(uv_handle_t *handle) {
 void vm_free(struct vm *vm) {
   if (!vm)
     return;
-  heaps_end(vm);
+  endings_close(&vm->endings);
   turn_watch_stop();
   uv_timer_stop(&vm->rest);
   texts_free(vm);

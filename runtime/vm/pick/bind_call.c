@@ -26,6 +26,7 @@ struct call {
   struct perigee_tries tries;
   struct perigee_pick_options pick; /* its texts are kept by the object's environment */
   struct perigee_service **handle;  /* NULL in it: the service's handle was collected first */
+  struct owned owned;
 };
 
 static const char *const outcomes[] = {"success",         "server_error", "timeout",
@@ -44,10 +45,15 @@ static void on_caller_ended(struct task_watch *w, struct task *t) {
 }
 
 /* Nor does one that was left by an error, as where no task can be started. */
-static int call_collect(lua_State *L) {
-  struct call *c = luaL_checkudata(L, 1, TRIES_TYPE);
+static void call_give_back(struct owned *o) {
+  struct call *c = (struct call *)((char *)o - offsetof(struct call, owned));
   task_unwatch(&c->watch);
   abandon(c);
+}
+
+static int call_collect(lua_State *L) {
+  struct call *c = lua_touserdata(L, 1);
+  owned_end(&c->owned);
   return 0;
 }
 
@@ -101,6 +107,7 @@ static int tries_call(lua_State *L) {
   lua_setfenv(L, -2);
   luaL_getmetatable(L, TRIES_TYPE);
   lua_setmetatable(L, -2);
+  owned_begin(L, &c->owned, call_give_back);
   return 1;
 }
 

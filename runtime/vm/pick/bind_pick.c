@@ -20,12 +20,18 @@ static const char HANDLE[] = "picked service", CACHE[] = "picked services";
 struct picked {
   struct perigee_service *service; /* first: bind_pick.h says so */
   uint64_t bound;                  /* the pickers' version; 0: the balancer picks */
+  struct owned owned;
 };
+
+static void picked_give_back(struct owned *o) {
+  struct picked *p = (struct picked *)((char *)o - offsetof(struct picked, owned));
+  perigee_service_close(p->service);
+  p->service = NULL;
+}
 
 static int handle_collect(lua_State *L) {
   struct picked *p = lua_touserdata(L, 1);
-  perigee_service_close(p->service);
-  p->service = NULL;
+  owned_end(&p->owned);
   return 0;
 }
 
@@ -57,6 +63,7 @@ int picked_service(lua_State *L, const char *name, struct perigee_service **out)
   *kept = (struct picked){0};
   luaL_getmetatable(L, HANDLE);
   lua_setmetatable(L, -2);
+  owned_begin(L, &kept->owned, picked_give_back);
   r = perigee_service_open(catalog, name, &kept->service);
   if (r != 0)
     return r;

@@ -72,8 +72,12 @@ static void roster_empty(struct roster *r) {
   r->count = 0;
 }
 
+static void roster_give_back(struct owned *o) {
+  roster_empty((struct roster *)o);
+}
+
 static int roster_collect(lua_State *L) {
-  roster_empty(lua_touserdata(L, 1));
+  owned_end(lua_touserdata(L, 1));
   return 0;
 }
 
@@ -117,6 +121,7 @@ static struct roster *push_roster(lua_State *L, int ref_ctx) {
     *r = (struct roster){0};
     luaL_getmetatable(L, ROSTER_TYPE);
     lua_setmetatable(L, -2);
+    owned_begin(L, &r->owned, roster_give_back);
     lua_pushvalue(L, -1);
     lua_insert(L, -3);
     lua_rawset(L, -4);

@@ -16,6 +16,7 @@ struct now {
 /* An attachment's: the instances of the last run, and in its environment what Lua has of them, in
  * [1] the cursors, in [2] the tags, in [3] the metadata. */
 struct roster {
+  struct owned owned;
   uint64_t epoch;
   size_t count;
   struct instance **instances; /* references */
