@@ -298,6 +298,7 @@ int fetch_start(struct io *io, const struct fetch_options *options, fetch_fn don
   f->arg = arg;
   f->budget = options->budget;
   f->request.socket.fd = -1;
+  tls_hold(&(struct tls_options){0}, &f->request.tls, fault); /* none */
   later_init(&f->deliver, fetch_deliver);
   int rc = fetch_pool_of(io, &f->pool);
   if (rc < 0) {

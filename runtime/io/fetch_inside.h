@@ -21,6 +21,7 @@ struct request {
   struct origin origin;
   char *server_name, *unix_path;
   struct beneath socket; /* what the path leads to, where that matters */
+  struct tls_held tls;   /* the same of its files */
   bool certified;        /* it has a client's certificate to show */
   struct curl_slist *headers, *resolve, *connect_to;
   bool send, stream;

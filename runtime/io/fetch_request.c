@@ -156,14 +156,14 @@ static int headers_strip(struct request *r, bool leaves, bool body) {
 
 /* ---- the easy handle ---- */
 
-static void set_tls(CURL *easy, const struct tls_options *tls) {
-  curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, (long)CA_CACHE_S);
-  if (tls->ca)
-    curl_easy_setopt(easy, CURLOPT_CAINFO, tls->ca);
-  if (tls->cert)
-    curl_easy_setopt(easy, CURLOPT_SSLCERT, tls->cert);
-  if (tls->key)
-    curl_easy_setopt(easy, CURLOPT_SSLKEY, tls->key);
+static void set_tls(CURL *easy, const struct tls_options *tls, const struct tls_held *held) {
+  static const CURLoption options[] = {
+      [TLS_CA] = CURLOPT_CAINFO, [TLS_CERT] = CURLOPT_SSLCERT, [TLS_KEY] = CURLOPT_SSLKEY};
+  for (int i = 0; i < TLS_FILES; i++)
+    if (tls->files[i])
+      curl_easy_setopt(easy, options[i], tls_path(tls, held, i));
+  curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT,
+                   held->files[TLS_CA].fd < 0 ? (long)CA_CACHE_S : 0L);
   if (tls->insecure) {
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
@@ -221,7 +221,7 @@ static int request_check(const struct fetch_options *options, struct fault *faul
   if (options->unix_path && strlen(options->unix_path) > 107)
     return fault_set(fault, -ENAMETOOLONG, "%s: a socket's path has at most 107 bytes",
                      options->unix_path);
-  if (!options->tls.cert != !options->tls.key)
+  if (!options->tls.files[TLS_CERT] != !options->tls.files[TLS_KEY])
     return fault_set(fault, -EINVAL, "a client certificate needs both cert and key");
   return 0;
 }
@@ -231,6 +231,13 @@ static char *copy_of(const char *text, int *rc) {
   if (text && !copy)
     *rc = -ENOMEM;
   return copy;
+}
+
+static bool holds_any(const struct request *r) {
+  bool any = r->socket.fd >= 0;
+  for (int i = 0; i < TLS_FILES; i++)
+    any |= r->tls.files[i].fd >= 0;
+  return any;
 }
 
 int request_open(struct fetch *f, const struct fetch_options *options, struct fault *fault) {
@@ -253,23 +260,25 @@ int request_open(struct fetch *f, const struct fetch_options *options, struct fa
   if (rc == 0 && r->unix_path &&
       (rc = beneath_target(r->unix_path, options->unix_root, &r->socket)))
     fault_set(fault, rc, "%s: %s", r->unix_path,
-              rc == -EXDEV ? "a link leads out of its directory" : strerror(-rc));
+              rc == -EXDEV ? "a link leads out of the directory that is granted" : strerror(-rc));
+  if (rc == 0)
+    rc = tls_hold(&options->tls, &r->tls, fault);
   if (rc == 0)
     rc = headers_open(r, options, fault);
   if (rc == 0)
     rc = set_method(f, options);
   if (rc < 0)
     return fault && fault->code ? rc : fault_set(fault, rc, "out of memory");
-  r->certified = options->tls.cert != NULL;
-  set_tls(easy, &options->tls);
+  r->certified = options->tls.files[TLS_CERT] != NULL;
+  set_tls(easy, &options->tls, &r->tls);
   uint64_t connect =
       options->connect_timeout_ms ? options->connect_timeout_ms : FETCH_CONNECT_TIMEOUT_MS;
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect);
   if (r->unix_path)
     curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH,
                      r->socket.fd < 0 ? r->unix_path : r->socket.path);
-  /* libcurl knows a connection by its path, and a held one's is a number that is used again. */
-  if (options->fresh || r->socket.fd >= 0) {
+  /* libcurl knows a connection by its paths, and a held one's is a number that is used again. */
+  if (options->fresh || holds_any(r)) {
     curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
     curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
   }
@@ -286,6 +295,7 @@ void request_close(struct request *r) {
   free(r->server_name);
   free(r->unix_path);
   beneath_release(&r->socket);
+  tls_release(&r->tls);
   origin_free(&r->origin);
   curl_slist_free_all(r->headers);
   curl_slist_free_all(r->resolve);

@@ -10,6 +10,7 @@
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct tls {
   SSL *ssl;
@@ -32,23 +33,54 @@ static int no_password(char *buffer, int size, int writing, void *unused) {
   return 0;
 }
 
+int tls_hold(const struct tls_options *o, struct tls_held *out, struct fault *f) {
+  int rc = 0;
+  for (int i = 0; i < TLS_FILES; i++)
+    out->files[i].fd = -1;
+  for (int i = 0; rc == 0 && i < TLS_FILES; i++)
+    if (o->files[i] && (rc = beneath_target(o->files[i], o->roots[i], &out->files[i])) != 0)
+      fault_set(f, rc, "%s: %s", o->files[i],
+                rc == -EXDEV ? "a link leads out of the directory that is granted" : strerror(-rc));
+  return rc;
+}
+
+void tls_release(struct tls_held *held) {
+  for (int i = 0; i < TLS_FILES; i++)
+    beneath_release(&held->files[i]);
+}
+
+const char *tls_path(const struct tls_options *o, const struct tls_held *held, enum tls_file file) {
+  return held->files[file].fd >= 0 ? held->files[file].path : o->files[file];
+}
+
 static int refuse_file(struct fault *f, const char *what, const char *path) {
   return fault_set(f, -EINVAL, "%s: %s: %s", what, path, openssl_text());
 }
 
-static int use_files(SSL_CTX *ctx, const struct tls_options *o, struct fault *f) {
-  if (!o->cert != !o->key)
-    return fault_set(f, -EINVAL, "a client certificate needs both cert and key");
-  if (o->ca ? !SSL_CTX_load_verify_file(ctx, o->ca) : !SSL_CTX_set_default_verify_dir(ctx))
-    return refuse_file(f, "ca", o->ca ? o->ca : X509_get_default_cert_dir());
-  if (!o->cert)
+static int use_held(SSL_CTX *ctx, const struct tls_options *o, const struct tls_held *held,
+                    struct fault *f) {
+  const char *ca = tls_path(o, held, TLS_CA), *cert = tls_path(o, held, TLS_CERT);
+  if (ca ? !SSL_CTX_load_verify_file(ctx, ca) : !SSL_CTX_set_default_verify_dir(ctx))
+    return refuse_file(f, "ca", ca ? o->files[TLS_CA] : X509_get_default_cert_dir());
+  if (!cert)
     return 0;
   SSL_CTX_set_default_passwd_cb(ctx, no_password);
-  if (SSL_CTX_use_certificate_chain_file(ctx, o->cert) != 1)
-    return refuse_file(f, "cert", o->cert);
-  if (SSL_CTX_use_PrivateKey_file(ctx, o->key, SSL_FILETYPE_PEM) != 1)
-    return refuse_file(f, "key", o->key);
+  if (SSL_CTX_use_certificate_chain_file(ctx, cert) != 1)
+    return refuse_file(f, "cert", o->files[TLS_CERT]);
+  if (SSL_CTX_use_PrivateKey_file(ctx, tls_path(o, held, TLS_KEY), SSL_FILETYPE_PEM) != 1)
+    return refuse_file(f, "key", o->files[TLS_KEY]);
   return 0;
+}
+
+static int use_files(SSL_CTX *ctx, const struct tls_options *o, struct fault *f) {
+  struct tls_held held;
+  if (!o->files[TLS_CERT] != !o->files[TLS_KEY])
+    return fault_set(f, -EINVAL, "a client certificate needs both cert and key");
+  int rc = tls_hold(o, &held, f);
+  if (rc == 0)
+    rc = use_held(ctx, o, &held, f);
+  tls_release(&held);
+  return rc;
 }
 
 static bool is_address(const char *name) {

@@ -3,6 +3,8 @@
  * unless `insecure`. Control thread; making one reads the files of its options. */
 #pragma once
 
+#include "io/beneath.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -10,12 +12,25 @@ struct buf;
 struct fault;
 struct tls;
 
+enum tls_file { TLS_CA, TLS_CERT, TLS_KEY, TLS_FILES };
 struct tls_options {
-  const char *ca; /* files in PEM; NULL: the system's authorities */
-  const char *cert, *key;
-  const char *server_name; /* asked for and verified instead of the host */
-  bool insecure;           /* the peer is not verified */
+  const char *files[TLS_FILES]; /* in PEM; no TLS_CA: the system's authorities */
+  size_t roots[TLS_FILES];      /* so much of each is a directory that no link leads out of; or 0 */
+  const char *server_name;      /* asked for and verified instead of the host */
+  bool insecure;                /* the peer is not verified */
 };
+
+/* Where the files of options lead to, held: those that have a root. */
+struct tls_held {
+  struct beneath files[TLS_FILES];
+};
+/* 0, or negative errno and `f`, which names the file: -EXDEV: a link leads out of its directory. To
+ * be released in any case, once; all zero holds nothing. */
+int tls_hold(const struct tls_options *options, struct tls_held *out, struct fault *f);
+void tls_release(struct tls_held *held);
+/* A path that leads to the file; NULL: the options name none. As long as both are there. */
+const char *tls_path(const struct tls_options *options, const struct tls_held *held,
+                     enum tls_file file);
 
 /* A session with `host`, a name or an address (NULL: `server_name` has to say it, or `insecure`).
  * 0, or negative errno and `f`: -EINVAL for options that are wrong. */

@@ -128,7 +128,7 @@ static void refuses_bad_options(void **state) {
       {.method = "G T", .url = "http://127.0.0.1/"},
       {.method = "GET", .url = "http://127.0.0.1/", .headers = bad_header},
       {.method = "GET", .url = "http://127.0.0.1/", .headers = no_name},
-      {.method = "GET", .url = "https://127.0.0.1/", .tls.cert = "only.pem"},
+      {.method = "GET", .url = "https://127.0.0.1/", .tls.files[TLS_CERT] = "only.pem"},
   };
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     struct fetch *f;
@@ -316,19 +316,19 @@ static void verifies_tls(void **state) {
   snprintf(key, sizeof key, "%s/client.key", peer.directory);
   GET(*state, &o, .url = url_of(peer.https, "127.0.0.1", "/hello"));
   assert_int_equal(o.error, -EPROTO); /* an unknown authority */
-  GET(*state, &o, .url = url_of(peer.https, "127.0.0.1", "/hello"), .tls.ca = ca);
+  GET(*state, &o, .url = url_of(peer.https, "127.0.0.1", "/hello"), .tls.files[TLS_CA] = ca);
   assert_int_equal(o.error, -EPROTO); /* another name */
   GET(*state, &o, .url = url_of(peer.https, "127.0.0.1", "/hello"), .tls.insecure = true);
   assert_string_equal(o.text, "hello");
-  GET(*state, &o, .url = url_of(peer.https, "localhost", "/hello"), .tls.ca = ca);
+  GET(*state, &o, .url = url_of(peer.https, "localhost", "/hello"), .tls.files[TLS_CA] = ca);
   assert_string_equal(o.text, "hello");
   GET(*state, &o, .url = url_of(peer.https, "127.0.0.1", "/echo"),
-      .tls = {.ca = ca, .server_name = "server.test", .cert = cert, .key = key});
+      .tls = {.files = {[TLS_CA] = ca}, .server_name = "server.test", .cert = cert, .key = key});
   assert_int_equal(o.error, 0);
   assert_non_null(strstr(o.text, "\"servername\":\"server.test\""));
   assert_non_null(strstr(o.text, "\"host\":\"127.0.0.1:"));
   GET(*state, &o, .url = url_of(peer.https, "127.0.0.1", "/hello"),
-      .tls = {.ca = ca, .server_name = "other.test"});
+      .tls = {.files = {[TLS_CA] = ca}, .server_name = "other.test"});
   assert_int_equal(o.error, -EPROTO);
 }
 

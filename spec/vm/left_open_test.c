@@ -11,7 +11,8 @@ static void caller_open(struct caller *c, struct fixture *fx, const char *run) {
   struct findings findings = {0};
   struct fault f = {0};
   char *source;
-  assert_true(asprintf(&source, "return { kind = 'check', summary = 'a test', run = %s }", run) > 0);
+  assert_true(asprintf(&source, "return { kind = 'check', summary = 'a test', run = %s }", run) >
+              0);
   *c = (struct caller){.fx = fx};
   if (load(fx, "check", source, NULL, &c->plugin, &f) != 0)
     fail_msg("%s", f.text);

@@ -179,6 +179,50 @@ static void a_handshake_can_be_given_up(void **state) {
   assert_int_equal(io_open(fx->io), 0);
 }
 
+/* A directory of certificates that is granted, with a link in it and one out of it. */
+static void no_link_leads_out_of_a_granted_directory(void **state) {
+  char command[700], directory[300];
+  snprintf(command, sizeof command,
+           "cd %s && rm -rf granted && mkdir granted && cp ca.pem granted && "
+           "ln -s ca.pem granted/near.pem && ln -s ../ca.pem granted/out.pem && "
+           "ln -s ../client.key granted/out.key && cp client.pem granted",
+           peer.directory);
+  assert_int_equal(system(command), 0);
+  snprintf(directory, sizeof directory, "%s/granted/", peer.directory);
+  struct value *hosts = value_table(), *files = value_table(), *all = value_table();
+  value_append(hosts, value_text("*", 1));
+  value_append(files, value_text(directory, strlen(directory)));
+  value_set(all, "connect", hosts);
+  value_set(all, "read", files);
+  struct isolate_limits limits = usual_limits();
+  limits.grant = all;
+  char *text;
+  assert_true(
+      asprintf(&text,
+               "local https, dir, said = %d, '%s', {}\n"
+               "local function ask(fn, ...)\n"
+               "  local ok, _, code = fn(...)\n"
+               "  said[#said + 1] = ok and 'ok' or code\n"
+               "end\n"
+               "for _, ca in ipairs { 'ca.pem', 'near.pem', 'out.pem', 'none.pem' } do\n"
+               "  local tls = { ca = dir .. ca, server_name = 'server.test' }\n"
+               "  ask(perigee.tcp.connect, '127.0.0.1', https, { tls = tls })\n"
+               "  ask(perigee.http.get, 'https://127.0.0.1:' .. https .. '/hello', { tls = tls })\n"
+               "  local s = assert(perigee.tcp.connect('127.0.0.1', https))\n"
+               "  ask(s.starttls, s, tls)\n"
+               "end\n"
+               "local tls = { ca = dir .. 'ca.pem', cert = dir .. 'client.pem', key = dir .. "
+               "'out.key', server_name = 'server.test' }\n"
+               "ask(perigee.tcp.connect, '127.0.0.1', https, { tls = tls })\n"
+               "ask(perigee.http.get, 'https://127.0.0.1:' .. https .. '/hello', { tls = tls })\n"
+               "return table.concat(said, ' ')",
+               peer.https, directory) > 0);
+  assert_string_equal(ask_within(*state, text, &limits),
+                      "ok ok ok ok ok ok EACCES EACCES EACCES ENOENT ENOENT ENOENT EACCES EACCES");
+  free(text);
+  value_unref(all);
+}
+
 /* openssl s_server, which answers each line with itself backwards; its port. */
 static pid_t serve_strictly(int *port) {
   int out[2];
@@ -217,6 +261,7 @@ int main(void) {
       FIXTURE_TEST(a_server_may_ask_for_a_certificate),
       FIXTURE_TEST(nothing_in_clear_is_taken_for_the_peers),
       FIXTURE_TEST(a_handshake_can_be_given_up),
+      FIXTURE_TEST(no_link_leads_out_of_a_granted_directory),
   };
   pid_t strict = peer_open(&peer) < 0 ? -1 : serve_strictly(&only_with_certificate);
   if (strict < 0)

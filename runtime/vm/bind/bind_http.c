@@ -289,10 +289,7 @@ static struct exchange *exchange_start(lua_State *L, const struct http_options *
   int rc = fetch_start(io_of(L), &options->fetch, on_response, x, &x->fetch, &fault);
   if (rc < 0) {
     free(x);
-    if (rc == -EXDEV)
-      push_outside(L, options->fetch.unix_path);
-    else
-      push_error(L, rc, "%s", fault.text);
+    push_error(L, outside_code(rc), "%s", fault.text);
     return NULL;
   }
   return x;

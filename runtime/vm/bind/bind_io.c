@@ -65,9 +65,10 @@ bool option_flag(lua_State *L, int index, const char *name) {
 }
 
 bool option_tls(lua_State *L, int index, const char *name, struct tls_options *out) {
-  enum { CA, CERT, KEY, SERVER_NAME, VERIFY };
+  enum { SERVER_NAME = TLS_FILES };
   static const char *const known[] = {"ca", "cert", "key", "server_name", "verify", NULL};
-  const char **const texts[] = {&out->ca, &out->cert, &out->key, &out->server_name};
+  const char **const texts[] = {&out->files[TLS_CA], &out->files[TLS_CERT], &out->files[TLS_KEY],
+                                &out->server_name};
   lua_getfield(L, index, name);
   if (!lua_istable(L, -1)) {
     bool flag = option_flag(L, index, name);
@@ -76,7 +77,7 @@ bool option_tls(lua_State *L, int index, const char *name, struct tls_options *o
   }
   int tls = lua_gettop(L);
   unsigned given = options_check(L, tls, known);
-  for (int i = CA; i <= SERVER_NAME; i++)
+  for (int i = 0; i <= SERVER_NAME; i++)
     if (given & 1u << i)
       *texts[i] = option_text(L, tls, known[i]);
   lua_getfield(L, tls, "verify");
@@ -85,11 +86,9 @@ bool option_tls(lua_State *L, int index, const char *name, struct tls_options *o
   return true;
 }
 
-bool tls_granted(lua_State *L, const struct tls_options *tls) {
-  const char *const files[] = {tls->ca, tls->cert, tls->key};
-  size_t root;
-  for (size_t i = 0; i < sizeof files / sizeof *files; i++)
-    if (files[i] && !granted_path(L, GRANT_READ, files[i], &root))
+bool tls_granted(lua_State *L, struct tls_options *tls) {
+  for (int i = 0; i < TLS_FILES; i++)
+    if (tls->files[i] && !granted_path(L, GRANT_READ, tls->files[i], &tls->roots[i]))
       return false;
   return true;
 }

@@ -22,8 +22,13 @@ bool option_flag(lua_State *L, int index, const char *name);
 /* { ca, cert, key, server_name, verify }, or true: nothing of it. Whether it is given, and not
  * false. */
 bool option_tls(lua_State *L, int index, const char *name, struct tls_options *out);
-/* Whether the files that it names are granted (`read`): the agent opens them, keys among them. */
-bool tls_granted(lua_State *L, const struct tls_options *tls);
+/* Whether the files that it names are granted (`read`): the agent opens them, keys among them. Sets
+ * their roots. */
+bool tls_granted(lua_State *L, struct tls_options *tls);
+/* A link that leads out of what is granted (-EXDEV) is told as what is not granted. */
+static inline int outside_code(int code) {
+  return code == -EXDEV ? -EACCES : code;
+}
 /* An integer from `least` to `most`, or `otherwise`. */
 double option_integer(lua_State *L, int index, const char *name, double least, double most,
                       double otherwise);

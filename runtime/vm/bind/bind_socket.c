@@ -236,7 +236,7 @@ static int starttls_call(lua_State *L) {
   task_keep(L, 1);
   int rc = tls_new(&options, s->host, &tls, &f);
   if (rc < 0)
-    return push_error(L, rc, "%s", f.text);
+    return push_error(L, outside_code(rc), "%s", f.text);
   rc = socket_start_tls(s->socket, tls, timeout, on_shaken, s);
   if (rc < 0)
     return push_error(L, rc, "%s",

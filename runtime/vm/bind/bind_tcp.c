@@ -37,7 +37,7 @@ static int connect_call(lua_State *L) {
   int rc = tls ? tls_new(&options, host, &c->tls, &f) : 0;
   if (rc < 0) {
     connecting_free(c);
-    return push_error(L, rc, "tcp %s port %d: %s", host, (int)port, f.text);
+    return push_error(L, outside_code(rc), "tcp %s port %d: %s", host, (int)port, f.text);
   }
   return connecting_wait(
       L, c, socket_connect_tcp(io_of(L), host, port, timeout, on_connected, c, &c->connect));
