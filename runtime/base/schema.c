@@ -245,6 +245,10 @@ int schema_new(const struct value *declaration, struct schema **out, struct faul
   return 0;
 }
 
+void schema_beside(struct schema *s, const char *const *words) {
+  s->root.beside = words;
+}
+
 void schema_free(struct schema *s) {
   if (!s)
     return;

@@ -42,6 +42,10 @@ struct schema; /* one owner */
 int schema_new(const struct value *declaration, struct schema **out, struct fault *f);
 void schema_free(struct schema *s);
 
+/* `words`, ended by NULL, may be written among the options, and are taken out by who reads them
+ * before these are checked: they are suggested as options are. They outlive the schema. */
+void schema_beside(struct schema *s, const char *const *words);
+
 /* Checks `options` whole, adds every finding with `path` before the option's own ("" = none), and
  * returns in `*out` a new value with defaults filled in (NULL when there were findings). NULL
  * options, and `true`, are an empty table; what else is no table is the main option: the one marked

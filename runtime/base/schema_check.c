@@ -169,8 +169,18 @@ static void refuse_unnamed(struct checking *c, const struct rule *r, const struc
     mistake(c, value_at(v, 0), &first, "each entry has a name: NAME = ...");
 }
 
+static void name_all(struct buf *out, const struct rule *r, size_t beside) {
+  for (size_t i = 0; i < r->count; i++)
+    buf_format(out, "%s%s", out->length ? ", " : "", r->names[i]);
+  for (size_t i = 0; i < beside; i++)
+    buf_format(out, "%s%s", out->length ? ", " : "", r->beside[i]);
+}
+
 static void refuse_unknown(struct checking *c, const struct rule *r, const struct value *v,
                            const struct spot *at) {
+  size_t beside = 0;
+  while (r->beside && r->beside[beside])
+    beside++;
   if (value_length(v))
     refuse_unnamed(c, r, v, at);
   for (size_t i = 0; i < value_fields(v); i++) {
@@ -183,11 +193,12 @@ static void refuse_unknown(struct checking *c, const struct rule *r, const struc
       continue;
     const char *near = nearest_word(key, r->names, r->count);
     struct buf names = {0};
-    for (size_t n = 0; n < r->count; n++)
-      buf_format(&names, "%s%s", n ? ", " : "", r->names[n]);
+    name_all(&names, r, beside);
+    if (!near && beside)
+      near = nearest_word(key, r->beside, beside);
     if (near)
       mistake(c, field, &(struct spot){at, key, 0}, "unknown key; did you mean \"%s\"?", near);
-    else if (r->count)
+    else if (r->count + beside)
       mistake(c, field, &(struct spot){at, key, 0}, "unknown key; known are %s",
               names.data ? names.data : "");
     else

@@ -34,6 +34,7 @@ struct rule {
   struct rule *of;        /* RULE_LIST, RULE_MAP: of each item; RULE_TABLE: of each field */
   const char **names;     /* RULE_TABLE: its fields; the same order as `of` */
   size_t count;           /* RULE_TABLE: how many fields */
+  const char *const *beside; /* RULE_TABLE: as schema_beside; NULL: none */
 };
 
 struct schema {

@@ -83,6 +83,17 @@ describe("a start is refused", function()
     assert.truthy(err:find('did you mean "static"?', 1, true), err)
   end)
 
+  it("by what is no word of the host's beside a plugin's options", function()
+    local err = refused({ config = [[return {
+      registries = { etcd = { endpoints = { "http://127.0.0.1:1" }, retyr = "1s" } },
+      watches = {
+        a = { target = "static:///127.0.0.1:1", balancer = { { "canary", "v2", share = 0.1, shadwo = true }, "p2c" } },
+        b = { target = "static:///127.0.0.1:1", balancer = { "sticky", standn = "ring" } } } }]] })
+    assert.truthy(err:find('perigee.lua:2: registries.etcd.retyr: unknown key; did you mean "retry"?', 1, true), err)
+    assert.truthy(err:find('shadwo: unknown key; did you mean "shadow"?', 1, true), err)
+    assert.truthy(err:find('standn: unknown key; did you mean "standin"?', 1, true), err)
+  end)
+
   it("by a second agent on the run directory, and the first goes on", function()
     local agent = perigee.agent({ config = "return { services = { web = { port = 1 } } }" })
     local err = refused({ run_dir = agent.run_dir })

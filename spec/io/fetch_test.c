@@ -323,7 +323,7 @@ static void verifies_tls(void **state) {
   GET(*state, &o, .url = url_of(peer.https, "localhost", "/hello"), .tls.files[TLS_CA] = ca);
   assert_string_equal(o.text, "hello");
   GET(*state, &o, .url = url_of(peer.https, "127.0.0.1", "/echo"),
-      .tls = {.files = {[TLS_CA] = ca}, .server_name = "server.test", .cert = cert, .key = key});
+      .tls = {.files = {ca, cert, key}, .server_name = "server.test"});
   assert_int_equal(o.error, 0);
   assert_non_null(strstr(o.text, "\"servername\":\"server.test\""));
   assert_non_null(strstr(o.text, "\"host\":\"127.0.0.1:"));

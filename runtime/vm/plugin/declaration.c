@@ -223,13 +223,25 @@ static int read_target(const struct declared *r, int value) {
   return code == 0 ? 0 : mistake(r, "target", "%s", why.text);
 }
 
-/* What a stage says besides the plugin's own options. */
+/* What the host takes out of the options of a stage (the second where it picks) and of a registry.
+ */
+static const char *const of_stages[] = {"shadow", "standin", NULL};
+static const char *const of_plans[] = {"shadow", NULL};
+static const char *const of_registries[] = {"adapter", "retry", "ttl", NULL};
+
+static const char *const *words_beside(const struct declared *r) {
+  if (strcmp(r->kind->name, "registry") == 0)
+    return of_registries;
+  if (strcmp(r->kind->name, "balancer") != 0)
+    return NULL;
+  return has(r->L, r->table, "pick") ? of_stages + 1 : of_plans;
+}
+
 static int check_reserved(const struct declared *r, const struct value *options) {
-  static const char *const reserved[] = {"standin", "shadow"};
-  for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
-    if (strcmp(r->kind->name, "balancer") == 0 && value_get(options, reserved[i]))
+  for (const char *const *word = of_stages; *word; word++)
+    if (strcmp(r->kind->name, "balancer") == 0 && value_get(options, *word))
       return mistake(r, "options", "options: `%s` is the host's own word in a balancer's stage",
-                     reserved[i]);
+                     *word);
   return 0;
 }
 
@@ -409,6 +421,8 @@ static int read_declared(struct declared *r) {
   code = code ? code : check_fields(r);
   code = code ? code : read_plain(r);
   code = code ? code : read_options(r);
+  if (code == 0)
+    schema_beside(r->plugin->schema, words_beside(r));
   return code ? code : check_override(r);
 }
 
