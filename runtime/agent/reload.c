@@ -285,6 +285,7 @@ static void draft_config(struct reload *r, const struct reload_wish *wish,
     findings->failed |= rc == 0;
     return;
   }
+  plugins_draft_host(r->draft, node_facts(r->next));
   configure_verify(r->draft, r->next, findings);
   checks_verify_running(a->checks, r->draft, findings);
   plugins_draft_unused(a->plugins, r->draft);

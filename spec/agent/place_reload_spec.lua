@@ -1,5 +1,6 @@
 -- Reloading where the agent is: node, zone and datacenter are the host's, and all that says or uses
 -- them follows, while what is registered stays registered.
+local cjson = require("cjson")
 local perigee = require("spec.support.perigee")
 
 local PROBE = [[return {
@@ -161,6 +162,25 @@ describe("a reload", function()
     assert.truthy(agent:log():find("event=lists .-owner=" .. owner), agent:log())
     assert.equal(0, logged("event=deregisters"))
     assert.equal(owner, noted())
+  end)
+
+  it("is shown before with the plans of where it will be", function()
+    local agent = agent_with("node = 'n1', zone = 'z1'")
+    perigee.wait_for("the plan of where it is", function()
+      return picks(agent, "first")[12] == nil
+    end)
+    agent:edit("node = 'n1', zone = 'z2'")
+    local r = agent:command("reload", "--dry-run", "--json")
+    assert.equal(0, r.code, r.err)
+    local tiers = {}
+    for _, plan in ipairs(cjson.decode(r.out).plans) do
+      for _, e in ipairs(plan.service == "first" and plan.endpoints or {}) do
+        tiers[e.id] = { e.before.tier, e.after.tier }
+      end
+    end
+    assert.same({ 0, 1 }, tiers["api-127.0.0.1-11"], r.out)
+    assert.same({ 1, 0 }, tiers["api-127.0.0.1-12"], r.out)
+    assert.same(Z1, picks(agent, "first")) -- it was a question
   end)
 
   it("leaves another's alone when it begins with a copy of that one's data directory", function()

@@ -40,6 +40,7 @@ void plugins_free(struct plugins *all) {
     free(all->misses[i].name);
   }
   plugins_unattend(all);
+  value_unref(all->host);
   free(all->misses);
   free(all->items);
   free(all);
@@ -105,6 +106,8 @@ int plugins_load(const struct plugins *all, const char *kind, const char *name,
   };
   if (r == 0)
     r = plugin_load_parts(all->vm, kind, name, path, parts, &limits, out, f);
+  if (r == 0 && all->host)
+    isolate_host(plugin_isolate(*out), all->host);
   value_unref(grant);
   free(path);
   return r;

@@ -39,8 +39,9 @@ struct plugins {
   uv_timer_t *due;     /* of probations. NULL: a draft, whose plugins nobody calls */
   struct miss *misses; /* of a draft: what could not be loaded, and is not tried again */
   size_t miss_count;
-  bool anew, fresh; /* of a draft: plugins_draft_anew */
-  size_t readying;  /* plugins that are being made ready */
+  bool anew, fresh;   /* of a draft: plugins_draft_anew */
+  struct value *host; /* of a draft: where its plugins are; NULL: where all are */
+  size_t readying;    /* plugins that are being made ready */
   struct fault unready;
   void (*ready)(void *arg, const struct fault *f);
   void *ready_arg;

@@ -211,6 +211,10 @@ int plugins_draft_good(struct plugins *draft, struct plugins *all, const struct 
   return rc;
 }
 
+void plugins_draft_host(struct plugins *draft, struct value *host) {
+  draft->host = host;
+}
+
 void plugins_draft_anew(struct plugins *draft, bool fresh) {
   draft->anew = true;
   draft->fresh = fresh;

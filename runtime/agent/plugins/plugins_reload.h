@@ -33,6 +33,8 @@ int plugins_draft_good(struct plugins *draft, struct plugins *all, const struct 
 /* What the draft has is taken also where it is what is used already, as an isolate may have been
  * damaged since it was loaded. `fresh`: and takes nothing over. */
 void plugins_draft_anew(struct plugins *draft, bool fresh);
+/* Before anything is loaded into it: what ctx.host is to its plugins. Taken over. */
+void plugins_draft_host(struct plugins *draft, struct value *host);
 
 /* What a swap would do to each: "added", "reloaded", "rolled back", with what it would be then;
  * "unloaded", with what it is. */

@@ -76,6 +76,7 @@ void heap_end(struct isolate *iso) {
     free(r);
   }
   value_unref(iso->parts);
+  value_unref(iso->host);
   value_unref((struct value *)iso->limits.grant);
   if (stays || iso->memory < LITTLE)
     heap_free(iso);

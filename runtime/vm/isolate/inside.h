@@ -133,7 +133,8 @@ struct isolate {
   struct isolate *next, **link;
   struct vm *vm;
   char *name;
-  char *own_library; /* where it may require from beside the library; NULL: nowhere */
+  struct value *host; /* NULL: the vm's */
+  char *own_library;  /* where it may require from beside the library; NULL: nowhere */
   struct required *required;
   struct value *parts; /* what it requires, by name, in the place of files; NULL: the files */
   lua_State *L;        /* the main one: host work only, never a plugin's waiting code */
@@ -153,7 +154,7 @@ struct isolate {
   unsigned depth;    /* host frames that still use the isolate; freed at 0 when `ending` */
   jmp_buf *fence;
   struct task *tasks, *ended, *running;
-  struct task *woken; /* is given just now what it waited for */
+  struct task *woken;                           /* is given just now what it waited for */
   struct task *tasks_ready, **tasks_ready_last; /* in the order in which they will run */
   struct isolate_line *in_line;                 /* of the vm's; NULL: none of its tasks is ready */
   struct isolate *line_next, **line_link;
@@ -181,8 +182,8 @@ struct isolate {
   bool sweeping;                /* until all is collected that calls have left */
   struct alarm sweep;           /* set: the next is due, a second after the last began at least */
   int64_t swept_ns;
-  int ref_fuel;                 /* `fuel` as the plugin's code sees it */
-  char callers[250];            /* who called what raised last, for the fault */
+  int ref_fuel;      /* `fuel` as the plugin's code sees it */
+  char callers[250]; /* who called what raised last, for the fault */
 };
 
 /* chunk.c: as luaL_loadbufferx, of source alone, with the checks of fuel.h where the isolate is
@@ -318,7 +319,7 @@ void task_unwatch(struct task_watch *w); /* idempotent */
 extern const char
     task_host_yield; /* its address is what a wait yields; see lua/perigee/coroutine.lua */
 
-struct task *task_call(lua_State *L); /* the host's that is under way; NULL: none */
+struct task *task_call(lua_State *L);          /* the host's that is under way; NULL: none */
 void task_opened(struct task *call, int more); /* handles */
 
 /* handle.c */

@@ -72,6 +72,9 @@ int vm_new(const struct vm_config *config, struct vm **out, struct fault *f);
 void vm_free(struct vm *vm);
 /* Another ctx.host, from the next call of each plugin on. A reference is taken. */
 void vm_host(struct vm *vm, const struct value *host);
+/* ctx.host of a plugin that is not attached yet, until vm_host says what it is for all. A reference
+ * is taken. */
+void isolate_host(struct isolate *iso, const struct value *host);
 struct io *vm_io(const struct vm *vm);
 const struct vm_registry *vm_registry(const struct vm *vm); /* may be NULL */
 /* The catalog to pick from, opened when first asked for. 0, or as perigee_open. */

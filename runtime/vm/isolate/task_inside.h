@@ -32,7 +32,7 @@ struct task {
   struct turn_share share;
   const char *subject;
   struct task_wait wait;
-  int kept; /* what it keeps while it waits */
+  int kept;        /* what it keeps while it waits */
   lua_State *work; /* what goes on in C, with its arguments; NULL: nothing */
   int work_ref;
   bool at_work; /* it does just now */

@@ -63,7 +63,8 @@ static int host_index(lua_State *L) {
 }
 
 static void push_host(lua_State *L) {
-  const struct value *facts = isolate_vm(isolate_of(L))->host;
+  const struct isolate *iso = isolate_of(L);
+  const struct value *facts = iso->host ? iso->host : iso->vm->host;
   if (scripted(L)) {
     script_tell(L, "host", 0, 1);
     return;
@@ -111,10 +112,17 @@ void vm_host(struct vm *vm, const struct value *host) {
   struct fault f;
   vm->host = value_ref(host);
   value_unref(old);
-  for (struct isolate *iso = vm->first; iso; iso = iso->next)
+  for (struct isolate *iso = vm->first; iso; iso = iso->next) {
+    isolate_host(iso, NULL);
     if (!iso->dead && isolate_enter(iso, host_body, NULL, &f) != 0)
       log_error("a plugin is not told what the host is now", LOG_S("plugin", iso->name),
                 LOG_S("error", f.text));
+  }
+}
+
+void isolate_host(struct isolate *iso, const struct value *host) {
+  value_unref(iso->host);
+  iso->host = host ? value_ref(host) : NULL;
 }
 
 struct making {
