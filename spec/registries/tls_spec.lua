@@ -104,7 +104,7 @@ describe("an etcd that asks for certificates", function()
     without:stop()
   end)
 
-  it("is asked as its registry asks it by a target that names it, and by another with the certificate that the target has", function()
+  it("is asked as its registry asks it by a target that names it, and by another with the certificate of the target", function()
     local at = cluster:urls()[1]:gsub("^https://", "")
     local named = host.agent({
       registries = {
