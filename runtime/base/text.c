@@ -160,6 +160,13 @@ bool name_valid(const char *name, size_t length) {
   return true;
 }
 
+bool word_is_one_of(const char *word, const char *const *words) {
+  for (; *words; words++)
+    if (strcmp(word, *words) == 0)
+      return true;
+  return false;
+}
+
 enum { WORD_MAX = 64 };
 
 static int least(int a, int b) {

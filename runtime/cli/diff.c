@@ -66,8 +66,7 @@ const struct command command_diff = {
         "The file is checked as by `perigee reload`, by the agent, and nothing is changed. "
         "Includes and plugins are looked for beside FILE, and plugins then beside the file that "
         "the agent has. FILE may be a pipe, as in `perigee diff <(generate)`: then both are looked "
-        "for "
-        "beside the agent's file.",
+        "for beside the agent's file.",
     .examples =
         (const struct example[]){
             {"perigee diff /etc/perigee/next.lua",
