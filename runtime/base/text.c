@@ -147,6 +147,14 @@ size_t utf8_length(const unsigned char *s, size_t left) {
   return n;
 }
 
+bool text_is_utf8(const char *text) {
+  const unsigned char *s = (const unsigned char *)text;
+  size_t left = strlen(text), n = 1;
+  for (; left && n; s += n, left -= n)
+    n = utf8_length(s, left);
+  return n > 0;
+}
+
 bool name_valid(const char *name, size_t length) {
   if (length < 1 || length > 255)
     return false;

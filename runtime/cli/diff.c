@@ -1,3 +1,4 @@
+#include "base/text.h"
 #include "cli/changes.h"
 
 #include <errno.h>
@@ -33,6 +34,8 @@ static int read_pipe(const char *path, struct buf *out) {
     out->data[out->length] = '\0';
   }
   int rc = !in || ferror(in) ? -errno : out->length > TEXT_MAX ? -EFBIG : n > 0 ? -ENOMEM : 0;
+  if (rc == 0 && (strlen(out->data) < out->length || !text_is_utf8(out->data)))
+    rc = -EILSEQ;
   if (in)
     fclose(in);
   return rc;
@@ -46,7 +49,8 @@ static int run(const struct arguments *a) {
   if (rc != 0) {
     free(path);
     buf_free(&text);
-    return complain(a, EXIT_FAILED, "%s: %s", a->items[0], strerror(-rc));
+    return complain(a, EXIT_FAILED, "%s: %s", a->items[0],
+                    rc == -EILSEQ ? "not UTF-8" : strerror(-rc));
   }
   buf_text(&body, text.data ? "{\"text\":" : "{\"file\":");
   buf_json_text(&body, text.data ? text.data : path);
