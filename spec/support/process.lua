@@ -175,10 +175,19 @@ function process.kill_one(pid)
   C.kill(pid, process.signal.KILL)
 end
 
--- Once nothing of ours runs any more: waits a moment for adopted children that are ending, ends the
--- rest, and returns how many those were.
+local function command_of(pid)
+  local file = io.open("/proc/" .. pid .. "/cmdline")
+  local words = file and file:read("*a") or ""
+  if file then
+    file:close()
+  end
+  return (words:gsub("%z", " "))
+end
+
+-- Once nothing of ours runs any more: waits a while for adopted children that are ending, ends the rest, and
+-- returns their commands.
 function process.end_orphans()
-  local deadline = process.now() + 2
+  local deadline = process.now() + 10
   local pid
   repeat
     pid = C.waitpid(-1, nil, WNOHANG)
@@ -186,16 +195,16 @@ function process.end_orphans()
       process.nap(0.01)
     end
   until pid < 0 or process.now() > deadline
-  local count = 0
+  local commands = {}
   while pid >= 0 do
     local list = process.read(string.format("/proc/self/task/%d/children", C.getpid()))
     for child_pid in list:gmatch("%d+") do
+      table.insert(commands, command_of(child_pid))
       C.kill(tonumber(child_pid), process.signal.KILL)
-      count = count + 1
     end
     pid = C.waitpid(-1, nil, 0)
   end
-  return count
+  return commands
 end
 
 return process

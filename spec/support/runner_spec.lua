@@ -65,6 +65,7 @@ describe("spec/run", function()
       local r, last = run_in(script(body))
       assert.matches("%d passed, 1 failed, 0 skipped", last)
       assert.equal(1, r.code)
+      assert.equal(name == "a process left running", r.out:find("\n  sleep 100 \n", 1, true) ~= nil)
     end)
   end
 
