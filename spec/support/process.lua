@@ -47,6 +47,10 @@ function process.nap(seconds)
   C.nanosleep(t, nil)
 end
 
+function process.id()
+  return C.getpid()
+end
+
 function process.cores()
   return math.max(1, tonumber(C.sysconf(_SC_NPROCESSORS_ONLN)))
 end
