@@ -46,5 +46,5 @@ struct retired *shard_remove(struct shard_map *map, const char *key);
 const struct shard_entry *shard_find(const struct shard_map *map, const char *key); /* or NULL */
 /* From now on the shards are shown to others, by this commit. */
 void shard_map_freeze(struct shard_map *map, uint64_t commit);
-unsigned shard_of(const char *key); /* below SHARDS */
+unsigned shard_of(const char *key);         /* below SHARDS */
 void shard_map_free(struct shard_map *map); /* and the values */

@@ -82,7 +82,8 @@ int vm_catalog(struct vm *vm, struct perigee **out);
 struct pickers;
 void vm_pick_by(struct vm *vm, struct pickers *pickers);
 
-/* What its isolates hold together, for the specs that look for leaks; and how many turns they had. */
+/* What its isolates hold together, for the specs that look for leaks; and how many turns they had.
+ */
 struct vm_stats {
   size_t isolates, memory, tasks, handles;
   uint64_t turns;
