@@ -162,7 +162,7 @@ end
 function Process:kill()
   C.kill(-self.pid, process.signal.KILL)
   if not self.done then
-    self:wait(5)
+    self:wait(30)
   end
 end
 
