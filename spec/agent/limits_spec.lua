@@ -32,10 +32,10 @@ describe("a plugin's settings", function()
         return "passing", tostring(most)
       end,
     }]], "return { " .. SERVICES .. [[,
-      plugins = { ["check/probe"] = { path = "elsewhere.lua", memory = "2MiB", turn = "10ms" } } }]])
+      plugins = { ["check/probe"] = { path = "elsewhere.lua", memory = "2MiB", turn = "60ms" } } }]])
     local agent = perigee.agent({ config_file = home .. "/perigee.lua" })
     perigee.wait_for("it to be killed", function()
-      return agent:log():find("killed: ran for more than 10 ms", 1, true), agent:log()
+      return agent:log():find("killed: ran for more than 60 ms", 1, true), agent:log()
     end, 60)
     local most = tonumber(agent:get("/v1/agent/checks").json()["service:web-127.0.0.1-1"].Output)
     assert.truthy(most >= 5 and most <= 20, most)

@@ -7,7 +7,7 @@ local HALF = [[return { kind = "balancer", summary = "a part for v2",
   plan = function(endpoints) endpoints:share("v2", SHARE) end }]]
 
 local CONFIG = [[return {
-  plugins = { part = { turn = "1s" } },
+  plugins = { part = { turn = "400ms" } },
   services = { web = { { id = "a", port = 9001 }, { id = "b", port = 9002, tags = { "v2" } } } },
   watches = {
     canary = { target = "embedded:///web", balancer = { { "canary", tag = "v2", share = 0.1 }, "weighted" } },
@@ -162,7 +162,7 @@ describe("a plan and a reload", function()
     write_plugin((HALF:gsub("endpoints:share.-%)", "while true do end")))
     plans = cjson.decode(run("reload", "part", "--dry-run", "--json")).plans
     assert.equal("own", plans[1].service)
-    assert.matches("part: killed: ran for more than 1000 ms without waiting", plans[1].reason, 1, true)
+    assert.matches("part: killed: ran for more than 400 ms without waiting", plans[1].reason, 1, true)
     assert.equal(0.25, share_of("own", "b"))
   end)
 

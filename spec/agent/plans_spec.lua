@@ -39,6 +39,15 @@ local function register(agent, port, more)
   assert.equal(200, agent:put("/v1/agent/service/register", body).status)
 end
 
+-- What follows another service is published a turn after that, and so after whoever changed it was answered.
+local function follows(agent, service, id, port, status)
+  perigee.wait_for(string.format("%s to be %s in %s", id, status or "gone", service), function()
+    local out = agent:command("services", service).out
+    local there = out:find(status and string.format("%s\t127.0.0.1:%d\t%s\t", id, port, status) or id, 1, true)
+    return (there ~= nil) == (status ~= nil), out
+  end)
+end
+
 local function near(expected, actual, tolerance, message)
   assert.is_true(math.abs(expected - (actual or 0)) <= tolerance,
     string.format("%s: expected %g, not %g", message, expected, actual or 0))
@@ -108,15 +117,19 @@ describe("the balancers that ship", function()
     end
     put("l1", 8001, "z1")
     put("l3", 8003, "z3")
-    local function becomes(id, verdict)
-      assert.equal(200, agent:put("/v1/agent/check/" .. verdict .. "/" .. id).status)
+    for id, port in pairs({ l1 = 8001, l3 = 8003 }) do
+      follows(agent, "zoned", id, port, "passing")
+    end
+    local function becomes(verdict, status)
+      assert.equal(200, agent:put("/v1/agent/check/" .. verdict .. "/l1").status)
+      follows(agent, "zoned", "l1", 8001, status)
     end
     -- Consul's registrations have no zone: the agent's own is theirs, so both are near.
     local seen = shares(agent, "zoned", 100)
     near(0.5, seen[8001], 1e-9, "all of one zone")
-    becomes("l1", "fail")
+    becomes("fail", "critical")
     near(1, shares(agent, "zoned", 100)[8003], 1e-9, "the other")
-    becomes("l1", "pass")
+    becomes("pass", "passing")
     near(0.5, shares(agent, "zoned", 100)[8001], 1e-9, "both again")
   end)
 
@@ -142,7 +155,7 @@ describe("the balancers that ship", function()
     for _, port in ipairs({ 7001, 7002 }) do
       local body = string.format('{"Name":"warm","ID":"w%d","Address":"127.0.0.1","Port":%d}', port, port)
       assert.equal(200, agent:put("/v1/agent/service/register", body).status)
-      shares(agent, "warming", 1) -- published: what comes now is new
+      follows(agent, "warming", "w" .. port, port, "passing") -- what comes now is new
     end
     near(0.2, shares(agent, "warming", 20000)[7002], 0.02, "a quarter of the other's weight")
   end)
@@ -378,9 +391,11 @@ describe("a balancer plugin that goes wrong", function()
 
   it("leaves who comes meanwhile as registered, and forgets nobody who is there", function()
     register(agent, 9003)
+    follows(agent, "raises", "web-9003", 9003, "passing")
     near(0.6, shares(agent, "raises", 20000)[9002], 0.02, "three of five")
     near(0.2, shares(agent, "raises", 20000)[9003], 0.02, "one of five")
     assert.equal(200, agent:put("/v1/agent/service/deregister/web-9003").status)
+    follows(agent, "raises", "web-9003")
     near(0.75, shares(agent, "raises", 20000)[9002], 0.02, "three of four again")
   end)
 end)

@@ -41,6 +41,7 @@ describe("a preview of many services", function()
       return agent:log():find('"planned 1"', 1, true)
     end, 60)
     -- Each goes over the control thread and the disk before it is answered, and over its loop before it is picked.
+    local answered, last = 0, ('"planned %d"'):format(SERVICES)
     for i = 1, 5 do
       local name = "meanwhile" .. i
       assert.equal(200, agent:put("/v1/agent/service/register", ('{"Name":"%s","Port":%d}'):format(name, i)).status)
@@ -48,10 +49,11 @@ describe("a preview of many services", function()
         return agent:get("/v1/pick/" .. name).status == 200
       end)
       assert.equal(200, agent:get("/v1/pick/s" .. i).status)
+      answered = answered + (agent:log():find(last, 1, true) and 0 or 1)
     end
-    assert.is_nil(agent:log():find(('"planned %d"'):format(SERVICES), 1, true), "the preview was through before any of it")
+    assert.is_true(answered > 0, "the preview was through before any of it")
     assert.equal(0, preview:wait(200 * perigee.slower), preview:stderr())
-    assert.truthy(agent:log():find(('"planned %d"'):format(SERVICES), 1, true))
+    assert.truthy(agent:log():find(last, 1, true))
     agent:stop()
   end)
 end)

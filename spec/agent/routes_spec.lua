@@ -173,7 +173,7 @@ describe("a route", function()
     end)
     local code, late = agent:stop()
     assert.same({ 0 }, { code, late })
-    assert.equal(0, last:wait(10)) -- it ended as a stream ends
+    assert.equal(0, last:wait(20 * perigee.slower)) -- it ended as a stream ends
   end)
 
   it("cannot be asked without bounds", function()

@@ -3,7 +3,9 @@
 -- (libperigee), picks over HTTP, and requests to a route of another plugin that waits 5 ms for its answer.
 -- The same without any of them is what is usual, measured in between. Of several rounds the one in the middle is shown,
 -- in microseconds and as a multiple of the usual; behind each row, whether the medians and the 99th percentiles are within
--- twice the usual. ONLY=NAME is one of them. On a machine that does other things: chrt -r 5 luajit spec/bench/hostile.lua
+-- twice the usual. The first row is what the same costs beside a program that has nothing to do with perigee: whoever
+-- slept finds the caches cold behind any other. ONLY=NAME is one of them. On a machine that does other things:
+-- chrt -r 5 luajit spec/bench/hostile.lua
 package.path = "./?.lua;" .. package.path
 local bench = require("spec.support.bench")
 local hostile = require("spec.support.hostile")
@@ -26,6 +28,9 @@ ffi.cdef([[
   long read(int fd, void *bytes, unsigned long length);
 ]])
 local C, library = ffi.C, ffi.load(perigee.build .. "/libperigee.so")
+
+-- It fills memory and forgets it, as `deep` does.
+local PROGRAM, PROGRAM_TEXT = "(a program)", "while true do local t = {} for i = 1, 1e5 do t[i] = { i } end end"
 
 local time = ffi.new("struct timespec_t") -- of spec.support.process, as clock_gettime and close
 local function now_us()
@@ -68,6 +73,8 @@ local ROUTE = [[return {
 
 -- Adds microseconds to the lists `into.pick`, `into.http` and `into.plugin`.
 local function sample(name, into)
+  local program = name == PROGRAM and perigee.spawn({ "luajit", "-e", PROGRAM_TEXT }) or nil
+  name = not program and name or nil
   local agent, unlisten = hostile.agent({ names = { name }, copies = COPIES, neighbour = NEIGHBOUR, route = ROUTE })
   local p, s, endpoint = ffi.new("void *[1]"), ffi.new("void *[1]"), ffi.new("char[1024]")
   local until_us = now_us() + SECONDS * 1e6
@@ -109,6 +116,9 @@ local function sample(name, into)
   library.perigee_close(p[0])
   agent:stop()
   unlisten()
+  if program then
+    program:kill()
+  end
 end
 
 local WHAT = { { "pick", "picks in a process" }, { "http", "picks over HTTP" }, { "plugin", "a plugin that waits 5 ms" } }
@@ -119,7 +129,7 @@ local function samples()
 end
 
 local function names()
-  local list = {}
+  local list = { PROGRAM }
   for name in pairs(hostile.PLUGINS) do
     list[#list + 1] = (not ONLY or name == ONLY) and name or nil
   end
@@ -177,7 +187,7 @@ local function measure()
         found[k] = compared(rounds, name, what[1], part[1])
         over[k] = math.max(over[k], found[k].over)
         local key = i * 2 + k
-        if not worst[key] or found[k].ratio > worst[key].ratio then
+        if name ~= PROGRAM and (not worst[key] or found[k].ratio > worst[key].ratio) then
           worst[key] = found[k]
           worst[key].what = ("%s, %s, beside %s"):format(what[2], part[2], name)
         end

@@ -131,23 +131,23 @@ describe("with an agent", function()
     local env = { PERIGEE_RUN_DIR = agent.run_dir }
     local watch = perigee.spawn({ perigee.build .. "/perigee", "watch", "live" }, { env = env })
     local json = perigee.spawn({ perigee.build .. "/perigee", "watch", "embedded:///live", "--json" }, { env = env })
-    local function wait_line(line)
-      perigee.wait_for(line, function()
-        return watch:stdout():find(line, 1, true), watch:stdout() .. watch:stderr()
-      end)
+    -- By both: who is a change behind is told of two at once.
+    local function both_say(line, event)
+      for p, text in pairs({ [watch] = line, [json] = ('"%s"'):format(event) }) do
+        perigee.wait_for(text, function()
+          return p:stdout():find(text, 1, true), p:stdout() .. p:stderr()
+        end)
+      end
     end
     perigee.wait_for("both to wait", function()
       return watch:stderr():find("waiting for it", 1, true) and json:stderr():find("waiting for it", 1, true)
     end)
     agent:command("register", "--name", "live", "--id", "a", "--port", "9400", "--check", "ttl=1h,initial=passing")
-    wait_line("+ a 127.0.0.1:9400 passing\n")
+    both_say("+ a 127.0.0.1:9400 passing\n", "added")
     agent:put("/v1/agent/check/fail/service:a", "")
-    wait_line("~ a 127.0.0.1:9400 passing -> critical\n")
+    both_say("~ a 127.0.0.1:9400 passing -> critical\n", "changed")
     agent:command("deregister", "a")
-    wait_line("- a 127.0.0.1:9400")
-    perigee.wait_for("the JSON lines", function()
-      return json:stdout():find('"removed"', 1, true)
-    end)
+    both_say("- a 127.0.0.1:9400", "removed")
     local events = {}
     for line in json:stdout():gmatch("[^\n]+") do
       table.insert(events, cjson.decode(line).event)
@@ -155,7 +155,7 @@ describe("with an agent", function()
     assert.same({ "added", "changed", "removed" }, events)
     for _, p in ipairs({ watch, json }) do
       p:signal(process.signal.INT)
-      local code, signal = p:wait(10)
+      local code, signal = p:wait(20 * perigee.slower)
       assert.equal(0, code)
       assert.is_nil(signal)
     end

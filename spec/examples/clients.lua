@@ -43,10 +43,10 @@ function clients.environment(agent, program)
   return env
 end
 
--- Runs the go command in GOPATH mode, with what Debian has and nothing from the network. `more`: another folder of
--- sources; cgo: with a C compiler.
+-- Runs the go command in GOPATH mode, with what Debian has and nothing from the network; it may have to compile much
+-- of Go. `more`: another folder of sources; cgo: with a C compiler.
 function clients.run_go(argv, agent, more, cgo)
-  return perigee.run(argv, { timeout = 200, env = {
+  return perigee.run(argv, { timeout = 400, env = {
     PERIGEE_RUN_DIR = agent.run_dir,
     GO111MODULE = "off",
     CGO_ENABLED = cgo and "1" or "0",

@@ -1,4 +1,4 @@
--- spec: timeout 300
+-- spec: timeout 900
 -- What Go alone has of examples/clients: the resolver and the balancer for gRPC, and a package that is used by
 -- many goroutines at once and reads a file that may be damaged.
 local clients = require("spec.examples.clients")

@@ -1,4 +1,4 @@
--- spec: timeout 240
+-- spec: timeout 600
 -- Every process gives the same answer for a key, and for the tries of a call with that key: what maps the
 -- catalog itself (Go, Node) as what links the library. keys/ has a program for each language.
 local clients = require("spec.examples.clients")

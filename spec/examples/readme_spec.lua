@@ -1,4 +1,4 @@
--- spec: timeout 240
+-- spec: timeout 600
 -- examples/clients/README.md tells the truth: each of its blocks is run, against an agent that has what it speaks of.
 local clients = require("spec.examples.clients")
 local perigee = require("spec.support.perigee")
@@ -42,7 +42,7 @@ describe("examples/clients/README.md", function()
   end
 
   local function go(name)
-    local r = perigee.run({ "go", "build", "-o", home .. "/" .. name, name }, { dir = home, timeout = 200, env = {
+    local r = perigee.run({ "go", "build", "-o", home .. "/" .. name, name }, { dir = home, timeout = 400, env = {
       GO111MODULE = "off", CGO_ENABLED = "0", GOCACHE = top .. "/build/go-cache", GOPATH = home .. ":/usr/share/gocode" } })
     assert.equal(0, r.code, r.err)
     return home .. "/" .. name
@@ -73,7 +73,7 @@ describe("examples/clients/README.md", function()
       -- And as a module that replaces.
       os.execute(("mv %s/src/pick %s/pick_module && cp -r %s/src/perigee %s/pick_module"):format(home, home, home, home))
       local command = perigee.read("examples/clients/README.md"):match("`(go mod edit [^`]*)`")
-      local r = perigee.run({ "sh", "-c", "go mod init reader && " .. command .. " && go build -o ../pick ." }, { timeout = 200,
+      local r = perigee.run({ "sh", "-c", "go mod init reader && " .. command .. " && go build -o ../pick ." }, { timeout = 400,
         dir = home .. "/pick_module", env = { GOFLAGS = "-mod=mod", GOPROXY = "off", GOCACHE = top .. "/build/go-cache",
         CGO_ENABLED = "0", GOPATH = home .. "/nothing", GO111MODULE = "on" } })
       assert.equal(0, r.code, r.err)
@@ -138,7 +138,7 @@ describe("examples/clients/README.md", function()
             p:poll()
             assert(not p.done, p:stderr())
             return p:stdout():find("ok 127.0.0.1:" .. first, 1, true), p:stdout() .. p:stderr()
-          end, 200)
+          end, 400)
           p:kill()
         end
       end)

@@ -149,6 +149,25 @@ describe("an agent", function()
     agent:stop()
   end)
 
+  it("does not forget what somebody waits for news of", function()
+    put(cluster, "held", "h1", 9031)
+    put(cluster, "brief", "b1", 9032)
+    local agent = host.agent({
+      resolve = { registry = "etcd", forget = "1s" }, registries = { etcd = { endpoints = cluster:urls() } },
+    })
+    local client = perigee.spawn({ "curl", "-s", "--noproxy", "*", -- of which no index is new
+      agent.url .. "/v1/health/service/held?wait=10m&index=9007199254740991" })
+    perigee.wait_for("the question to be held", function()
+      return agent:get("/metrics").body:find("\nperigee_http_waiting 1\n", 1, true), agent:log()
+    end)
+    assert.equal(9032, agent:get("/v1/pick/brief").json().port)
+    host.logged(agent, 'event="nobody asks for it any more" service=brief')
+    assert.truthy(agent:get("/v1/services").body:find('"held"', 1, true))
+    assert.falsy(agent:log():find("service=held", 1, true), agent:log())
+    client:kill()
+    agent:stop()
+  end)
+
   it("has the last known endpoints after a boot while its registry is down, stale and with their age", function()
     put(cluster, "web", "w1", 9003)
     local agent = host.agent({

@@ -121,6 +121,33 @@ static void services_end(void **state) {
   view_free(v);
 }
 
+static void what_uses_a_service_outlives_its_versions(void **state) {
+  (void)state;
+  const int64_t second = 1000000000;
+  struct view *v = make_view(1);
+  publish(v, "web", 1);
+  assert_int_equal(view_used(v, "web"), 0);
+  view_commit(v);
+  const struct view_root *old = view_enter(v, 0);
+  view_service_use(view_service(old, "web"), 50 * second);
+  assert_int_equal(view_used(v, "web"), 50 * second);
+  publish(v, "web", 2);
+  view_commit(v);
+  view_service_use(view_service(old, "web"), 600 * second); /* of a version that is replaced */
+  view_leave(v, 0);
+  view_service_use(view_service(view_enter(v, 0), "web"), 70 * second);
+  view_leave(v, 0);
+  assert_int_equal(view_used(v, "web"), 600 * second);
+  assert_int_equal(view_used(v, "other"), 0);
+  assert_int_equal(view_publish_service(
+                       v, &(struct set_published){.service = "web", .version = 9, .gone = true}),
+                   0);
+  publish(v, "web", 10);
+  view_commit(v);
+  assert_int_equal(view_used(v, "web"), 0);
+  view_free(v);
+}
+
 static void indexes_are_the_services_own_and_only_grow(void **state) {
   (void)state;
   struct view *v = make_view(1);
@@ -313,6 +340,7 @@ int main(void) {
       cmocka_unit_test(nothing_shows_before_a_commit),
       cmocka_unit_test(a_reader_keeps_what_it_entered_with),
       cmocka_unit_test(services_end),
+      cmocka_unit_test(what_uses_a_service_outlives_its_versions),
       cmocka_unit_test(indexes_are_the_services_own_and_only_grow),
       cmocka_unit_test(checks_follow_their_registration),
       cmocka_unit_test(many_changes),

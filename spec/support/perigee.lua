@@ -10,7 +10,6 @@ ffi.cdef([[
 struct sockaddr_in_t { uint16_t family, port; uint32_t address; char zero[8]; };
 int socket(int domain, int type, int protocol);
 int bind(int fd, const struct sockaddr_in_t *address, unsigned length);
-int getsockname(int fd, struct sockaddr_in_t *address, unsigned *length);
 int listen(int fd, int backlog);
 ]])
 
@@ -97,26 +96,25 @@ local function bound(port, everywhere)
   local fd = ffi.C.socket(2, 1, 0)
   local number = bit.bor(bit.rshift(port, 8), bit.band(bit.lshift(port, 8), 0xff00))
   local address = ffi.new("struct sockaddr_in_t", { family = 2, port = number, address = everywhere and 0 or 0x0100007f })
-  local length = ffi.new("unsigned[1]", ffi.sizeof(address))
-  if ffi.C.bind(fd, address, length[0]) ~= 0 or ffi.C.getsockname(fd, address, length) ~= 0 then
+  if ffi.C.bind(fd, address, ffi.sizeof(address)) ~= 0 then
     ffi.C.close(fd)
     return nil
   end
-  return fd, bit.bor(bit.rshift(address.port, 8), bit.band(bit.lshift(address.port, 8), 0xff00))
+  return fd
 end
 
--- A TCP port on 127.0.0.1 that nobody had a moment ago.
-function perigee.free_port()
-  local fd, port = bound(0)
-  ffi.C.close(fd)
-  return port
-end
+-- Below those that the kernel gives to whoever asks for any: what is killed has its port again when it is started.
+-- Each process begins elsewhere, so that two do not take the same one before either listens.
+local PORTS_FIRST, PORTS_LAST = 10000, 32000
+local next_port = PORTS_FIRST + process.id() * 61 % (PORTS_LAST - PORTS_FIRST)
 
---- The first of `count` ports in a row that are all free.
+-- The first of so many TCP ports in a row on 127.0.0.1 that nobody has. None of them is given again soon.
 function perigee.free_ports(count)
-  for _ = 1, 1000 do
-    local first = perigee.free_port()
-    local held = {}
+  for _ = PORTS_FIRST, PORTS_LAST do
+    if next_port + count > PORTS_LAST then
+      next_port = PORTS_FIRST
+    end
+    local first, held = next_port, {}
     while #held < count do
       local fd = bound(first + #held)
       if not fd then
@@ -127,11 +125,16 @@ function perigee.free_ports(count)
     for _, fd in ipairs(held) do
       ffi.C.close(fd)
     end
+    next_port = first + #held + (#held < count and 1 or 0)
     if #held == count then
       return first
     end
   end
   error("no " .. count .. " free ports in a row")
+end
+
+function perigee.free_port()
+  return perigee.free_ports(1)
 end
 
 -- Listens on a port of 127.0.0.1, or of all addresses, without ever answering, until `unlisten`. nil: it is taken.

@@ -47,6 +47,10 @@ function process.nap(seconds)
   C.nanosleep(t, nil)
 end
 
+function process.id()
+  return C.getpid()
+end
+
 function process.cores()
   return math.max(1, tonumber(C.sysconf(_SC_NPROCESSORS_ONLN)))
 end
@@ -158,7 +162,7 @@ end
 function Process:kill()
   C.kill(-self.pid, process.signal.KILL)
   if not self.done then
-    self:wait(5)
+    self:wait(30)
   end
 end
 

@@ -16,6 +16,7 @@ struct waiter {
 
 struct watches {
   struct watch_parts parts;
+  int64_t (*used)(void *arg, const char *service);
   struct store *store;
   const struct policies *shown;
   struct sources sources;
