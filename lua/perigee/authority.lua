@@ -2,7 +2,7 @@
 --
 -- Where they are all among the registry's own, they are asked as it asks them: over TLS where it does, with its
 -- credentials and its certificate. Others are sent nothing of that. They are asked over TLS when the target says so,
--- and believed by the authority that it says, or else by the registry's.
+-- and believed by the authority that it says, or else by the registry's; a certificate they get from the target alone.
 local urls = require("perigee.members").urls
 
 -- For an adapter's option `tls`.
@@ -16,8 +16,10 @@ local tls = {
 
 -- For `target.servers` of an adapter.
 local options = {
-  tls = { "boolean", optional = true, about = "to ask over TLS; `ca` and `server_name` say so too" },
+  tls = { "boolean", optional = true, about = "to ask over TLS; the options below say so too" },
   ca = { "certificate", optional = true, about = "a file, from the root; else the registry's tls.ca" },
+  cert = { "certificate", optional = true, about = "the agent's own, a file from the root, for servers that ask for one" },
+  key = { "key", of = "cert", optional = true, about = "of `cert`, where it is not in the same file" },
   server_name = { "string", optional = true, min = 1, about = "the name in the servers' certificate" },
 }
 
@@ -30,7 +32,7 @@ local function wants_tls(said)
   if said.tls then
     return said.tls ~= "false" and said.tls ~= "0"
   end
-  return (said.ca or said.server_name) and true or nil
+  return (said.ca or said.cert or said.server_name) and true or nil
 end
 
 -- The registry's URLs of the servers that the target names; nil: one is another's, or is asked for otherwise than the
@@ -57,11 +59,12 @@ local function servers(target, known, port, own_tls)
   local own = own_urls(target, known, port, secure)
   if not own then
     local all = urls(target.authority, port, secure and "https")
-    return all, { ca = said.ca or own_tls.ca, server_name = said.server_name }, false
+    return all, { ca = said.ca or own_tls.ca, server_name = said.server_name, cert = said.cert, key = said.key }, false
   end
+  local certified = said.cert and said or own_tls
   return own, {
     ca = said.ca or own_tls.ca, server_name = said.server_name or own_tls.server_name, verify = own_tls.verify,
-    cert = own_tls.cert, key = own_tls.key,
+    cert = certified.cert, key = certified.key,
   }, true
 end
 

@@ -66,6 +66,11 @@ static bool withdrew(void *arg, const struct instance *in) {
   return a->registrars && registrars_withdrew(a->registrars, in->service, in->id);
 }
 
+static int64_t used(void *arg, const char *service) {
+  const struct agent *a = arg;
+  return view_used(a->view, service);
+}
+
 static void on_check_start(void *arg, uint64_t handle, const struct registration *r, uint32_t i) {
   struct agent *a = arg;
   checks_start(a->checks, handle, r, i);
@@ -169,6 +174,7 @@ int parts_make(struct agent *a) {
                                     .sets = a->sets,
                                     .plugins = a->plugins,
                                     .withdrew = withdrew,
+                                    .used = used,
                                     .arg = a};
   const struct plans_with planning = {
       .loop = &a->loop, .plugins = a->plugins, .sets = a->sets, .store = a->store};

@@ -68,6 +68,8 @@ static int curl_errno(const struct fetch *f, CURLcode code) {
   long os = 0;
   switch (code) {
   case CURLE_COULDNT_CONNECT:
+    if (f->transfer.no_socket) /* of which libcurl has no errno: it tells one of something else */
+      return f->transfer.no_socket;
     curl_easy_getinfo(f->transfer.easy, CURLINFO_OS_ERRNO, &os);
     return os ? -(int)os : -EHOSTUNREACH;
   case CURLE_OPERATION_TIMEDOUT:
@@ -115,7 +117,9 @@ static const char *tls_advice(const struct fetch *f, const char *said) {
 
 static void fetch_fail_curl(struct fetch *f, CURLcode code) {
   char text[CURL_ERROR_SIZE + 96];
-  const char *said = f->error_text[0] ? f->error_text : curl_easy_strerror(code);
+  const char *said = f->transfer.no_socket ? io_reason(f->transfer.no_socket)
+                     : f->error_text[0]    ? f->error_text
+                                           : curl_easy_strerror(code);
   const char *advice = tls_advice(f, said);
   switch (f->response.error) {
   case 0:

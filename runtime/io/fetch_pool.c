@@ -111,16 +111,18 @@ static int pool_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *
 }
 
 static curl_socket_t socket_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address) {
-  struct fetch_pool *p = arg;
+  struct transfer *t = arg;
   struct wire *wire = calloc(1, sizeof *wire);
   if (!wire)
     return CURL_SOCKET_BAD;
   wire->fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
   if (wire->fd < 0) {
+    t->no_socket = errno == EAFNOSUPPORT ? 0 : -errno; /* of addresses others may do */
     free(wire);
     return CURL_SOCKET_BAD;
   }
-  ring_append(&p->wires, &wire->link);
+  t->no_socket = 0;
+  ring_append(&t->pool->wires, &wire->link);
   return wire->fd;
 }
 
@@ -251,7 +253,7 @@ int transfer_open(struct fetch_pool *p, struct transfer *t, void (*over)(struct 
   curl_easy_setopt(t->easy, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(t->easy, CURLOPT_TCP_KEEPALIVE, 1L);
   curl_easy_setopt(t->easy, CURLOPT_OPENSOCKETFUNCTION, socket_open);
-  curl_easy_setopt(t->easy, CURLOPT_OPENSOCKETDATA, p);
+  curl_easy_setopt(t->easy, CURLOPT_OPENSOCKETDATA, t);
   curl_easy_setopt(t->easy, CURLOPT_CLOSESOCKETFUNCTION, socket_shut);
   curl_easy_setopt(t->easy, CURLOPT_CLOSESOCKETDATA, p);
   curl_easy_setopt(t->easy, CURLOPT_RESOLVER_START_FUNCTION, resolver_starts);
@@ -280,6 +282,7 @@ static int before_request(void *arg, char *to, char *from, int to_port, int from
 int transfer_start(struct fetch_pool *p, struct transfer *t, bool plain) {
   t->pool = p;
   t->spoiled = false;
+  t->no_socket = 0;
   curl_easy_setopt(t->easy, CURLOPT_PREREQFUNCTION, plain ? before_request : NULL);
   curl_easy_setopt(t->easy, CURLOPT_PREREQDATA, t);
   CURLMcode code = curl_multi_add_handle(p->multi, t->easy);

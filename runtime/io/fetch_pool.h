@@ -12,7 +12,8 @@ struct transfer {
   struct fetch_pool *pool; /* while it runs */
   CURLcode code;
   bool running;
-  bool spoiled; /* its connection had something in it already: it is to have another */
+  bool spoiled;  /* its connection had something in it already: it is to have another */
+  int no_socket; /* negative errno: why the last socket that it asked for could not be had */
   void (*over)(struct transfer *t);
 };
 

@@ -2,7 +2,9 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 static void idle_run(uv_idle_t *idle) {
   struct io *io = idle->data;
@@ -59,6 +61,20 @@ void io_free(struct io *io) {
 
 size_t io_open(const struct io *io) {
   return io->references - 1;
+}
+
+const char *io_reason(int code) {
+  static _Thread_local char text[160];
+  struct rlimit limit;
+  if (code == -ENFILE)
+    return "this host has as many files open as it may: raise fs.file-max";
+  if (code != -EMFILE || getrlimit(RLIMIT_NOFILE, &limit) != 0)
+    return uv_strerror(code);
+  snprintf(text, sizeof text,
+           "this process has as many files open as it may, %llu: raise LimitNOFILE= of its unit, "
+           "or ulimit -n",
+           (unsigned long long)limit.rlim_cur);
+  return text;
 }
 
 void later_init(struct later *l, void (*run)(struct later *l)) {

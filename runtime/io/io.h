@@ -25,3 +25,7 @@ void io_free(struct io *io);
 
 /* How many operations, sockets, watchers and ending children there are now. */
 size_t io_open(const struct io *io);
+
+/* What a negative errno means: libuv's words, and of a limit which one it is and what to do. Valid
+ * to the thread's next call. */
+const char *io_reason(int code);

@@ -127,7 +127,9 @@ describe("an agent", function()
     for _, name in ipairs({ "blue", "green", "red", "deli" }) do
       host.expect(agent, name, "127.0.0.1:9006 127.0.0.1:9007")
     end
-    assert.equal(2, streams()) -- of deli and of none
+    perigee.wait_for("two streams, of deli and of none", function()
+      return streams() == 2, streams()
+    end)
     agent:stop()
   end)
 
@@ -144,6 +146,25 @@ describe("an agent", function()
       end, 20)
     end
     host.logged(agent, 'event="nobody asks for it any more" service=kiosk')
+    agent:stop()
+  end)
+
+  it("does not forget what somebody waits for news of", function()
+    put(cluster, "held", "h1", 9031)
+    put(cluster, "brief", "b1", 9032)
+    local agent = host.agent({
+      resolve = { registry = "etcd", forget = "1s" }, registries = { etcd = { endpoints = cluster:urls() } },
+    })
+    local client = perigee.spawn({ "curl", "-s", "--noproxy", "*", -- of which no index is new
+      agent.url .. "/v1/health/service/held?wait=10m&index=9007199254740991" })
+    perigee.wait_for("the question to be held", function()
+      return agent:get("/metrics").body:find("\nperigee_http_waiting 1\n", 1, true), agent:log()
+    end)
+    assert.equal(9032, agent:get("/v1/pick/brief").json().port)
+    host.logged(agent, 'event="nobody asks for it any more" service=brief')
+    assert.truthy(agent:get("/v1/services").body:find('"held"', 1, true))
+    assert.falsy(agent:log():find("service=held", 1, true), agent:log())
+    client:kill()
     agent:stop()
   end)
 

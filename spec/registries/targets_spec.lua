@@ -12,7 +12,7 @@ local function check(config, plugins)
 end
 
 local bad = {
-  { "etcd:///web?foo=1", 13, 'the option "foo": unknown key; known are ca, server_name, tls' },
+  { "etcd:///web?foo=1", 13, 'the option "foo": unknown key; known are ca, cert, key, server_name, tls' },
   { "etcd:///web?tls=true", 13, 'the option "tls" is about servers that the target names, as in etcd://host/web' },
   { "consul:///web?tag=a&ca=/etc/ca.pem", 21, 'the option "ca" is about servers that the target names' },
   { "etcd://h1/web?tls=perhaps", 15, "expected true or false" },

@@ -104,7 +104,7 @@ describe("an etcd that asks for certificates", function()
     without:stop()
   end)
 
-  it("is asked as its registry asks it by a target that names it, and by another registry without a certificate", function()
+  it("is asked as its registry asks it by a target that names it, and by another with the certificate of the target", function()
     local at = cluster:urls()[1]:gsub("^https://", "")
     local named = host.agent({
       registries = {
@@ -116,8 +116,10 @@ describe("an etcd that asks for certificates", function()
       watches = {
         web = ("etcd://%s/web"):format(at), same = ("etcd://%s/web?tls=true"):format(at),
         others = ("other://%s/web?tls=true"):format(at), plain = ("etcd://%s/web?tls=false"):format(at),
+        brought = ("other://%s/web?cert=%s/client.pem&key=%s/client.key"):format(at, own, own),
       },
     })
+    host.expect(named, "brought", "127.0.0.1:8081")
     host.expect(named, "web", "127.0.0.1:8081")
     host.expect(named, "same", "127.0.0.1:8081")
     perigee.wait_for("the server to ask for a certificate that it is not sent", function()

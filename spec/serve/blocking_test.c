@@ -44,8 +44,12 @@ static long own_index(const struct rig *rig, const char *path) {
   return number_of(&r, "X-Perigee-Index");
 }
 
+/* Whoever has as many connections as he may asks again: the last one may be about to close. */
 static int waiting(const struct rig *rig) {
   struct reply r = rig_ask(rig, "GET", "/metrics", NULL);
+  for (int64_t end = clock_real_ns() + PATIENCE_MS * INT64_C(1000000);
+       r.status == 429 && clock_real_ns() < end; r = rig_ask(rig, "GET", "/metrics", NULL))
+    reply_free(&r);
   const char *at = strstr(r.body, "\nperigee_http_waiting ");
   int n = at ? atoi(at + 22) : -1;
   reply_free(&r);
@@ -152,6 +156,63 @@ static void lists_wait_for_any(void **state) {
   assert_string_equal(r.body, "{\"other\":[]}");
   assert_true(number_of(&r, "X-Consul-Index") > index);
   rig_close(rig);
+}
+
+/* A check that goes back and forth wakes who reads checks, and nobody who reads names and tags. */
+static void lists_of_names_do_not_wait_for_statuses(void **state) {
+  (void)state;
+  struct rig *rig = rig_open(NULL, 1);
+  put_web(rig, "a", 1);
+  int names =
+      wait_for(rig, "/v1/catalog/services?index=%ld", consul_index(rig, "/v1/catalog/services"));
+  int nodes = wait_for(rig, "/v1/catalog/nodes?index=%ld", consul_index(rig, "/v1/catalog/nodes"));
+  long index = consul_index(rig, "/v1/health/state/any");
+  for (int i = 0; i < 5; i++) {
+    int checks = wait_for(rig, "/v1/health/state/any?index=%ld", index);
+    assert_int_equal(
+        rig_status_of(rig, "PUT",
+                      i % 2 ? "/v1/agent/check/pass/service:a" : "/v1/agent/check/fail/service:a",
+                      NULL),
+        200);
+    struct reply r = answer_of(checks);
+    index = number_of(&r, "X-Consul-Index");
+    assert_int_equal(waiting(rig), 2);
+  }
+  put_web(rig, "b", 2);
+  struct reply r = answer_of(names);
+  assert_string_equal(r.body, "{\"web\":[]}");
+  reply_free(&r);
+  r = answer_of(nodes);
+  reply_free(&r);
+  rig_close(rig);
+}
+
+/* Of each kind, so that what is watched on demand is not forgotten while somebody reads it. */
+static void each_read_is_a_use(void **state) {
+  (void)state;
+  static const char *const reads[] = {"/v1/health/service/s0", "/v1/health/checks/s1",
+                                      "/v1/catalog/service/s2", "/v1/services/s3", "/v1/pick/s4"};
+  enum { READS = sizeof reads / sizeof *reads };
+  struct rig *rig = rig_open(NULL, 1);
+  char text[100];
+  put_web(rig, "a", 1);
+  put_other(rig, 7);
+  for (int i = 0; i < READS; i++) {
+    snprintf(text, sizeof text, "{\"Name\":\"s%d\",\"Port\":80}", i);
+    assert_int_equal(rig_status_of(rig, "PUT", "/v1/agent/service/register", text), 200);
+    assert_int_equal(rig_status_of(rig, "GET", reads[i], NULL), 200);
+  }
+  int64_t now = clock_now_ns();
+  int fd = wait_for(rig, HEALTH "?index=%ld&wait=10m", consul_index(rig, HEALTH));
+  rig_stop(rig);
+  for (int i = 0; i < READS; i++) {
+    snprintf(text, sizeof text, "s%d", i);
+    assert_true(view_used(rig->view, text) > 0);
+  }
+  assert_true(view_used(rig->view, "web") >= now + INT64_C(600000000000));
+  assert_int_equal(view_used(rig->view, "other"), 0);
+  close(fd);
+  rig_free(rig);
 }
 
 /* The whole answer, with the index that the client has. */
@@ -262,8 +323,18 @@ static void who_hangs_up_waits_no_more(void **state) {
   put_web(rig, "a", 1);
   int first = wait_for(rig, HEALTH "?index=%ld", consul_index(rig, HEALTH));
   int second = wait_for(rig, OWN "?index=%ld", own_index(rig, OWN));
-  int third = client_open(rig), fourth = client_open(rig);
-  struct reply r = client_read(fourth, false);
+  int third, fourth;
+  bool admitted;
+  struct reply r;
+  do { /* until the one of the question before has closed */
+    third = client_open(rig);
+    client_say(third, "GET /healthz HTTP/1.1\r\nHost: rig\r\n\r\n");
+    r = client_read(third, false);
+    admitted = r.status == 200;
+    reply_free(&r);
+  } while (!admitted && close(third) == 0);
+  fourth = client_open(rig);
+  r = client_read(fourth, false);
   assert_int_equal(r.status, 429);
   assert_non_null(strstr(r.body, "http_max_conns_per_client"));
   reply_free(&r);
@@ -354,6 +425,8 @@ int main(void) {
       cmocka_unit_test(a_checks_output_is_news_for_consuls_clients),
       cmocka_unit_test(a_registration_is_waited_for_by_its_hash),
       cmocka_unit_test(lists_wait_for_any),
+      cmocka_unit_test(lists_of_names_do_not_wait_for_statuses),
+      cmocka_unit_test(each_read_is_a_use),
       cmocka_unit_test(time_runs_out),
       cmocka_unit_test(what_is_not_known_is_answered_at_once),
       cmocka_unit_test(services_come_and_go),

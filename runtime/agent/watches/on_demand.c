@@ -44,15 +44,36 @@ bool watch_wish_on_demand(const struct config *config, const char *service, stru
   return true;
 }
 
+static void asked(struct watch *w) {
+  int64_t now = clock_now_ns();
+  if (now > w->asked_ns) /* else somebody waits for its news until then */
+    w->asked_ns = now;
+  w->pulse = set_pulse(w->set);
+}
+
+/* What a worker answers without asking us it notes in the view. Processes pick without either; of
+ * the calls that they report we hear. */
+static int64_t asked_last(const struct watches *all, struct watch *w) {
+  int64_t used = all->used(all->parts.arg, set_service(w->set));
+  uint64_t pulse = set_pulse(w->set);
+  if (used > w->asked_ns)
+    w->asked_ns = used;
+  if (pulse != w->pulse)
+    asked(w);
+  return w->asked_ns;
+}
+
 /* Of those that have no endpoint, the one that nobody has asked for the longest: mostly names that
  * somebody made up. False: each has some. */
 static bool forget_empty(struct watches *all) {
   size_t oldest = all->count;
+  int64_t least = INT64_MAX;
   for (size_t i = 0; i < all->count; i++) {
-    const struct watch *w = all->items[i];
-    if (w->on_demand && set_count(w->set) == 0 &&
-        (oldest == all->count || w->asked_ns < all->items[oldest]->asked_ns))
-      oldest = i;
+    struct watch *w = all->items[i];
+    if (!w->on_demand || set_count(w->set) > 0 || asked_last(all, w) >= least)
+      continue;
+    oldest = i;
+    least = w->asked_ns;
   }
   if (oldest == all->count)
     return false;
@@ -84,11 +105,6 @@ static int begin_on_demand(struct watches *all, const char *service, struct watc
   all->on_demand++;
   (*out)->on_demand = true;
   return 0;
-}
-
-static void asked(struct watch *w) {
-  w->asked_ns = clock_now_ns();
-  w->pulse = set_pulse(w->set);
 }
 
 struct watch *watch_on_demand(struct watches *all, const char *service) {
@@ -132,9 +148,10 @@ void watches_ask(struct watches *all, const char *service,
 void watches_answer(struct watches *all) {
   for (struct waiter **link = &all->waiters; *link;) {
     struct waiter *one = *link;
-    const struct watch *w = watch_find(all, one->service);
+    struct watch *w = watch_find(all, one->service);
     bool loaded = is_loaded(w);
     if (!loaded && one->until_ns > clock_now_ns()) {
+      asked(w); /* somebody does, for as long as he waits */
       link = &one->next;
       continue;
     }
@@ -144,14 +161,6 @@ void watches_answer(struct watches *all) {
   }
 }
 
-/* Processes pick without asking us; of the calls that they report we hear. */
-static void notice_calls(struct watch *w) {
-  uint64_t pulse = set_pulse(w->set);
-  if (pulse != w->pulse)
-    w->asked_ns = clock_now_ns();
-  w->pulse = pulse;
-}
-
 void watches_forget_idle(struct watches *all) {
   const struct value *resolve = value_get(all->parts.config->root, "resolve");
   double forget_s = value_as_number(value_get(resolve, "forget"), 600);
@@ -159,9 +168,7 @@ void watches_forget_idle(struct watches *all) {
   size_t kept = 0;
   for (size_t i = 0; i < all->count; i++) {
     struct watch *w = all->items[i];
-    if (w->on_demand && w->asked_ns <= since)
-      notice_calls(w);
-    if (!w->on_demand || w->asked_ns > since) {
+    if (!w->on_demand || w->asked_ns > since || asked_last(all, w) > since) {
       all->items[kept++] = w;
       continue;
     }

@@ -65,7 +65,7 @@ struct watches *watches_new(const struct watches_with *with) {
   struct watches *all = calloc(1, sizeof *all);
   if (!all)
     return NULL;
-  *all = (struct watches){.store = with->store};
+  *all = (struct watches){.store = with->store, .used = with->used};
   all->parts = (struct watch_parts){.loop = with->loop,
                                     .plugins = with->plugins,
                                     .sets = with->sets,

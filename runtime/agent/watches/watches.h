@@ -27,6 +27,8 @@ struct watches_with {
   struct plugins *plugins;
   /* Whether this agent itself has withdrawn an instance lately. */
   bool (*withdrew)(void *arg, const struct instance *in);
+  /* Until when somebody reads the service here, or did (clock_now_ns). */
+  int64_t (*used)(void *arg, const char *service);
   void *arg;
 };
 

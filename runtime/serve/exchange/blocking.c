@@ -40,6 +40,9 @@ bool blocking_wait(struct exchange *x, const struct blocking *b, const char *ser
     double jitter = (double)b->wait_ns / 16 * clock_random_unit();
     x->until_ns = clock_now_ns() + b->wait_ns + (int64_t)jitter;
   }
+  const struct view_service *s = service ? view_service(x->root, service) : NULL;
+  if (s)
+    view_service_use(s, x->until_ns);
   if (!parking_add(parking, &x->parked, x->root, service, state, x->until_ns))
     return false;
   counter_add(x->site->counters, COUNTER_PARKED, 1);

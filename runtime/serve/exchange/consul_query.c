@@ -15,9 +15,21 @@ static bool default_only(struct exchange *x, const char *key) {
   return false;
 }
 
-/* Of one service, so that who waits for its next one is not woken by others; else of all. */
-static uint64_t index_of(const struct view_root *root, const char *service) {
-  return service ? view_service_index(root, service) : view_index(root);
+static uint64_t list_index(const struct view_root *root, const char *service) {
+  (void)service;
+  return view_list_index(root);
+}
+
+static uint64_t whole_index(const struct view_root *root, const char *service) {
+  (void)service;
+  return view_index(root);
+}
+
+/* Of what is asked for, so that who waits for its next one is not woken by others. */
+static parking_state index_of(const struct route *route) {
+  return route->flags & ROUTE_SERVICE ? view_service_index
+         : route->flags & ROUTE_LIST  ? list_index
+                                      : whole_index;
 }
 
 bool consul_filter_absent(struct exchange *x) {
@@ -56,8 +68,10 @@ bool consul_query_check(struct exchange *x) {
   if (of_service && consul_query_passing(x) < 0)
     return false;
   x->stale_allowed = stale;
-  x->index = index_of(x->root, of_service ? x->name : NULL);
-  return x->index > b.index || !blocking_wait(x, &b, of_service ? x->name : NULL, index_of);
+  const char *service = of_service ? x->name : NULL;
+  parking_state index = index_of(x->route);
+  x->index = index(x->root, service);
+  return x->index > b.index || !blocking_wait(x, &b, service, index);
 }
 
 int consul_query_passing(struct exchange *x) {

@@ -8,14 +8,12 @@
 #include <string.h>
 
 enum { BUCKETS = 512 };
-#define TELL_NS (INT64_C(60) * 1000000000)
 
 struct held {
   struct held *chain;
   struct held *newer, *older; /* by last use */
   uint32_t hash;
   struct perigee_service *service;
-  int64_t told_ns;
   uint64_t bound; /* the pickers' version when it was last bound to them; 0: never */
   char name[];
 };
@@ -145,15 +143,6 @@ int picks_service(struct picks *p, const char *name, struct perigee_service **ou
   held_bind(p, h);
   *out = h->service;
   return 0;
-}
-
-bool picks_tell(struct picks *p, const char *name, int64_t now_ns) {
-  struct held *h = *place_of(p, name, hash_of(name));
-  if (!h || now_ns - h->told_ns < TELL_NS)
-    return false;
-  bool first = h->told_ns == 0; /* it was opened a moment ago, so it is there */
-  h->told_ns = now_ns;
-  return !first;
 }
 
 void picks_forget(struct picks *p, const char *name) {

@@ -2,9 +2,6 @@
  * recently used one closed when there are too many. Worker thread. */
 #pragma once
 
-#include <stdbool.h>
-#include <stdint.h>
-
 #include "client/perigee.h"
 
 struct picks;
@@ -21,9 +18,6 @@ void picks_free(struct picks *p); /* after picks_end, where the loop has run */
 /* The handle for this service, valid until the next call. 0 or a negative errno: of perigee_open
  * (no catalog yet), or -ENOMEM. */
 int picks_service(struct picks *p, const char *name, struct perigee_service **out);
-/* Whether the agent was last told of the service's use by this worker so long ago that it should be
- * told again (clock_now_ns): what is watched on demand is forgotten when nobody asks. */
-bool picks_tell(struct picks *p, const char *name, int64_t now_ns);
 /* Closes it: nobody has this service, so that made-up names do not push out real ones. */
 void picks_forget(struct picks *p, const char *name);
 unsigned picks_count(const struct picks *p);

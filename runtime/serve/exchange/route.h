@@ -16,6 +16,7 @@ enum {
   ROUTE_READ = 2, /* of those, a read: ?dc, ?index and the like are checked, X-Consul-Index said */
   ROUTE_OPERATOR = 4, /* only over a listener that may operate the agent */
   ROUTE_SERVICE = 8,  /* of the reads, one about the service that the '*' is: its own index */
+  ROUTE_LIST = 16,    /* of the reads, one of names, tags and nodes: no status is news to it */
 };
 
 struct route {

@@ -109,6 +109,10 @@ static bool exchange_read(struct exchange *x) {
 }
 
 static void exchange_answer(struct exchange *x) {
+  const struct view_service *s =
+      x->route->flags & ROUTE_SERVICE ? view_service(x->root, x->name) : NULL;
+  if (s)
+    view_service_use(s, x->began_ns);
   if ((x->route->flags & ROUTE_READ) && !consul_query_check(x))
     return;
   x->route->handle(x);

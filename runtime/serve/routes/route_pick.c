@@ -161,9 +161,8 @@ static int pick_once(struct exchange *x, const struct perigee_pick_options *opti
 }
 
 /* Its source cannot be reached: the answer says so, and for how long. */
-static void add_stale(struct exchange *x, struct buf *body) {
-  const struct view_service *s = view_service(x->root, x->name);
-  if (!s || !s->stale)
+static void add_stale(const struct view_service *s, struct buf *body) {
+  if (!s->stale)
     return;
   body->length--; /* the closing brace */
   buf_format(body, ",\"stale\":true,\"stale_seconds\":%.3f}",
@@ -175,8 +174,12 @@ static int pick_try(struct exchange *x, const struct perigee_pick_options *optio
   int r = -EAGAIN;
   for (int i = 0; i < TRIES && (r == -EAGAIN || r == -ESTALE); i++)
     r = pick_once(x, options, body);
+  const struct view_service *s = r == 0 ? view_service(x->root, x->name) : NULL;
+  if (s) {
+    view_service_use(s, x->began_ns);
+    add_stale(s, body);
+  }
   if (r == 0) {
-    add_stale(x, body);
     answer_json(x, 200);
     counter_add(x->site->counters, COUNTER_PICKS, 1);
   }
@@ -207,9 +210,7 @@ void pick_get(struct exchange *x) {
     return;
   }
   struct perigee_pick_options options = options_of(x);
-  int r = -ENOENT;
-  if (!picks_tell(x->site->picks, x->name, clock_now_ns()))
-    r = pick_try(x, &options);
+  int r = pick_try(x, &options);
   if (r == -ENOENT)
     exchange_ask(x, errand_new(ERRAND_RESOLVE, x->name, NULL, finish_pick));
   else if (r != 0)

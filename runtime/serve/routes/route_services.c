@@ -175,6 +175,8 @@ void service_get(struct exchange *x) {
   struct blocking b;
   if (!blocking_read(x, &b))
     return;
+  if (s)
+    view_service_use(s, x->began_ns);
   if (watching && !x->until_ns && (!s || is_known(x, &b, s)))
     exchange_ask(x, errand_new(ERRAND_RESOLVE, x->name, NULL, answer_when_news));
   else

@@ -8,7 +8,11 @@
 #include <string.h>
 
 enum { ANY = METHOD_GET | METHOD_PUT | METHOD_POST | METHOD_DELETE, AGENT = ROUTE_CONSUL };
-enum { READ = ROUTE_CONSUL | ROUTE_READ, READ_SERVICE = READ | ROUTE_SERVICE };
+enum {
+  READ = ROUTE_CONSUL | ROUTE_READ,
+  READ_SERVICE = READ | ROUTE_SERVICE,
+  READ_LIST = READ | ROUTE_LIST
+};
 
 /* The first pattern that fits is taken; rows with the same one, for other methods, follow each
  * other. Rows at the end say 501 to what Consul has and perigee has not. A family of paths to come
@@ -38,10 +42,10 @@ static const struct route routes[] = {
     {METHOD_GET, "/v1/agent/self", agent_self_get, AGENT},
     {METHOD_GET, "/v1/agent/members", agent_members_get, AGENT},
 
-    {METHOD_GET, "/v1/catalog/services", catalog_services_get, READ},
+    {METHOD_GET, "/v1/catalog/services", catalog_services_get, READ_LIST},
     {METHOD_GET, "/v1/catalog/service/*", catalog_service_get, READ_SERVICE},
     {METHOD_GET, "/v1/catalog/connect/*", empty_list_get, READ_SERVICE},
-    {METHOD_GET, "/v1/catalog/nodes", catalog_nodes_get, READ},
+    {METHOD_GET, "/v1/catalog/nodes", catalog_nodes_get, READ_LIST},
     {METHOD_GET, "/v1/catalog/node/*", catalog_node_get, READ},
     {METHOD_GET, "/v1/catalog/datacenters", catalog_datacenters_get, AGENT},
     {METHOD_GET, "/v1/status/leader", status_leader_get, AGENT},

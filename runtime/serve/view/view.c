@@ -9,18 +9,25 @@
 #include <string.h>
 
 enum { WORKERS_MAX = 64 };
+#define SECOND INT64_C(1000000000)
 
 struct view_root {
   struct retired retired;
   uint64_t number; /* of its commit */
-  uint64_t index, begun, ended;
-  struct shard_map services, registrations, checks, marks;
+  uint64_t index, listed, begun, ended;
+  struct shard_map services, registrations, marks;
 };
 
-/* Values of the services map; of the registrations and the checks map. */
+/* Values of the services map; of the registrations map. */
 struct service_box {
   struct retired retired;
+  struct use *use;
   struct view_service service;
+};
+/* Of all the boxes that a service has had, until the last of them is reclaimed. */
+struct use {
+  unsigned boxes; /* the control thread's */
+  _Atomic int64_t used_ns;
 };
 struct state_box {
   struct retired retired;
@@ -60,6 +67,8 @@ static void service_free(struct retired *r) {
   struct service_box *box = (struct service_box *)r;
   for (uint32_t i = 0; i < box->service.count; i++)
     instance_unref(box->service.rows[i].instance);
+  if (--box->use->boxes == 0)
+    free(box->use);
   free(box);
 }
 
@@ -112,7 +121,7 @@ int view_new(const struct view_node *node, unsigned workers, struct view **out) 
 
 void view_begin(struct view *v, uint64_t index) {
   struct view_root *root = atomic_load(&v->root);
-  root->index = root->begun = index;
+  root->index = root->listed = root->begun = index;
 }
 
 void view_follow(struct view *v, void (*shown)(void *arg), void *arg) {
@@ -134,13 +143,22 @@ static struct view_root *pending_root(struct view *v) {
   return v->pending;
 }
 
-static struct service_box *service_new(const struct set_published *what) {
+static struct service_box *service_new(const struct set_published *what,
+                                       const struct shard_entry *before) {
   size_t rows = what->count * sizeof(struct view_row), name = strlen(what->service) + 1;
   size_t plan = what->plan ? what->count * sizeof *what->plan : 0;
   size_t via = what->via ? strlen(what->via) + 1 : 0;
   struct service_box *box = malloc(sizeof *box + rows + plan + name + via);
-  if (!box)
+  struct use *use =
+      before ? ((const struct service_box *)before->value)->use : calloc(1, sizeof *use);
+  if (!box || !use) {
+    free(box);
+    if (!before)
+      free(use);
     return NULL;
+  }
+  use->boxes++;
+  box->use = use;
   box->retired = (struct retired){.free = service_free};
   struct view_service *s = &box->service;
   struct plan_row *planned = (struct plan_row *)&s->rows[what->count];
@@ -156,6 +174,7 @@ static struct service_box *service_new(const struct set_published *what) {
                              .stale_since_ns = what->stale ? what->stale_since_ns : 0,
                              .via = via ? text + name : NULL,
                              .plan = plan ? planned : NULL,
+                             .used_ns = &use->used_ns,
                              .count = (uint32_t)what->count};
   for (size_t i = 0; i < what->count; i++)
     s->rows[i] = (struct view_row){.instance = instance_ref(what->rows[i].instance),
@@ -166,6 +185,26 @@ static struct service_box *service_new(const struct set_published *what) {
 static void root_raise(struct view_root *root, uint64_t index) {
   if (index > root->index)
     root->index = index;
+}
+
+static void root_raise_listed(struct view_root *root, uint64_t index) {
+  if (index > root->listed)
+    root->listed = index;
+}
+
+static bool same_tags(const struct instance *a, const struct instance *b) {
+  bool same = a == b || a->tag_count == b->tag_count;
+  for (unsigned i = 0; a != b && same && i < a->tag_count; i++)
+    same = strcmp(a->tags[i], b->tags[i]) == 0;
+  return same;
+}
+
+/* Whether a list of all services says the same of both, as far as that is found out at no cost. */
+static bool listed_alike(const struct view_service *a, const struct view_service *b) {
+  bool alike = a->count == b->count;
+  for (uint32_t i = 0; alike && i < a->count; i++)
+    alike = same_tags(a->rows[i].instance, b->rows[i].instance);
+  return alike;
 }
 
 static uint64_t mark_of(const struct view_root *root, const char *service) {
@@ -182,7 +221,7 @@ static int mark_raise(struct view *v, struct view_root *root, const char *servic
     return -ENOMEM;
   *box = (struct mark_box){.retired.free = mark_free, .index = index};
   strcpy(box->service, service);
-  struct retired *old = shard_put(&root->marks, box->service, &box->retired, 0);
+  struct retired *old = shard_put(&root->marks, box->service, &box->retired);
   if (old)
     retired_push(&v->leaving, old);
   return 0;
@@ -198,45 +237,32 @@ static void service_end(struct view *v, struct view_root *root, const struct set
   if (what->version > root->ended)
     root->ended = what->version;
   root_raise(root, what->version);
+  root_raise_listed(root, what->version);
 }
 
 int view_publish_service(struct view *v, const struct set_published *what) {
   struct view_root *root = pending_root(v);
-  if (!root || !shard_reserve(&root->services, what->service, 1, &v->leaving) ||
-      !shard_reserve(&root->marks, what->service, 1, &v->leaving))
+  if (!root || !shard_reserve(&root->services, what->service, &v->leaving) ||
+      !shard_reserve(&root->marks, what->service, &v->leaving))
     return -ENOMEM;
   if (what->gone) {
     service_end(v, root, what);
     return 0;
   }
-  struct service_box *box = service_new(what);
+  const struct shard_entry *before = shard_find(&root->services, what->service);
+  struct service_box *box = service_new(what, before);
   if (!box || mark_raise(v, root, what->service, what->version ? what->version : 1) != 0) {
     if (box)
       service_free(&box->retired);
     return -ENOMEM;
   }
-  struct retired *old = shard_put(&root->services, box->service.name, &box->retired, 0);
+  if (!before || !listed_alike(&((struct service_box *)before->value)->service, &box->service))
+    root_raise_listed(root, what->version);
+  struct retired *old = shard_put(&root->services, box->service.name, &box->retired);
   if (old)
     retired_push(&v->leaving, old);
   root_raise(root, what->version);
   return 0;
-}
-
-/* Takes the checks of `old` out; those that a newer registration took over stay. */
-static void checks_remove(struct view_root *root, const struct state_box *old) {
-  const struct registration *r = old->state->registration;
-  for (uint32_t i = 0; i < r->check_count; i++) {
-    const struct shard_entry *e = shard_find(&root->checks, r->checks[i].id);
-    if (e && e->value == &old->retired)
-      shard_remove(&root->checks, r->checks[i].id);
-  }
-}
-
-static bool checks_reserve(struct view *v, struct view_root *root, const struct registration *r) {
-  for (uint32_t i = 0; i < r->check_count; i++)
-    if (!shard_reserve(&root->checks, r->checks[i].id, r->check_count, &v->leaving))
-      return false;
-  return true;
 }
 
 int view_publish_registration(struct view *v, const struct registration_state *s, bool gone) {
@@ -244,13 +270,8 @@ int view_publish_registration(struct view *v, const struct registration_state *s
   const char *id = r->instance->id;
   struct view_root *root = pending_root(v);
   /* All memory first: what fails after a part was changed would leave the tree inconsistent. */
-  if (!root || !shard_reserve(&root->registrations, id, 1, &v->leaving) ||
-      !shard_reserve(&root->marks, r->instance->service, 1, &v->leaving) ||
-      !checks_reserve(v, root, r))
-    return -ENOMEM;
-  const struct shard_entry *now = shard_find(&root->registrations, id);
-  struct state_box *old = now ? (struct state_box *)now->value : NULL;
-  if (old && !checks_reserve(v, root, old->state->registration))
+  if (!root || !shard_reserve(&root->registrations, id, &v->leaving) ||
+      !shard_reserve(&root->marks, r->instance->service, &v->leaving))
     return -ENOMEM;
   struct state_box *box = NULL;
   if (!gone) {
@@ -264,18 +285,10 @@ int view_publish_registration(struct view *v, const struct registration_state *s
       state_free(&box->retired);
     return -ENOMEM;
   }
-
-  if (old) {
-    checks_remove(root, old);
-    retired_push(&v->leaving, &old->retired);
-  }
-  if (box) {
-    shard_put(&root->registrations, id, &box->retired, 0);
-    for (uint32_t i = 0; i < r->check_count; i++)
-      shard_put(&root->checks, r->checks[i].id, &box->retired, i);
-  } else if (old) {
-    shard_remove(&root->registrations, id);
-  }
+  struct retired *old = box ? shard_put(&root->registrations, id, &box->retired)
+                            : shard_remove(&root->registrations, id);
+  if (old)
+    retired_push(&v->leaving, old);
   root_raise(root, s->modify_index);
   return 0;
 }
@@ -311,7 +324,6 @@ void view_commit(struct view *v) {
     root->number++;
     shard_map_freeze(&root->services, root->number);
     shard_map_freeze(&root->registrations, root->number);
-    shard_map_freeze(&root->checks, root->number);
     shard_map_freeze(&root->marks, root->number);
     struct view_root *old = atomic_exchange(&v->root, root);
     uint64_t epoch = atomic_fetch_add(&v->epoch, 1) + 1;
@@ -333,16 +345,21 @@ uint64_t view_resting(const struct view *v) {
   return v->resting_count;
 }
 
+int64_t view_used(const struct view *v, const char *service) {
+  const struct view_root *root = v->pending ? v->pending : atomic_load(&v->root);
+  const struct view_service *s = view_service(root, service);
+  return s ? atomic_load_explicit(s->used_ns, memory_order_relaxed) : 0;
+}
+
 void view_free(struct view *v) {
   if (!v)
     return;
   view_commit(v);
   reclaim(v);
   struct view_root *root = atomic_load(&v->root);
-  shard_map_free(&root->services, true);
-  shard_map_free(&root->registrations, true);
-  shard_map_free(&root->checks, false);
-  shard_map_free(&root->marks, true);
+  shard_map_free(&root->services);
+  shard_map_free(&root->registrations);
+  shard_map_free(&root->marks);
   free(root);
   free(atomic_load(&v->node));
   free(v);
@@ -367,6 +384,10 @@ const struct view_node *view_node(const struct view *v) {
 
 uint64_t view_index(const struct view_root *r) {
   return r->index ? r->index : 1;
+}
+
+uint64_t view_list_index(const struct view_root *r) {
+  return r->listed ? r->listed : 1;
 }
 
 uint64_t view_service_index(const struct view_root *r, const char *service) {
@@ -414,18 +435,18 @@ const struct view_service *view_service(const struct view_root *r, const char *n
   return e ? service_of(e) : NULL;
 }
 
+/* Written once a second at most, so that workers do not contend for it. */
+void view_service_use(const struct view_service *s, int64_t until_ns) {
+  int64_t used = atomic_load_explicit(s->used_ns, memory_order_relaxed);
+  while (used + SECOND < until_ns &&
+         !atomic_compare_exchange_weak_explicit(s->used_ns, &used, until_ns, memory_order_relaxed,
+                                                memory_order_relaxed))
+    ;
+}
+
 const struct registration_state *view_registration(const struct view_root *r, const char *id) {
   const struct shard_entry *e = shard_find(&r->registrations, id);
   return e ? state_of(e) : NULL;
-}
-
-const struct registration_state *view_check(const struct view_root *r, const char *check_id,
-                                            uint32_t *i) {
-  const struct shard_entry *e = shard_find(&r->checks, check_id);
-  if (!e)
-    return NULL;
-  *i = e->i;
-  return state_of(e);
 }
 
 int view_each_service(const struct view_root *r,

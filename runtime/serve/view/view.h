@@ -8,7 +8,7 @@
  * commit, and nothing else is. The server commits by itself (see server.h).
  *
  * Who waits for news (parking.h) compares indexes, which only grow: each service has one of its
- * own, and so has the whole. */
+ * own, and so have the list of all and the whole. */
 #pragma once
 
 #include "registry/registration.h"
@@ -27,6 +27,7 @@ struct view_service {
   int64_t stale_since_ns;      /* clock_now_ns; 0 when not stale */
   const char *via;             /* as set_via says; NULL: none */
   const struct plan_row *plan; /* one a row: what it counts for; NULL: what is registered */
+  _Atomic int64_t *used_ns;    /* view_service_use; all versions of the service have the same */
   uint32_t count;
   struct view_row {
     struct instance *instance;
@@ -58,6 +59,8 @@ int view_publish_node(struct view *v, const struct view_node *node); /* other fa
  * there is nothing. */
 void view_commit(struct view *v);
 uint64_t view_resting(const struct view *v); /* replaced, and not yet reclaimed */
+/* Until when somebody has used the service (view_service_use); 0: nobody has. */
+int64_t view_used(const struct view *v, const char *service);
 
 /* Worker threads. `worker` is its number. Not to be nested. */
 struct view_root;
@@ -66,6 +69,8 @@ void view_leave(struct view *v, unsigned worker);
 /* Valid inside; to the control thread until it publishes another. */
 const struct view_node *view_node(const struct view *v);
 uint64_t view_index(const struct view_root *r); /* the newest version in it, at least 1 */
+/* Of the list of all services with their tags: when an instance came or went, or got other tags. */
+uint64_t view_list_index(const struct view_root *r);
 /* Of what can be said about this service: its version, or what its registrations' checks said. Of
  * one that is not there: when the last one ended, or this agent began. At least 1. */
 uint64_t view_service_index(const struct view_root *r, const char *service);
@@ -79,12 +84,11 @@ bool view_is_old(struct view *v, const struct view_root *r);
 uint32_t view_service_count(const struct view_root *r);
 uint32_t view_registration_count(const struct view_root *r);
 const struct view_service *view_service(const struct view_root *r, const char *name);
+/* Somebody asks for the service, or waits for news of it until then (clock_now_ns). */
+void view_service_use(const struct view_service *s, int64_t until_ns);
 /* In no order; both stop when `each` returns non-zero, and return what it returned. */
 int view_each_service(const struct view_root *r,
                       int (*each)(void *arg, const struct view_service *s), void *arg);
 const struct registration_state *view_registration(const struct view_root *r, const char *id);
 int view_each_registration(const struct view_root *r,
                            int (*each)(void *arg, const struct registration_state *s), void *arg);
-/* The registration that has this check, and the check's place in it. */
-const struct registration_state *view_check(const struct view_root *r, const char *check_id,
-                                            uint32_t *i);

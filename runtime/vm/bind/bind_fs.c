@@ -9,6 +9,7 @@
 
 #include "base/fault.h"
 #include "io/file.h"
+#include "io/io.h"
 #include "io/file_watch.h"
 #include "vm/bind/bind_io.h"
 #include "vm/bind/bindings.h"
@@ -67,7 +68,7 @@ static int push_outcome(lua_State *L, void *arg) {
   if (status == -EXDEV && (job->root || job->to_root))
     return push_outside(L, job->path);
   return push_error(L, status, "%s: %s", job->path,
-                    status == -EINVAL ? "not a regular file" : uv_strerror(status));
+                    status == -EINVAL ? "not a regular file" : io_reason(status));
 }
 
 static void on_done(void *arg, const struct file_result *result) {

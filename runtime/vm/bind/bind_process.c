@@ -13,6 +13,7 @@
 
 #include "base/buf.h"
 #include "io/process.h"
+#include "io/io.h"
 #include "vm/bind/bind_io.h"
 #include "vm/bind/bindings.h"
 #include "vm/isolate/grant.h"
@@ -183,7 +184,7 @@ static int run_call(lua_State *L) {
   int rc = process_start(io_of(L), &options, on_exit_of, run, &run->process);
   if (rc < 0) {
     free(run);
-    return push_error(L, rc, "%s: %s", options.args[0], uv_strerror(rc));
+    return push_error(L, rc, "%s: %s", options.args[0], io_reason(rc));
   }
   return task_wait(L, run, run_cancel, &run->wait);
 }

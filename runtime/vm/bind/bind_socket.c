@@ -70,7 +70,7 @@ static int push_opened(lua_State *L, void *arg) {
   struct opened *o = arg;
   if (o->status < 0)
     return push_error(L, o->status, "%s: %s", o->name,
-                      o->problem ? o->problem : uv_strerror(o->status));
+                      o->problem ? o->problem : io_reason(o->status));
   struct lua_socket *s = calloc(1, sizeof *s);
   if (s && o->host)
     s->host = strdup(o->host);
@@ -335,7 +335,7 @@ static void connecting_cancel(void *operation) {
 int connecting_wait(lua_State *L, struct connecting *c, int rc) {
   if (rc == 0)
     return task_wait(L, c, connecting_cancel, &c->wait);
-  int pushed = push_error(L, rc, "%s: %s", c->name, uv_strerror(rc));
+  int pushed = push_error(L, rc, "%s: %s", c->name, io_reason(rc));
   connecting_free(c);
   return pushed;
 }
