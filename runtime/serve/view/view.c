@@ -1,67 +1,11 @@
-#include "serve/view/view.h"
+/* view: it is made, published and reclaimed. Control thread only. */
+#include "serve/view/view_inside.h"
 
-#include "serve/view/view_shard.h"
 #include "watch/plan.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { WORKERS_MAX = 64 };
-#define SECOND INT64_C(1000000000)
-
-struct view_root {
-  struct retired retired;
-  uint64_t number; /* of its commit */
-  uint64_t index, listed, begun, ended;
-  struct shard_map services, registrations, checks, marks;
-};
-
-/* Values of the services map; of the registrations and the checks map. */
-struct service_box {
-  struct retired retired;
-  struct use *use;
-  struct view_service service;
-};
-/* Of all the boxes that a service has had, until the last of them is reclaimed. */
-struct use {
-  unsigned boxes; /* the control thread's */
-  _Atomic int64_t used_ns;
-};
-struct state_box {
-  struct retired retired;
-  struct registration_state *state; /* a reference */
-};
-/* Of the marks map: a service's index, which moves more often than the service does. */
-struct mark_box {
-  struct retired retired;
-  uint64_t index;
-  char service[];
-};
-
-struct node_box {
-  struct retired retired;
-  struct view_node node;
-};
-
-struct reader {
-  _Alignas(64) _Atomic uint64_t entered; /* the epoch it entered at; 0: quiescent */
-};
-
-struct view {
-  _Atomic(struct node_box *) node;
-  unsigned workers;
-  _Atomic(struct view_root *) root;
-  struct view_root *pending;   /* NULL: nothing was published since the last commit */
-  struct retired_list leaving; /* replaced in `pending`; still in `root` */
-  struct retired_list resting; /* in no tree; a worker may still be reading. By epoch */
-  uint64_t resting_count;
-  _Atomic uint64_t epoch; /* moves after each swap of the root; at least 1 */
-  void (*shown)(void *arg);
-  void *shown_arg;
-  struct reader readers[WORKERS_MAX];
-};
 
 static void service_free(struct retired *r) {
   struct service_box *box = (struct service_box *)r;
@@ -128,8 +72,6 @@ void view_follow(struct view *v, void (*shown)(void *arg), void *arg) {
   v->shown = shown;
   v->shown_arg = arg;
 }
-
-/* --- publishing: the control thread --- */
 
 static struct view_root *pending_root(struct view *v) {
   if (!v->pending) {
@@ -207,11 +149,6 @@ static bool listed_alike(const struct view_service *a, const struct view_service
   return alike;
 }
 
-static uint64_t mark_of(const struct view_root *root, const char *service) {
-  const struct shard_entry *e = shard_find(&root->marks, service);
-  return e ? ((const struct mark_box *)e->value)->index : 0;
-}
-
 /* There is room for it: shard_reserve. Also where the index stays, the shard has been touched. */
 static int mark_raise(struct view *v, struct view_root *root, const char *service, uint64_t index) {
   if (mark_of(root, service) >= index)
@@ -221,7 +158,7 @@ static int mark_raise(struct view *v, struct view_root *root, const char *servic
     return -ENOMEM;
   *box = (struct mark_box){.retired.free = mark_free, .index = index};
   strcpy(box->service, service);
-  struct retired *old = shard_put(&root->marks, box->service, &box->retired, 0);
+  struct retired *old = shard_put(&root->marks, box->service, &box->retired);
   if (old)
     retired_push(&v->leaving, old);
   return 0;
@@ -242,8 +179,8 @@ static void service_end(struct view *v, struct view_root *root, const struct set
 
 int view_publish_service(struct view *v, const struct set_published *what) {
   struct view_root *root = pending_root(v);
-  if (!root || !shard_reserve(&root->services, what->service, 1, &v->leaving) ||
-      !shard_reserve(&root->marks, what->service, 1, &v->leaving))
+  if (!root || !shard_reserve(&root->services, what->service, &v->leaving) ||
+      !shard_reserve(&root->marks, what->service, &v->leaving))
     return -ENOMEM;
   if (what->gone) {
     service_end(v, root, what);
@@ -258,28 +195,11 @@ int view_publish_service(struct view *v, const struct set_published *what) {
   }
   if (!before || !listed_alike(&((struct service_box *)before->value)->service, &box->service))
     root_raise_listed(root, what->version);
-  struct retired *old = shard_put(&root->services, box->service.name, &box->retired, 0);
+  struct retired *old = shard_put(&root->services, box->service.name, &box->retired);
   if (old)
     retired_push(&v->leaving, old);
   root_raise(root, what->version);
   return 0;
-}
-
-/* Takes the checks of `old` out; those that a newer registration took over stay. */
-static void checks_remove(struct view_root *root, const struct state_box *old) {
-  const struct registration *r = old->state->registration;
-  for (uint32_t i = 0; i < r->check_count; i++) {
-    const struct shard_entry *e = shard_find(&root->checks, r->checks[i].id);
-    if (e && e->value == &old->retired)
-      shard_remove(&root->checks, r->checks[i].id);
-  }
-}
-
-static bool checks_reserve(struct view *v, struct view_root *root, const struct registration *r) {
-  for (uint32_t i = 0; i < r->check_count; i++)
-    if (!shard_reserve(&root->checks, r->checks[i].id, r->check_count, &v->leaving))
-      return false;
-  return true;
 }
 
 int view_publish_registration(struct view *v, const struct registration_state *s, bool gone) {
@@ -287,13 +207,8 @@ int view_publish_registration(struct view *v, const struct registration_state *s
   const char *id = r->instance->id;
   struct view_root *root = pending_root(v);
   /* All memory first: what fails after a part was changed would leave the tree inconsistent. */
-  if (!root || !shard_reserve(&root->registrations, id, 1, &v->leaving) ||
-      !shard_reserve(&root->marks, r->instance->service, 1, &v->leaving) ||
-      !checks_reserve(v, root, r))
-    return -ENOMEM;
-  const struct shard_entry *now = shard_find(&root->registrations, id);
-  struct state_box *old = now ? (struct state_box *)now->value : NULL;
-  if (old && !checks_reserve(v, root, old->state->registration))
+  if (!root || !shard_reserve(&root->registrations, id, &v->leaving) ||
+      !shard_reserve(&root->marks, r->instance->service, &v->leaving))
     return -ENOMEM;
   struct state_box *box = NULL;
   if (!gone) {
@@ -307,18 +222,10 @@ int view_publish_registration(struct view *v, const struct registration_state *s
       state_free(&box->retired);
     return -ENOMEM;
   }
-
-  if (old) {
-    checks_remove(root, old);
-    retired_push(&v->leaving, &old->retired);
-  }
-  if (box) {
-    shard_put(&root->registrations, id, &box->retired, 0);
-    for (uint32_t i = 0; i < r->check_count; i++)
-      shard_put(&root->checks, r->checks[i].id, &box->retired, i);
-  } else if (old) {
-    shard_remove(&root->registrations, id);
-  }
+  struct retired *old = box ? shard_put(&root->registrations, id, &box->retired)
+                            : shard_remove(&root->registrations, id);
+  if (old)
+    retired_push(&v->leaving, old);
   root_raise(root, s->modify_index);
   return 0;
 }
@@ -354,7 +261,6 @@ void view_commit(struct view *v) {
     root->number++;
     shard_map_freeze(&root->services, root->number);
     shard_map_freeze(&root->registrations, root->number);
-    shard_map_freeze(&root->checks, root->number);
     shard_map_freeze(&root->marks, root->number);
     struct view_root *old = atomic_exchange(&v->root, root);
     uint64_t epoch = atomic_fetch_add(&v->epoch, 1) + 1;
@@ -388,126 +294,10 @@ void view_free(struct view *v) {
   view_commit(v);
   reclaim(v);
   struct view_root *root = atomic_load(&v->root);
-  shard_map_free(&root->services, true);
-  shard_map_free(&root->registrations, true);
-  shard_map_free(&root->checks, false);
-  shard_map_free(&root->marks, true);
+  shard_map_free(&root->services);
+  shard_map_free(&root->registrations);
+  shard_map_free(&root->marks);
   free(root);
   free(atomic_load(&v->node));
   free(v);
-}
-
-/* --- reading: the workers --- */
-
-const struct view_root *view_enter(struct view *v, unsigned worker) {
-  /* All sequentially consistent: either the control thread sees us inside, or we see its new root.
-   */
-  atomic_store(&v->readers[worker].entered, atomic_load(&v->epoch));
-  return atomic_load(&v->root);
-}
-
-void view_leave(struct view *v, unsigned worker) {
-  atomic_store_explicit(&v->readers[worker].entered, 0, memory_order_release);
-}
-
-const struct view_node *view_node(const struct view *v) {
-  return &atomic_load(&v->node)->node;
-}
-
-uint64_t view_index(const struct view_root *r) {
-  return r->index ? r->index : 1;
-}
-
-uint64_t view_list_index(const struct view_root *r) {
-  return r->listed ? r->listed : 1;
-}
-
-uint64_t view_service_index(const struct view_root *r, const char *service) {
-  uint64_t index = mark_of(r, service);
-  if (!index)
-    index = r->ended > r->begun ? r->ended : r->begun;
-  return index ? index : 1;
-}
-
-uint64_t view_ended(const struct view_root *r) {
-  return r->ended;
-}
-
-uint64_t view_number(const struct view_root *r) {
-  return r->number;
-}
-
-uint64_t view_shard_shown(const struct view_root *r, unsigned shard) {
-  const struct shard *s = r->marks.shards[shard];
-  return s ? s->shown : 0;
-}
-
-bool view_is_old(struct view *v, const struct view_root *r) {
-  return atomic_load(&v->root) != r;
-}
-
-uint32_t view_service_count(const struct view_root *r) {
-  return r->services.count;
-}
-
-uint32_t view_registration_count(const struct view_root *r) {
-  return r->registrations.count;
-}
-
-static const struct view_service *service_of(const struct shard_entry *e) {
-  return &((const struct service_box *)e->value)->service;
-}
-
-static const struct registration_state *state_of(const struct shard_entry *e) {
-  return ((const struct state_box *)e->value)->state;
-}
-
-const struct view_service *view_service(const struct view_root *r, const char *name) {
-  const struct shard_entry *e = shard_find(&r->services, name);
-  return e ? service_of(e) : NULL;
-}
-
-/* Written once a second at most, so that workers do not contend for it. */
-void view_service_use(const struct view_service *s, int64_t until_ns) {
-  int64_t used = atomic_load_explicit(s->used_ns, memory_order_relaxed);
-  while (used + SECOND < until_ns &&
-         !atomic_compare_exchange_weak_explicit(s->used_ns, &used, until_ns, memory_order_relaxed,
-                                                memory_order_relaxed))
-    ;
-}
-
-const struct registration_state *view_registration(const struct view_root *r, const char *id) {
-  const struct shard_entry *e = shard_find(&r->registrations, id);
-  return e ? state_of(e) : NULL;
-}
-
-const struct registration_state *view_check(const struct view_root *r, const char *check_id,
-                                            uint32_t *i) {
-  const struct shard_entry *e = shard_find(&r->checks, check_id);
-  if (!e)
-    return NULL;
-  *i = e->i;
-  return state_of(e);
-}
-
-int view_each_service(const struct view_root *r,
-                      int (*each)(void *arg, const struct view_service *s), void *arg) {
-  int stop = 0;
-  for (unsigned i = 0; i < SHARDS && !stop; i++) {
-    const struct shard *s = r->services.shards[i];
-    for (uint32_t k = 0; s && k < s->count && !stop; k++)
-      stop = each(arg, service_of(&s->entries[k]));
-  }
-  return stop;
-}
-
-int view_each_registration(const struct view_root *r,
-                           int (*each)(void *arg, const struct registration_state *s), void *arg) {
-  int stop = 0;
-  for (unsigned i = 0; i < SHARDS && !stop; i++) {
-    const struct shard *s = r->registrations.shards[i];
-    for (uint32_t k = 0; s && k < s->count && !stop; k++)
-      stop = each(arg, state_of(&s->entries[k]));
-  }
-  return stop;
 }

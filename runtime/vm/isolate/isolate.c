@@ -294,10 +294,6 @@ static void isolate_end(struct isolate *iso) {
   iso->closing = true;
   handles_end(iso);
   log_budget_settle(iso);
-  vm->ended.turns += iso->turns;
-  vm->ended.killed += iso->kills;
-  vm->ended.errors += iso->errors;
-  vm->ended.log_suppressed += iso->log_suppressed;
   vm->isolates--;
   *iso->link = iso->next;
   if (iso->next)
