@@ -93,6 +93,23 @@ describe("a route", function()
     assert.equal(0, agent:stop())
   end)
 
+  it("took as long as its answer took to begin", function()
+    local agent = agent_with({
+      pieces = route([[GET = function(request)
+        request:write("begun")
+        perigee.sleep("1s")
+      end]]),
+    }, [[return { routes = { pieces = {} } }]])
+    local r = perigee.run({ "curl", "-sSN", "-o", "/dev/null", "-w", "%{time_starttransfer}", agent.url .. "/v1/x/pieces" })
+    assert.equal(0, r.code, r.err)
+    local took
+    perigee.wait_for("the request to be counted", function()
+      took = agent:get("/metrics").body:match('request_seconds_sum{route="/v1/x/%*"} (%S+)')
+      return took
+    end)
+    assert.is_true(tonumber(took) <= tonumber(r.out), took .. " s of the agent's, " .. r.out .. " s of the client's")
+  end)
+
   it("answers in pieces, and waits for who reads slowly", function()
     local agent = agent_with({
       pieces = route([[GET = function(request)

@@ -120,6 +120,7 @@ void answer_bytes(struct exchange *x, int status, const char *type, const char *
 void answer_begin(struct exchange *x, int status) {
   x->keep_alive &= !x->http10;
   x->streaming = true;
+  x->head_ns = clock_now_ns();
   if (!add_head(x, status, NULL, 0))
     return;
   if (has_body(x, status) && !x->http10)

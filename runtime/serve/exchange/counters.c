@@ -156,7 +156,7 @@ void counters_print(const struct counters *all, unsigned workers, unsigned route
     print_requests(&s, route_name(i), out);
   }
   metric_family(out, "perigee_http_request_seconds", "histogram",
-                "From a request's last byte to its answer.");
+                "From a request's last byte to its answer, of a stream to the answer's beginning.");
   for (unsigned i = 0; i < routes; i++) {
     struct route_sums s = sums_of(all, workers, i);
     if (s.count)

@@ -68,6 +68,7 @@ struct exchange {
   struct buf *out; /* it is appended here, headers and all */
   int status;      /* 0 until it is answered */
   bool streaming;  /* the head is out, and pieces follow (answer_more) */
+  int64_t head_ns; /* when it was, of one that streams */
 };
 
 /* 0 or -ENOMEM. Counters and pointers are the caller's to fill in before. */

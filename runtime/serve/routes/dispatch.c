@@ -145,9 +145,10 @@ static void exchange_handle(struct exchange *x) {
 }
 
 static void exchange_count(struct exchange *x) {
+  int64_t answered_ns = x->streaming ? x->head_ns : clock_now_ns();
   if (x->status)
     counters_request(x->site->counters, route_number(x->route), x->status,
-                     clock_now_ns() - x->began_ns);
+                     answered_ns - x->began_ns);
 }
 
 void exchange_run(struct exchange *x) {
