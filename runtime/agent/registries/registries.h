@@ -24,6 +24,10 @@ struct registry_use {
 int registries_find(const struct config *config, struct plugins *plugins, const char *scheme,
                     struct registry_use *out, struct fault *f);
 
+/* Whether one that the configuration does not name takes its adapter's defaults. 0 or negative
+ * errno: `f` says what `registries` must say. */
+int registries_undeclared(const struct registry_use *use, struct fault *f);
+
 /* Whether one of its servers is this very agent: of a target's `authority`, else of its options,
  * else of its adapter's own; at its adapter's port where they say none. */
 bool registries_is_here(const struct config *config, const struct registry_use *use,
