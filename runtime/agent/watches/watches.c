@@ -71,7 +71,7 @@ struct watches *watches_new(const struct watches_with *with) {
                                     .sets = with->sets,
                                     .withdrew = with->withdrew,
                                     .arg = with->arg};
-  all->sources.loop = with->loop;
+  sources_init(&all->sources, with->loop);
   all->parts.sources = &all->sources;
   all->parts.probes = probes_new(with->io, on_probed, all);
   if (all->parts.probes)
@@ -246,12 +246,12 @@ void watch_follow(const struct watch *w, const struct set_published *what) {
 }
 
 void watches_published(struct watches *all, const struct set_published *what) {
-  for (size_t i = 0; i < all->count; i++) {
-    struct watch *w = all->items[i];
-    bool itself = strcmp(set_service(w->set), what->service) == 0;
-    if (itself && w->feed && feed_is_told(w->feed)) /* also where another one is away */
-      w->changed = true;
-    if (!itself && !w->feed && strcmp(w->targets[0].name, what->service) == 0)
+  struct watch *itself = watch_find(all, what->service);
+  if (itself && itself->feed && feed_is_told(itself->feed)) /* also where another one is away */
+    itself->changed = true;
+  for (size_t i = 0; all->follow && i < all->count; i++) {
+    const struct watch *w = all->items[i];
+    if (w != itself && !w->feed && strcmp(w->targets[0].name, what->service) == 0)
       watch_follow(w, what);
   }
 }
