@@ -207,7 +207,7 @@ static void a_fork(void **state) {
   unsigned same = 0;
   for (int i = 0; i < PICKS; i++)
     same += slots[i] == slots[PICKS + i];
-  assert_true(same < PICKS); /* a position of its own: once in 4000 it is the same by chance */
+  assert_true(same < PICKS); /* each draws for itself */
   perigee_service_close(s);
   perigee_close(p);
   catalog_writer_close(w);

@@ -135,7 +135,7 @@ describe("a service that is registered in Consul", function()
     agent = agent_of(server, { web = { id = "i1", port = 9009 } })
     server:asked("PUT /v1/agent/check/pass/perigee%3Ai1", 3)
     assert.equal(1, #server:requests(REGISTER))
-    assert.equal("passing", status(server, "perigee:i1"))
+    expect_status(server, "perigee:i1", "passing")
     agent:kill()
     expect_status(server, "perigee:i1", "critical")
     agent:start() -- the same one again, though Consul keeps the status of what it knows
@@ -180,7 +180,7 @@ describe("a service that is registered in Consul", function()
     expect(server, "i1", "there", there)
     assert.equal(4, #server:requests(REGISTER))
     host.logged(agent, "said 500: No cluster leader")
-    assert.equal("passing", status(server, "perigee:i1"))
+    expect_status(server, "perigee:i1", "passing") -- told after the registration
   end)
 
   it("is not what Consul cannot take, and that is said, with the reason; the others are there", function()

@@ -132,11 +132,30 @@ function Cluster:password(password)
   self.user = "root:" .. password
 end
 
--- The same, which must succeed: what it printed.
+-- What etcd says while its members elect a leader, or have no time.
+local busy = { "leader changed", "no leader", "request timed out", "deadline exceeded", "too many requests" }
+
+local function is_busy(r)
+  for _, text in ipairs(busy) do
+    if r.err:find(text, 1, true) then
+      return true
+    end
+  end
+  return false
+end
+
+-- The same, which must succeed once etcd has the time: what it printed.
+function Cluster:tell(at, ...)
+  local what, said = "etcdctl " .. table.concat({ ... }, " "), { ... }
+  return perigee.wait_for(what, function()
+    local r = self:ask(at, unpack(said))
+    assert(r.code == 0 or is_busy(r), what .. ": " .. r.err)
+    return r.code == 0 and r.out, r.err
+  end, 30)
+end
+
 function Cluster:ctl(...)
-  local r = self:ask(1, ...)
-  assert(r.code == 0, "etcdctl " .. table.concat({ ... }, " ") .. ": " .. r.err)
-  return r.out
+  return self:tell(1, ...)
 end
 
 function Cluster:ready(at)

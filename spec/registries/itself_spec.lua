@@ -6,10 +6,13 @@ local perigee = require("spec.support.perigee")
 -- A forwarded port: what connects to it is connected to `to`.
 local function forward(to)
   local port = perigee.free_port()
-  perigee.spawn({ "node", "-e", ([[require('net').createServer(s => {
+  local door = perigee.spawn({ "node", "-e", ([[require('net').createServer(s => {
     const t = require('net').connect(%d, '127.0.0.1'); s.pipe(t).pipe(s);
     s.on('error', () => t.destroy()); t.on('error', () => s.destroy());
-  }).listen(%d, '127.0.0.1')]]):format(to, port) })
+  }).listen(%d, '127.0.0.1', () => console.log('open'))]]):format(to, port) })
+  perigee.wait_for("the forwarded port", function()
+    return door:stdout():find("open", 1, true), door:stderr()
+  end)
   return port
 end
 

@@ -127,7 +127,9 @@ describe("an agent", function()
     for _, name in ipairs({ "blue", "green", "red", "deli" }) do
       host.expect(agent, name, "127.0.0.1:9006 127.0.0.1:9007")
     end
-    assert.equal(2, streams()) -- of deli and of none
+    perigee.wait_for("two streams, of deli and of none", function()
+      return streams() == 2, streams()
+    end)
     agent:stop()
   end)
 

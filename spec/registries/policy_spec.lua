@@ -18,11 +18,11 @@ local function agent_of(cluster, says, more)
   assert.equal(0, os.execute("mkdir -p " .. home .. "/plugins/policy"))
   perigee.write(home .. "/plugins/policy/told.lua", TOLD)
   perigee.write(home .. "/perigee.lua", ([[return {
-    registries = { etcd = { endpoints = { "%s" }, ttl = "10s" } },
+    registries = { etcd = { endpoints = { "%s" }, ttl = "%s" } },
     services = { web = { address = "127.0.0.1", registry = "etcd", policy = { "told", file = "%s" }, %s } },
     watches = { %s },
     plugins = { told = { grant = { read = { "%s" } } } },
-  }]]):format(table.concat(cluster:urls(), '", "'), says, more.service, more.watches or "", says))
+  }]]):format(table.concat(cluster:urls(), '", "'), more.ttl or "10s", says, more.service, more.watches or "", says))
   return perigee.agent({ config_file = home .. "/perigee.lua" })
 end
 
@@ -38,7 +38,7 @@ end
 describe("a policy of a service that is registered in etcd", function()
   it("holds it back, changes it, withdraws it, and is remembered by the next agent", function()
     local cluster, says = etcd.start(), perigee.scratch() .. "/says"
-    local agent = agent_of(cluster, says, { service = 'port = 8081, id = "w1", min_registered = 0' })
+    local agent = agent_of(cluster, says, { service = 'port = 8081, id = "w1", min_registered = 0', ttl = "60s" })
 
     local function kv()
       local list = cjson.decode(cluster:ctl("get", "perigee/web/w1", "-w", "json")).kvs

@@ -82,7 +82,9 @@ describe("a service that is registered in etcd", function()
   end)
 
   it("is kept over a restart, which nobody notices, and over a kill -9", function()
-    local agent = host.agent(config_of(cluster))
+    local config = config_of(cluster)
+    config.registries.etcd.ttl = ("%ds"):format(8 * perigee.slower) -- for longer than an agent takes to start
+    local agent = host.agent(config)
     expect_key(cluster, "perigee/web/w1", true)
     local before = history(cluster, "perigee/web/w1").create_revision
     agent:stop()
@@ -90,7 +92,7 @@ describe("a service that is registered in etcd", function()
     perigee.wait_for("a renewal", function()
       return metric(agent, "perigee_registry_renewals_total") > 0
     end)
-    agent:kill()
+    agent:kill_kept()
     local killed = history(cluster, "perigee/web/w1")
     agent:start()
     perigee.wait_for("a renewal", function()
@@ -101,11 +103,13 @@ describe("a service that is registered in etcd", function()
     assert.equal(killed.mod_revision, after.mod_revision) -- and not even written
     assert.equal(0, metric(agent, "perigee_registry_lost_total"))
     agent:kill() -- for good: gone when its time is over
-    expect_key(cluster, "perigee/web/w1", false)
+    expect_key(cluster, "perigee/web/w1", false, 30)
   end)
 
   it("comes back when its key is deleted and when its lease is revoked", function()
-    local agent = host.agent(config_of(cluster))
+    local config = config_of(cluster)
+    config.registries.etcd.ttl = "30s" -- it is lost by what is done here alone
+    local agent = host.agent(config)
     expect_key(cluster, "perigee/web/w1", true)
     cluster:ctl("del", "perigee/web/w1")
     expect_key(cluster, "perigee/web/w1", true)
@@ -206,7 +210,7 @@ describe("a service that is registered in etcd", function()
       services[i] = { port = i, address = "127.0.0.1", id = "m" .. i, registry = "etcd" }
     end
     local agent = host.agent(config_of(cluster, {
-      registries = { etcd = { endpoints = cluster:urls(), timeout = "1s", ttl = "6s" } }, services = { many = services },
+      registries = { etcd = { endpoints = cluster:urls(), timeout = "1s", ttl = "9s" } }, services = { many = services },
     }))
     perigee.wait_for("all to be held", function()
       return metric(agent, "perigee_registry_held") == 48

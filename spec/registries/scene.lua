@@ -91,7 +91,7 @@ end
 function Scene:asked()
   local sum = {}
   for _, member in ipairs(self.cluster.members) do
-    local response = perigee.http(member.url .. "/metrics", { timeout = 2 })
+    local response = perigee.http(member.url .. "/metrics") -- at once where nobody listens
     local body = response and response.body or ""
     for method, count in body:gmatch('\ngrpc_server_started_total{grpc_method="(%a+)"[^}]*} (%d+)') do
       sum[method] = (sum[method] or 0) + tonumber(count)

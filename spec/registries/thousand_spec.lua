@@ -28,7 +28,7 @@ describe("a thousand instances of one host", function()
       table.insert(services[name], { id = "i" .. i, address = "10.0.0.1", port = i, registry = "etcd" })
     end
     local agent = host.agent({
-      registries = { etcd = { endpoints = cluster:urls(), ttl = "60s" } }, services = services,
+      registries = { etcd = { endpoints = cluster:urls(), ttl = "600s" } }, services = services,
     })
     perigee.wait_for("all to be registered", function()
       return metric(agent, "held") == COUNT, metric(agent, "held")
@@ -46,7 +46,7 @@ describe("a thousand instances of one host", function()
     end, 30)
     assert.is_true(metric(agent, "renewals_total") - renewed < COUNT) -- the others were left alone
     agent.options.arguments = { "--leave" }
-    agent:kill()
+    agent:kill_kept()
     agent:start()
     agent.process:signal(process.signal.TERM)
     assert.equal(0, (agent.process:wait(60 * perigee.slower)), agent:log())

@@ -24,6 +24,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
@@ -470,21 +471,19 @@ static inline bool client_closed(int fd) {
   return recv(fd, &byte, 1, 0) == 0;
 }
 
-/* One request on a connection of its own. `body` may be NULL. */
+/* One request on a connection of its own, sent in one piece: no deadline passes between two.
+ * `body` may be NULL. */
 static inline struct reply rig_ask(const struct rig *rig, const char *method, const char *target,
                                    const char *body) {
-  char head[4096];
+  char length[50] = "";
+  struct buf request = {0};
   int fd = client_open(rig);
-  snprintf(head, sizeof head, "%s %s HTTP/1.1\r\nHost: rig\r\nConnection: close\r\n", method,
-           target);
-  client_say(fd, head);
-  if (body) {
-    snprintf(head, sizeof head, "Content-Length: %zu\r\n", strlen(body));
-    client_say(fd, head);
-  }
-  client_say(fd, "\r\n");
   if (body)
-    client_say(fd, body);
+    snprintf(length, sizeof length, "Content-Length: %zu\r\n", strlen(body));
+  buf_format(&request, "%s %s HTTP/1.1\r\nHost: rig\r\nConnection: close\r\n%s\r\n%s", method,
+             target, length, body ? body : "");
+  client_say(fd, request.data);
+  buf_free(&request);
   struct reply r = client_read(fd, strcmp(method, "HEAD") == 0);
   close(fd);
   return r;

@@ -143,7 +143,7 @@ static void who_asked_may_be_gone(void **state) {
   const struct vm_registry r = desk_of(&d);
   struct asking a;
   open_desk(fx, &r, NULL);
-  begin(fx, &a, "perigee.register{ service = 'web', port = 1 }", 300000000);
+  begin(fx, &a, "perigee.register{ service = 'web', port = 1 }", 1000000000);
   until_asked(fx, &d);
   run_until(fx, &a.answer.over);
   assert_int_equal(a.answer.status, -ETIMEDOUT);

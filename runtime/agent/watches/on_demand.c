@@ -148,9 +148,10 @@ void watches_ask(struct watches *all, const char *service,
 void watches_answer(struct watches *all) {
   for (struct waiter **link = &all->waiters; *link;) {
     struct waiter *one = *link;
-    const struct watch *w = watch_find(all, one->service);
+    struct watch *w = watch_find(all, one->service);
     bool loaded = is_loaded(w);
     if (!loaded && one->until_ns > clock_now_ns()) {
+      asked(w); /* somebody does, for as long as he waits */
       link = &one->next;
       continue;
     }

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ANSWER_BYTES = 65536, PATIENCE_MS = 1000 };
+enum { ANSWER_BYTES = 65536, PATIENCE_MS = 3000 };
 
 static const char request[] = "GET /v1/agent/self HTTP/1.0\r\nHost: localhost\r\n\r\n";
 
