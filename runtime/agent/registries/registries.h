@@ -10,7 +10,9 @@ struct plugins;
 struct value;
 
 /* Of one that is refused; with its `http`. */
-#define THIS_AGENT "this is this very agent (http = \"%s\")"
+#define THIS_AGENT                                                                                 \
+  "this is this very agent (http = \"%s\"): say where the registry is, or give perigee another "   \
+  "http"
 
 struct registry_use {
   struct plugin *plugin; /* the table's */
