@@ -284,6 +284,9 @@ static void mistakes_in_services(void **state) {
   finds("return { services = { a = { address = '1.2.3.4:5', port = 1 } } }",
         "perigee.lua:1: services.a.address: expected an IP address, a name or a socket's path; the "
         "port goes to `port`, and IPv6 has no brackets here: \"1.2.3.4:5\"\n");
+  finds("return { services = { a = { address = '0.0.0.0', port = 1 } } }",
+        "perigee.lua:1: services.a.address: one listens on 0.0.0.0, and nobody reaches it: give "
+        "the address that others call, or leave it out\n");
   finds("return { services = { a = { address = '/x', port = 1 } } }",
         "perigee.lua:1: services.a.address: a unix socket has no port\n");
   finds("return { services = { a = { port = -1, check = { disk = '/' } } } }", /* not `rise` */
