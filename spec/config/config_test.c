@@ -239,7 +239,7 @@ static void ten_mistakes_with_their_lines(void **state) {
       "perigee.lua:4: datacenter: expected a string from 1 to 63 bytes, found the number 7\n"
       "perigee.lua:7: services.web.port: expected a whole number from 1 to 65535, found the "
       "number 70000\n"
-      "perigee.lua:8: services.web.tags[2]: expected a string of at least 1 bytes, found the "
+      "perigee.lua:8: services.web.tags[2]: expected a string of at least 1 byte, found the "
       "number 2\n"
       "perigee.lua:9: services.web.check: unknown key \"intervall\"; did you mean \"interval\"?\n"
       "perigee.lua:11: services.api.registry: there is no registry \"etcd\" in "
