@@ -1,5 +1,6 @@
 #include "serve/exchange/answer.h"
 
+#include "base/clock.h"
 #include "serve/json/json_pretty.h"
 #include "serve/exchange/route.h"
 
