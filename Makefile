@@ -177,15 +177,17 @@ sanitize: ## the same under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(MAKE) --no-print-directory SANITIZE=address,undefined BUILD=build/asan OPT="-O1 -g" test
 
 # What every process of the host links, and the programs that have threads: by what they start, or by
-# saying so.
+# saying so; of these, those whose path holds a word of ONLY.
 THREADED = $(sort $(wildcard spec/catalog/*_test.c spec/select/*_test.c spec/client/*_test.c) \
   $(shell grep -lE 'spec: threads|pthread_create|uv_thread_create|store_open|rig\.h' spec/*/*_test.c))
+CHOSEN = $(sort $(foreach word,$(or $(ONLY),spec/),$(foreach t,$(THREADED),$(if $(findstring $(word),$(t)),$(t)))))
 tsan: export TSAN_OPTIONS = halt_on_error=1:second_deadlock_stack=1:suppressions=$(CURDIR)/spec/support/tsan.supp
 tsan: export SPEC_SLOWER  = 6
-tsan: ## the tests that have threads, under ThreadSanitizer
+tsan: ## the tests that have threads, or those of ONLY, under ThreadSanitizer
+	@$(if $(CHOSEN),,echo "no test with threads has \"$(ONLY)\" in its path"; exit 2)
 	@.ci/deps build test
-	@$(MAKE) --no-print-directory SANITIZE=thread BUILD=build/tsan OPT="-O1 -g" $(THREADED:spec/%.c=build/tsan/spec/%)
-	@BUILD=build/tsan spec/run $(THREADED)
+	@$(MAKE) --no-print-directory SANITIZE=thread BUILD=build/tsan OPT="-O1 -g" $(CHOSEN:spec/%.c=build/tsan/spec/%)
+	@BUILD=build/tsan spec/run $(CHOSEN)
 
 FUZZ_SECONDS ?= 30
 fuzz: ## each fuzz target for FUZZ_SECONDS (30), from spec/fuzz/corpus
@@ -257,6 +259,12 @@ install: package ## to PREFIX (/usr/local), below DESTDIR
 	find plugins lua -name '*.lua' -exec install -D -m 644 {} $(TO)/share/perigee/{} \;
 	@[ -n "$(DESTDIR)" ] || ldconfig 2>/dev/null || : # so that libperigee is found by its name
 
+uninstall: ## what `make install` has put there, with the same PREFIX and DESTDIR
+	rm -f $(addprefix $(TO)/,bin/perigee lib/libperigee.so* lib/libperigee.a include/perigee.h lib/pkgconfig/perigee.pc \
+	  lib/systemd/system/perigee.service share/man/man1/perigee.1 share/bash-completion/completions/perigee \
+	  share/zsh/site-functions/_perigee share/fish/vendor_completions.d/perigee.fish)
+	rm -rf $(TO)/share/perigee
+
 clean: ## remove $(BUILD)
 	rm -rf $(BUILD)
 
@@ -264,4 +272,4 @@ help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile | expand -t 18
 
 -include $(foreach f,$(FOLDERS),$(OBJ_$(f):.o=.d)) $(addsuffix .d,$(TESTS) $(BENCHES) $(FUZZERS))
-.PHONY: all tests examples benches fuzzers package run test sanitize tsan fuzz bench simulate lint reference print-cflags fresh deps install clean help
+.PHONY: all tests examples benches fuzzers package run test sanitize tsan fuzz bench simulate lint reference print-cflags fresh deps install uninstall clean help

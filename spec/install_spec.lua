@@ -28,6 +28,14 @@ describe("make install", function()
     end
   end)
 
+  it("takes all of it back", function()
+    local copy = perigee.scratch()
+    assert.equal(0, perigee.run({ "cp", "-a", root .. "/usr", copy }).code)
+    local r = perigee.run({ "make", "uninstall", "DESTDIR=" .. copy, "PREFIX=/usr" })
+    assert.equal(0, r.code, r.out .. r.err)
+    assert.equal("", perigee.run({ "find", copy, "!", "-type", "d" }).out)
+  end)
+
   it("fills in where it is", function()
     assert.matches("\nLibs: .*%-lperigee\n", installed("lib/pkgconfig/perigee.pc"))
     assert.matches("^prefix=/usr\n", installed("lib/pkgconfig/perigee.pc"))

@@ -1,17 +1,18 @@
 -- perigee.factory: the connections that perigee.call keeps from one try to the next.
 --
 --   take ──► lent to a try ──it ends well──► kept, by service and endpoint ──► take ...
---               └─ any other end: closed       └─ the endpoint leaves: closed
+--               └─ any other end: closed       └─ the endpoint leaves, or 90 s without a try: closed
 --
 -- A try has its connection to itself: two that use one could get each other's answers.
 local perigee, host = ...
 
 local ids_of, version_of, apart = host.tries.ids, host.tries.version, host.apart
 local factories = setmetatable({}, { __mode = "k" }) -- all that were made
-local sleep, warn, pcall, tostring = perigee.sleep, perigee.log.warn, pcall, tostring
+local sleep, now, warn, pcall, tostring = perigee.sleep, perigee.time.monotonic, perigee.log.warn, pcall, tostring
 local error, next, pairs, remove, type = error, next, pairs, table.remove, type
 
 local LOOK = 1 -- seconds between two looks at what has left
+local IDLE = 90 -- seconds that one is kept without a try: after a crowd, or before the server's own patience ends
 
 local function end_connection(line)
   local ok, problem = pcall(line.factory.close, line.connection)
@@ -20,8 +21,8 @@ local function end_connection(line)
   end
 end
 
--- A line: { factory, service, id, address, port, connection, try: which has it }. Its end may take time, as where
--- one says goodbye, and nobody waits for that.
+-- A line: { factory, service, id, address, port, connection, try: which has it, since: when it was given back }.
+-- Its end may take time, as where one says goodbye, and nobody waits for that.
 local function close(line)
   line.factory.count = line.factory.count - 1
   apart(end_connection, line)
@@ -53,6 +54,19 @@ local function close_left(book, service)
   end
 end
 
+-- What nobody has needed for long. The last that was given back is the first that is taken, so the others wait.
+local function close_idle(book)
+  local before = now() - IDLE
+  for id, lines in pairs(book.lines) do
+    while lines[1] and lines[1].since <= before do
+      close(remove(lines, 1))
+    end
+    if not lines[1] then
+      book.lines[id] = nil
+    end
+  end
+end
+
 -- What was lent to tries that were ended together with their caller.
 local function close_lost(factory)
   for line in pairs(factory.lent) do
@@ -70,6 +84,7 @@ local function look_after(factory)
     close_lost(factory)
     for service, book in pairs(factory.books) do
       close_left(book, service)
+      close_idle(book)
     end
   end
 end
@@ -126,7 +141,7 @@ function host.factory.give(line, well)
   local book = book_of(factory, line.service)
   local list = book.lines[line.id] or {}
   book.lines[line.id] = list
-  list[#list + 1] = line
+  list[#list + 1], line.since = line, now()
   if book.version ~= line.version then
     book.version = nil -- it may have left meanwhile
   end
@@ -138,7 +153,7 @@ end
 
 -- Keeps connections to services' endpoints: open(endpoint, seconds) makes one, within `seconds`;
 -- close(connection) ends it (its own `close` unless given). Each is one try's while that lasts; it is
--- closed when the try ends badly, and when its endpoint has left.
+-- closed when the try ends badly, when its endpoint has left, and when no try has needed it for 90 s.
 function perigee.factory(open, close_connection)
   if type(open) ~= "function" or close_connection and type(close_connection) ~= "function" then
     error("perigee.factory(open[, close])", 2)

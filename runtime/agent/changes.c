@@ -2,6 +2,7 @@
 
 #include "agent/plugins/plugins_reload.h"
 #include "base/buf.h"
+#include "base/text.h"
 #include "base/value.h"
 #include "config/config.h"
 
@@ -198,13 +199,6 @@ static void write_rules(const struct listing *before, const struct listing *afte
   }
 }
 
-static bool is_text(const char *word, const char *const *list) {
-  for (; *list; list++)
-    if (strcmp(word, *list) == 0)
-      return true;
-  return false;
-}
-
 static void write_settings(const struct value *a, const struct value *b, struct rows *rows) {
   static const char *const apart[] = {"services", "watches", "registries",
                                       "plugins",  "include", NULL};
@@ -216,7 +210,7 @@ static void write_settings(const struct value *a, const struct value *b, struct 
     for (size_t i = 0; i < value_fields(from); i++) {
       const char *key;
       const struct value *v = value_field(from, i, &key), *beside = value_get(other, key);
-      if (is_text(key, apart) || value_equal(v, beside) || (side && beside))
+      if (word_is_one_of(key, apart) || value_equal(v, beside) || (side && beside))
         continue;
       const char *change = beside ? "changed" : side ? "added" : "removed";
       write_row(rows, &(struct row){"setting", key, NULL, change, NULL});

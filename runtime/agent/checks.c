@@ -89,16 +89,15 @@ struct outcome {
   char output[4097];
 };
 
-/* A number is written here: made a text by Lua it would allocate, and nothing protects us. */
-static int outcome_read(lua_State *L, int results, struct outcome *o) {
-  const char *word =
-      results >= 1 && lua_type(L, -results) == LUA_TSTRING ? lua_tostring(L, -results) : NULL;
-  int output = results >= 2 ? lua_type(L, 1 - results) : LUA_TNIL;
-  if (output == LUA_TSTRING)
-    snprintf(o->output, sizeof o->output, "%s", lua_tostring(L, 1 - results));
-  else if (output == LUA_TNUMBER)
-    snprintf(o->output, sizeof o->output, "%.14g", lua_tonumber(L, 1 - results));
-  if (results >= 1 && lua_isnil(L, -results)) {
+static int outcome_read(const struct call_result *result, struct outcome *o) {
+  lua_State *L = result->L;
+  int first = -result->results;
+  const char *word = call_text(result, 1), *output = call_text(result, 2);
+  if (output)
+    snprintf(o->output, sizeof o->output, "%s", output);
+  else if (result->results >= 2 && lua_type(L, first + 1) == LUA_TNUMBER)
+    snprintf(o->output, sizeof o->output, "%.14g", lua_tonumber(L, first + 1));
+  if (result->results >= 1 && lua_isnil(L, first)) {
     o->status = STATUS_CRITICAL;
     return 0;
   }
@@ -132,7 +131,7 @@ static void run_over(void *arg, const struct call_result *result) {
   run_schedule(run, run->check->interval_ns - (clock_now_ns() - run->started_ns));
   struct outcome o = {.output = ""};
   if (result->status == 0) {
-    if (outcome_read(result->L, result->results, &o) == 0)
+    if (outcome_read(result, &o) == 0)
       run_report(run, o.status, o.output);
     else
       run_fault(run, "run must return \"passing\", \"warning\" or \"critical\" and an output, or "

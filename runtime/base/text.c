@@ -147,6 +147,14 @@ size_t utf8_length(const unsigned char *s, size_t left) {
   return n;
 }
 
+bool text_is_utf8(const char *text) {
+  const unsigned char *s = (const unsigned char *)text;
+  size_t left = strlen(text), n = 1;
+  for (; left && n; s += n, left -= n)
+    n = utf8_length(s, left);
+  return n > 0;
+}
+
 bool name_valid(const char *name, size_t length) {
   if (length < 1 || length > 255)
     return false;
@@ -158,6 +166,13 @@ bool name_valid(const char *name, size_t length) {
       return false;
   }
   return true;
+}
+
+bool word_is_one_of(const char *word, const char *const *words) {
+  for (; *words; words++)
+    if (strcmp(word, *words) == 0)
+      return true;
+  return false;
 }
 
 enum { WORD_MAX = 64 };

@@ -22,8 +22,13 @@ int address_parse(const char *text, char *host, size_t host_size, uint16_t *port
  * (RFC 3629: no overlong forms, no surrogates); 0 where there is none. */
 size_t utf8_length(const unsigned char *s, size_t left);
 
+bool text_is_utf8(const char *text);
+
 /* A service's name or an instance's id: 1 to 255 bytes of UTF-8 without control characters. */
 bool name_valid(const char *name, size_t length);
+
+/* `words` ends with NULL. */
+bool word_is_one_of(const char *word, const char *const *words);
 
 /* The known word nearest to `word` by edit distance (insert, delete, replace, swap of neighbours:
  * optimal string alignment), or NULL when none is near enough to be what was meant. */

@@ -16,6 +16,10 @@ static int64_t read_clock(clockid_t id) {
   return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+uint64_t arena_unix_us(void) {
+  return (uint64_t)read_clock(CLOCK_REALTIME) / 1000;
+}
+
 int64_t arena_now_ns(void) {
   return read_clock(CLOCK_MONOTONIC);
 }

@@ -31,6 +31,7 @@ struct arena {
   uint32_t rest_first, rest_count, rest_room;
 };
 
+uint64_t arena_unix_us(void);  /* of the wall */
 int64_t arena_now_ns(void);    /* CLOCK_MONOTONIC */
 int64_t arena_thread_ns(void); /* the calling thread's CPU time */
 int64_t arena_coarse_ns(void); /* the same to some milliseconds, at a quarter of the cost */

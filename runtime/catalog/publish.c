@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* A service is published at most every ten times its build time. That is CPU time: readers are not
  * slow because the writer had to wait for a processor. */
@@ -71,12 +70,6 @@ static int64_t find_or_add(struct catalog_writer *w, const char *name) {
   return entry < 0 ? writer_add_service(w, name) : entry;
 }
 
-static uint64_t unix_us(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_REALTIME, &t);
-  return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
 /* The service's block, where its tables are those that the draft needs. */
 static const struct catalog_block *same_tables(const struct catalog_writer *w, const char *name,
                                                const struct block_draft *d) {
@@ -100,7 +93,7 @@ static int publish_draft(struct catalog_writer *w, const struct block_draft *d,
   bool moves = snapshot->moves_version || !s->granule;
   struct catalog_block *head = (struct catalog_block *)d->bytes;
   head->version = moves ? w->version + 1 : now;
-  head->published_us = unix_us();
+  head->published_us = arena_unix_us();
   int r = writer_store_block(w, d->bytes, d->length, &granule);
   if (r < 0)
     return r;

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 /* Clock ticks since boot at which this process began: field 22 of its stat, counted from behind
@@ -30,12 +29,6 @@ static uint64_t process_start(void) {
 /* Generations are compared as serial numbers (RFC 1982): units of an eighth of a second go round in
  * 17 years, and a slot's own go on by one a minute at most. */
 enum { GENERATION_SHIFT = 17 };
-
-static uint64_t wall_us(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_REALTIME, &t);
-  return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
 
 static void write_header(struct catalog_writer *w) {
   struct catalog_header *h = arena_header(&w->arena);
@@ -98,7 +91,7 @@ int catalog_writer_open(const char *run_dir, struct catalog_writer **out, int *p
   w->lock = -1;
   w->arena.fd = -1;
   w->opened_ns = arena_now_ns();
-  w->version = wall_us();
+  w->version = arena_unix_us();
   w->slots.first = (uint32_t)(w->version >> GENERATION_SHIFT) | 1;
   int r = w->dir = rundir_open(run_dir);
   if (r >= 0)

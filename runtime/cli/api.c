@@ -1,5 +1,6 @@
 #include "cli/api.h"
 
+#include "base/text.h"
 #include "cli/output.h"
 #include "client/perigee.h"
 
@@ -139,9 +140,22 @@ static CURLcode exchange(const char *dir, const char *method, const char *path,
   return done;
 }
 
+/* JSON has no other text: what is none would reach the agent as another word. */
+static int refuse_bytes(const struct arguments *a) {
+  const char *bad = NULL;
+  for (size_t i = 0; i < a->count; i++)
+    bad = text_is_utf8(a->items[i]) ? bad : a->items[i];
+  for (size_t i = 0; i < a->given_count; i++)
+    if (a->given[i].option != &common_options[0] && !text_is_utf8(a->given[i].value))
+      bad = a->given[i].value;
+  return bad ? complain(a, EXIT_USAGE, "\"%s\" is not UTF-8", bad) : EXIT_DONE;
+}
+
 int api_call_patiently(const struct arguments *a, const char *method, const char *path,
                        const struct buf *body, struct buf *answer,
                        const struct api_patience *patience) {
+  if (body && refuse_bytes(a) != EXIT_DONE)
+    return EXIT_USAGE;
   char *dir = api_run_dir(a);
   long code = 0;
   CURLcode done =

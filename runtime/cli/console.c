@@ -1,6 +1,7 @@
 #include "cli/console.h"
 
 #include "base/clock.h"
+#include "base/text.h"
 #include "cli/api.h"
 
 #include <stdio.h>
@@ -73,6 +74,9 @@ int console_evaluate(struct console *c, const char *code, struct console_answer 
   struct buf body = {0}, answer = {0};
   struct api_patience patience = {c->timeout_s + GRACE_S, &interrupted};
   *out = (struct console_answer){.text = ""};
+  if (!text_is_utf8(code))
+    return complain(c->arguments, EXIT_FAILED,
+                    "the code is not UTF-8: other bytes are written as in \"\\255\"");
   interrupted = 0;
   write_question(c, code, &body);
   int status =

@@ -6,6 +6,8 @@
 
 #include <jansson.h>
 
+enum { CODE_MOST = 512 << 10 }; /* bytes; an agent takes no more in one request */
+
 struct console {
   const struct arguments *arguments;
   const char *plugin; /* --plugin, or NULL */

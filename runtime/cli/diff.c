@@ -1,3 +1,4 @@
+#include "base/text.h"
 #include "cli/changes.h"
 
 #include <errno.h>
@@ -33,6 +34,8 @@ static int read_pipe(const char *path, struct buf *out) {
     out->data[out->length] = '\0';
   }
   int rc = !in || ferror(in) ? -errno : out->length > TEXT_MAX ? -EFBIG : n > 0 ? -ENOMEM : 0;
+  if (rc == 0 && (strlen(out->data) < out->length || !text_is_utf8(out->data)))
+    rc = -EILSEQ;
   if (in)
     fclose(in);
   return rc;
@@ -46,7 +49,8 @@ static int run(const struct arguments *a) {
   if (rc != 0) {
     free(path);
     buf_free(&text);
-    return complain(a, EXIT_FAILED, "%s: %s", a->items[0], strerror(-rc));
+    return complain(a, EXIT_FAILED, "%s: %s", a->items[0],
+                    rc == -EILSEQ ? "not UTF-8" : strerror(-rc));
   }
   buf_text(&body, text.data ? "{\"text\":" : "{\"file\":");
   buf_json_text(&body, text.data ? text.data : path);
@@ -66,8 +70,7 @@ const struct command command_diff = {
         "The file is checked as by `perigee reload`, by the agent, and nothing is changed. "
         "Includes and plugins are looked for beside FILE, and plugins then beside the file that "
         "the agent has. FILE may be a pipe, as in `perigee diff <(generate)`: then both are looked "
-        "for "
-        "beside the agent's file.",
+        "for beside the agent's file.",
     .examples =
         (const struct example[]){
             {"perigee diff /etc/perigee/next.lua",

@@ -7,11 +7,16 @@
 #include <string.h>
 
 static int read_input(const struct arguments *a, struct buf *out) {
+  char chunk[16384];
   size_t n;
-  while (buf_reserve(out, 65536) == 0 && (n = fread(out->data + out->length, 1, 65536, stdin)) > 0)
-    out->length += n;
-  buf_char(out, '\0');
-  return out->failed ? complain(a, EXIT_FAILED, "out of memory") : EXIT_DONE;
+  while (out->length <= CODE_MOST && (n = fread(chunk, 1, sizeof chunk, stdin)) > 0)
+    buf_add(out, chunk, n);
+  buf_text(out, "");
+  if (out->failed)
+    return complain(a, EXIT_FAILED, "out of memory");
+  if (out->length > CODE_MOST || strlen(out->data) < out->length)
+    return complain(a, EXIT_FAILED, "standard input is to be text of at most 512 KiB");
+  return EXIT_DONE;
 }
 
 static int show(const struct arguments *a, const struct console_answer *answer) {

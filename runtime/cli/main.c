@@ -4,9 +4,11 @@
 #include "cli/help.h"
 #include "cli/output.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static int refuse_command(const char *name) {
   const char *names[64];
@@ -49,8 +51,20 @@ static int print_version(void) {
   return EXIT_DONE;
 }
 
+/* A number of the standard three that is closed would be given to the next file or socket, and be
+ * printed to. Of these one reads the end, and cannot write. */
+static void keep_standard_numbers(void) {
+  int fd;
+  do
+    fd = open("/dev/null", O_RDONLY);
+  while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd >= 0)
+    close(fd);
+}
+
 int main(int argc, char **argv) {
   struct arguments arguments;
+  keep_standard_numbers();
   signal(SIGPIPE, SIG_IGN); /* output_write tells EPIPE from other failures */
   if (argc < 2)
     return print_program_help(EXIT_USAGE);

@@ -84,6 +84,16 @@ struct plan {
   struct buf text;
 };
 
+/* One that is mistyped would become a tree of its own. */
+static int directory_check(const char *directory, struct fault *f) {
+  struct stat st;
+  if (!directory)
+    return 0;
+  if (stat(directory, &st) != 0)
+    return fault_set(f, -errno, "--dir %s: %s", directory, strerror(errno));
+  return S_ISDIR(st.st_mode) ? 0 : fault_set(f, -ENOTDIR, "--dir %s: no directory", directory);
+}
+
 static int plan_file(struct plan *p, const char *library, const char *directory, const char *kind,
                      const char *name, const char *end, struct fault *f) {
   if (asprintf(&p->template, "%s/lua/perigee/new/%s%s", library, kind, end) < 0) {
@@ -117,11 +127,10 @@ static int check_names(const struct arguments *a, const char *library) {
   const char *const directories[] = {library, NULL};
   struct fault f = {0};
   char *path = NULL;
-  size_t kinds = 0;
-  bool known = false;
-  for (; plugin_kinds[kinds]; kinds++)
-    known = known || strcmp(plugin_kinds[kinds], kind) == 0;
-  if (!known) {
+  if (!word_is_one_of(kind, plugin_kinds)) {
+    size_t kinds = 0;
+    while (plugin_kinds[kinds])
+      kinds++;
     const char *near = nearest_word(kind, plugin_kinds, kinds);
     return complain(a, EXIT_USAGE, "there is no kind \"%s\"%s%s%s", kind,
                     near ? "; did you mean \"" : ": check, registry, policy, balancer, hook, route",
@@ -150,10 +159,10 @@ static int run(const struct arguments *a) {
   char *library = directories_library();
   int status = library ? check_names(a, library) : complain(a, EXIT_FAILED, "out of memory");
   if (status == EXIT_DONE) {
-    int code = plan_file(&files[0], library, directory, a->items[0], a->items[1], ".lua", &f);
-    code =
-        code ? code
-             : plan_file(&files[1], library, directory, a->items[0], a->items[1], "_spec.lua", &f);
+    int code = directory_check(directory, &f);
+    for (int i = 0; code == 0 && i < 2; i++)
+      code = plan_file(&files[i], library, directory, a->items[0], a->items[1],
+                       i ? "_spec.lua" : ".lua", &f);
     code = code ? code : make(files, &f);
     if (code)
       status = complain(a, EXIT_FAILED, "%s", f.text);
@@ -185,7 +194,8 @@ const struct command command_new = {
              "that. Nothing that is there is written over.\n\nThe kinds are check, registry, "
              "policy, balancer, hook and route. What is written works, and its tests pass.",
     .options =
-        (const struct option[]){{"dir", 0, "DIR", "instead of the working directory", false}, {0}},
+        (const struct option[]){
+            {"dir", 0, "DIR", "one that is there, instead of the working directory", false}, {0}},
     .examples = (const struct example[]){{"perigee new policy gate2 --dir /etc/perigee",
                                           "beside the host's configuration"},
                                          {0}},

@@ -1,6 +1,7 @@
 #include "cli/plugin_file.h"
 
 #include "base/fault.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,13 +11,6 @@
 const char *const plugin_kinds[] = {"check", "registry", "policy", "balancer",
                                     "hook",  "route",    NULL};
 
-static bool is_kind(const char *word) {
-  for (const char *const *k = plugin_kinds; *k; k++)
-    if (strcmp(*k, word) == 0)
-      return true;
-  return false;
-}
-
 /* The first `kind = "WORD"` in the file. */
 static char *kind_in(const char *path) {
   char line[400], word[20];
@@ -24,7 +18,7 @@ static char *kind_in(const char *path) {
   FILE *file = fopen(path, "r");
   while (file && !found && fgets(line, sizeof line, file)) {
     const char *at = strstr(line, "kind");
-    if (at && sscanf(at, "kind = \"%15[a-z]\"", word) == 1 && is_kind(word))
+    if (at && sscanf(at, "kind = \"%15[a-z]\"", word) == 1 && word_is_one_of(word, plugin_kinds))
       found = strdup(word);
   }
   if (file)
@@ -38,7 +32,7 @@ static char *kind_of_directory(const char *path) {
   while (start && start > path && start[-1] != '/')
     start--;
   char *word = slash ? strndup(start, (size_t)(slash - start)) : strdup("");
-  if (word && is_kind(word))
+  if (word && word_is_one_of(word, plugin_kinds))
     return word;
   free(word);
   return NULL;

@@ -185,9 +185,13 @@ static int write_own(struct writing *w) {
 }
 
 int register_body(const struct arguments *a, struct buf *body, struct buf *id) {
+  static const char *const named[] = {"name", "id", "address"};
   const char *name = arguments_option(a, "name"), *said = arguments_option(a, "id"),
              *address = arguments_option(a, "address");
   struct writing w = {.arguments = a, .body = body, .address = address ? address : "127.0.0.1"};
+  for (size_t i = 0; i < sizeof named / sizeof *named; i++)
+    if (arguments_flag(a, named[i]) && !*arguments_option(a, named[i]))
+      return complain(a, EXIT_USAGE, "--%s is empty", named[i]);
   if (!name)
     return complain(a, EXIT_USAGE, "--name is missing: the service, or FILE with the whole body");
   int status = arguments_number(a, "port", 1, 65535, 0, &w.port);

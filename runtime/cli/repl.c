@@ -19,8 +19,7 @@ struct repl {
   History *history;
   char history_file[PATH_SIZE];
   struct buf code; /* the lines so far of a chunk that is not whole */
-  char *line;      /* of getline */
-  size_t line_size;
+  struct buf line; /* the last one of a pipe */
   int status;
 };
 
@@ -158,7 +157,22 @@ static void remember(struct repl *r, const char *line) {
 
 /* ---- reading ---- */
 
-enum reading { READ_LINE, READ_INTERRUPTED, READ_END };
+enum reading { READ_LINE, READ_INTERRUPTED, READ_REFUSED, READ_END };
+
+/* From a pipe. One that is too long or no text is read to its end, and not kept. */
+static enum reading read_plain(struct repl *r, const char **line) {
+  bool any = false, fit = true;
+  int c = 0;
+  buf_clear(&r->line);
+  while (c != '\n' && (c = getc_unlocked(stdin)) != EOF) {
+    any = true;
+    fit = fit && c != 0 && r->line.length < CODE_MOST;
+    if (fit)
+      buf_char(&r->line, (char)c);
+  }
+  *line = r->line.data;
+  return !any ? READ_END : fit && !r->line.failed ? READ_LINE : READ_REFUSED;
+}
 
 static enum reading read_line(struct repl *r, const char **line) {
   if (r->editor) {
@@ -169,10 +183,7 @@ static enum reading read_line(struct repl *r, const char **line) {
       return READ_LINE;
     return length < 0 && errno == EINTR ? READ_INTERRUPTED : READ_END;
   }
-  if (getline(&r->line, &r->line_size, stdin) < 0)
-    return READ_END;
-  *line = r->line;
-  return READ_LINE;
+  return read_plain(r, line);
 }
 
 static void say_error(const struct repl *r, const char *text) {
@@ -222,6 +233,11 @@ static void run_lines(struct repl *r) {
       fputc('\n', stdout);
       continue;
     }
+    if (reading == READ_REFUSED) {
+      say_error(r, "a line is text of at most 512 KiB: this one is left out");
+      r->status = EXIT_FAILED;
+      continue;
+    }
     remember(r, line);
     if (!r->code.length && is_blank(line))
       continue;
@@ -263,7 +279,7 @@ static int run(const struct arguments *a) {
   }
   editor_close(&r);
   buf_free(&r.code);
-  free(r.line);
+  buf_free(&r.line);
   return status;
 }
 

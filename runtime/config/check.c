@@ -152,12 +152,3 @@ int check_read(const struct shape *shape, const struct value *declared, const ch
   value_unref(ttl);
   return findings->count == before && !findings->failed ? 0 : -EINVAL;
 }
-
-void check_clear(struct check_definition *c) {
-  free((char *)c->id);
-  free((char *)c->name);
-  free((char *)c->notes);
-  free((char *)c->plugin);
-  value_unref(c->options);
-  *c = (struct check_definition){0};
-}

@@ -279,7 +279,7 @@ static void read_one(struct reading *r) {
   }
   r->findings->failed |= !checks;
   for (size_t i = 0; i < count; i++)
-    check_clear(&checks[i]);
+    check_definition_clear(&checks[i]);
   free(checks);
   free(made_id);
 }

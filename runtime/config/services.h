@@ -14,9 +14,9 @@ void watches_read(struct config *c, const struct value *watches, struct findings
  * written, but wrong. */
 bool is_flawed(const struct findings *findings, const char *path);
 
-/* One check as configured → `out`, whose strings are malloc'd; check_clear frees them. `number` is
- * its place among the instance's checks, 0 when it is the only one. 0, or findings were added. */
+/* One check as configured → `out`, whose strings are malloc'd; check_definition_clear frees them.
+ * `number` is its place among the instance's checks, 0 when it is the only one. 0, or findings were
+ * added. */
 int check_read(const struct shape *shape, const struct value *declared, const char *path,
                const char *service, const char *instance_id, unsigned number,
                struct check_definition *out, struct findings *findings);
-void check_clear(struct check_definition *check);

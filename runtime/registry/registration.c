@@ -129,6 +129,15 @@ bool check_is_ttl(const struct check_definition *c) {
   return strcmp(c->plugin, "ttl") == 0;
 }
 
+void check_definition_clear(struct check_definition *c) {
+  free((char *)c->id);
+  free((char *)c->name);
+  free((char *)c->notes);
+  free((char *)c->plugin);
+  value_unref(c->options);
+  *c = (struct check_definition){0};
+}
+
 struct registration_state *registration_state_new(const struct registration_state *draft) {
   const struct registration *r = draft->registration;
   size_t checks_size = r->check_count * sizeof(struct check_state), text_size = 0;

@@ -45,6 +45,8 @@ void registration_unref(struct registration *r);
 bool registration_equal(const struct registration *a, const struct registration *b);
 bool check_definition_equal(const struct check_definition *a, const struct check_definition *b);
 bool check_is_ttl(const struct check_definition *c); /* told, not run */
+/* Of one whose strings are malloc'd: a draft's. */
+void check_definition_clear(struct check_definition *c);
 
 /* Whether it can be held: 0, or -EINVAL and `f` says what is wrong, for whoever registers. The
  * instance (instance_check); the checks' ids, plugins and durations; the lease; the owner. */

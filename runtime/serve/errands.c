@@ -144,24 +144,8 @@ void errands_on_check(uv_check_t *check) {
     uv_idle_stop(&s->idle);
 }
 
-void errands_deliver(void *server, struct letter *letter) {
-  struct server *s = server;
-  struct errand *e = (struct errand *)letter;
-  if (!e) { /* woken: a worker may have ended */
-    if (s->stopping && !s->closing && workers_are_over(s))
-      server_close(s);
-    else if (!s->stopping)
-      workers_reap(s);
-    return;
-  }
-  if (s->closing) { /* nobody waits for it any more */
-    errand_free(e);
-    return;
-  }
-  if (e->kind == ERRAND_ROOM || e->kind == ERRAND_GONE) {
-    deliver_word(s, e);
-    return;
-  }
+/* Hands it to the agent, whose reply may come within this call. */
+static void ask(struct server *s, struct errand *e) {
   s->asked++;
   if (errand_is_long(e))
     long_begin(s, e);
@@ -204,8 +188,29 @@ void errands_deliver(void *server, struct letter *letter) {
     r->do_visit(s->arg, e->visit, e);
     break;
   case ERRAND_PIECE: /* only ever to a worker */
-  case ERRAND_ROOM:
+  case ERRAND_ROOM:  /* words of another, delivered to it */
   case ERRAND_GONE:
     break;
   }
+}
+
+void errands_deliver(void *server, struct letter *letter) {
+  struct server *s = server;
+  struct errand *e = (struct errand *)letter;
+  if (!e) { /* woken: a worker may have ended */
+    if (s->stopping && !s->closing && workers_are_over(s))
+      server_close(s);
+    else if (!s->stopping)
+      workers_reap(s);
+    return;
+  }
+  if (s->closing) { /* nobody waits for it any more */
+    errand_free(e);
+    return;
+  }
+  if (e->kind == ERRAND_ROOM || e->kind == ERRAND_GONE) {
+    deliver_word(s, e);
+    return;
+  }
+  ask(s, e);
 }

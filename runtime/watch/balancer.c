@@ -266,26 +266,14 @@ void balancer_end(struct balancer *b) {
   *b = (struct balancer){0};
 }
 
-static bool has_tag(const struct instance *in, const char *tag) {
-  for (int i = 0; i < in->tag_count; i++)
-    if (strcmp(in->tags[i], tag) == 0)
-      return true;
-  return false;
-}
-
-static bool has_pair(const struct instance *in, const char *key, const char *value) {
-  for (int i = 0; i < in->meta_count; i++)
-    if (strcmp(in->meta[i].key, key) == 0)
-      return strcmp(in->meta[i].value, value) == 0;
-  return false;
-}
-
 bool selection_has(const struct selection *s, const struct instance *in) {
-  bool has = (!s->tag || has_tag(in, s->tag)) && (!s->zone || strcmp(s->zone, in->zone) == 0);
+  bool has =
+      (!s->tag || instance_has_tag(in, s->tag)) && (!s->zone || strcmp(s->zone, in->zone) == 0);
   for (size_t i = 0; has && i < value_fields(s->meta); i++) {
     const char *key;
-    const struct value *value = value_field(s->meta, i, &key);
-    has = has_pair(in, key, value_as_text(value, ""));
+    const struct value *wanted = value_field(s->meta, i, &key);
+    const char *own = instance_meta(in, key);
+    has = own && strcmp(own, value_as_text(wanted, "")) == 0;
   }
   return has;
 }

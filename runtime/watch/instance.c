@@ -129,6 +129,20 @@ bool instance_equal(const struct instance *a, const struct instance *b) {
   return true;
 }
 
+bool instance_has_tag(const struct instance *in, const char *tag) {
+  for (int i = 0; i < in->tag_count; i++)
+    if (strcmp(in->tags[i], tag) == 0)
+      return true;
+  return false;
+}
+
+const char *instance_meta(const struct instance *in, const char *key) {
+  for (int i = 0; i < in->meta_count; i++)
+    if (strcmp(in->meta[i].key, key) == 0)
+      return in->meta[i].value;
+  return NULL;
+}
+
 /* What the catalog has no room for. One instance that it cannot hold would hide all of its service.
  */
 static int check_length(const struct instance *in, const char *what, const char *text,

@@ -45,6 +45,8 @@ struct instance *instance_new(const struct instance_draft *draft);
 struct instance *instance_ref(const struct instance *in);
 void instance_unref(struct instance *in);
 bool instance_equal(const struct instance *a, const struct instance *b);
+bool instance_has_tag(const struct instance *in, const char *tag);
+const char *instance_meta(const struct instance *in, const char *key); /* NULL: it has none */
 
 /* Whether it can be an endpoint: 0, or -EINVAL and `f` says what is wrong, for whoever registers.
  * Id and service are names (text.h), the address is not empty, a unix path has no port, named ports

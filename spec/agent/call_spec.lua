@@ -374,6 +374,31 @@ describe("perigee.call", function()
     assert.same({ "2", "0" }, all[4])
   end)
 
+  it("closes what nobody has needed for 90 seconds", function()
+    local home = perigee.scratch()
+    assert.equal(0, os.execute("mkdir -p " .. home .. "/plugins/check"))
+    perigee.write(home .. "/plugins/check/kept.lua", [[
+      local made, closed = 0, 0
+      local factory = perigee.factory(function() made = made + 1 return {} end, function() closed = closed + 1 end)
+      return { kind = "check", summary = "calls", run = function()
+        perigee.call("web", { factory = factory }, function() return true end)
+        return "passing", made .. " made, " .. closed .. " closed"
+      end }]])
+    perigee.write(home .. "/plugins/check/kept_spec.lua", [[
+      it("keeps it from call to call, and then for so long", function(t)
+        t.services.web = { { id = "web-1", address = "10.0.0.1", port = 80 } }
+        local use = t:use()
+        for _, span in ipairs({ "0s", "88s", "88s" }) do
+          t:advance(span)
+          assert.equal("1 made, 0 closed", (select(2, use:run(t:instance()))))
+        end
+        t:advance("92s")
+        assert.equal("2 made, 1 closed", (select(2, use:run(t:instance()))))
+      end)]])
+    local r = perigee.run({ perigee.build .. "/perigee", "test", home .. "/plugins/check/kept.lua" })
+    assert.equal(0, r.code, r.out .. r.err)
+  end)
+
   it("closes what it keeps when the endpoint leaves, though nobody calls again", function()
     local all = notes(LINES .. [[
       perigee.register{ service = "kept", id = "b", port = 2 }

@@ -47,6 +47,14 @@ describe("an operator's Lua", function()
       assert.equal("4\n", r.out)
     end)
 
+    it("is no more than an agent takes, and text", function()
+      for _, input in ipairs({ (" "):rep(600 * 1024), "return 1 --\0" }) do
+        local r = perigee.run({ program, "eval", "-", "--run-dir", agent.run_dir }, { stdin = input })
+        assert.equal(1, r.code)
+        assert.matches("text of at most 512 KiB", r.err, 1, true)
+      end
+    end)
+
     it("reaches what a plugin reaches, and waits for it", function()
       assert.equal('"web"\n', eval("perigee.sleep(0.01) return (perigee.pick('web').id:match('^%a+'))").out)
     end)
@@ -163,6 +171,15 @@ describe("an operator's Lua", function()
       assert.equal('"on"\n', r.out)
       assert.matches("eval:1: no", r.err, 1, true)
       assert.matches("near '*'", r.err, 1, true)
+    end)
+
+    it("leaves out a line that is too long or no text, and goes on", function()
+      for _, line in ipairs({ ("x"):rep(600 * 1024), "1 \0 + 2", "'\255'" }) do
+        local r = repl(line .. "\n3\n")
+        assert.equal(1, r.code)
+        assert.equal("3\n", r.out)
+        assert.matches(line:byte() == 39 and "not UTF-8" or "text of at most 512 KiB", r.err, 1, true)
+      end
     end)
 
     it("says that the last chunk is not whole", function()

@@ -72,6 +72,14 @@ describe("perigee new", function()
     assert.is_nil(io.open(home .. "/plugins/check/mine.lua"))
   end)
 
+  it("makes no directory that was mistyped", function()
+    local home = perigee.scratch() .. "/typo"
+    local r = perigee.run({ program, "new", "check", "mine", "--dir", home })
+    assert.equal(1, r.code)
+    assert.matches("typo: No such file or directory", r.err, 1, true)
+    assert.is_nil(io.open(home))
+  end)
+
   it("refuses what is no kind and no name", function()
     for _, case in ipairs({
       { "balancr", "mine", 'did you mean "balancer"' }, { "check", "../mine", "no plugin's name" },

@@ -6,11 +6,13 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -34,11 +36,25 @@ static bool port_is_free(int port) {
   return is_free;
 }
 
+/* Whether it is ours from here on, until this process ends: another show that begins at the same
+ * time, and whose agent does not listen yet either, then takes another. */
+static bool port_claim(int port) {
+  struct sockaddr_un at = {.sun_family = AF_UNIX}; /* by a name that begins with NUL: no file */
+  int length = snprintf(at.sun_path + 1, sizeof at.sun_path - 1, "perigee-hello-%d", port);
+  socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd >= 0 && bind(fd, (const struct sockaddr *)&at, size) == 0)
+    return true;
+  if (fd >= 0)
+    close(fd);
+  return false;
+}
+
 /* The first of `count` free ports in a row: `wanted`, or else from 10000 higher on. 0: none. */
 static int find_ports(int wanted, int count) {
   for (int first = wanted; first < 60000; first += first == wanted ? 10000 : 10) {
     int i = 0;
-    while (i < count && port_is_free(first + i))
+    while (i < count && port_is_free(first + i) && port_claim(first + i))
       i++;
     if (i == count)
       return first;

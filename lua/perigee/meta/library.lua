@@ -388,7 +388,7 @@ function perigee.services() end
 function perigee.call(service, options, fn) end
 
 ---Keeps connections to endpoints for perigee.call: each is one try's while that lasts, is closed when the try ends
----badly, and within a second or two when its endpoint has left.
+---badly, and within a second or two when its endpoint has left or no try has needed it for 90 s.
 ---@param open fun(endpoint: perigee.Picked, seconds: number): any within `seconds`; or nil, message, code
 ---@param close? fun(connection: any) its own `close` unless given; nobody waits for it
 ---@return perigee.Factory

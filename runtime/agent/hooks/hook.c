@@ -201,17 +201,13 @@ static void roster_settle(struct hook *h, bool told) {
   roster_free(r);
 }
 
-static const char *text_at(lua_State *L, int index) {
-  return lua_type(L, index) == LUA_TSTRING ? lua_tostring(L, index) : NULL;
-}
-
 /* Why it was told in vain, or NULL. */
 static const char *failure_of(const struct call_result *result) {
   if (result->status != 0)
     return result->fault->text;
   if (result->results < 2 || !lua_isnil(result->L, -result->results))
     return NULL;
-  return text_at(result->L, 1 - result->results);
+  return call_text(result, 2);
 }
 
 static void on_told(void *arg, const struct call_result *result) {

@@ -126,9 +126,7 @@ static void prepare_over(void *arg, const struct call_result *result) {
     return;
   const char *why = result->status ? result->fault->text : NULL;
   if (result->status == 0 && result->results >= 1 && lua_isnil(result->L, -result->results))
-    why = result->results >= 2 && lua_type(result->L, 1 - result->results) == LUA_TSTRING
-              ? lua_tostring(result->L, 1 - result->results)
-              : "it gave no reason";
+    why = call_text(result, 2) ? call_text(result, 2) : "it gave no reason";
   plugins_note(p->plugins, attachment_plugin(s->attachment),
                result->status != 0 && result->status != -ETIMEDOUT);
   if (why && !s->unprepared)

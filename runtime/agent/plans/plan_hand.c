@@ -84,16 +84,10 @@ static void settle(struct service_plan *p, struct waiting *w) {
   record_save(p, w);
 }
 
-static int read_hand(struct service_plan *p, const struct value *v) {
-  return hand_from_value(&p->hand, p->service, v);
-}
-
-void hands_restore(struct plans *all) {
-  plans_restore(all, bucket, read_hand, "what an operator said of a service cannot be read back");
-  hands_arm(all);
-}
-
 /* ---- overrides ---- */
+
+/* The timer, for the first that ends. */
+static void hands_arm(struct plans *all);
 
 static void on_expiry(uv_timer_t *timer) {
   struct plans *all = timer->data;
@@ -114,7 +108,7 @@ static void on_expiry(uv_timer_t *timer) {
   hands_arm(all);
 }
 
-void hands_arm(struct plans *all) {
+static void hands_arm(struct plans *all) {
   int64_t first = 0;
   for (uint32_t i = 0; i < all->table.count; i++) {
     int64_t due = hand_due_us(&((struct service_plan *)all->table.items[i])->hand);
@@ -126,6 +120,15 @@ void hands_arm(struct plans *all) {
     return;
   int64_t wait = first - clock_steady_us();
   uv_timer_start(all->expiry, on_expiry, wait > 0 ? (uint64_t)(wait / 1000 + 1) : 1, 0);
+}
+
+static int read_hand(struct service_plan *p, const struct value *v) {
+  return hand_from_value(&p->hand, p->service, v);
+}
+
+void hands_restore(struct plans *all) {
+  plans_restore(all, bucket, read_hand, "what an operator said of a service cannot be read back");
+  hands_arm(all);
 }
 
 static bool has_endpoint(struct set *s, const char *id) {

@@ -64,4 +64,3 @@ void plan_copy_earlier(struct service_plan *p); /* at once */
 
 /* plan_hand.c */
 void hands_restore(struct plans *all);
-void hands_arm(struct plans *all); /* the timer, for the first that ends */

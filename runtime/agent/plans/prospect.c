@@ -208,20 +208,6 @@ static bool is_listed(const struct value *names, const char *name) {
 
 /* ---- who will be there ---- */
 
-static bool has_tag(const struct instance *in, const char *tag) {
-  for (size_t i = 0; i < in->tag_count; i++)
-    if (strcmp(in->tags[i], tag) == 0)
-      return true;
-  return false;
-}
-
-static const char *meta_of(const struct instance *in, const char *key) {
-  for (size_t i = 0; i < in->meta_count; i++)
-    if (strcmp(in->meta[i].key, key) == 0)
-      return in->meta[i].value;
-  return NULL;
-}
-
 /* As it will be; what a policy has made of it, which is how `now` differs from `before`, stays. */
 static struct instance *remake(const struct own *o, const struct instance *now) {
   const struct instance *was = o->before, *next = o->after;
@@ -232,13 +218,13 @@ static struct instance *remake(const struct own *o, const struct instance *now) 
   for (size_t i = 0; tags && i < next->tag_count; i++)
     tags[tag_count++] = next->tags[i];
   for (size_t i = 0; tags && i < now->tag_count; i++)
-    if (!has_tag(was, now->tags[i]) && !has_tag(next, now->tags[i]))
+    if (!instance_has_tag(was, now->tags[i]) && !instance_has_tag(next, now->tags[i]))
       tags[tag_count++] = now->tags[i];
   for (size_t i = 0; meta && i < next->meta_count; i++)
-    if (same_text(meta_of(now, next->meta[i].key), meta_of(was, next->meta[i].key)))
+    if (same_text(instance_meta(now, next->meta[i].key), instance_meta(was, next->meta[i].key)))
       meta[meta_count++] = next->meta[i];
   for (size_t i = 0; meta && i < now->meta_count; i++)
-    if (!same_text(now->meta[i].value, meta_of(was, now->meta[i].key)))
+    if (!same_text(now->meta[i].value, instance_meta(was, now->meta[i].key)))
       meta[meta_count++] = now->meta[i];
   if (tags && meta)
     made = instance_new(&(struct instance_draft){

@@ -122,10 +122,6 @@ struct said {
   struct value *changes;
 };
 
-static const char *text_at(lua_State *L, int index) {
-  return lua_type(L, index) == LUA_TSTRING ? lua_tostring(L, index) : NULL;
-}
-
 static int read_changes(lua_State *L, int index, struct policy_chain *c, struct said *out,
                         struct fault *f) {
   struct instance *changed = NULL;
@@ -145,8 +141,8 @@ static int read_said(const struct call_result *result, struct policy_chain *c, s
                      struct fault *f) {
   lua_State *L = result->L;
   int first = -result->results;
-  const char *word = result->results > 0 ? text_at(L, first) : NULL;
-  *out = (struct said){.reason = result->results > 1 ? text_at(L, first + 1) : NULL};
+  const char *word = call_text(result, 1);
+  *out = (struct said){.reason = call_text(result, 2)};
   if (result->results > 1 && lua_isnil(L, first) && out->reason)
     return 0;
   if (!word || verdict_parse(word, &out->verdict) != 0)

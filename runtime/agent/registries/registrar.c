@@ -79,11 +79,6 @@ static int code_of(const char *name) {
   return -EIO;
 }
 
-/* A number would be made a text in place, which allocates, and nothing protects us here. */
-static const char *text_at(lua_State *L, int index) {
-  return lua_type(L, index) == LUA_TSTRING ? lua_tostring(L, index) : NULL;
-}
-
 /* nil, message, code, or how the call ended. 0: there is a first result, at `*first`. */
 static int read_outcome(const struct call_result *result, int *first, const char **why) {
   *first = -result->results;
@@ -93,10 +88,10 @@ static int read_outcome(const struct call_result *result, int *first, const char
   }
   if (result->results > 0 && lua_toboolean(result->L, *first))
     return 0;
-  *why = result->results > 1 ? text_at(result->L, *first + 1) : NULL;
+  *why = call_text(result, 2);
   if (!*why)
     *why = "the plugin returned nothing";
-  return code_of(result->results > 2 ? text_at(result->L, *first + 2) : NULL);
+  return code_of(call_text(result, 3));
 }
 
 static int read_answer(const struct errand *e, const struct call_result *result, int first,
@@ -104,7 +99,7 @@ static int read_answer(const struct errand *e, const struct call_result *result,
   lua_State *L = result->L;
   if (e->op == OPERATION_RENEW) {
     out->ttl = lua_tonumber(L, first);
-    out->why = result->results > 1 ? text_at(L, first + 1) : NULL;
+    out->why = call_text(result, 2);
     return 0;
   }
   if (e->op == OPERATION_DEREGISTER)

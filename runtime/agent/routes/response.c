@@ -103,11 +103,8 @@ static int read_failure(const char *message, struct response *out, struct fault 
 }
 
 const char *response_failure(const struct call_result *result) {
-  lua_State *L = result->L;
-  int first = -result->results;
-  bool failure =
-      result->results > 1 && lua_isnil(L, first) && lua_type(L, first + 1) == LUA_TSTRING;
-  return failure ? lua_tostring(L, first + 1) : NULL;
+  const char *message = call_text(result, 2);
+  return message && lua_isnil(result->L, -result->results) ? message : NULL;
 }
 
 int response_read(const struct call_result *result, struct response *out, struct fault *f) {

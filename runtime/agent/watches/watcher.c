@@ -57,11 +57,6 @@ static void call_ended(struct watcher *w) {
   w->binding = NULL;
 }
 
-/* A number would be made a text in place, which allocates, and nothing protects us here. */
-static const char *text_at(lua_State *L, int index, const char *otherwise) {
-  return lua_type(L, index) == LUA_TSTRING ? lua_tostring(L, index) : otherwise;
-}
-
 static struct isolate *isolate_for(const struct watcher *w) {
   return plugin_isolate(w->use.plugin);
 }
@@ -74,8 +69,8 @@ static void on_opened(void *arg, const struct call_result *result) {
   if (result->status != 0) {
     back_off(w, result->fault->text);
   } else if (result->results == 0 || !lua_toboolean(result->L, -result->results)) {
-    const char *nothing = "open returned nothing";
-    back_off(w, result->results > 1 ? text_at(result->L, 1 - result->results, nothing) : nothing);
+    const char *why = call_text(result, 2);
+    back_off(w, why ? why : "open returned nothing");
   } else {
     struct fault f;
     if (reference_keep(isolate_for(w), result->L, -result->results, &w->connection, &f) != 0) {
@@ -134,8 +129,9 @@ static void on_watched(void *arg, const struct call_result *result) {
   if (result->status != 0) {
     back_off(w, result->fault->text);
   } else if (result->results >= 2 && lua_isnil(L, first)) {
-    back_off(w, text_at(L, first + 1, "watch returned nil"));
-    if (result->results > 2 && strcmp(text_at(L, first + 2, ""), "EACCES") == 0)
+    const char *why = call_text(result, 2), *code = call_text(result, 3);
+    back_off(w, why ? why : "watch returned nil");
+    if (code && strcmp(code, "EACCES") == 0)
       reopen(w);
   } else {
     double every = plugin_every(w->use.plugin);

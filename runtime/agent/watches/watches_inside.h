@@ -27,8 +27,7 @@ struct watches {
   struct waiter *waiters;
   unsigned ticks;
   size_t next_copy; /* where the round of copies goes on; at the end none is under way */
-  bool closed_all;
-  size_t closing; /* watchers whose plugin closes its connection; one more while they begin to */
+  size_t closing;   /* watchers whose plugin closes its connection; one more while they begin to */
   void (*closed)(void *arg);
   void *closed_arg;
 };

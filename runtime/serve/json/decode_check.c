@@ -226,12 +226,3 @@ int check_from_json(const struct check_place *at, struct check_definition *out) 
     out->deregister_after_ns = 10 * SECOND;
   return status && *status ? check_status_from_text(status, &out->initial, at->json.f) : 0;
 }
-
-void check_definition_clear(struct check_definition *c) {
-  free((char *)c->id);
-  free((char *)c->name);
-  free((char *)c->notes);
-  free((char *)c->plugin);
-  value_unref(c->options);
-  *c = (struct check_definition){0};
-}

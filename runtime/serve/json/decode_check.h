@@ -13,4 +13,3 @@ struct check_place {
 /* 0 or an HTTP status, with the sentence in the place's fault. `*out` is complete, its strings on
  * the heap and its options a reference: check_definition_clear, also after a failure. */
 int check_from_json(const struct check_place *at, struct check_definition *out);
-void check_definition_clear(struct check_definition *c);

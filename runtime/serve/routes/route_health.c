@@ -103,11 +103,6 @@ static void answer_all_checks(struct exchange *x, int status) {
   answer_json(x, 200);
 }
 
-static void answer_no_checks(struct exchange *x) {
-  buf_text(answer_body(x), "[]");
-  answer_json(x, 200);
-}
-
 void health_checks_get(struct exchange *x) {
   const struct view_service *s = consul_service_of(x);
   struct check_list l = {
@@ -124,13 +119,13 @@ void health_state_get(struct exchange *x) {
   if (!x->name_length)
     answer_text(x, 400, "Missing check state");
   else if (!consul_node_matches(x))
-    answer_no_checks(x);
+    empty_list_get(x);
   else if (strcmp(x->name, "any") == 0)
     answer_all_checks(x, -1);
   else if (status_parse(x->name, &status) == 0)
     answer_all_checks(x, (int)status);
   else
-    answer_no_checks(x); /* no check has such a state */
+    empty_list_get(x); /* no check has such a state */
 }
 
 void health_node_get(struct exchange *x) {
@@ -139,5 +134,5 @@ void health_node_get(struct exchange *x) {
   else if (strcasecmp(x->name, view_node(x->site->view)->name) == 0)
     answer_all_checks(x, -1);
   else
-    answer_no_checks(x);
+    empty_list_get(x);
 }

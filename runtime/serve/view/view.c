@@ -15,10 +15,10 @@ struct view_root {
   struct retired retired;
   uint64_t number; /* of its commit */
   uint64_t index, listed, begun, ended;
-  struct shard_map services, registrations, checks, marks;
+  struct shard_map services, registrations, marks;
 };
 
-/* Values of the services map; of the registrations and the checks map. */
+/* Values of the services map; of the registrations map. */
 struct service_box {
   struct retired retired;
   struct use *use;
@@ -221,7 +221,7 @@ static int mark_raise(struct view *v, struct view_root *root, const char *servic
     return -ENOMEM;
   *box = (struct mark_box){.retired.free = mark_free, .index = index};
   strcpy(box->service, service);
-  struct retired *old = shard_put(&root->marks, box->service, &box->retired, 0);
+  struct retired *old = shard_put(&root->marks, box->service, &box->retired);
   if (old)
     retired_push(&v->leaving, old);
   return 0;
@@ -242,8 +242,8 @@ static void service_end(struct view *v, struct view_root *root, const struct set
 
 int view_publish_service(struct view *v, const struct set_published *what) {
   struct view_root *root = pending_root(v);
-  if (!root || !shard_reserve(&root->services, what->service, 1, &v->leaving) ||
-      !shard_reserve(&root->marks, what->service, 1, &v->leaving))
+  if (!root || !shard_reserve(&root->services, what->service, &v->leaving) ||
+      !shard_reserve(&root->marks, what->service, &v->leaving))
     return -ENOMEM;
   if (what->gone) {
     service_end(v, root, what);
@@ -258,28 +258,11 @@ int view_publish_service(struct view *v, const struct set_published *what) {
   }
   if (!before || !listed_alike(&((struct service_box *)before->value)->service, &box->service))
     root_raise_listed(root, what->version);
-  struct retired *old = shard_put(&root->services, box->service.name, &box->retired, 0);
+  struct retired *old = shard_put(&root->services, box->service.name, &box->retired);
   if (old)
     retired_push(&v->leaving, old);
   root_raise(root, what->version);
   return 0;
-}
-
-/* Takes the checks of `old` out; those that a newer registration took over stay. */
-static void checks_remove(struct view_root *root, const struct state_box *old) {
-  const struct registration *r = old->state->registration;
-  for (uint32_t i = 0; i < r->check_count; i++) {
-    const struct shard_entry *e = shard_find(&root->checks, r->checks[i].id);
-    if (e && e->value == &old->retired)
-      shard_remove(&root->checks, r->checks[i].id);
-  }
-}
-
-static bool checks_reserve(struct view *v, struct view_root *root, const struct registration *r) {
-  for (uint32_t i = 0; i < r->check_count; i++)
-    if (!shard_reserve(&root->checks, r->checks[i].id, r->check_count, &v->leaving))
-      return false;
-  return true;
 }
 
 int view_publish_registration(struct view *v, const struct registration_state *s, bool gone) {
@@ -287,13 +270,8 @@ int view_publish_registration(struct view *v, const struct registration_state *s
   const char *id = r->instance->id;
   struct view_root *root = pending_root(v);
   /* All memory first: what fails after a part was changed would leave the tree inconsistent. */
-  if (!root || !shard_reserve(&root->registrations, id, 1, &v->leaving) ||
-      !shard_reserve(&root->marks, r->instance->service, 1, &v->leaving) ||
-      !checks_reserve(v, root, r))
-    return -ENOMEM;
-  const struct shard_entry *now = shard_find(&root->registrations, id);
-  struct state_box *old = now ? (struct state_box *)now->value : NULL;
-  if (old && !checks_reserve(v, root, old->state->registration))
+  if (!root || !shard_reserve(&root->registrations, id, &v->leaving) ||
+      !shard_reserve(&root->marks, r->instance->service, &v->leaving))
     return -ENOMEM;
   struct state_box *box = NULL;
   if (!gone) {
@@ -307,18 +285,10 @@ int view_publish_registration(struct view *v, const struct registration_state *s
       state_free(&box->retired);
     return -ENOMEM;
   }
-
-  if (old) {
-    checks_remove(root, old);
-    retired_push(&v->leaving, &old->retired);
-  }
-  if (box) {
-    shard_put(&root->registrations, id, &box->retired, 0);
-    for (uint32_t i = 0; i < r->check_count; i++)
-      shard_put(&root->checks, r->checks[i].id, &box->retired, i);
-  } else if (old) {
-    shard_remove(&root->registrations, id);
-  }
+  struct retired *old = box ? shard_put(&root->registrations, id, &box->retired)
+                            : shard_remove(&root->registrations, id);
+  if (old)
+    retired_push(&v->leaving, old);
   root_raise(root, s->modify_index);
   return 0;
 }
@@ -354,7 +324,6 @@ void view_commit(struct view *v) {
     root->number++;
     shard_map_freeze(&root->services, root->number);
     shard_map_freeze(&root->registrations, root->number);
-    shard_map_freeze(&root->checks, root->number);
     shard_map_freeze(&root->marks, root->number);
     struct view_root *old = atomic_exchange(&v->root, root);
     uint64_t epoch = atomic_fetch_add(&v->epoch, 1) + 1;
@@ -388,10 +357,9 @@ void view_free(struct view *v) {
   view_commit(v);
   reclaim(v);
   struct view_root *root = atomic_load(&v->root);
-  shard_map_free(&root->services, true);
-  shard_map_free(&root->registrations, true);
-  shard_map_free(&root->checks, false);
-  shard_map_free(&root->marks, true);
+  shard_map_free(&root->services);
+  shard_map_free(&root->registrations);
+  shard_map_free(&root->marks);
   free(root);
   free(atomic_load(&v->node));
   free(v);
@@ -479,15 +447,6 @@ void view_service_use(const struct view_service *s, int64_t until_ns) {
 const struct registration_state *view_registration(const struct view_root *r, const char *id) {
   const struct shard_entry *e = shard_find(&r->registrations, id);
   return e ? state_of(e) : NULL;
-}
-
-const struct registration_state *view_check(const struct view_root *r, const char *check_id,
-                                            uint32_t *i) {
-  const struct shard_entry *e = shard_find(&r->checks, check_id);
-  if (!e)
-    return NULL;
-  *i = e->i;
-  return state_of(e);
 }
 
 int view_each_service(const struct view_root *r,

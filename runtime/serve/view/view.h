@@ -92,6 +92,3 @@ int view_each_service(const struct view_root *r,
 const struct registration_state *view_registration(const struct view_root *r, const char *id);
 int view_each_registration(const struct view_root *r,
                            int (*each)(void *arg, const struct registration_state *s), void *arg);
-/* The registration that has this check, and the check's place in it. */
-const struct registration_state *view_check(const struct view_root *r, const char *check_id,
-                                            uint32_t *i);

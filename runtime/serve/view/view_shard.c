@@ -53,13 +53,12 @@ static uint32_t place_of(const struct shard *s, const char *key, bool *found) {
   return low;
 }
 
-bool shard_reserve(struct shard_map *map, const char *key, uint32_t more,
-                   struct retired_list *leaving) {
+bool shard_reserve(struct shard_map *map, const char *key, struct retired_list *leaving) {
   struct shard **at = &map->shards[shard_of(key)], *old = *at;
   uint32_t count = old ? old->count : 0;
-  if (old && old->pending && old->capacity - count >= more)
+  if (old && old->pending && old->capacity > count)
     return true;
-  uint32_t capacity = count + more + (old && old->pending ? count : 2);
+  uint32_t capacity = count + (old && old->pending ? count + 1 : 3);
   struct shard *s = malloc(sizeof *s + capacity * sizeof s->entries[0]);
   if (!s)
     return false;
@@ -78,8 +77,7 @@ bool shard_reserve(struct shard_map *map, const char *key, uint32_t more,
   return true;
 }
 
-struct retired *shard_put(struct shard_map *map, const char *key, struct retired *value,
-                          uint32_t i) {
+struct retired *shard_put(struct shard_map *map, const char *key, struct retired *value) {
   struct shard *s = map->shards[shard_of(key)];
   bool found;
   uint32_t at = place_of(s, key, &found);
@@ -92,7 +90,7 @@ struct retired *shard_put(struct shard_map *map, const char *key, struct retired
     s->count++;
     map->count++;
   }
-  *e = (struct shard_entry){.key = key, .value = value, .i = i};
+  *e = (struct shard_entry){.key = key, .value = value};
   return old;
 }
 
@@ -127,10 +125,10 @@ void shard_map_freeze(struct shard_map *map, uint64_t commit) {
   }
 }
 
-void shard_map_free(struct shard_map *map, bool values) {
+void shard_map_free(struct shard_map *map) {
   for (unsigned i = 0; i < SHARDS; i++) {
     struct shard *s = map->shards[i];
-    for (uint32_t k = 0; values && s && k < s->count; k++)
+    for (uint32_t k = 0; s && k < s->count; k++)
       s->entries[k].value->free(s->entries[k].value);
     free(s);
   }

@@ -22,7 +22,6 @@ enum { SHARDS = 256 };
 struct shard_entry {
   const char *key; /* belongs to the value */
   struct retired *value;
-  uint32_t i; /* what part of the value; the caller's */
 };
 
 struct shard {
@@ -38,17 +37,14 @@ struct shard_map {
   struct shard *shards[SHARDS]; /* NULL: empty */
 };
 
-/* Makes the shard of `key` changeable, with room for `more`; the one it replaces goes to `leaving`.
- * False: out of memory, nothing changed. Must come before shard_put and shard_remove. */
-bool shard_reserve(struct shard_map *map, const char *key, uint32_t more,
-                   struct retired_list *leaving);
+/* Makes the shard of `key` changeable, with room for one more; the one it replaces goes to
+ * `leaving`. False: out of memory, nothing changed. Must come before shard_put and shard_remove. */
+bool shard_reserve(struct shard_map *map, const char *key, struct retired_list *leaving);
 /* Both return the value that was there before, or NULL. */
-struct retired *shard_put(struct shard_map *map, const char *key, struct retired *value,
-                          uint32_t i);
+struct retired *shard_put(struct shard_map *map, const char *key, struct retired *value);
 struct retired *shard_remove(struct shard_map *map, const char *key);
 const struct shard_entry *shard_find(const struct shard_map *map, const char *key); /* or NULL */
 /* From now on the shards are shown to others, by this commit. */
 void shard_map_freeze(struct shard_map *map, uint64_t commit);
-unsigned shard_of(const char *key); /* below SHARDS */
-/* Frees the shards, and their values when they are this map's. */
-void shard_map_free(struct shard_map *map, bool values);
+unsigned shard_of(const char *key);         /* below SHARDS */
+void shard_map_free(struct shard_map *map); /* and the values */

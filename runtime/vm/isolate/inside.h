@@ -95,7 +95,6 @@ struct vm {
   int hit_ms;   /* how slow */
   struct isolate_line ready, later; /* later: those that were slow, or have had many turns */
   size_t isolates, memory;
-  struct vm_stats ended; /* counters of isolates that are gone; sums only */
   struct isolate *first;
 };
 

@@ -295,10 +295,6 @@ static void isolate_end(struct isolate *iso) {
   log_budget_settle(iso);
   lua_close(iso->L);
   pool_free(&iso->pool);
-  vm->ended.turns += iso->turns;
-  vm->ended.killed += iso->kills;
-  vm->ended.errors += iso->errors;
-  vm->ended.log_suppressed += iso->log_suppressed;
   vm->isolates--;
   *iso->link = iso->next;
   if (iso->next)

@@ -82,10 +82,11 @@ int vm_catalog(struct vm *vm, struct perigee **out);
 struct pickers;
 void vm_pick_by(struct vm *vm, struct pickers *pickers);
 
-/* What all its isolates hold together: for metrics, and for the specs that look for leaks. */
+/* What its isolates hold together, for the specs that look for leaks; and how many turns they had.
+ */
 struct vm_stats {
   size_t isolates, memory, tasks, handles;
-  uint64_t turns, killed, errors, log_suppressed; /* of ended isolates too */
+  uint64_t turns;
 };
 void vm_stats(const struct vm *vm, struct vm_stats *out);
 

@@ -108,15 +108,10 @@ void vm_pick_by(struct vm *vm, struct pickers *pickers) {
 }
 
 void vm_stats(const struct vm *vm, struct vm_stats *out) {
-  *out = vm->ended;
-  out->isolates = vm->isolates;
-  out->memory = vm->memory;
+  *out = (struct vm_stats){.isolates = vm->isolates, .memory = vm->memory};
   for (const struct isolate *iso = vm->first; iso; iso = iso->next) {
     out->tasks += iso->task_count;
     out->handles += iso->handle_count;
     out->turns += iso->turns;
-    out->killed += iso->kills;
-    out->errors += iso->errors;
-    out->log_suppressed += iso->log_suppressed;
   }
 }

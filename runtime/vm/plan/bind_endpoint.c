@@ -207,17 +207,10 @@ int cursor_newindex(lua_State *L) {
   return 0;
 }
 
-bool has_tag(const struct instance *in, const char *tag) {
-  for (int i = 0; i < in->tag_count; i++)
-    if (strcmp(in->tags[i], tag) == 0)
-      return true;
-  return false;
-}
-
 int cursor_has(lua_State *L) {
   uint32_t row;
   row_check(L, 1, &row);
-  lua_pushboolean(L, has_tag(facts_of(L, row)->instance, luaL_checkstring(L, 2)));
+  lua_pushboolean(L, instance_has_tag(facts_of(L, row)->instance, luaL_checkstring(L, 2)));
   return 1;
 }
 

@@ -145,12 +145,10 @@ static int push_endpoints(lua_State *L, void *arg) {
 
 /* Nothing, or true: a plan. nil and a reason: none. */
 static int take_outcome(const struct call_result *result, struct fault *f) {
-  lua_State *L = result->L;
-  int first = -result->results;
-  if (result->results == 0 || lua_toboolean(L, first))
+  if (result->results == 0 || lua_toboolean(result->L, -result->results))
     return 0;
-  bool says = result->results >= 2 && lua_type(L, first + 1) == LUA_TSTRING;
-  return fault_set(f, -ENODATA, "%s", says ? lua_tostring(L, first + 1) : "it gave no reason");
+  const char *why = call_text(result, 2);
+  return fault_set(f, -ENODATA, "%s", why ? why : "it gave no reason");
 }
 
 static int check_weights(const struct plan_run *run, struct fault *f) {

@@ -29,7 +29,7 @@ static int by_tier(const void *a, const void *b) {
 
 static bool passes(lua_State *L, const char *tag, uint32_t row, uint32_t place) {
   if (tag)
-    return has_tag(facts_of(L, row)->instance, tag);
+    return instance_has_tag(facts_of(L, row)->instance, tag);
   lua_rawgeti(L, 2, (int)place);
   bool passed = lua_toboolean(L, -1);
   lua_pop(L, 1);

@@ -57,7 +57,6 @@ void push_cursor(lua_State *L, const struct roster *r, uint32_t row);
 _Noreturn void raise_over(lua_State *L, const char *what);
 /* The endpoint at `index`, or raises. */
 struct plan_row *row_check(lua_State *L, int index, uint32_t *row);
-bool has_tag(const struct instance *in, const char *tag);
 /* Raises where the plugin does not say that it sets this. */
 void may_set(lua_State *L, unsigned change, const char *name);
 /* Pushes what endpoints have by name: numbers of fields. */

@@ -352,6 +352,11 @@ int attachment_call(struct attachment *a, const char *name, int (*push)(lua_Stat
   return call_start(a, &how, out, NULL);
 }
 
+const char *call_text(const struct call_result *r, int number) {
+  int at = number - 1 - r->results;
+  return at < 0 && lua_type(r->L, at) == LUA_TSTRING ? lua_tostring(r->L, at) : NULL;
+}
+
 void call_cancel(struct call *c) {
   struct edition *e = c->edition;
   struct task *t = task_ref(c->watch.task);

@@ -4,6 +4,7 @@
 #include "base/findings.h"
 #include "base/places.h"
 #include "base/schema.h"
+#include "base/text.h"
 #include "base/value.h"
 #include "vm/plugin/plugin_inside.h"
 #include "vm/plugin/reader.h"
@@ -87,14 +88,6 @@ static const struct kind kinds[] = {
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
-static bool listed(const char *word, const char *const *words) {
-  for (; *words; words++) {
-    if (strcmp(word, *words) == 0)
-      return true;
-  }
-  return false;
-}
-
 struct declared {
   lua_State *L;
   int table;
@@ -157,7 +150,7 @@ static int read_events(const struct declared *r, int on) {
     if (lua_type(L, -2) != LUA_TSTRING)
       return mistake(r, "on", "on: events are named");
     snprintf(field, sizeof field, "on.%.90s", lua_tostring(L, -2));
-    if (!listed(lua_tostring(L, -2), events))
+    if (!word_is_one_of(lua_tostring(L, -2), events))
       return refuse_word(r, field, "event", lua_tostring(L, -2), events, 5);
     if (!lua_isfunction(L, -1))
       return mistake(r, field, "%s must be a function", field);
@@ -245,16 +238,16 @@ static int check_field(const struct declared *r, const char *name, int value) {
   lua_State *L = r->L;
   const char *known[20];
   size_t count = 0;
-  if (listed(name, common) && !listed(name, reloading))
+  if (word_is_one_of(name, common) && !word_is_one_of(name, reloading))
     return 0;
-  if (!listed(name, r->kind->fields) && !listed(name, reloading)) {
+  if (!word_is_one_of(name, r->kind->fields) && !word_is_one_of(name, reloading)) {
     for (const char *const *k = common; *k; k++)
       known[count++] = *k;
     for (const char *const *k = r->kind->fields; *k; k++)
       known[count++] = *k;
     return refuse_word(r, name, "field", name, known, count);
   }
-  if (!listed(name, plain))
+  if (!word_is_one_of(name, plain))
     return lua_isfunction(L, value) ? 0 : mistake(r, name, "%s must be a function", name);
   if (strcmp(name, "on") == 0)
     return lua_istable(L, value) ? read_events(r, value)

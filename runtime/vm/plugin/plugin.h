@@ -111,6 +111,10 @@ struct call_result {
 };
 typedef void (*call_done_fn)(void *arg, const struct call_result *result);
 
+/* Inside `done`: result `number`, from 1, where it is text; else NULL, also for a number, which Lua
+ * would make a text of in place, and that allocates. */
+const char *call_text(const struct call_result *r, int number);
+
 /* Starts the plugin's function `name` as a task: `push` puts its first arguments (the instance...)
  * on the stack and returns how many; options and ctx follow. `done` is called exactly once, never
  * from within this call: the task begins in the loop's next turn. `deadline_ns` 0 = none, else from

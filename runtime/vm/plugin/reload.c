@@ -79,20 +79,17 @@ static void one_ready(struct readying *r) {
 
 static void on_ready(void *arg, const struct call_result *result) {
   struct readying *r = arg;
-  lua_State *L = result->L;
-  int first = -result->results;
   if (r->fault.code == 0 && result->status == -ETIMEDOUT)
     fault_set(&r->fault, -ETIMEDOUT, "%s: not ready in time: %.300s",
               r->plugin->editions[PREPARED]->path, result->fault->text);
   else if (r->fault.code == 0 && result->status != 0 && result->status != -ECANCELED)
     fault_set(&r->fault, result->status, "%.400s", result->fault->text);
   else if (r->fault.code == 0 && result->status == 0 && result->results > 0 &&
-           !lua_toboolean(L, first))
+           !lua_toboolean(result->L, -result->results)) {
+    const char *why = call_text(result, 2);
     fault_set(&r->fault, -EAGAIN, "%s: not ready%s%.300s", r->plugin->editions[PREPARED]->path,
-              result->results > 1 ? ": " : "",
-              result->results > 1 && lua_type(L, first + 1) == LUA_TSTRING
-                  ? lua_tostring(L, first + 1)
-                  : "");
+              why ? ": " : "", why ? why : "");
+  }
   one_ready(r);
 }
 
