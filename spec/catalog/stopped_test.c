@@ -12,9 +12,14 @@
 #include <sys/ptrace.h>
 
 enum { FREE_GRANULES = 16, ENDPOINTS = 20, STEPS_MAX = 100000, COUNTED = 10 };
-enum {
-  STOPS = CATALOG_TSAN ? 10 : 300
-}; /* under TSan a pick has a hundred times the instructions */
+/* Under TSan a pick has a hundred times the instructions, under ASan ten times. */
+#if CATALOG_TSAN
+enum { STOPS = 10 };
+#elif defined(__SANITIZE_ADDRESS__)
+enum { STOPS = 150 };
+#else
+enum { STOPS = 300 };
+#endif
 
 /* Shared with the reader: picks of the version that was there before, of a later one, of none. */
 struct seen {
