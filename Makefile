@@ -259,7 +259,7 @@ install: package ## to PREFIX (/usr/local), below DESTDIR
 	find plugins lua -name '*.lua' -exec install -D -m 644 {} $(TO)/share/perigee/{} \;
 	@[ -n "$(DESTDIR)" ] || ldconfig 2>/dev/null || : # so that libperigee is found by its name
 
-uninstall: ## what `make install` has put there, with the same PREFIX and DESTDIR
+uninstall: ## remove what `make install` put there, with the same PREFIX and DESTDIR
 	rm -f $(addprefix $(TO)/,bin/perigee lib/libperigee.so* lib/libperigee.a include/perigee.h lib/pkgconfig/perigee.pc \
 	  lib/systemd/system/perigee.service share/man/man1/perigee.1 share/bash-completion/completions/perigee \
 	  share/zsh/site-functions/_perigee share/fish/vendor_completions.d/perigee.fish)

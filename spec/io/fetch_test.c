@@ -230,12 +230,9 @@ static void tells_what_went_wrong(void **state) {
   assert_non_null(strstr(o.fault, "GET http://127.0.0.1:1: "));
   GET(*state, &o, .url = here("/never"), .timeout_ms = 50);
   assert_int_equal(o.error, -ETIMEDOUT);
-  struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-  socklen_t size = sizeof at;
-  int bound = socket(AF_INET, SOCK_STREAM, 0); /* somebody's, who does not listen */
-  assert_int_equal(bind(bound, (struct sockaddr *)&at, size), 0);
-  assert_int_equal(getsockname(bound, (struct sockaddr *)&at, &size), 0);
-  GET(*state, &o, .url = url_of(ntohs(at.sin_port), "127.0.0.1", "/"));
+  int port = 0, bound = bind_deaf(&port);
+  assert_true(bound >= 0);
+  GET(*state, &o, .url = url_of(port, "127.0.0.1", "/"));
   assert_int_equal(o.error, -ECONNREFUSED);
   close(bound);
 }

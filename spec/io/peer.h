@@ -2,9 +2,11 @@
  */
 #pragma once
 
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -41,6 +43,19 @@ static inline int peer_open(struct peer *p) {
                  &p->https, &p->dns);
   fclose(line);
   return n == 4 ? 0 : -1;
+}
+
+/* A port of somebody's who does not listen, until what is returned is closed; < 0: there is none.
+ */
+static inline int bind_deaf(int *port) {
+  struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+  socklen_t size = sizeof at;
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  if (bind(fd, (struct sockaddr *)&at, size) < 0 ||
+      getsockname(fd, (struct sockaddr *)&at, &size) < 0)
+    return -1;
+  *port = ntohs(at.sin_port);
+  return fd;
 }
 
 static inline void peer_close(struct peer *p) {

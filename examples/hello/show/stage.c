@@ -236,11 +236,16 @@ static int remove_one(const char *path, const struct stat *what, int kind, struc
   return remove(path);
 }
 
-/* Asks the agent to end, and waits for that; it must come to exit code 0. */
+/* One that has only just begun may not listen for the signal yet: it dies of it. */
+static bool ended_in_order(int status) {
+  return status == 0 || (WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+}
+
+/* Asks the agent to end, and waits for that. */
 static void dismiss_agent(struct show *s) {
   int status = 0;
   kill(s->agent.pid, SIGTERM);
-  for (double limit = now_s() + 10; waitpid(s->agent.pid, &status, WNOHANG) == 0;) {
+  for (double limit = now_s() + 20; waitpid(s->agent.pid, &status, WNOHANG) == 0;) {
     if (now_s() > limit) {
       picture_event(s, "the agent does not end: it is killed");
       s->exit_code = 1;
@@ -248,7 +253,7 @@ static void dismiss_agent(struct show *s) {
     }
     nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
   }
-  if (status != 0) {
+  if (!ended_in_order(status)) {
     s->exit_code = 1;
     ended(s, &s->agent, status);
   }

@@ -1,67 +1,11 @@
-#include "serve/view/view.h"
+/* view: it is made, published and reclaimed. Control thread only. */
+#include "serve/view/view_inside.h"
 
-#include "serve/view/view_shard.h"
 #include "watch/plan.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { WORKERS_MAX = 64 };
-#define SECOND INT64_C(1000000000)
-
-struct view_root {
-  struct retired retired;
-  uint64_t number; /* of its commit */
-  uint64_t index, listed, begun, ended;
-  struct shard_map services, registrations, marks;
-};
-
-/* Values of the services map; of the registrations map. */
-struct service_box {
-  struct retired retired;
-  struct use *use;
-  struct view_service service;
-};
-/* Of all the boxes that a service has had, until the last of them is reclaimed. */
-struct use {
-  unsigned boxes; /* the control thread's */
-  _Atomic int64_t used_ns;
-};
-struct state_box {
-  struct retired retired;
-  struct registration_state *state; /* a reference */
-};
-/* Of the marks map: a service's index, which moves more often than the service does. */
-struct mark_box {
-  struct retired retired;
-  uint64_t index;
-  char service[];
-};
-
-struct node_box {
-  struct retired retired;
-  struct view_node node;
-};
-
-struct reader {
-  _Alignas(64) _Atomic uint64_t entered; /* the epoch it entered at; 0: quiescent */
-};
-
-struct view {
-  _Atomic(struct node_box *) node;
-  unsigned workers;
-  _Atomic(struct view_root *) root;
-  struct view_root *pending;   /* NULL: nothing was published since the last commit */
-  struct retired_list leaving; /* replaced in `pending`; still in `root` */
-  struct retired_list resting; /* in no tree; a worker may still be reading. By epoch */
-  uint64_t resting_count;
-  _Atomic uint64_t epoch; /* moves after each swap of the root; at least 1 */
-  void (*shown)(void *arg);
-  void *shown_arg;
-  struct reader readers[WORKERS_MAX];
-};
 
 static void service_free(struct retired *r) {
   struct service_box *box = (struct service_box *)r;
@@ -128,8 +72,6 @@ void view_follow(struct view *v, void (*shown)(void *arg), void *arg) {
   v->shown = shown;
   v->shown_arg = arg;
 }
-
-/* --- publishing: the control thread --- */
 
 static struct view_root *pending_root(struct view *v) {
   if (!v->pending) {
@@ -205,11 +147,6 @@ static bool listed_alike(const struct view_service *a, const struct view_service
   for (uint32_t i = 0; alike && i < a->count; i++)
     alike = same_tags(a->rows[i].instance, b->rows[i].instance);
   return alike;
-}
-
-static uint64_t mark_of(const struct view_root *root, const char *service) {
-  const struct shard_entry *e = shard_find(&root->marks, service);
-  return e ? ((const struct mark_box *)e->value)->index : 0;
 }
 
 /* There is room for it: shard_reserve. Also where the index stays, the shard has been touched. */
@@ -363,110 +300,4 @@ void view_free(struct view *v) {
   free(root);
   free(atomic_load(&v->node));
   free(v);
-}
-
-/* --- reading: the workers --- */
-
-const struct view_root *view_enter(struct view *v, unsigned worker) {
-  /* All sequentially consistent: either the control thread sees us inside, or we see its new root.
-   */
-  atomic_store(&v->readers[worker].entered, atomic_load(&v->epoch));
-  return atomic_load(&v->root);
-}
-
-void view_leave(struct view *v, unsigned worker) {
-  atomic_store_explicit(&v->readers[worker].entered, 0, memory_order_release);
-}
-
-const struct view_node *view_node(const struct view *v) {
-  return &atomic_load(&v->node)->node;
-}
-
-uint64_t view_index(const struct view_root *r) {
-  return r->index ? r->index : 1;
-}
-
-uint64_t view_list_index(const struct view_root *r) {
-  return r->listed ? r->listed : 1;
-}
-
-uint64_t view_service_index(const struct view_root *r, const char *service) {
-  uint64_t index = mark_of(r, service);
-  if (!index)
-    index = r->ended > r->begun ? r->ended : r->begun;
-  return index ? index : 1;
-}
-
-uint64_t view_ended(const struct view_root *r) {
-  return r->ended;
-}
-
-uint64_t view_number(const struct view_root *r) {
-  return r->number;
-}
-
-uint64_t view_shard_shown(const struct view_root *r, unsigned shard) {
-  const struct shard *s = r->marks.shards[shard];
-  return s ? s->shown : 0;
-}
-
-bool view_is_old(struct view *v, const struct view_root *r) {
-  return atomic_load(&v->root) != r;
-}
-
-uint32_t view_service_count(const struct view_root *r) {
-  return r->services.count;
-}
-
-uint32_t view_registration_count(const struct view_root *r) {
-  return r->registrations.count;
-}
-
-static const struct view_service *service_of(const struct shard_entry *e) {
-  return &((const struct service_box *)e->value)->service;
-}
-
-static const struct registration_state *state_of(const struct shard_entry *e) {
-  return ((const struct state_box *)e->value)->state;
-}
-
-const struct view_service *view_service(const struct view_root *r, const char *name) {
-  const struct shard_entry *e = shard_find(&r->services, name);
-  return e ? service_of(e) : NULL;
-}
-
-/* Written once a second at most, so that workers do not contend for it. */
-void view_service_use(const struct view_service *s, int64_t until_ns) {
-  int64_t used = atomic_load_explicit(s->used_ns, memory_order_relaxed);
-  while (used + SECOND < until_ns &&
-         !atomic_compare_exchange_weak_explicit(s->used_ns, &used, until_ns, memory_order_relaxed,
-                                                memory_order_relaxed))
-    ;
-}
-
-const struct registration_state *view_registration(const struct view_root *r, const char *id) {
-  const struct shard_entry *e = shard_find(&r->registrations, id);
-  return e ? state_of(e) : NULL;
-}
-
-int view_each_service(const struct view_root *r,
-                      int (*each)(void *arg, const struct view_service *s), void *arg) {
-  int stop = 0;
-  for (unsigned i = 0; i < SHARDS && !stop; i++) {
-    const struct shard *s = r->services.shards[i];
-    for (uint32_t k = 0; s && k < s->count && !stop; k++)
-      stop = each(arg, service_of(&s->entries[k]));
-  }
-  return stop;
-}
-
-int view_each_registration(const struct view_root *r,
-                           int (*each)(void *arg, const struct registration_state *s), void *arg) {
-  int stop = 0;
-  for (unsigned i = 0; i < SHARDS && !stop; i++) {
-    const struct shard *s = r->registrations.shards[i];
-    for (uint32_t k = 0; s && k < s->count && !stop; k++)
-      stop = each(arg, state_of(&s->entries[k]));
-  }
-  return stop;
 }
