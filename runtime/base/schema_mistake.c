@@ -82,17 +82,18 @@ static void expect(const struct rule *r, struct buf *out) {
       [RULE_ANY] = "a value",
   };
   static const char *const units[] = {
-      [RULE_STRING] = " bytes", [RULE_DURATION] = " s", [RULE_LIST] = " items", [RULE_ANY] = ""};
+      [RULE_STRING] = " byte", [RULE_DURATION] = " s", [RULE_LIST] = " item", [RULE_ANY] = ""};
   buf_text(out, words[r->type]);
   for (size_t i = 0; i < value_length(r->choices); i++)
     buf_format(out, "%s\"%s\"", i ? ", " : "", value_as_text(value_at(r->choices, i), ""));
-  const char *unit = units[r->type] ? units[r->type] : "";
+  bool counted = r->type == RULE_STRING || r->type == RULE_LIST;
+  double last = r->has_max ? r->max : r->min;
   if (r->has_min && r->has_max)
-    buf_format(out, " from %.14g to %.14g%s", r->min, r->max, unit);
-  else if (r->has_min)
-    buf_format(out, " of at least %.14g%s", r->min, unit);
-  else if (r->has_max)
-    buf_format(out, " of at most %.14g%s", r->max, unit);
+    buf_format(out, " from %.14g to %.14g", r->min, r->max);
+  else if (r->has_min || r->has_max)
+    buf_format(out, r->has_min ? " of at least %.14g" : " of at most %.14g", last);
+  if (units[r->type] && (r->has_min || r->has_max))
+    buf_format(out, "%s%s", units[r->type], counted && last > 1 ? "s" : "");
   if (r->off)
     buf_text(out, " (or false: off)");
 }

@@ -162,7 +162,7 @@ static int read_target(const struct arguments *a, struct target *t) {
   target_clear(t);
   return complain(a, EXIT_USAGE,
                   "only what the agent watches can be watched here: a service's name, or "
-                  "embedded:///NAME");
+                  "embedded:///NAME. Another target is one of the configuration's `watches`");
 }
 
 static int run(const struct arguments *a) {

@@ -3,6 +3,7 @@
 #include "config/services.h"
 
 #include "base/fault.h"
+#include "base/text.h"
 #include "base/value.h"
 
 #include <errno.h>
@@ -22,11 +23,8 @@ bool check_has_setting(const char *key) {
 }
 
 static bool ships(const char *plugin) {
-  static const char *const shipped[] = {"http", "tcp", "ttl", "postgres"};
-  for (size_t i = 0; i < sizeof shipped / sizeof *shipped; i++)
-    if (strcmp(shipped[i], plugin) == 0)
-      return true;
-  return false;
+  static const char *const shipped[] = {"http", "tcp", "ttl", "postgres", NULL};
+  return word_is_one_of(plugin, shipped);
 }
 
 static size_t others_than_settings(const struct value *declared) {

@@ -48,6 +48,11 @@ static void check_address(struct reading *r, const char *address) {
                  "expected an IP address, a name or a socket's path; the port goes to `port`, and "
                  "IPv6 has no brackets here: \"%.100s\"",
                  address);
+  } else if (address_is_any(address)) {
+    findings_add(r->findings, where, path,
+                 "one listens on %s, and nobody reaches it: give the address that others call, or "
+                 "leave it out",
+                 address);
   } else if (!value_get(r->declared, "port") && !value_get(r->declared, "ports")) {
     findings_add(r->findings, r->declared, r->path, "missing: expected port, or ports");
   }

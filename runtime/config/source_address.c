@@ -50,6 +50,14 @@ bool address_is_loopback(const char *address) {
   return strcmp(address, "localhost") == 0;
 }
 
+bool address_is_any(const char *address) {
+  struct in_addr four;
+  struct in6_addr six;
+  if (inet_pton(AF_INET, address, &four) == 1)
+    return four.s_addr == htonl(INADDR_ANY);
+  return inet_pton(AF_INET6, address, &six) == 1 && IN6_IS_ADDR_UNSPECIFIED(&six);
+}
+
 bool registry_is_local(const struct value *registry) {
   const char *url;
   char host[256];
@@ -76,7 +84,7 @@ bool servers_are_here(const struct value *servers, uint16_t port, const char *ht
   uint16_t own_port;
   if (!http || address_parse(http, own, sizeof own, &own_port, NULL) != 0 || own_port == 0)
     return false;
-  bool any = own[0] == '\0' || strcmp(own, "0.0.0.0") == 0 || strcmp(own, "::") == 0;
+  bool any = own[0] == '\0' || address_is_any(own);
   for (size_t i = 0; (url = server_at(servers, i)); i++) {
     uint16_t said = host_of(url, host, sizeof host);
     bool same =

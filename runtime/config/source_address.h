@@ -15,6 +15,7 @@ struct value;
 void source_address(const struct value *registry, char *out, size_t size);
 
 bool address_is_loopback(const char *address);
+bool address_is_any(const char *address); /* 0.0.0.0 or ::, however it is written */
 /* Whether all that read this registry are on this host: each of its endpoints is on loopback (or it
  * has none). */
 bool registry_is_local(const struct value *registry);

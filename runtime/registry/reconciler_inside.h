@@ -1,12 +1,14 @@
-/* reconciler_inside: what reconciler.c (operations and their time), audit.c (what the registry says
- * that it has) and leaving.c (the end) share. Not for others. */
+/* reconciler_inside: what reconciler.c (what is wanted, and operations in their time), outcome.c
+ * (what they came to), audit.c (what the registry says that it has) and leaving.c (the end) share.
+ * Not for others. */
 #pragma once
 
 #include "registry/reconciler.h"
 #include "registry/withdrawn.h"
 
 #define SECOND INT64_C(1000000000)
-enum { AUDIT_LONGEST_S = 120 }; /* between two audits */
+#define TOGETHER_NS (SECOND / 4) /* renewals that are due within this time */
+enum { AUDIT_LONGEST_S = 120 };  /* between two audits */
 
 struct reconciler {
   uv_timer_t timer;
@@ -42,11 +44,15 @@ enum operation entry_next(const struct desired_entry *e); /* what it needs now *
 void entry_look(struct desired_entry *e, double seconds); /* is due then */
 /* It is known to the alarms from now on. False, and it is gone: out of memory. */
 bool entry_adopt(struct reconciler *r, struct desired_entry *e);
-/* `ttl` <= 0: the registry has lost it, or `why` says why it is registered again. */
-void entry_renewed(struct desired_entry *e, double ttl, const char *why);
+void entry_forget(struct desired_entry *e); /* of one that nobody wants and nobody has */
 
 /* Nothing more runs, or something does: see `draining`. */
 void reconciler_drained(struct reconciler *r);
+
+/* outcome.c */
+/* `ttl` <= 0: the registry has lost it, or `why` says why it is registered again. */
+void entry_renewed(struct desired_entry *e, double ttl, const char *why);
+void entry_failed(struct desired_entry *e, int status, const char *why);
 
 void on_audit(struct alarm *a); /* audit.c */
 

@@ -167,7 +167,7 @@ static void lists_and_maps(void **state) {
   check_gives("{ a = { 'list', of = { p = 'integer' }, single = true } }", "{ a = { p = 1 } }",
               "{\"a\":[{\"p\":1}]}");
   check_gives("{ a = { 'list', of = 'string', max = 1 } }", "{ a = { 'x', 'y' } }",
-              "a: expected a list of at most 1 items, found a list\n");
+              "a: expected a list of at most 1 item, found a list\n");
   check_gives("{ a = { 'map', of = 'string' } }", "{ a = { ['my key'] = 1 } }",
               "a[\"my key\"]: expected a string, found the number 1\n");
   check_gives("{ a = { 'map', {}, of = 'integer' } }", "{ a = { x = 1 } }", "{\"a\":{\"x\":1}}");

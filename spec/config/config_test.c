@@ -239,7 +239,7 @@ static void ten_mistakes_with_their_lines(void **state) {
       "perigee.lua:4: datacenter: expected a string from 1 to 63 bytes, found the number 7\n"
       "perigee.lua:7: services.web.port: expected a whole number from 1 to 65535, found the "
       "number 70000\n"
-      "perigee.lua:8: services.web.tags[2]: expected a string of at least 1 bytes, found the "
+      "perigee.lua:8: services.web.tags[2]: expected a string of at least 1 byte, found the "
       "number 2\n"
       "perigee.lua:9: services.web.check: unknown key \"intervall\"; did you mean \"interval\"?\n"
       "perigee.lua:11: services.api.registry: there is no registry \"etcd\" in "
@@ -284,6 +284,9 @@ static void mistakes_in_services(void **state) {
   finds("return { services = { a = { address = '1.2.3.4:5', port = 1 } } }",
         "perigee.lua:1: services.a.address: expected an IP address, a name or a socket's path; the "
         "port goes to `port`, and IPv6 has no brackets here: \"1.2.3.4:5\"\n");
+  finds("return { services = { a = { address = '0.0.0.0', port = 1 } } }",
+        "perigee.lua:1: services.a.address: one listens on 0.0.0.0, and nobody reaches it: give "
+        "the address that others call, or leave it out\n");
   finds("return { services = { a = { address = '/x', port = 1 } } }",
         "perigee.lua:1: services.a.address: a unix socket has no port\n");
   finds("return { services = { a = { port = -1, check = { disk = '/' } } } }", /* not `rise` */

@@ -141,7 +141,7 @@ static void what_an_adapter_says_of_its_targets_is_checked(void **state) {
       {"consul:///web?wait=xx", 15, "xx"},
       {"consul:///web?retries=two", 15, "expected a whole number"},
       {"consul:///web?retries=2", 0, ""},
-      {"consul:///web?tag=", 15, "expected a list of at least 1 items"},
+      {"consul:///web?tag=", 15, "expected a list of at least 1 item"},
   };
   static const struct sample dns[] = {
       {"dns:///name:80", 0, ""},

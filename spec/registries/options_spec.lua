@@ -35,8 +35,8 @@ describe("perigee check", function()
       [5] = "registries.consul.wait: expected a duration",
       [6] = "registries.secret.password: cannot read",
       [7] = 'registries.hasty: retry: expected a duration of at least "1s"',
-      [10] = 'watches.a.target: no registry plugin "etdc"; did you mean "etcd"?',
-      [13] = 'watches.d.target: no registry plugin "embeded"; did you mean "embedded"?',
+      [10] = 'watches.a.target: "etdc:///a": character 1: no registry plugin "etdc"; did you mean "etcd"?',
+      [13] = 'watches.d.target: "embeded:///d": character 1: no registry plugin "embeded"; did you mean "embedded"?',
     }) do
       assert.truthy(found[line] and found[line]:find(words, 1, true), line .. ": " .. r.err)
       found[line] = nil

@@ -12,6 +12,7 @@ local function check(config, plugins)
 end
 
 local bad = {
+  { "ectd:///web", 1, 'no registry plugin "ectd"; did you mean "etcd"?' },
   { "etcd:///web?foo=1", 13, 'the option "foo": unknown key; known are ca, cert, key, server_name, tls' },
   { "etcd:///web?tls=true", 13, 'the option "tls" is about servers that the target names, as in etcd://host/web' },
   { "consul:///web?tag=a&ca=/etc/ca.pem", 21, 'the option "ca" is about servers that the target names' },
@@ -66,6 +67,15 @@ describe("a target", function()
       i = { target = "static:///a:1", fallback = "static:///b:2" },
     } }]])
     assert.equal(0, r.code, r.err)
+  end)
+
+  it("may not name a registry of which only the configuration could say where it is", function()
+    for _, config in ipairs({ "watches = { web = 'inventory:///web' }", "resolve = 'inventory'" }) do
+      local r = check("return { " .. config .. " }")
+      assert.equal(1, r.code)
+      assert.truthy(r.err:find("registries.inventory.url: missing: expected a string: the registry has to be among `registries`",
+        1, true), r.err)
+    end
   end)
 
   it("of a plugin of one's own is checked by what that declares, and not where it declares nothing", function()

@@ -74,6 +74,19 @@ int registries_find(const struct config *config, struct plugins *plugins, const 
   return r;
 }
 
+int registries_undeclared(const struct registry_use *use, struct fault *f) {
+  struct attachment *attachment = NULL;
+  struct findings findings = {0};
+  int r = plugin_attach(use->plugin, NULL, use->path, &attachment, &findings);
+  if (r != 0)
+    fault_set(f, r, "%s%s%s: the registry has to be among `registries`",
+              findings.count ? findings.items[0].path : use->path, findings.count ? ": " : "",
+              findings.count ? findings.items[0].text : "");
+  findings_free(&findings);
+  attachment_free(attachment);
+  return r;
+}
+
 /* "h1:80,h2" as a list. NULL: out of memory. */
 static struct value *list_of(const char *authority) {
   struct value *all = value_table();

@@ -10,7 +10,9 @@ struct plugins;
 struct value;
 
 /* Of one that is refused; with its `http`. */
-#define THIS_AGENT "this is this very agent (http = \"%s\")"
+#define THIS_AGENT                                                                                 \
+  "this is this very agent (http = \"%s\"): say where the registry is, or give perigee another "   \
+  "http"
 
 struct registry_use {
   struct plugin *plugin; /* the table's */
@@ -23,6 +25,10 @@ struct registry_use {
 /* -ENOENT: there is neither such a registry nor such an adapter; `f` suggests the nearest. */
 int registries_find(const struct config *config, struct plugins *plugins, const char *scheme,
                     struct registry_use *out, struct fault *f);
+
+/* Whether one that the configuration does not name takes its adapter's defaults. 0 or negative
+ * errno: `f` says what `registries` must say. */
+int registries_undeclared(const struct registry_use *use, struct fault *f);
 
 /* Whether one of its servers is this very agent: of a target's `authority`, else of its options,
  * else of its adapter's own; at its adapter's port where they say none. */

@@ -10,6 +10,7 @@
 
 struct source {
   struct source *next, **link;
+  struct source *alike; /* with the same target, of other options */
   struct sources *all;
   char *text; /* the target, as it is written */
   struct target target;
@@ -40,9 +41,41 @@ static void on_said(void *arg, const struct set_published *what) {
     tell(s, what, false);
 }
 
+/* ---- by its target ---- */
+
+static const char *text_of(const void *item) {
+  return ((const struct source *)item)->text;
+}
+
+static int text_enter(struct sources *all, struct source *s) {
+  int rc = table_reserve(&all->by_text, 1);
+  if (rc != 0)
+    return rc;
+  s->alike = table_find(&all->by_text, s->text);
+  if (s->alike)
+    table_remove(&all->by_text, s->alike);
+  return table_add(&all->by_text, s);
+}
+
+static void text_leave(struct sources *all, struct source *s) {
+  struct source *at = table_find(&all->by_text, s->text);
+  if (at == s) {
+    table_remove(&all->by_text, s);
+    if (s->alike) /* there is room: that of `s` */
+      table_add(&all->by_text, s->alike);
+    return;
+  }
+  while (at && at->alike != s)
+    at = at->alike;
+  if (at)
+    at->alike = s->alike;
+}
+
 /* ---- its beginning and its end ---- */
 
 static void source_free(struct source *s) {
+  if (s->link)
+    text_leave(s->all, s);
   if (s->link)
     *s->link = s->next;
   if (s->link && s->next)
@@ -74,6 +107,8 @@ static int source_new(struct sources *all, const struct registry_use *use, const
   rc = rc ? rc : target_check(&s->target, target, plugin_target(use->plugin), f);
   if (rc == 0 && !(s->watcher = watcher_start(all->loop, use, &s->target, s->set, delay_ms)))
     rc = fault_set(f, -ENOMEM, "out of memory");
+  if (rc == 0 && text_enter(all, s) != 0)
+    rc = fault_set(f, -ENOMEM, "out of memory");
   if (rc != 0) {
     source_free(s);
     return rc;
@@ -89,10 +124,10 @@ static int source_new(struct sources *all, const struct registry_use *use, const
 
 static struct source *source_find(const struct sources *all, const struct registry_use *use,
                                   const char *target) {
-  struct source *s = all->first;
-  while (s && (s->plugin != use->plugin || strcmp(s->text, target) != 0 ||
-               s->retry_s != use->retry_s || !value_equal(s->options, use->options)))
-    s = s->next;
+  struct source *s = table_find(&all->by_text, target);
+  while (s && (s->plugin != use->plugin || s->retry_s != use->retry_s ||
+               !value_equal(s->options, use->options)))
+    s = s->alike;
   return s;
 }
 
@@ -140,6 +175,10 @@ static void tell_late(struct source *s) {
 
 /* ---- all ---- */
 
+void sources_init(struct sources *all, uv_loop_t *loop) {
+  *all = (struct sources){.loop = loop, .by_text = {.key = text_of}};
+}
+
 void sources_flush(struct sources *all) {
   if (!all->changed)
     return;
@@ -162,4 +201,5 @@ size_t sources_close(struct sources *all, void (*closed)(void *arg), void *arg) 
 void sources_free(struct sources *all) {
   while (all->retired)
     watcher_end(all->retired);
+  table_free(&all->by_text);
 }

@@ -5,16 +5,20 @@
 #include "agent/registries/registries.h"
 #include "config/target.h"
 #include "watch/set.h"
+#include "watch/table.h"
 
 #include <uv.h>
 
 struct source;
 struct watcher;
 
+/* Begun by sources_init. */
 struct sources {
   uv_loop_t *loop;
   struct source *first;
-  bool changed;            /* sources_flush has something to do */
+  struct table
+      by_text;  /* of those with one target the last that began: the others are its `alike` */
+  bool changed; /* sources_flush has something to do */
   struct watcher *retired; /* that still close their connections */
 };
 
@@ -28,6 +32,7 @@ struct source_user {
   bool late; /* it came after the source had spoken */
 };
 
+void sources_init(struct sources *all, uv_loop_t *loop);
 /* Joins the source of this target, as it is written, and these options, or begins it, after
  * `delay_ms`; the first one's `service` is what the plugin is told. Of `use` it keeps what it
  * needs. 0, -ENOMEM, or as target_parse says. */

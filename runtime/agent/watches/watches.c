@@ -71,7 +71,7 @@ struct watches *watches_new(const struct watches_with *with) {
                                     .sets = with->sets,
                                     .withdrew = with->withdrew,
                                     .arg = with->arg};
-  all->sources.loop = with->loop;
+  sources_init(&all->sources, with->loop);
   all->parts.sources = &all->sources;
   all->parts.probes = probes_new(with->io, on_probed, all);
   if (all->parts.probes)
@@ -105,65 +105,6 @@ void watches_free(struct watches *all) {
   sources_free(&all->sources);
   free(all->items);
   free(all);
-}
-
-static void verify_target(const struct config *config, struct plugins *plugins,
-                          const struct config_watch *from, const char *field, const char *text,
-                          struct findings *findings) {
-  char path[600];
-  struct fault f;
-  struct target target;
-  struct registry_use use = {0};
-  int r = target_parse(text, &target, &f);
-  if (r == 0 && !target_is_embedded(&target))
-    r = registries_find(config, plugins, target.registry, &use, &f);
-  if (r == 0 && use.plugin && !plugin_provides(use.plugin, "watch"))
-    r = fault_set(&f, -ENOSYS, "the registry \"%s\" cannot be watched: its plugin has no `watch`",
-                  target.registry);
-  if (r == 0 && use.plugin)
-    r = target_check(&target, text, plugin_target(use.plugin), &f);
-  if (r == 0 && use.plugin && (*target.authority || !use.options) &&
-      registries_is_here(config, &use, target.authority)) /* else the registry is told so */
-    r = fault_set(&f, -EINVAL, THIS_AGENT, config->http);
-  if (r != 0) {
-    snprintf(path, sizeof path, "watches.%s.%s", from->service, field);
-    findings_add(findings, value_get(from->declared, field), path, "%s", f.text);
-  }
-  value_unref(use.options);
-  target_clear(&target);
-}
-
-static void verify_one(const struct config *config, struct plugins *plugins,
-                       const struct config_watch *from, struct findings *findings) {
-  verify_target(config, plugins, from, "target", from->target, findings);
-  if (from->second)
-    verify_target(config, plugins, from, from->merge == FEED_FALLBACK ? "fallback" : "also",
-                  from->second, findings);
-}
-
-static void verify_resolve(const struct config *config, struct plugins *plugins,
-                           struct findings *findings) {
-  const char *registry = resolve_registry(config);
-  struct registry_use use = {0};
-  struct fault f;
-  int r = registry ? registries_find(config, plugins, registry, &use, &f) : 0;
-  if (r == 0 && use.plugin && !plugin_provides(use.plugin, "watch"))
-    r = fault_set(&f, -ENOSYS, "the registry \"%s\" cannot be watched", registry);
-  if (r == 0 && use.plugin && !use.options && registries_is_here(config, &use, ""))
-    r = fault_set(&f, -EINVAL, THIS_AGENT, config->http);
-  if (r != 0)
-    findings_add(findings, value_get(config->root, "resolve"), "resolve", "%s", f.text);
-  value_unref(use.options);
-}
-
-size_t watches_verify(struct plugins *plugins, const struct config *config,
-                      struct findings *findings) {
-  size_t before = findings->count;
-  registries_verify(config, plugins, findings);
-  for (size_t i = 0; i < config->watch_count; i++)
-    verify_one(config, plugins, &config->watches[i], findings);
-  verify_resolve(config, plugins, findings);
-  return findings->count - before;
 }
 
 /* Into its place by name. Takes nothing over when it fails. */
@@ -305,12 +246,12 @@ void watch_follow(const struct watch *w, const struct set_published *what) {
 }
 
 void watches_published(struct watches *all, const struct set_published *what) {
-  for (size_t i = 0; i < all->count; i++) {
-    struct watch *w = all->items[i];
-    bool itself = strcmp(set_service(w->set), what->service) == 0;
-    if (itself && w->feed && feed_is_told(w->feed)) /* also where another one is away */
-      w->changed = true;
-    if (!itself && !w->feed && strcmp(w->targets[0].name, what->service) == 0)
+  struct watch *itself = watch_find(all, what->service);
+  if (itself && itself->feed && feed_is_told(itself->feed)) /* also where another one is away */
+    itself->changed = true;
+  for (size_t i = 0; all->follow && i < all->count; i++) {
+    const struct watch *w = all->items[i];
+    if (w != itself && !w->feed && strcmp(w->targets[0].name, what->service) == 0)
       watch_follow(w, what);
   }
 }

@@ -234,6 +234,10 @@ int watches_configure(struct watches *all, const struct config *config, struct f
     first = first ? first : rc;
   }
   all->next_copy = 0;
+  all->follow = false;
+  for (size_t i = 0; i < all->count; i++)
+    all->follow |=
+        !all->items[i]->feed && !watches_feeds_itself(all, set_service(all->items[i]->set));
   if (old)
     wraps_configure(all, old);
   else

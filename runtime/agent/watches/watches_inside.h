@@ -24,6 +24,7 @@ struct watches {
   struct watch **items; /* by service */
   size_t count;
   size_t on_demand; /* of them */
+  bool follow;      /* some have what is registered here under another name */
   struct waiter *waiters;
   unsigned ticks;
   size_t next_copy; /* where the round of copies goes on; at the end none is under way */

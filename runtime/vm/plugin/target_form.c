@@ -2,6 +2,7 @@
 
 #include "base/fault.h"
 #include "base/schema.h"
+#include "base/text.h"
 #include "base/value.h"
 
 #include <errno.h>
@@ -29,14 +30,6 @@ static int read_part(const struct value *declared, const char *part, enum target
                    words[first]);
 }
 
-static bool is_known(const char *key) {
-  static const char *const known[] = {"authority", "name", "options", "servers"};
-  size_t i = 0;
-  while (i < sizeof known / sizeof *known && strcmp(known[i], key) != 0)
-    i++;
-  return i < sizeof known / sizeof *known;
-}
-
 static int add_options(struct value *all, const struct value *declared) {
   int r = 0;
   for (size_t i = 0; r == 0 && i < value_fields(declared); i++) {
@@ -59,10 +52,11 @@ static int read_options(const struct value *declared, struct target_form *form, 
 }
 
 static int read_form(const struct value *declared, struct target_form *form, struct fault *f) {
+  static const char *const known[] = {"authority", "name", "options", "servers", NULL};
   for (size_t i = 0; i < value_fields(declared); i++) {
     const char *key;
     value_field(declared, i, &key);
-    if (!is_known(key))
+    if (!word_is_one_of(key, known))
       return fault_set(f, -EINVAL,
                        "target has authority, name, options and servers; not \"%.100s\"", key);
   }
