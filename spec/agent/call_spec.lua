@@ -4,7 +4,7 @@ local perigee = require("spec.support.perigee")
 local cjson = require("cjson")
 
 local CONFIG = [[return { services = {
-  probe = { port = 1, check = { probe = true, interval = "100ms", timeout = "20s" } },
+  probe = { port = 1, check = { probe = true, interval = "100ms", timeout = "120s" } },
   web = { { port = 9001 }, { port = 9002 }, { port = 9003 } },
 }, plugins = { probe = { grant = { register = "kept" } } } }]]
 
@@ -40,7 +40,7 @@ local function notes(body)
   return cjson.decode(perigee.wait_for("the check to run", function()
     local check = agent:get("/v1/agent/checks").json()["service:probe-127.0.0.1-1"]
     return check.Output:find("^%[") and check.Output, agent:log()
-  end)), agent
+  end, 30)), agent
 end
 
 local function in_flight(agent, count)

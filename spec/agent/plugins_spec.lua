@@ -23,7 +23,7 @@ end
 
 -- `more`: further services.
 local function probing(grant, more)
-  return "return { services = { probe = { port = 1, check = { probe = true, interval = '100ms', timeout = '5s' } } "
+  return "return { services = { probe = { port = 1, check = { probe = true, interval = '100ms', timeout = '60s' } } "
     .. (more or "") .. "}, plugins = { probe = { grant = { " .. (grant or "") .. " } } } }"
 end
 local PROBE = probing()

@@ -34,7 +34,7 @@ describe("an agent", function()
 
   it("watches what a client of Consul's asks for, who may wait for news, and hears no empty word for want of one", function()
     put(cluster, "desk", "d1", 9021)
-    local agent = host.agent({ registries = { etcd = { endpoints = cluster:urls(), timeout = "500ms" } } })
+    local agent = host.agent({ registries = { etcd = { endpoints = cluster:urls(), timeout = "2s" } } })
     assert.equal("[]", agent:get("/v1/health/service/desk").body)
     perigee.write(agent.config, (perigee.read(agent.config):gsub("^return {", "return { resolve = 'etcd',")))
     assert.equal(0, agent:command("reload").code)
