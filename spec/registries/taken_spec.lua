@@ -11,7 +11,7 @@ local keys = {
 
 local function config_of(cluster, layout, port, more)
   -- A lease outlives an agent that is started anew, and one that has no time for a while.
-  local registry = { endpoints = cluster:urls(), timeout = "2s", ttl = ("%ds"):format(8 * perigee.slower), layout = layout }
+  local registry = { endpoints = cluster:urls(), timeout = "2s", ttl = ("%ds"):format(6 + 2 * perigee.slower), layout = layout }
   for name, value in pairs(more or {}) do
     registry[name] = value
   end

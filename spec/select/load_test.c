@@ -113,9 +113,9 @@ static void slow_start_leaves_loads_alone(void **state) {
 /* Who has lost its draws for a second is tried again; who was ejected is not. */
 static void the_forgotten_is_tried(void **state) {
   struct select_state s = {.random = 4, .load = &load};
-  uint64_t now = select_now_ns();
   fill(2, 1);
   struct catalog_view v = build("p2c", 2);
+  uint64_t now = select_now_ns();
   forget();
   own[1].latency_ns = milliseconds(1);
   own[2].latency_ns = milliseconds(500);

@@ -75,7 +75,7 @@ static void what_is_under_way_at_the_end_ends(void **state) {
   close(endless);
 }
 
-/* Each hangs up at a moment of its own. */
+/* Each hangs up at a moment of its own; of what has an end, at its end at the latest. */
 static void come_and_go(void *arg) {
   struct rig *rig = arg;
   char some[700];
@@ -83,8 +83,8 @@ static void come_and_go(void *arg) {
     int fd = client_open(rig);
     client_say(fd, i % 3 == 0   ? "GET /v1/x/never HTTP/1.1\r\nHost: x\r\n\r\n"
                    : i % 3 == 1 ? "GET /v1/x/endless HTTP/1.1\r\nHost: x\r\n\r\n"
-                                : "PUT /v1/x/pieces HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n"
-                                  "\r\n50");
+                                : "PUT /v1/x/pieces HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                                  "Content-Length: 2\r\n\r\n50");
     for (int k = 0; i % 3 != 0 && k < i % 7; k++)
       if (recv(fd, some, sizeof some, 0) <= 0)
         break;
