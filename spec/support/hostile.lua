@@ -71,6 +71,15 @@ function hostile.start(config)
   return perigee.agent({ config_file = home .. "/perigee.lua" })
 end
 
+-- How long a turn of one may be, where others have `turn`. A pick has a fiftieth of it: what harms nobody is not to be
+-- stopped because the machine is busy.
+local function turn_of(name, turn)
+  if hostile.role(name) ~= "pick" then
+    return turn
+  end
+  return hostile.PLUGINS[name] == "contained" and "5s" or nil
+end
+
 -- An agent with `names` of them at work, under their names or, where there is a number of `copies`, as NAME1 and so on,
 -- in turns of `turn`; beside them, a check whose source is `neighbour`, and if there is a `route`, that, both of that
 -- name. And what ends the listener that some of them connect to.
@@ -93,8 +102,9 @@ function hostile.agent(options)
       table.insert(config.watches, WATCH:format(as, as, last))
       grant = nil
     end
+    local turn = turn_of(name, options.turn)
     table.insert(config.plugins, ("%s = { path = '%s/spec/hostile/%s.lua'%s%s }"):format(as, here, name,
-      grant and ", grant = " .. grant or "", options.turn and role ~= "pick" and (", turn = '%s'"):format(options.turn) or ""))
+      grant and ", grant = " .. grant or "", turn and (", turn = '%s'"):format(turn) or ""))
   end
   for _, name in ipairs(options.names) do
     for i = 1, options.copies or 1 do
