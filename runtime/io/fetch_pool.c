@@ -22,7 +22,8 @@ struct fetch_pool {
 struct wire {
   struct ring link;
   curl_socket_t fd;
-  int port; /* its own; 0 until that was asked for */
+  struct plug *plug; /* NULL: it is not watched */
+  int port;          /* its own; 0 until that was asked for */
 };
 
 /* plug: a socket of libcurl that the loop watches. */
@@ -30,6 +31,7 @@ struct plug {
   struct ring link;
   uv_poll_t poll;
   struct fetch_pool *pool;
+  struct wire *wire;
   curl_socket_t fd;
 };
 
@@ -38,6 +40,8 @@ static void plug_gone(uv_handle_t *handle) {
 }
 
 static void plug_close(struct plug *plug) {
+  if (plug->wire)
+    plug->wire->plug = NULL;
   ring_remove(&plug->link);
   uv_close((uv_handle_t *)&plug->poll, plug_gone); /* takes the fd from epoll now */
 }
@@ -78,6 +82,15 @@ static void plug_ready(uv_poll_t *poll, int status, int events) {
   pool_act(plug->pool, plug->fd, what);
 }
 
+/* NULL: libcurl has not asked us for it. From the newest on: what is opened and closed is mostly
+ * that, beside a thousand streams that stay. */
+static struct wire *wire_of(const struct fetch_pool *p, curl_socket_t fd) {
+  for (struct ring *l = p->wires.before; l != &p->wires; l = l->before)
+    if (ring_item(l, struct wire, link)->fd == fd)
+      return ring_item(l, struct wire, link);
+  return NULL;
+}
+
 static int pool_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *assigned) {
   struct fetch_pool *p = arg;
   struct plug *plug = assigned;
@@ -101,6 +114,9 @@ static int pool_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *
     plug->poll.data = plug;
     plug->pool = p;
     plug->fd = fd;
+    plug->wire = wire_of(p, fd);
+    if (plug->wire)
+      plug->wire->plug = plug;
     ring_append(&p->plugs, &plug->link);
     curl_multi_assign(p->multi, fd, plug);
   }
@@ -126,17 +142,6 @@ static curl_socket_t socket_open(void *arg, curlsocktype purpose, struct curl_so
   return wire->fd;
 }
 
-static void wire_cut(struct fetch_pool *p, curl_socket_t fd) {
-  for (struct ring *l = p->wires.next; l != &p->wires; l = l->next) {
-    struct wire *wire = ring_item(l, struct wire, link);
-    if (wire->fd == fd) {
-      ring_remove(&wire->link);
-      free(wire);
-      return;
-    }
-  }
-}
-
 static int wire_port(struct wire *wire) {
   union {
     struct sockaddr any;
@@ -154,15 +159,15 @@ static int wire_port(struct wire *wire) {
  * argument. */
 static int socket_shut(void *arg, curl_socket_t fd) {
   struct fetch_pool *p = arg;
-  for (struct ring *l = p->plugs.next; l != &p->plugs; l = l->next) {
-    struct plug *plug = ring_item(l, struct plug, link);
-    if (plug->fd == fd) {
-      curl_multi_assign(p->multi, fd, NULL);
-      plug_close(plug);
-      break;
-    }
+  struct wire *wire = wire_of(p, fd);
+  if (wire && wire->plug) {
+    curl_multi_assign(p->multi, fd, NULL);
+    plug_close(wire->plug);
   }
-  wire_cut(p, fd);
+  if (wire) {
+    ring_remove(&wire->link);
+    free(wire);
+  }
   return close(fd);
 }
 
